@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import health, webhooks
-from api.authentication import SecretUses
-from api.feedback import server as feedback_server
+from api import feedback, health, webhooks
+from api.authentication import SecretUsage
 from api.rejections import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
 from api.webhooks import ApiState
@@ -23,7 +22,7 @@ from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, wait_for_database
 from db.session import Database
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
+from jobs.intake import Intake
 from jobs.queue import JobQueue, open_redis, warn_of_eviction
 from jobs.relay import Relay
 from observability import log_events
@@ -48,7 +47,7 @@ def create_app() -> FastAPI:
     port = settings.api_probe_port
     try:
         listener = None if port is None else health.listen(port)
-        for_feedback = feedback_server.listen(settings)
+        for_feedback = feedback.listen(settings)
     except SettingsError as refused:
         end_refused(refused.problems)
     try:
@@ -90,7 +89,7 @@ async def _lifespan(
     async with contextlib.AsyncExitStack() as stack:
         try:
             await _open(app, settings, tenants, stack)
-            await stack.enter_async_context(feedback_server.serve(settings, tenants, for_feedback))
+            await stack.enter_async_context(feedback.serve(settings, tenants, for_feedback))
             if listener is not None:
                 # The port stays open until running requests have ended, before this stack is unwound.
                 port = WebhookPort(settings.webhook_timeout_seconds)
@@ -125,15 +124,17 @@ async def _open(
     def most_running() -> dict[str, int]:
         return {tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running}
 
-    acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
+    intake = Intake(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
-    uses = SecretUses(database)
-    stack.push_async_callback(uses.close)
-    relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds, most_running=most_running)
-    app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
+    secret_usage = SecretUsage(database)
+    stack.push_async_callback(secret_usage.close)
+    relay = Relay(database, queue, inbox, intake, settings.job_deadline_seconds, most_running=most_running)
+    app.state.api = ApiState(
+        tenants, database, queue, intake, rejections, secret_usage, settings.webhook_timeout_seconds
+    )
     await warn_of_eviction(redis)
     await stack.enter_async_context(telling(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))
-    for work in (rejections.run(), uses.run(), _relay_when_ready(database, relay)):
+    for work in (rejections.run(), secret_usage.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)
         stack.push_async_callback(_stop, task)

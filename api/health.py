@@ -19,6 +19,7 @@ from api import webhooks
 from api.webhooks import ApiState
 from config.settings import SettingsError
 from db.session import DATABASE_FAILURES
+from jobs.intake import within
 from jobs.queue import QueueUnavailableError
 from jobs.statistics import job_figures, jobs_held_back
 from observability import metrics, metrics_server, tracing
@@ -44,7 +45,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     state: ApiState = request.app.state.api
     with tracing.untraced():
         database, redis = await asyncio.gather(
-            _answers(state.budget.within(_CHECK_SECONDS, state.database.ask())),
+            _answers(within(_CHECK_SECONDS, state.database.ask())),
             _answers(asyncio.wait_for(state.queue.sizes(), _CHECK_SECONDS)),
         )
     is_ready = database or redis
@@ -77,11 +78,11 @@ async def _ask_database(state: ApiState) -> None:
     held_back: dict[tuple[str, str], int] = {}
     waiting = running = oldest = without = math.nan
     with suppress(*DATABASE_FAILURES, TimeoutError):
-        now = await state.budget.within(_FIGURES_SECONDS, job_figures(state.database))
+        now = await within(_FIGURES_SECONDS, job_figures(state.database))
         waiting, running = float(now.waiting), float(now.running)
         oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
         # A query of its own: with a million held jobs it times out, and the other metrics are needed most then.
-        held_back = await state.budget.within(_FIGURES_SECONDS, jobs_held_back(state.database))
+        held_back = await within(_FIGURES_SECONDS, jobs_held_back(state.database))
     metrics.JOBS.labels("waiting").set(waiting)
     metrics.JOBS.labels("running").set(running)
     metrics.OLDEST_WAITING.set(oldest)

@@ -11,11 +11,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from api.signatures import SignatureClaim
+from api.authentication import Cause, SignatureClaim, SignatureMismatch
 from config.tenant_directory import TenantDirectory
 
 MOST_GUESSES = 2000
@@ -43,47 +42,15 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"indent": 2},
     {"indent": 4},
 )
-_THE_RETIRED = "the retired secret"
+RETIRED = "the retired secret"
+"""The words for it in a cause."""
 # Reserializing a large body is slow.
 _LARGEST_WRITTEN_ANEW_BYTES = 4096
 _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """The cause of a mismatch, as text for support.
-
-    `kept` replaces it in the tenant's record, if set: it names no other tenant. `owner`: the other tenant whose secret
-    was used, if exactly one has it.
-    """
-
-    told: str
-    kept: str = ""
-    owner: str = ""
-
-    @property
-    def is_retired(self) -> bool:
-        return _THE_RETIRED in self.told
-
-
 Guess = tuple[bytes, bytes, Cause]
 """A possible key and signed text, with the cause if it matches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A signature that did not match, over a body of readable JSON.
-
-    For an unknown tenant `secrets` and `retired` are random, so that the search takes as long.
-    """
-
-    claim: SignatureClaim
-    body: bytes
-    tenant_id: str
-    secrets: tuple[str, ...]
-    retired: str
-    tenants: TenantDirectory
-    now: float
 
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
@@ -107,27 +74,27 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
     return found
 
 
-def guesses(asked: Question) -> Iterator[Guess]:
+def guesses(mismatch: SignatureMismatch, tenants: TenantDirectory) -> Iterator[Guess]:
     """Yield the guesses, likely ones first.
 
     Guesses whose number depends on other tenants or on the clock come last.
     """
-    claim, body = asked.claim, asked.body
+    claim, body = mismatch.claim, mismatch.body
     plain = claim.prefix + body
-    keys = [claim.key_of(secret) for secret in asked.secrets]
+    keys = [claim.key_of(secret) for secret in mismatch.secrets]
     yield from ((key, plain, Cause("")) for key in keys)
-    yield claim.key_of(asked.retired), plain, Cause(f"signed with {_THE_RETIRED}")
-    own = (_secret_forms(secret, claim) for secret in asked.secrets)
-    for key, words in chain(*own, _around(asked.retired, _THE_RETIRED)):
+    yield claim.key_of(mismatch.retired), plain, Cause(f"signed with {RETIRED}")
+    own = (_secret_forms(secret, claim) for secret in mismatch.secrets)
+    for key, words in chain(*own, _around(mismatch.retired, RETIRED)):
         yield key, plain, Cause(f"signed with {words}")
     for signed, words in chain(_timestamp_forms(claim, body), _body_forms(claim.prefix, body)):
         yield from ((key, signed, Cause(words)) for key in keys)
-    others = _secrets_of_others(asked)
+    others = _secrets_of_others(mismatch, tenants)
     for secret, owner in others.items():
         yield claim.key_of(secret), plain, _of_another(_secret_of(owner), owner)
     if claim.timestamp is None:
         for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
-            signed = f"{int(asked.now) + seconds}.".encode() + body
+            signed = f"{int(mismatch.now) + seconds}.".encode() + body
             yield from ((key, signed, Cause("signed with a timestamp that was not sent")) for key in keys)
     for secret, owner in others.items():
         for key, words in _around(secret, _secret_of(owner)):
@@ -209,11 +176,11 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
                 yield form, "its JSON written in another way"
 
 
-def _secrets_of_others(asked: Question) -> dict[str, str]:
+def _secrets_of_others(mismatch: SignatureMismatch, tenants: TenantDirectory) -> dict[str, str]:
     """Map each secret of other tenants to its tenant id, empty if several have it."""
     found: dict[str, str] = {}
-    for tenant in asked.tenants.all():
-        if tenant.id != asked.tenant_id:
+    for tenant in tenants.all():
+        if tenant.id != mismatch.tenant_id:
             for secret in tenant.webhook_secrets:
                 found[secret] = "" if secret in found else tenant.id
     return found
@@ -227,7 +194,7 @@ def _of_another(words: str, owner: str) -> Cause:
     return Cause(f"signed with {words}", "signed with another tenant's secret", owner)
 
 
-class Explainer:
+class SignatureDiagnosis:
     """Searches for causes, one at a time.
 
     Requests during a search, or too soon after it, get no cause. A search takes at most `search_seconds` of thread
@@ -246,14 +213,14 @@ class Explainer:
         self._searches = False
         self._next_at = now()
 
-    async def cause(self, asked: Question) -> Cause | None:
+    async def cause(self, mismatch: SignatureMismatch, tenants: TenantDirectory) -> Cause | None:
         """Return the proven cause; None if there is none or no time for a search."""
         if self._searches or self._now() < self._next_at:
             return None
         self._searches = True
         self._next_at = self._now() + self._between
         try:
-            return await self._search(readings(asked.claim), islice(guesses(asked), MOST_GUESSES))
+            return await self._search(readings(mismatch.claim), islice(guesses(mismatch, tenants), MOST_GUESSES))
         finally:
             self._searches = False
 
@@ -265,12 +232,12 @@ class Explainer:
             for key, signed, cause in batch:
                 digest = hmac.digest(key, signed, "sha256")
                 for given, reading in digests:
-                    if (cause.told or reading) and hmac.compare_digest(digest, given):
-                        told, kept = (
+                    if (cause.text or reading) and hmac.compare_digest(digest, given):
+                        text, stored = (
                             " and ".join(filter(None, (words, reading)))
-                            for words in (cause.told, cause.kept or cause.told)
+                            for words in (cause.text, cause.stored or cause.text)
                         )
-                        return Cause(told, kept, cause.owner)
+                        return Cause(text, stored, cause.owner)
             if len(batch) < _AT_ONCE:
                 return None
             spent += time.thread_time() - began

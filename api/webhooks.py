@@ -27,28 +27,28 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api.authentication import Proof, ProvedWebhook, SecretUses, by_token, prove
-from api.rejections import RejectionRecorder, WebhookError, tell
+from api import signature_diagnosis
+from api.authentication import Cause, Proof, SecretUsage, Webhook, WebhookError, authenticate, verify_token
+from api.rejections import RejectionRecorder, report
 from api.server import LARGEST_HEAD_BYTES
-from api.signature_diagnosis import Cause, Explainer
+from api.signature_diagnosis import SignatureDiagnosis
 from config.tenant_directory import TenantDirectory
 from config.tenants import is_tenant_id
 from db.known_secrets import PREVIOUS, RETIRED
 from db.session import DATABASE_FAILURES, Database
 from jobs import rejections
-from jobs.claims import is_queue_full
-from jobs.intake import Acceptance, Budget, NotAcceptedError, Taken
-from jobs.payloads import EVENT, LARGEST_BODY_BYTES, TICKET_ID, DeskWebhook, FieldsError, is_check, parse, ticket_of
+from jobs.intake import Intake, NotAcceptedError, within
+from jobs.payloads import DELIVERY_HEADER, EVENT, LARGEST_BODY_BYTES, TICKET_ID
 from jobs.queue import JobQueue
-from jobs.repository import SIGNED_BY_PREVIOUS, Event, signed_key
-from jobs.signing import DELIVERY_HEADER
+from jobs.repository import SIGNED_BY_PREVIOUS, SIGNED_KEY, Event, is_queue_full
 from observability import log_events, metrics, tracing
 from observability.identifiers import bind, bound
 from observability.logging import log_event
 
 RETRY_SECONDS = 60
 _LONGEST_DELIVERY_ID = 200
-_LOOK_SECONDS = 1.0
+_LIMIT_CHECK_SECONDS = 1.0
+_DELIVERY_HEADER = DELIVERY_HEADER.lower()
 
 
 class WebhookPayload(BaseModel):
@@ -109,12 +109,11 @@ class ApiState:
     tenants: TenantDirectory
     database: Database
     queue: JobQueue
-    acceptance: Acceptance
+    intake: Intake
     rejections: RejectionRecorder
-    secret_uses: SecretUses
+    secret_usage: SecretUsage
     sender_seconds: float
-    explainer: Explainer = field(default_factory=Explainer)
-    budget: Budget = field(default_factory=Budget)
+    diagnosis: SignatureDiagnosis = field(default_factory=SignatureDiagnosis)
 
 
 class RawRoute(APIRoute):
@@ -159,29 +158,33 @@ async def receive_by_token(request: Request, tenant_id: str) -> JSONResponse:
     return await _receive(request, tenant_id)
 
 
-async def _receive(request: Request, addressed: str | None) -> JSONResponse:
+async def _receive(request: Request, tenant_in_path: str | None) -> JSONResponse:
     state: ApiState = request.app.state.api
     links = tracing.links_to(request.headers.get("traceparent"))
-    attributes = {"http.request.method": "POST", **_address(addressed)}
+    attributes = {"http.request.method": "POST", **_address(tenant_in_path)}
     with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, links=links, attributes=attributes) as span:
         tenant_id = None
         try:
-            proved = await prove(request, state.tenants, state.sender_seconds, addressed)
-            tenant_id = proved.tenant_id
-            state.secret_uses.note(tenant_id, proved.proof)
-            if is_check(proved.payload):
-                return _answer(span, 200, _checked(tenant_id))
-            event = _event(proved)
-            await _insist_on_room(state, event)
+            webhook = await authenticate(
+                request, state.tenants, state.secret_usage, state.sender_seconds, tenant_in_path
+            )
+            tenant_id = webhook.tenant_id
+            if webhook.payload.is_check:
+                log_event(log_events.WEBHOOK_CHECKED, tenant_id=tenant_id)
+                metrics.webhook("checked", tenant_id)
+                return _answer(span, 200, {"status": "verified", "tenant_id": tenant_id})
+            event = _event(webhook)
+            if (most := webhook.tenant.share.most_waiting) is not None:
+                await _refuse_if_full(state.database, event, most)
             log_event(log_events.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
-            taken = await state.acceptance.take(event)
+            job_id = await state.intake.accept(event)
         except WebhookError as refused:
             later = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 429 else None
-            answer = _answer(span, refused.status, {"detail": refused.answer}, later)
-            if refused.asked is None:
-                tell(refused, state.rejections)
+            answer = _answer(span, refused.status, {"detail": refused.detail}, later)
+            if refused.mismatch is None:
+                report(refused, state.rejections)
             else:
-                answer.background = BackgroundTask(_explain, refused, state, copy_context())
+                answer.background = BackgroundTask(_diagnose, refused, state, copy_context())
             return answer
         except NotAcceptedError as failure:
             tracing.record_failure(span, failure, "no store could take the event")
@@ -193,47 +196,85 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
             log_event(log_events.REQUEST_FAILED, failure=failure)
             metrics.webhook("unexpected failure", tenant_id)
             return _answer(span, 500, {"detail": "unexpected failure"})
-        return _answer(span, 202, _accepted(event, taken))
+        result = "accepted" if job_id == event.job_id else "duplicate"
+        if job_id != event.job_id:
+            bind(job_id=str(job_id))
+            log_event(log_events.WEBHOOK_DUPLICATE, job_id=job_id, ticket_id=event.ticket_id)
+        metrics.webhook(result, event.tenant_id)
+        # This process's relay may count the job's failure.
+        metrics.expect_outcomes(event.tenant_id, "failed")
+        return _answer(span, 202, {"job_id": str(job_id), "status": result})
 
 
-async def _insist_on_room(state: ApiState, event: Event) -> None:
-    """Apply the tenant's limit of waiting jobs. Raises WebhookError.
+def _event(webhook: Webhook) -> Event:
+    payload = webhook.payload
+    if payload.ticket_id is None or payload.problems:
+        fields, cause = ", ".join(payload.problems), Cause("; ".join(payload.problems.values()))
+        refused = WebhookError(422, "malformed payload", ticket_id=payload.ticket_id, fields=fields, cause=cause)
+        raise refused.verified_for(webhook.tenant_id)
+    bind(ticket_id=payload.ticket_id, tenant_id=webhook.tenant_id)
+    return Event(
+        job_id=uuid7(),
+        tenant_id=webhook.tenant_id,
+        ticket_id=payload.ticket_id,
+        event=payload.event,
+        dedupe_keys=_dedupe_keys(webhook, payload.ticket_id),
+        traceparent=tracing.traceparent(),
+        accepted_at=datetime.now(UTC),
+        remark=SIGNED_BY_PREVIOUS if webhook.proof.setting == PREVIOUS else None,
+    )
+
+
+def _dedupe_keys(webhook: Webhook, ticket_id: str) -> tuple[str, ...]:
+    """Return the keys of the delivery and of the signed bytes.
+
+    Most schemes do not sign the delivery id, so a replay under another id is found by the signed bytes. Desks that
+    can't sign have fixed headers, without an id per delivery; their key is the content.
+    """
+    signed = webhook.proof.signed
+    delivery_id = webhook.headers.get("webhook-id") or webhook.headers.get(_DELIVERY_HEADER)
+    parts = [webhook.tenant_id, ticket_id, webhook.payload.event or "", hashlib.sha256(webhook.body).hexdigest()]
+    if signed is not None and delivery_id:
+        # Includes the ticket: desks send fixed header texts, and one id would make every ticket a duplicate.
+        parts = ["delivery", ticket_id, delivery_id[:_LONGEST_DELIVERY_ID]]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return (key,) if signed is None else (key, SIGNED_KEY + hashlib.sha256(signed).hexdigest())
+
+
+async def _refuse_if_full(database: Database, event: Event, most: int) -> None:
+    """Refuse an event beyond the tenant's limit of waiting jobs. Raises WebhookError.
 
     The limit does not apply while Postgres is unavailable: the event is kept. The refusal is recorded before the
     answer, because the desk may never resend the webhook; reconciliation then creates the job.
     """
-    tenant = state.tenants.get(event.tenant_id)
-    most = tenant.share.most_waiting if tenant else None
-    if most is None:
-        return
     try:
-        if not await state.budget.within(_LOOK_SECONDS, is_queue_full(state.database, event, most)):
+        if not await within(_LIMIT_CHECK_SECONDS, is_queue_full(database, event, most)):
             return
         cause = Cause(f"{most} or more of this tenant wait")
         refused = WebhookError(429, "too many jobs waiting", None, event.ticket_id, cause=cause, is_recorded=True)
-        record = rejections.record_full(state.database, event.tenant_id, event.ticket_id, refused.answer)
-        await state.budget.within(_LOOK_SECONDS, record)
+        record = rejections.record_full(database, event.tenant_id, event.ticket_id, refused.detail)
+        await within(_LIMIT_CHECK_SECONDS, record)
     except (*DATABASE_FAILURES, TimeoutError):
         return
-    raise refused.proved(event.tenant_id)
+    raise refused.verified_for(event.tenant_id)
 
 
-def _address(addressed: str | None) -> dict[str, str]:
-    if addressed is None:
+def _address(tenant_in_path: str | None) -> dict[str, str]:
+    if tenant_in_path is None:
         return {"http.route": "/webhook", "url.path": "/webhook"}
-    path = {"url.path": f"/webhook/{addressed}"} if is_tenant_id(addressed) else {}
+    path = {"url.path": f"/webhook/{tenant_in_path}"} if is_tenant_id(tenant_in_path) else {}
     return {"http.route": "/webhook/{tenant_id}", **path}
 
 
-async def _explain(refused: WebhookError, state: ApiState, context: Context) -> None:
+async def _diagnose(refused: WebhookError, state: ApiState, context: Context) -> None:
+    mismatch = refused.mismatch
     try:
-        if refused.asked is not None:
-            found = await state.explainer.cause(refused.asked)
-            refused.cause, refused.explained = found or refused.cause, found is not None
-            if found is not None and found.is_retired:
-                state.secret_uses.note(refused.asked.tenant_id, Proof(RETIRED, refused.asked.retired))
+        if mismatch is not None and (found := await state.diagnosis.cause(mismatch, state.tenants)) is not None:
+            refused.cause, refused.explained = found, True
+            if signature_diagnosis.RETIRED in found.text:
+                state.secret_usage.count(mismatch.tenant_id, Proof(RETIRED, mismatch.retired))
     finally:
-        context.run(tell, refused, state.rejections)
+        context.run(report, refused, state.rejections)
 
 
 async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
@@ -246,71 +287,18 @@ async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
         refused = WebhookError(404, "unknown address", cause=cause)
     else:
         refused = WebhookError(405, "wrong method", cause=Cause("a webhook is sent with POST"))
-    room, addressed = (*request.url.path.split("/"), "", "")[1:3]
-    if request.method == "POST" or room == "webhook":
+    path, tenant_id = (*request.url.path.split("/"), "", "")[1:3]
+    if request.method == "POST" or path == "webhook":
         state: ApiState = request.app.state.api
         with contextlib.suppress(WebhookError):
-            by_token(state.tenants, addressed, request.headers, None)
-            refused = refused.proved(addressed)
+            verify_token(state.tenants, tenant_id, request.headers, None)
+            refused = refused.verified_for(tenant_id)
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
             span.set_attributes({"http.request.method": request.method, "http.response.status_code": refused.status})
-            tell(refused, state.rejections)
-    return JSONResponse({"detail": refused.answer}, refused.status, getattr(failure, "headers", None))
+            report(refused, state.rejections)
+    return JSONResponse({"detail": refused.detail}, refused.status, getattr(failure, "headers", None))
 
 
 def _answer(span: Span, status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> JSONResponse:
     span.set_attribute("http.response.status_code", status)
     return JSONResponse(body, status, headers)
-
-
-def _accepted(event: Event, taken: Taken) -> dict[str, str]:
-    result = "duplicate" if taken.duplicate else "accepted"
-    if taken.duplicate:
-        bind(job_id=str(taken.job_id))
-        log_event(log_events.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
-    metrics.webhook(result, event.tenant_id)
-    # This process's relay may count the job's failure.
-    metrics.expect_outcomes(event.tenant_id, "failed")
-    return {"job_id": str(taken.job_id), "status": result}
-
-
-def _checked(tenant_id: str) -> dict[str, str]:
-    log_event(log_events.WEBHOOK_CHECKED, tenant_id=tenant_id)
-    metrics.webhook("checked", tenant_id)
-    return {"status": "verified", "tenant_id": tenant_id}
-
-
-def _event(proved: ProvedWebhook) -> Event:
-    try:
-        said = parse(proved.payload)
-    except FieldsError as unusable:
-        ticket_id, cause = ticket_of(proved.payload), Cause(unusable.cause)
-        refused = WebhookError(422, "malformed payload", ticket_id=ticket_id, fields=str(unusable), cause=cause)
-        raise refused.proved(proved.tenant_id) from None
-    bind(ticket_id=said.ticket_id, tenant_id=proved.tenant_id)
-    return Event(
-        job_id=uuid7(),
-        tenant_id=proved.tenant_id,
-        ticket_id=said.ticket_id,
-        event=said.event,
-        dedupe_keys=_dedupe_keys(said, proved),
-        traceparent=tracing.traceparent(),
-        accepted_at=datetime.now(UTC),
-        remark=SIGNED_BY_PREVIOUS if proved.proof.setting == PREVIOUS else None,
-    )
-
-
-def _dedupe_keys(said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
-    """Return the keys of the delivery and of the signed bytes.
-
-    Most schemes do not sign the delivery id, so a replay under another id is found by the signed bytes. Desks that
-    can't sign have fixed headers, without an id per delivery; their key is the content.
-    """
-    signed, headers = proved.proof.signed, proved.headers
-    delivery = headers.get("webhook-id") or headers.get(DELIVERY_HEADER.lower())
-    parts = [proved.tenant_id, said.ticket_id, said.event or "", hashlib.sha256(proved.body).hexdigest()]
-    if signed is not None and delivery:
-        # Includes the ticket: desks send fixed header texts, and one id would make every ticket a duplicate.
-        parts = ["delivery", said.ticket_id, delivery[:_LONGEST_DELIVERY_ID]]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    return (key,) if signed is None else (key, signed_key(hashlib.sha256(signed).hexdigest()))

@@ -17,7 +17,7 @@ from config.tenant_validation import parse_tenants
 from db.models import JobState
 from db.session import Database
 from jobs import queries, refresh
-from jobs.intake import ask_for_refresh
+from jobs.intake import request_refresh
 from jobs.queries import Listed
 from jobs.repository import ASKED_BY_HAND, REFRESH_APART
 
@@ -42,7 +42,7 @@ def run(chosen: argparse.Namespace) -> int:
                 print(as_json({"asked": False, "why": refusal}))
             return NOT_DONE_EXIT
         deadline = settings.job_deadline_seconds
-        job_id = await ask_for_refresh(database, tenant_id, chosen.ticket, ASKED_BY_HAND, deadline)
+        job_id = await request_refresh(database, tenant_id, chosen.ticket, ASKED_BY_HAND, deadline)
         if chosen.json:
             print(as_json({"asked": True, "job_id": job_id, "tenant_id": tenant_id, "ticket_id": chosen.ticket}))
         else:

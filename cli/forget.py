@@ -23,15 +23,15 @@ from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
 from jobs import repository
 from jobs.inbox import DELIVERY, Inbox
-from jobs.outcomes import Outcome, OutcomeKind, report_apart
+from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.queue import QueueUnavailableError, open_redis
-from jobs.repository import Published
+from jobs.repository import PublishedJob
 from observability import log_events, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import log_event
 from privacy import erasure, tombstones
 from privacy.erasure import EndedJob, Erased, Stored, Which, jobs_among, stored
-from workflow.stored_answers import Kept
+from workflow.stored_answers import StoredKind
 
 _REDIS_SECONDS = 2.0
 _INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped."
@@ -98,9 +98,9 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     def tell(ended: Sequence[EndedJob]) -> None:
         # A running job is reported by its worker.
         for job in (job for job in ended if not job.was_running):
-            told = Published(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
+            told = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
             other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-            report_apart("Forget", told, Outcome(OutcomeKind.FORGOTTEN, repository.FORGOTTEN), **other)
+            report_in_new_span("Forget", told, Outcome(OutcomeKind.FORGOTTEN, repository.FORGOTTEN), **other)
 
     erased, keys = None, None
     if not which.all:
@@ -146,7 +146,7 @@ async def _keys(redis: Redis, pattern: str) -> list[str]:
 async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
     doomed: list[str] = []
     kept: list[tuple[str, UUID]] = []
-    for key in [key for what in Kept for key in await _keys(redis, f"{what}:*")]:
+    for key in [key for what in StoredKind for key in await _keys(redis, f"{what}:*")]:
         try:
             kept.append((key, UUID(key.partition(":")[2])))
         except ValueError:

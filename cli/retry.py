@@ -16,7 +16,7 @@ from config.settings import ByHandSettings
 from db.models import JobState
 from db.session import Database
 from jobs import queries
-from jobs.outcomes import Outcome, OutcomeKind, report_apart
+from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.queries import Details, Listed, NotRetriedError, Retried
 from jobs.repository import RETRIED_BY_HAND
 from jobs.statistics import FinishedJob
@@ -106,7 +106,7 @@ async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int
     """Queue one job again, and report it in log and trace. Raises NotRetriedError."""
     job = await queries.retry(database, job_id, deadline_seconds)
     other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-    report_apart("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
+    report_in_new_span("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
     return job
 
 

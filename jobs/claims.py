@@ -6,30 +6,26 @@ since, they raise LeaseLostError and change nothing.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
 
 from db.models import Job, JobState
 from db.session import DATABASE_FAILURES, Database, is_locked
 from jobs.repository import (
-    ANOTHER_FIRST,
-    ANOTHER_FIRST_WAIT,
     CONTEXT_INCOMPLETE,
     ECHO,
+    FINAL_CHECK_TIME,
     FORGOTTEN,
-    LAST_LOOK,
     LONGEST_LIFE,
     MOST_ATTEMPTS,
     NOTE_MISSING,
-    SEEN_OPEN,
-    TURN_LOOKS,
-    Event,
+    SEEN_OPEN_VALID,
 )
 from privacy import tombstones
 
@@ -79,16 +75,16 @@ class Claim:
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
 
-    def saw_open_lately(self) -> bool:
+    def was_recently_open(self) -> bool:
         """Return True if the ticket was seen open within an hour, with only holds since."""
         seen = self.seen_open_at
-        return seen is not None and self.claimed_at - seen < SEEN_OPEN
+        return seen is not None and self.claimed_at - seen < SEEN_OPEN_VALID
 
 
 _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
 
 
-async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
+async def store_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
     """Store both numbers of the ticket; return the updated claim.
 
     `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLostError.
@@ -161,12 +157,12 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
     await _write(database, held, "begin_posting", lease=timedelta(seconds=lease_seconds))
 
 
-async def not_posted(database: Database, held: Claim) -> None:
+async def undo_posting(database: Database, held: Claim) -> None:
     """Undo `about_to_post` if the desk surely has no note."""
     await _write(database, held, "end_posting", what="not posted", before=held.note_attempted_at)
 
 
-async def note_not_there(database: Database, held: Claim) -> None:
+async def note_missing(database: Database, held: Claim) -> None:
     await _write(database, held, "end_posting", what="note not there", before=None)
 
 
@@ -196,15 +192,15 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
     await _write(database, held, "retry_job_later", later=timedelta(seconds=seconds), reason=reason)
 
 
-async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
+async def schedule_final_check(database: Database, held: Claim, seconds: float, reason: str) -> None:
     """Schedule a last attempt, past all limits, that only looks for the note."""
     later = timedelta(seconds=seconds)
-    await _write(database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=LAST_LOOK)
+    await _write(
+        database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
+    )
 
 
-async def hold_back(
-    database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
-) -> None:
+async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
     `extends_deadline`: by that time and the time since the job was due, up to a day after the job's acceptance or its
@@ -246,7 +242,7 @@ async def renew(database: Database, held: Sequence[Claim], lease_seconds: float)
     return await _change_held(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
-async def give_back(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
+async def release(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
     return await _change_held(database, held, _GIVE_BACK)
 
 
@@ -280,80 +276,10 @@ async def _change_all(database: Database, held: Sequence[Claim], change: TextCla
     return [bool(row["changed"]) for row in await database.call(change, **of_each, **values)]
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Tenants' limits and weights for a claim; only tenants that have them."""
-
-    weights: Mapping[str, float] = field(default_factory=dict)
-    most_running: Mapping[str, int] = field(default_factory=dict)
-    charged: Mapping[str, int] = field(default_factory=dict)
-    """Places that count as taken, though their jobs have ended: they ended at once."""
-
-
-class NoStartableJobError(Exception):
-    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
-
-
-_CLAIM = text(
-    "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
-    " :weights, :most, :charged, :looks)"
-)
-
-
-_IS_FULL = text(
-    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
-    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
-    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
-    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
-)
-
-
-_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
-
-
-async def is_queue_full(database: Database, event: Event, most: int) -> bool:
-    """Return True if the tenant's queue is full and this delivery would add a job."""
-    keys = list(event.dedupe_keys)
-    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
-    return bool(row["is_full"])
-
-
-async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
-    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
-    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
-
-
-async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
-    token, asked_at = uuid4(), time.monotonic()
-    rows = await database.call(
-        _CLAIM,
-        owner=owner,
-        token=token,
-        lease=timedelta(seconds=lease_seconds),
-        attempts=MOST_ATTEMPTS,
-        wait=ANOTHER_FIRST_WAIT,
-        longest=LONGEST_LIFE,
-        echo=ECHO,
-        another_first=ANOTHER_FIRST,
-        missing=NOTE_MISSING,
-        weights=json.dumps(shares.weights),
-        most=json.dumps(shares.most_running),
-        charged=json.dumps(shares.charged),
-        looks=TURN_LOOKS,
-    )
-    if not rows:
-        return None
-    row = dict(rows[0])
-    if (job_id := row.pop("id")) is None:
-        raise NoStartableJobError
-    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
-
-
 _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
 
 
-async def come_first(database: Database, held: Claim) -> bool:
+async def must_wait_for_another(database: Database, held: Claim) -> bool:
     """Return True if a waiting job of the ticket has posted or is older."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from jobs.batching import Batcher
 from jobs.queue import reaching_redis
-from jobs.repository import DELIVERY_KNOWN, Event, is_signed_key
+from jobs.repository import DELIVERY_KNOWN, SIGNED_KEY, Event
 from observability import log_events, metrics
 from observability.logging import log_event
 
@@ -72,7 +72,7 @@ class Inbox:
                 for event in events:
                     keys = sorted(set(event.dedupe_keys))
                     names = [INBOX, *(f"{DELIVERY}{event.tenant_id}:{key}" for key in keys)]
-                    signed = [int(is_signed_key(key)) for key in keys]
+                    signed = [int(key.startswith(SIGNED_KEY)) for key in keys]
                     stored = json.dumps(event.to_json())
                     pipeline.eval(_PUT, len(names), *names, str(event.job_id), stored, _DUPLICATE_SECONDS, *signed)
                 firsts = await pipeline.execute()

@@ -6,9 +6,8 @@ in batches (`jobs.batching`), but each event has its own result.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 from uuid import UUID
@@ -21,7 +20,7 @@ from jobs import reconcile, repository
 from jobs.batching import Batcher, BatchTimeoutError
 from jobs.inbox import Inbox
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.reconcile import SeenTicket
+from jobs.reconcile import NewTicket
 from jobs.repository import RECOVERED, Event
 from observability import log_events, metrics, tracing
 from observability.identifiers import bind, bound, other_numbers
@@ -38,49 +37,41 @@ _REFRESH_SPAN = "Refresh"
 _RECOVER_SPAN = "Recover"
 
 Result = TypeVar("Result")
-WhyRecovered = Literal["webhook missed", "webhook refused with 429", "polled"]
+RecoveryReason = Literal["webhook missed", "webhook refused with 429", "polled"]
 
 
 class NotAcceptedError(Exception):
     """Neither Postgres nor Redis could take the event just now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The job of a webhook; `duplicate` if an earlier delivery made it."""
-
-    job_id: UUID
-    duplicate: bool
+_late: set[asyncio.Task[Any]] = set()
+"""References to tasks that are still running after their time."""
 
 
-class Budget:
-    """Limits the time of work, and keeps references to late tasks."""
+async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of `work`, or raise TimeoutError after `seconds`.
 
-    def __init__(self) -> None:
-        self._left_behind: set[asyncio.Task[Any]] = set()
-
-    async def within(self, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-        """Return the result of `work`, or raise TimeoutError after `seconds`.
-
-        Late work is not awaited: psycopg spends up to ten seconds on cancelling a statement of a silent server.
-        """
-        task = asyncio.ensure_future(work)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-        if done:
-            return task.result()
-        self._left_behind.add(task)
-        task.add_done_callback(self._forget)
+    Late work is cancelled, but not awaited: psycopg spends up to ten seconds on cancelling a statement of a silent
+    server.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
         task.cancel()
-        raise TimeoutError
+        raise
+    if done:
+        return task.result()
+    _late.add(task)
+    task.add_done_callback(_end_late)
+    task.cancel()
+    raise TimeoutError
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._left_behind.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not warn; the caller has gone on without it
+
+def _end_late(task: asyncio.Task[Any]) -> None:
+    _late.discard(task)
+    if not task.cancelled():
+        task.exception()  # retrieved, so that asyncio does not warn
 
 
 class StoreBreaker:
@@ -107,7 +98,7 @@ class StoreBreaker:
         self._next_try_at = None
 
 
-class Acceptance:
+class Intake:
     """Acceptance of events, one per API process; `database_seconds` for each batch."""
 
     def __init__(
@@ -124,30 +115,32 @@ class Acceptance:
         self._inbox = inbox
         self._deadline = job_deadline_seconds
         self._database_seconds = database_seconds
-        self._budget = Budget()
-        self._rows = Batcher(self._record_all, _MOST_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
+        self._rows = Batcher(self._record_batch, _MOST_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(log_events.DATABASE_UNREACHABLE)
         self.queue_outage = Outage(log_events.REDIS_UNREACHABLE)
 
-    async def take(self, event: Event) -> Taken:
-        """Record the event and queue its job within about 3 s. Raises NotAcceptedError."""
+    async def accept(self, event: Event) -> UUID:
+        """Record the event and queue its job within about 3 s; return the (first) job's id.
+
+        Raises NotAcceptedError.
+        """
         until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
         skipped_database = not self.database_breaker.lets_try()
-        first_id = None if skipped_database else await self._record(event, until)
-        if first_id is None:
-            first_id = await self._keep_in_redis(event)
-        if first_id is None and skipped_database:
+        job_id = None if skipped_database else await self._record(event, until)
+        if job_id is None:
+            job_id = await self._keep_in_redis(event)
+        if job_id is None and skipped_database:
             # The breaker saves time; it never refuses.
-            first_id = await self._record(event, until)
-        if first_id is None:
+            job_id = await self._record(event, until)
+        if job_id is None:
             raise NotAcceptedError
-        return Taken(first_id, duplicate=first_id != event.job_id)
+        return job_id
 
     async def _record(self, event: Event, until: float) -> UUID | None:
         try:
-            first_id, published = await self._rows.put(event)
+            job_id, published = await self._rows.put(event)
         except BatchTimeoutError:
             return None  # behind other events: no outage, and a late row does no harm
         except (*DATABASE_FAILURES, TimeoutError) as failure:
@@ -157,47 +150,43 @@ class Acceptance:
             return None
         self.database_breaker.worked()
         self.database_outage.over()
-        if first_id == event.job_id:
+        if job_id == event.job_id:
             bind(job_id=str(event.job_id))
             if published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
                 await self._leave_to_relay(event.job_id, until)
-        return first_id
+        return job_id
 
-    async def _record_all(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
-        """Record events together, or one by one if one is refused.
-
-        Return each one's (first) job id, and whether its row is marked as published.
-        """
-        publishes = self.queue_breaker.lets_try()
-
-        async def record(some: list[Event]) -> list[tuple[UUID, bool]]:
-            firsts = await self._accept(some, publishes)
-            return [(firsts[event.job_id], publishes) for event in some]
-
-        async def alone(event: Event) -> tuple[UUID, bool] | Exception:
-            try:
-                return (await record([event]))[0]
-            except DATABASE_FAILURES as failure:
-                return failure
-
-        async def all_of_them() -> list[tuple[UUID, bool] | Exception]:
-            try:
-                return [*await record(events)]
-            except DATABASE_FAILURES as failure:
-                if is_away(failure) and not is_locked(failure):
-                    raise
-                return [failure] if len(events) == 1 else await asyncio.gather(*map(alone, events))
-
+    async def _record_batch(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
+        """Return each event's (first) job id, and whether its row is marked as published."""
+        published = self.queue_breaker.lets_try()
         with tracing.untraced():
-            return await self._budget.within(self._database_seconds, all_of_them())
+            job_ids = await within(self._database_seconds, self._insert(events, published))
+        return [each if isinstance(each, Exception) else (each, published) for each in job_ids]
 
-    async def _accept(self, events: list[Event], publishes: bool) -> dict[UUID, UUID]:
+    async def _insert(self, events: list[Event], published: bool) -> Sequence[UUID | Exception]:
+        """Record events together, or one by one if one is refused."""
         try:
-            return await repository.accept_all(self._database, events, self._deadline, published=publishes)
+            return await self._insert_together(events, published)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            if len(events) == 1:
+                return [failure]
+        return await asyncio.gather(*(self._insert_one(event, published) for event in events))
+
+    async def _insert_one(self, event: Event, published: bool) -> UUID | Exception:
+        try:
+            return (await self._insert_together([event], published))[0]
+        except DATABASE_FAILURES as failure:
+            return failure
+
+    async def _insert_together(self, events: list[Event], published: bool) -> list[UUID]:
+        try:
+            return await repository.accept_all(self._database, events, self._deadline, published=published)
         except DBAPIError as failure:
             if not failure.connection_invalidated:
                 raise
-        return await repository.accept_all(self._database, events, self._deadline, published=publishes)
+        return await repository.accept_all(self._database, events, self._deadline, published=published)
 
     async def publish(
         self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
@@ -218,55 +207,55 @@ class Acceptance:
     async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
         left = max(_LEAST_SECONDS, until - asyncio.get_running_loop().time())
         try:
-            await self._budget.within(left, repository.unpublish(self._database, [job_id]))
+            await within(left, repository.unpublish(self._database, [job_id]))
         except (*DATABASE_FAILURES, TimeoutError):
             return  # the relay notices that the list is too short
 
     async def _keep_in_redis(self, event: Event) -> UUID | None:
         """Store the event and its message; return the (first) job's id, or None."""
         try:
-            first_id = await self._inbox.put(event)
+            job_id = await self._inbox.put(event)
         except QueueUnavailableError as failure:
             self.queue_breaker.failed()
             self.queue_outage.seen("webhooks can't wait there", failure)
             return None
-        if first_id == event.job_id:
+        if job_id == event.job_id:
             bind(job_id=str(event.job_id))
             log_event(log_events.INBOX_USED)
             await self.publish(event.job_id, event.ticket_id, event.traceparent)
-        return first_id
+        return job_id
 
 
-async def ask_for_refresh(
+async def request_refresh(
     database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
 ) -> UUID:
     """Make the job of a further enhancement and return its id; the relay publishes it.
 
     `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
-    with _without_webhook(_REFRESH_SPAN, tenant_id, ticket_id, event) as made:
-        await repository.accept_all(database, [made], job_deadline_seconds, published=False)
-        log_event(log_events.REFRESH_ASKED, job_id=made.job_id, ticket_id=ticket_id, reason=event)
-    return made.job_id
+    with _own_event(_REFRESH_SPAN, tenant_id, ticket_id, event) as created:
+        await repository.accept_all(database, [created], job_deadline_seconds, published=False)
+        log_event(log_events.REFRESH_ASKED, job_id=created.job_id, ticket_id=ticket_id, reason=event)
+    return created.job_id
 
 
 async def recover_job(
-    database: Database, tenant_id: str, ticket: SeenTicket, why: WhyRecovered, job_deadline_seconds: int
+    database: Database, tenant_id: str, ticket: NewTicket, why: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
     """Make the job of a missed ticket and return its id; None if it has one by now.
 
     The relay publishes it. Raises one of DATABASE_FAILURES.
     """
     others = other_numbers(ticket.ticket_id, None, ticket.display_id)
-    with _without_webhook(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as made:
-        if not await reconcile.recover(database, made, timedelta(seconds=job_deadline_seconds)):
+    with _own_event(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
+        if not await reconcile.recover(database, event, timedelta(seconds=job_deadline_seconds)):
             return None
-        log_event(log_events.JOB_RECOVERED, job_id=made.job_id, ticket_id=ticket.ticket_id, reason=why)
-    return made.job_id
+        log_event(log_events.JOB_RECOVERED, job_id=event.job_id, ticket_id=ticket.ticket_id, reason=why)
+    return event.job_id
 
 
 @contextmanager
-def _without_webhook(span: str, tenant_id: str, ticket_id: str, event: str, **others: str) -> Iterator[Event]:
+def _own_event(span: str, tenant_id: str, ticket_id: str, event: str, **others: str) -> Iterator[Event]:
     job_id = uuid7()
     ids = {"ticket_id": ticket_id, "tenant_id": tenant_id, "job_id": str(job_id)}
     with bound(**ids, **others), tracing.span(span, parent=tracing.own_trace()):

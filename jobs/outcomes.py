@@ -13,7 +13,7 @@ from db.session import Database
 from jobs import claims
 from jobs.claims import Claim
 from jobs.queries import Retried
-from jobs.repository import Event, Published
+from jobs.repository import Event, PublishedJob
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, tags
 from observability.log_events import Phrase
@@ -27,11 +27,11 @@ class OutcomeKind(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     RETRIED = "retried"
-    LOOKED_FOR = "looked for once more"
+    FINAL_CHECK = "looked for once more"
     """Its note may be in the ticket: the last attempt of all only looks for it."""
-    HELD_BACK = "held back"
-    GIVEN_BACK = "given back"
-    CLAIM_LOST = "claim lost"
+    DEFERRED = "held back"
+    RELEASED = "given back"
+    LEASE_LOST = "claim lost"
 
     DUPLICATE = "duplicate"
     """Of an event that waited in Redis and was answered with an id of its own."""
@@ -47,7 +47,7 @@ class OutcomeKind(StrEnum):
 class Outcome:
     """Outcome of an attempt or job: `reason` for the row, `words` for the log line."""
 
-    how: OutcomeKind
+    kind: OutcomeKind
     reason: str = ""
     words: str = "not retried"
     seconds: float = 0.0
@@ -61,49 +61,49 @@ class Outcome:
     """True if the line shows it too."""
 
 
-class _Telling(NamedTuple):
+class _Report(NamedTuple):
     state: JobState | None
     """None where the row is another's to change."""
     phrase: Phrase
     attempts: str | None = None
     """The `result` of the attempt's metric; None where there was no attempt of this process."""
     line: str = "{reason}"
-    span: str = "{how}"
+    span: str = "{kind}"
 
 
 _FAILURE = "{reason}; {words}"
-_TELLINGS = {
-    OutcomeKind.COMPLETED: _Telling(JobState.COMPLETED, log_events.TASK_COMPLETED, "completed"),
-    OutcomeKind.SKIPPED: _Telling(JobState.SKIPPED, log_events.TASK_SKIPPED, "skipped", span="{reason}"),
-    OutcomeKind.FAILED: _Telling(JobState.FAILED, log_events.TASK_FAILED, "failed", _FAILURE),
-    OutcomeKind.RETRIED: _Telling(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
-    OutcomeKind.LOOKED_FOR: _Telling(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
-    OutcomeKind.HELD_BACK: _Telling(
+_REPORTS = {
+    OutcomeKind.COMPLETED: _Report(JobState.COMPLETED, log_events.TASK_COMPLETED, "completed"),
+    OutcomeKind.SKIPPED: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, "skipped", span="{reason}"),
+    OutcomeKind.FAILED: _Report(JobState.FAILED, log_events.TASK_FAILED, "failed", _FAILURE),
+    OutcomeKind.RETRIED: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
+    OutcomeKind.FINAL_CHECK: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
+    OutcomeKind.DEFERRED: _Report(
         JobState.WAITING,
         log_events.JOB_REQUEUED,
         "held back",
         "{reason}, held back for {seconds:.0f}s",
-        "{how}: {reason}",
+        "{kind}: {reason}",
     ),
-    OutcomeKind.GIVEN_BACK: _Telling(JobState.WAITING, log_events.JOB_REQUEUED, "given back"),
-    OutcomeKind.CLAIM_LOST: _Telling(None, log_events.TASK_FAILED, "claim lost", _FAILURE),
-    OutcomeKind.DUPLICATE: _Telling(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
-    OutcomeKind.FORGOTTEN: _Telling(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
-    OutcomeKind.RETRIED_BY_HAND: _Telling(JobState.WAITING, log_events.JOB_REQUEUED),
-    OutcomeKind.RECOVERED: _Telling(JobState.WAITING, log_events.JOB_REQUEUED, span="{reason}"),
-    OutcomeKind.WORKER_LOST: _Telling(JobState.FAILED, log_events.TASK_FAILED, line=_FAILURE),
-    OutcomeKind.EXPIRED: _Telling(JobState.FAILED, log_events.TASK_FAILED, line=_FAILURE),
+    OutcomeKind.RELEASED: _Report(JobState.WAITING, log_events.JOB_REQUEUED, "given back"),
+    OutcomeKind.LEASE_LOST: _Report(None, log_events.TASK_FAILED, "claim lost", _FAILURE),
+    OutcomeKind.DUPLICATE: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
+    OutcomeKind.FORGOTTEN: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
+    OutcomeKind.RETRIED_BY_HAND: _Report(JobState.WAITING, log_events.JOB_REQUEUED),
+    OutcomeKind.RECOVERED: _Report(JobState.WAITING, log_events.JOB_REQUEUED, span="{reason}"),
+    OutcomeKind.WORKER_LOST: _Report(JobState.FAILED, log_events.TASK_FAILED, line=_FAILURE),
+    OutcomeKind.EXPIRED: _Report(JobState.FAILED, log_events.TASK_FAILED, line=_FAILURE),
 }
 
 
-JobRef = Claim | Event | Published | Retried
+JobRef = Claim | Event | PublishedJob | Retried
 """A job's identifiers."""
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
     """Write an attempt's outcome into the row. Raises LeaseLostError, and ValueError for an outcome of no attempt."""
     reason, seconds = outcome.reason, outcome.seconds
-    match outcome.how:
+    match outcome.kind:
         case OutcomeKind.COMPLETED:
             await claims.complete(database, claim, outcome.note_id)
         case OutcomeKind.SKIPPED:
@@ -112,35 +112,35 @@ async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
             await claims.fail(database, claim, reason)
         case OutcomeKind.RETRIED:
             await claims.retry_later(database, claim, seconds, reason)
-        case OutcomeKind.LOOKED_FOR:
-            await claims.look_once_more(database, claim, seconds, reason)
-        case OutcomeKind.HELD_BACK:
-            await claims.hold_back(database, claim, seconds, reason, extends_deadline=outcome.extends_deadline)
+        case OutcomeKind.FINAL_CHECK:
+            await claims.schedule_final_check(database, claim, seconds, reason)
+        case OutcomeKind.DEFERRED:
+            await claims.defer(database, claim, seconds, reason, extends_deadline=outcome.extends_deadline)
         case _:
-            raise ValueError(outcome.how)
+            raise ValueError(outcome.kind)
 
 
 def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
     """Report a recorded outcome in the log, the metrics and the span."""
-    how = outcome.how
-    telling = _TELLINGS[how]
-    values = {"how": how, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
-    reason = telling.line.format(**values)
-    span.set_attribute("outcome", telling.span.format(**values))
+    kind = outcome.kind
+    template = _REPORTS[kind]
+    values = {"kind": kind, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
+    reason = template.line.format(**values)
+    span.set_attribute("outcome", template.span.format(**values))
     # The attempt's span began before these were known.
     span.set_attributes(dict(tags()))
-    if how is OutcomeKind.HELD_BACK:
+    if kind is OutcomeKind.DEFERRED:
         span.set_attribute("held_back_seconds", outcome.seconds)
     if outcome.failure is not None:
         tracing.record_failure(span, outcome.failure, reason)
-    if telling.attempts is not None:
-        metrics.ATTEMPTS.labels(job.tenant_id, telling.attempts).inc()
-    if how is OutcomeKind.RECOVERED:
+    if template.attempts is not None:
+        metrics.ATTEMPTS.labels(job.tenant_id, template.attempts).inc()
+    if kind is OutcomeKind.RECOVERED:
         metrics.JOBS_RECOVERED.inc()
-    if telling.state is not None and telling.state in metrics.OUTCOMES:
-        metrics.job_ended(job.tenant_id, job.job_id, telling.state.value, outcome.reason)
+    if template.state is not None and template.state in metrics.OUTCOMES:
+        metrics.job_ended(job.tenant_id, job.job_id, template.state.value, outcome.reason)
     log_event(
-        telling.phrase,
+        template.phrase,
         job_id=job.job_id,
         ticket_id=job.ticket_id,
         reason=reason,
@@ -149,14 +149,14 @@ def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
     )
 
 
-def report_apart(span_name: str, job: JobRef, outcome: Outcome, **identifiers: str) -> None:
+def report_in_new_span(span_name: str, job: JobRef, outcome: Outcome, **identifiers: str) -> None:
     """Report a job that this process does not run, in a separate span."""
-    with in_its_trace(span_name, job, **identifiers) as span:
+    with span_of_job(span_name, job, **identifiers) as span:
         report(job, outcome, span)
 
 
 @contextmanager
-def in_its_trace(span_name: str, job: JobRef, **identifiers: str) -> Iterator[trace.Span]:
+def span_of_job(span_name: str, job: JobRef, **identifiers: str) -> Iterator[trace.Span]:
     """Open a span in the trace of the job's webhook, with the job's identifiers."""
     ids = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
     parent = tracing.context_of(job.traceparent)

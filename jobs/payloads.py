@@ -1,19 +1,30 @@
-"""Webhook bodies: parsed strictly if signed, else leniently.
+"""Webhooks as desks send them: signed headers, and bodies, parsed strictly if signed, else leniently.
 
 Desks that can't sign paste values into an admin's template unescaped. Observed: JSON texts with raw line breaks, values
 in arrays of one element, `requestId` for the ticket (so `tenantId` counts too), and the JSON inside a form field
 `input_data` or `payload`. No signature covers such a body, so lenient parsing loses nothing. The format is detected
 from the text, because a desk's form allows any content type with any body.
+
+A signature is an HMAC-SHA256 over `<timestamp>.<body>`, in our own headers; `api.authentication` has the other schemes.
 """
 
+import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
+SIGNATURE_HEADER = "X-ServiceDesk-Signature"
+TIMESTAMP_HEADER = "X-ServiceDesk-Timestamp"
+DELIVERY_HEADER = "X-ServiceDesk-Delivery"
+"""The same at each delivery of one webhook."""
+TOKEN_HEADER = "X-ServiceDesk-Token"  # noqa: S105 -- its name
+"""For desks that can't sign."""
+WINDOW_SECONDS = 300
+"""The largest difference of a signed timestamp from now, in either direction."""
 LARGEST_BODY_BYTES = 64 * 1024
 CHECK_EVENT = "webhook.check"
 """The event of a webhook that only asks whether it would be taken."""
@@ -47,38 +58,66 @@ _MISTAKES = {
 
 
 class MalformedBodyError(Exception):
-    """An unreadable body; the text names the problem without quoting the body."""
+    """An unreadable body; the text names the problem without quoting the body. `ticket_id` is set if readable."""
 
-
-class FieldsError(Exception):
-    """Unusable fields of a body: their names, and a `cause` for a desk's admin. Neither quotes the body."""
-
-    def __init__(self, causes: Mapping[str, str]) -> None:
-        super().__init__(", ".join(causes))
-        self.cause = "; ".join(causes.values())
+    def __init__(self, problem: str, ticket_id: str | None = None) -> None:
+        super().__init__(problem)
+        self.ticket_id = ticket_id
 
 
 @dataclass(frozen=True, slots=True)
-class DeskWebhook:
-    """The ticket of a webhook, and its event if given."""
+class Payload:
+    """The known fields of a webhook's body.
 
-    ticket_id: str
+    `ticket_id` is None unless well-formed. `problems`: unusable fields, each with a cause for the desk's admin that
+    does not quote the body. `is_check`: there is no ticket, only a request for verification.
+    """
+
+    tenant_id: str | None = None
+    ticket_id: str | None = None
     event: str | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+    is_check: bool = False
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the payload. Raises MalformedBodyError for an unusable tenant id."""
+        tenant_id, event = fields.get("tenant_id"), fields.get("event")
+        ticket_id = _ticket_id(fields.get("ticket_id"))
+        is_text = isinstance(tenant_id, str) and 1 <= len(tenant_id) <= _LONGEST_TENANT_ID
+        if "tenant_id" in fields and not is_text:
+            raise MalformedBodyError(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters", ticket_id)
+        is_check = event == CHECK_EVENT and "ticket_id" not in fields
+        problems = {} if event is None or _is_event(event) else {"event": _EVENT_CAUSE}
+        if ticket_id is None and not is_check:
+            problems["ticket_id"] = _ticket_cause(fields.get("ticket_id"))
+        return cls(tenant_id, ticket_id, None if "event" in problems else event, problems, is_check)
 
 
-def read_signed(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a signed body.
+def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
+    """Return the headers of a JSON body at Unix time `now`, signed with the secret."""
+    timestamp = str(int(now))
+    digest = hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
+    return {
+        "Content-Type": "application/json",
+        SIGNATURE_HEADER: f"sha256={digest}",
+        TIMESTAMP_HEADER: timestamp,
+    }
+
+
+def read_signed(body: bytes) -> Payload:
+    """Return the payload of a signed body: a JSON object.
 
     Raises MalformedBodyError; also for a repeated `tenant_id` or `ticket_id`: two readers could see two tenants.
     """
     value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
         raise MalformedBodyError(_NO_OBJECT)
-    return value
+    return Payload.of(value)
 
 
-def read_unsigned(body: bytes) -> dict[str, Any]:
-    """Return the known fields, named as in a signed body. Raises MalformedBodyError.
+def read_unsigned(body: bytes) -> Payload:
+    """Return the payload of a body without signature. Raises MalformedBodyError.
 
     Empty and null fields are dropped: a variable of the desk without a value. An unusable event is dropped too, because
     the ticket counts. Synonyms (`ticket_id` and `requestId`, `tenant_id` and `tenantId`, these also as fields of the
@@ -98,8 +137,8 @@ def read_unsigned(body: bytes) -> dict[str, Any]:
     ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
     tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id is there twice")
     event = _trimmed(value.get("event"))
-    found = {"tenant_id": tenant_id, "ticket_id": ticket_id, "event": event if is_event(event) else None}
-    return {name: each for name, each in found.items() if each not in _EMPTY}
+    found = {"tenant_id": tenant_id, "ticket_id": ticket_id, "event": event if _is_event(event) else None}
+    return Payload.of({name: each for name, each in found.items() if each not in _EMPTY})
 
 
 def _one_of(values: list[Any], differ: str) -> Any:
@@ -155,7 +194,7 @@ def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
     try:
         return _decoder(tuple(named_once), strict).decode(text)
     except json.JSONDecodeError as failure:
-        mistake = next((words for said, words in _MISTAKES.items() if failure.msg.startswith(said)), "no JSON")
+        mistake = next((cause for message, cause in _MISTAKES.items() if failure.msg.startswith(message)), "no JSON")
         raise MalformedBodyError(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
     except RecursionError:
         raise MalformedBodyError("nested too deep") from None
@@ -194,13 +233,15 @@ def _too_deep(text: str) -> bool:
     return False
 
 
-def parse(payload: Mapping[str, Any]) -> DeskWebhook:
-    ticket_id, event = ticket_of(payload), payload.get("event")
-    event_is_plain = event is None or is_event(event)
-    if ticket_id is None or not event_is_plain:
-        causes = {} if event_is_plain else {"event": _EVENT_CAUSE}
-        raise FieldsError(causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))})
-    return DeskWebhook(ticket_id, event)
+def _ticket_id(value: Any) -> str | None:
+    """Return the ticket id as text, None unless it is well-formed.
+
+    Desks send ids as numbers or as text, some of them longer than a float holds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value)
+    return text if TICKET_ID.fullmatch(text) else None
 
 
 def _ticket_cause(value: Any) -> str:
@@ -211,31 +252,5 @@ def _ticket_cause(value: Any) -> str:
     return "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
 
 
-def tenant_of(payload: Mapping[str, Any]) -> str:
-    if "tenant_id" not in payload:
-        raise MalformedBodyError("tenant_id is missing")
-    tenant_id = payload["tenant_id"]
-    if not isinstance(tenant_id, str) or not 1 <= len(tenant_id) <= _LONGEST_TENANT_ID:
-        raise MalformedBodyError(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters")
-    return tenant_id
-
-
-def ticket_of(payload: Mapping[str, Any]) -> str | None:
-    """Return the ticket id as text, None unless it is well-formed.
-
-    Desks send ids as numbers or as text, some of them longer than a float holds.
-    """
-    ticket_id = payload.get("ticket_id")
-    if isinstance(ticket_id, bool) or not isinstance(ticket_id, int | str):
-        return None
-    text = str(ticket_id)
-    return text if TICKET_ID.fullmatch(text) else None
-
-
-def is_event(value: Any) -> bool:
+def _is_event(value: Any) -> bool:
     return isinstance(value, str) and EVENT.fullmatch(value) is not None
-
-
-def is_check(payload: Mapping[str, Any]) -> bool:
-    """Return True if the webhook has no ticket and only requests verification."""
-    return payload.get("event") == CHECK_EVENT and "ticket_id" not in payload

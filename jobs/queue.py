@@ -55,7 +55,7 @@ def reaching_redis() -> Iterator[None]:
         raise QueueUnavailableError from failure
 
 
-class _SaysLost:
+class _LossDetection:
     """A connection that reports its loss with the client's exceptions."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
@@ -74,11 +74,11 @@ class _SaysLost:
             raise RedisConnectionError("not the master any more") from refused
 
 
-class _PlainConnection(_SaysLost, Connection):
+class _PlainConnection(_LossDetection, Connection):
     pass
 
 
-class _TlsConnection(_SaysLost, SSLConnection):
+class _TlsConnection(_LossDetection, SSLConnection):
     pass
 
 

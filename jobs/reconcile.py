@@ -87,7 +87,7 @@ _RECOVER = text(f"""
 """)  # noqa: S608
 
 
-class Compared(NamedTuple):
+class ComparisonProgress(NamedTuple):
     """Progress of a tenant's comparison; `now` is by the database's clock.
 
     `since` and `compared_until` are by the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`:
@@ -101,7 +101,7 @@ class Compared(NamedTuple):
     ahead: timedelta
 
 
-class SeenTicket(NamedTuple):
+class NewTicket(NamedTuple):
     """A listed ticket. `tells_all`: the list has all fields that the rules need."""
 
     ticket_id: str
@@ -114,16 +114,16 @@ class SeenTicket(NamedTuple):
         return {self.ticket_id, self.display_id or self.ticket_id}
 
 
-class ToRecover(NamedTuple):
+class RecoveryBatch(NamedTuple):
     """Tickets to recover now, oldest first; `more_in`: seconds until more may follow."""
 
-    tickets: Sequence[SeenTicket]
+    tickets: Sequence[NewTicket]
     more_in: float | None
 
 
-async def load(database: Database, tenant_id: str) -> Compared | None:
+async def load(database: Database, tenant_id: str) -> ComparisonProgress | None:
     (rows,) = await database.call_as(tenant_id, _LOAD)
-    return Compared(**rows[0]) if rows else None
+    return ComparisonProgress(**rows[0]) if rows else None
 
 
 async def begin(database: Database, tenant_id: str, newest: datetime | None) -> None:
@@ -131,7 +131,7 @@ async def begin(database: Database, tenant_id: str, newest: datetime | None) -> 
 
 
 async def compare(
-    database: Database, tenant_id: str, tickets: Sequence[SeenTicket], *, seen_at: datetime, until: datetime
+    database: Database, tenant_id: str, tickets: Sequence[NewTicket], *, seen_at: datetime, until: datetime
 ) -> None:
     """Record tickets `until` then without a job; drop those with a webhook."""
     told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
@@ -144,10 +144,10 @@ async def all_done(database: Database, tenant_id: str) -> None:
 
 async def overdue(
     database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
-) -> list[SeenTicket]:
+) -> list[NewTicket]:
     """Return tickets without a job since `before`, oldest first."""
     (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
-    return [SeenTicket(**row) for row in rows]
+    return [NewTicket(**row) for row in rows]
 
 
 async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
@@ -167,18 +167,20 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
     await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
 
 
-async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False) -> ToRecover:
+async def to_recover(
+    database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False
+) -> RecoveryBatch:
     """Return missed tickets within the minute's limit; `only_refused`: with 429."""
     values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
-        return ToRecover([], None)
+        return RecoveryBatch([], None)
     made, in_seconds = rows[0]["made"], rows[0]["room_in"]
     room = max(0, MOST_RECOVERED_A_MINUTE - made)
-    tickets = [SeenTicket(*(row[name] for name in SeenTicket._fields)) for row in rows]
+    tickets = [NewTicket(*(row[name] for name in NewTicket._fields)) for row in rows]
     # The first of a full minute's may be of this moment.
     more_in = None if len(tickets) <= room else 60.0 if in_seconds is None else max(0.0, in_seconds)
-    return ToRecover(tickets[:room], more_in)
+    return RecoveryBatch(tickets[:room], more_in)
 
 
 async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
@@ -259,14 +261,14 @@ _ABOUT = text("""
 """)
 
 
-class OpenAgain(NamedTuple):
+class ReopenedJob(NamedTuple):
     """A job skipped for a closed ticket, now open; `is_new`: not seen before."""
 
     job_id: UUID
     is_new: bool
 
 
-class Noted(NamedTuple):
+class PostedNote(NamedTuple):
     """A job whose note the desk accepted."""
 
     job_id: UUID
@@ -294,7 +296,7 @@ class MissedLately(NamedTuple):
     is_cut: bool = False
 
 
-class FoundInAnHour(NamedTuple):
+class HourlyFindings(NamedTuple):
     """Findings since `told_at`."""
 
     told_at: datetime
@@ -322,19 +324,19 @@ class SeenWithoutWebhook:
 
 async def seen_open_again(
     database: Database, tenant_id: str, ticket_id: str, *, reasons: Sequence[str], window: timedelta, ago: timedelta
-) -> OpenAgain | None:
+) -> ReopenedJob | None:
     """Return the last job of a ticket now open, if skipped for one of `reasons`.
 
     It ended within the `window` and at least `ago` before now: the desk may have shown the ticket open for that long.
     """
     values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
     (rows,) = await database.call_as(tenant_id, _REOPENED, **values)
-    return OpenAgain(**rows[0]) if rows else None
+    return ReopenedJob(**rows[0]) if rows else None
 
 
-async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[Noted]:
+async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[PostedNote]:
     (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
-    return [Noted(**row) for row in reversed(rows)]
+    return [PostedNote(**row) for row in reversed(rows)]
 
 
 async def looked_for_notes(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
@@ -346,10 +348,10 @@ async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None
     return ReconcileFigures(**rows[0]) if rows else None
 
 
-async def take_found(database: Database, tenant_id: str) -> FoundInAnHour | None:
+async def take_found(database: Database, tenant_id: str) -> HourlyFindings | None:
     """Return and reset the findings once an hour; None in between."""
     (rows,) = await database.call_as(tenant_id, _TAKE_FOUND)
-    return FoundInAnHour(**rows[0]) if rows else None
+    return HourlyFindings(**rows[0]) if rows else None
 
 
 async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:

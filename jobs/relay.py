@@ -14,10 +14,10 @@ from typing import Literal
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
 from jobs import repository
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
-from jobs.outcomes import Outcome, OutcomeKind, in_its_trace, report_apart
+from jobs.intake import Intake
+from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span, span_of_job
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.repository import RETRIED_BY_HAND, Published
+from jobs.repository import RETRIED_BY_HAND, PublishedJob
 from observability import log_events, metrics, tracing
 from observability.identifiers import other_numbers
 from observability.logging import log_event
@@ -87,7 +87,7 @@ class Relay:
         database: Database,
         queue: JobQueue,
         inbox: Inbox,
-        acceptance: Acceptance,
+        intake: Intake,
         job_deadline_seconds: int,
         *,
         most_running: Callable[[], Mapping[str, int]] = dict,
@@ -96,7 +96,7 @@ class Relay:
         self._database = database
         self._queue = queue
         self._inbox = inbox
-        self._acceptance = acceptance
+        self._intake = intake
         self._deadline = job_deadline_seconds
         self._most_running = most_running
         self._step_seconds = step_seconds
@@ -141,17 +141,17 @@ class Relay:
                     await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
-                self._acceptance.database_outage.seen(_words(failure), failure)
+                self._intake.database_outage.seen(_words(failure), failure)
                 if is_away(failure) and not is_locked(failure):
                     break
             except QueueUnavailableError as failure:
                 worked = False
-                self._acceptance.queue_outage.seen("the relay waits", failure)
+                self._intake.queue_outage.seen("the relay waits", failure)
             except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
                 worked = False
                 log_event(log_events.RELAY_FAILED, failure=failure)
         if worked:
-            self._acceptance.database_outage.over()
+            self._intake.database_outage.over()
             metrics.RELAYED_AT.set_to_current_time()
         return worked
 
@@ -216,7 +216,7 @@ class Relay:
             moved += 1
             metrics.INBOX_MOVED.inc()
             if not first:
-                report_apart(_SPAN, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE), attempt="0")
+                report_in_new_span(_SPAN, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE), attempt="0")
         if moved:
             log_event(log_events.INBOX_EMPTIED, count=moved)
 
@@ -235,14 +235,14 @@ class Relay:
         if lost == _LARGE_BATCH:
             self._lost_checked_at = 0.0  # more are left for the next round
 
-    async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
+    async def _publish(self, due: Sequence[PublishedJob], why: Literal["due", "lost"]) -> None:
         published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
         if left := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
             await repository.unpublish(self._database, left)
 
-    async def _publish_one(self, job: Published, why: Literal["due", "lost"]) -> bool:
-        with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
-            return await self._acceptance.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
+    async def _publish_one(self, job: PublishedJob, why: Literal["due", "lost"]) -> bool:
+        with span_of_job(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
+            return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
 
 
 def _words(failure: Exception) -> str:
@@ -251,11 +251,11 @@ def _words(failure: Exception) -> str:
     return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
 
 
-def _report(job: Published, outcome: Outcome) -> None:
-    report_apart(_SPAN, job, outcome, **_identifiers(job, job.attempt))
+def _report(job: PublishedJob, outcome: Outcome) -> None:
+    report_in_new_span(_SPAN, job, outcome, **_identifiers(job, job.attempt))
 
 
-def _identifiers(job: Published, attempt: int) -> dict[str, str]:
+def _identifiers(job: PublishedJob, attempt: int) -> dict[str, str]:
     # The log line gives the reason if a job that ended long ago is published again.
     told = other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)}
     return told | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

@@ -13,10 +13,10 @@ from db.models import JobState
 from db.session import Database
 
 MOST_ATTEMPTS = 8
-LAST_LOOK = timedelta(minutes=5)  # for the last look at a ticket that may have the note
+FINAL_CHECK_TIME = timedelta(minutes=5)  # for the last look at a ticket that may have the note
 LONGEST_LIFE = timedelta(days=1)  # of a job with holds, from its acceptance or last manual retry
 PUT_OFF_AHEAD = timedelta(minutes=5)  # before the deadline of a job that waits for its share; longer than an attempt
-SEEN_OPEN = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
+SEEN_OPEN_VALID = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # of a job for another one of its ticket
 ECHO = timedelta(minutes=10)  # in which a failure note may cause a webhook of its ticket
 REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
@@ -28,18 +28,8 @@ SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
-TURN_LOOKS = 16  # tenants that a claim compares
-SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
-
-
-def signed_key(digest: str) -> str:
-    """Return the key of the signed bytes: it stays known whatever became of the job."""
-    return f"signed:{digest}"
-
-
-def is_signed_key(key: str) -> bool:
-    return key.startswith("signed:")
-
+SIGNED_KEY = "signed:"
+"""Prefix of the keys of signed bytes: these stay known, whatever became of the job."""
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
@@ -77,7 +67,7 @@ class Event:
     ticket_id: str
     event: str | None
     dedupe_keys: tuple[str, ...]
-    """What makes another delivery the same one: any of these that is known (`signed_key`)."""
+    """What makes another delivery the same one: any of these that is known (SIGNED_KEY)."""
     traceparent: str
     accepted_at: datetime
     remark: str | None = None
@@ -92,7 +82,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedJob:
     """Values for publishing a job; never its content."""
 
     job_id: UUID
@@ -119,35 +109,35 @@ _STATE = text("SELECT state FROM job_state(:id)")
 
 async def accept_all(
     database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
-) -> dict[UUID, UUID]:
+) -> list[UUID]:
     """Record webhooks; return each one's job id, the first one's for duplicates.
 
     `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused by
     Postgres fails the whole batch. Raises one of DATABASE_FAILURES.
     """
-    firsts = {event.job_id: event.job_id for event in events}
+    first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
-    for apart in _without_a_common_key(events):
-        given = json.dumps([_given(event) | {"remark": event.remark} for event in apart])
+    for batch in _without_common_keys(events):
+        given = json.dumps([_fields(event) | {"remark": event.remark} for event in batch])
         rows = await database.call(_ACCEPT, events=given, published=published, known=DELIVERY_KNOWN, deadline=deadline)
-        firsts |= {row["id"]: row["first_id"] for row in rows}
-    return firsts
+        first_ids |= {row["id"]: row["first_id"] for row in rows}
+    return [first_ids.get(event.job_id, event.job_id) for event in events]
 
 
-def _without_a_common_key(events: Sequence[Event]) -> list[list[Event]]:
-    parts: list[tuple[list[Event], set[tuple[str, str]]]] = []
+def _without_common_keys(events: Sequence[Event]) -> list[list[Event]]:
+    batches: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}
-        # After the last part with a common key, to preserve their order.
-        place = max((number for number, (_, seen) in enumerate(parts, 1) if seen & keys), default=0)
-        if place == len(parts):
-            parts.append(([], set()))
-        parts[place][0].append(event)
-        parts[place][1].update(keys)
-    return [part for part, _ in parts]
+        # After the last batch with a common key, to preserve their order.
+        place = max((number for number, (_, seen) in enumerate(batches, 1) if seen & keys), default=0)
+        if place == len(batches):
+            batches.append(([], set()))
+        batches[place][0].append(event)
+        batches[place][1].update(keys)
+    return [batch for batch, _ in batches]
 
 
-def _given(event: Event) -> dict[str, Any]:
+def _fields(event: Event) -> dict[str, Any]:
     return {
         "id": str(event.job_id),
         "tenant": event.tenant_id,
@@ -168,8 +158,31 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
     late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
     deadline = timedelta(seconds=deadline_seconds)
     return bool(
-        await database.call_for_one(_ACCEPT_LATE, **{**_given(event), "id": event.job_id}, **late, deadline=deadline)
+        await database.call_for_one(_ACCEPT_LATE, **{**_fields(event), "id": event.job_id}, **late, deadline=deadline)
     )
+
+
+_IS_FULL = text(
+    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
+    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
+    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
+    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
+)
+
+
+_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+
+
+async def is_queue_full(database: Database, event: Event, most: int) -> bool:
+    """Return True if the tenant's queue is full and this delivery would add a job."""
+    keys = list(event.dedupe_keys)
+    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
+    return bool(row["is_full"])
+
+
+async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
+    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
+    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:
@@ -193,22 +206,22 @@ _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
 _PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 
 
-async def _published(database: Database, question: Any, **values: object) -> list[Published]:
+async def _published(database: Database, question: Any, **values: object) -> list[PublishedJob]:
     rows = await database.call(question, **values)
-    return [Published(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
+    return [PublishedJob(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
 
 
-async def take_due(database: Database, most: int) -> list[Published]:
+async def take_due(database: Database, most: int) -> list[PublishedJob]:
     return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
-async def recover(database: Database, most: int) -> list[Published]:
+async def recover(database: Database, most: int) -> list[PublishedJob]:
     return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
 
 
-async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
+async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
     """Fail and return jobs lost in their last attempt, or look for a posted note."""
-    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
@@ -222,9 +235,9 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
     await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=LONGEST_LIFE, rows=rows)
 
 
-async def expire(database: Database, most: int, reason: str) -> list[Published]:
+async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
     """Fail and return jobs past their deadline, or look for a posted note."""
-    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
     return await _published(database, _EXPIRE, most=most, **values)
 
 
@@ -234,7 +247,7 @@ async def count_listed(database: Database, most: int) -> tuple[int, int]:
     return row["waiting"], row["running"]
 
 
-async def take_without_message(database: Database, messages: int, most: int) -> list[Published]:
+async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
     """Mark the oldest jobs in excess of `messages` as published again; return them."""
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)

@@ -26,8 +26,8 @@ from db.session import Database
 from integrations.llm.clients import Models
 from integrations.llm.spending import SpendingBook
 from integrations.servicedesk.clients import Desks
-from jobs.claims import NoStartableJobError
-from jobs.feedback_links import FeedbackLinks
+from jobs.fair_claim import FairShares, NoStartableJobError
+from jobs.feedback import FeedbackLinks
 from jobs.inbox import Inbox
 from jobs.queue import QUEUE, open_redis, warn_of_eviction
 from jobs.repository import LONGEST_LIFE
@@ -43,9 +43,9 @@ from observability.tracing import Tracing, messages_go_into_spans
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
-from workflow.lease import Renewals
-from workflow.runner import Runner, Turns, run_next
-from workflow.stored_answers import AnswersInRedis
+from workflow.lease import Leases
+from workflow.runner import Runner, run_next
+from workflow.stored_answers import StoredAnswers
 
 DATABASE_CONNECTIONS = 3
 """For what jobs ask and write: each takes one for some milliseconds at a time, a search perhaps for seconds."""
@@ -118,17 +118,17 @@ class Resources:
         )
         self._stack.push_async_callback(database.close)
         # Claims that wait for locked rows must not block renewals.
-        leases = Database(
+        lease_database = Database(
             settings.database_url,
             application_name=LEASES,
             pool_size=LEASE_CONNECTIONS,
             lock_seconds=_CLAIM_LOCK_SECONDS,
         )
-        self._stack.push_async_callback(leases.close)
+        self._stack.push_async_callback(lease_database.close)
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)
         # Probes use the lease pool, which does not queue behind a burst's searches.
-        self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
+        self._readiness.ask(self._loop, {"database": lease_database.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
         await self._stack.enter_async_context(telling(database, partial(_secrets, settings, tenants)))
         book = SpendingBook(database)
@@ -146,11 +146,11 @@ class Resources:
         runner = Runner(
             owner=f"{socket.gethostname()}:{os.getpid()}",
             database=database,
-            lease_database=leases,
-            renewals=Renewals(leases, settings.lease_seconds),
+            lease_database=lease_database,
+            leases=Leases(lease_database, settings.lease_seconds),
             desk_of=desks.of,
             # For a tenant that has just left, the desk reports it.
-            wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
+            tenant_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
             search=SearchInPostgres(
                 database,
@@ -158,13 +158,13 @@ class Resources:
                 lambda tenant_id: languages_of_tenant(tenants.get(tenant_id)),
                 embedders.embed_query,
             ),
-            answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
+            answers=StoredAnswers(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             capture_messages=messages_go_into_spans(),
-            turns=Turns(tenants.all),
+            fair_shares=FairShares(tenants.all),
             feedback_link_of=links.link if links else None,
         )
         return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)

@@ -14,7 +14,7 @@ from db.models import JobState
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from jobs import repository
 from jobs.inbox import Inbox
-from jobs.outcomes import Outcome, OutcomeKind, report_apart
+from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.queue import TASK, QueueUnavailableError
 from observability import log_events, metrics, tracing
 from observability.logging import Outage, log_event
@@ -98,7 +98,7 @@ class Pickup:
             if await self._inbox.remove(job_id):
                 metrics.INBOX_MOVED.inc()
                 if not first:
-                    report_apart(tracing.WORKER, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE))
+                    report_in_new_span(tracing.WORKER, event, Outcome(OutcomeKind.DUPLICATE, repository.DUPLICATE))
         state = await repository.state_of(self._database, job_id)
         if state is None:
             metrics.MESSAGES_WITHOUT_ROW.inc()

@@ -92,19 +92,19 @@ class Enhancement(_StrictTexts):
         return summary
 
 
-class _KeptPart(BaseModel):
+class _StoredModel(BaseModel):
     # Workers of the next release may store more fields, which this one ignores.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class NotedText(_KeptPart):
+class NoteText(_StoredModel):
     """A statement of a note, and the ids of its sources: none for general knowledge."""
 
     text: str
     sources: list[str] = []
 
 
-class NotedSource(_KeptPart):
+class NoteSource(_StoredModel):
     """A source in a note: an earlier ticket, or a document passage."""
 
     id: str
@@ -122,7 +122,7 @@ class NotedSource(_KeptPart):
     """The document's expiry: later notes do not cite it."""
 
 
-class Suggested(_KeptPart):
+class Suggested(_StoredModel):
     """The model's suggestion for a field of the ticket."""
 
     field: Literal["category", "priority", "group"]
@@ -130,7 +130,7 @@ class Suggested(_KeptPart):
     strength: Strength
 
 
-class Content(_KeptPart):
+class Content(_StoredModel):
     """The content of a note in plain texts, safe for technicians; stored in the job's row."""
 
     prompt: str = ""
@@ -138,9 +138,9 @@ class Content(_KeptPart):
     language: str = "en"
     """The language of the note's own words (ISO 639-1)."""
     summary: str
-    likely_cause: NotedText = NotedText(text="")
-    next_steps: list[NotedText] = []
-    sources: list[NotedSource] = []
+    likely_cause: NoteText = NoteText(text="")
+    next_steps: list[NoteText] = []
+    sources: list[NoteSource] = []
     confidence: Confidence | None = None
     questions: list[str] = []
     suggestions: list[Suggested] = []

@@ -11,7 +11,7 @@ from privacy.audit import ModelExchange
 from workflow.answer import Enhancement
 from workflow.question import ModelQuestion
 from workflow.state import Attempt
-from workflow.stored_answers import Kept, UnusableAnswer
+from workflow.stored_answers import StoredKind, UnusableAnswer
 
 _SECONDS = 5.0
 # All work before a claim is returned has 3 s together (`workflow.runner`).
@@ -23,7 +23,7 @@ async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> 
 
     Tried once: a failure is only logged. A worker that stops meanwhile leaves them to the next attempt.
     """
-    if not exchanges or not attempt.wishes().audit_days:
+    if not exchanges or not attempt.tenant_settings().audit_days:
         return
     unwritten = list(exchanges)
     writing = asyncio.ensure_future(_write(attempt, unwritten))
@@ -51,16 +51,16 @@ async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
 
 
 async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
-    if exchanges and attempt.wishes().audit_days:
-        await attempt.answers.put(Kept.RECORD, attempt.claim.job_id, list(exchanges))
+    if exchanges and attempt.tenant_settings().audit_days:
+        await attempt.answers.put(StoredKind.RECORD, attempt.claim.job_id, list(exchanges))
 
 
 async def keep_left_records(attempt: Attempt) -> None:
     job_id = attempt.claim.job_id
-    left = await attempt.answers.get(Kept.RECORD, job_id) if attempt.claim.started_before else None
+    left = await attempt.answers.get(StoredKind.RECORD, job_id) if attempt.claim.started_before else None
     if left:
         await keep_records(attempt, left)
-        await attempt.answers.drop(job_id, Kept.RECORD)
+        await attempt.answers.drop(job_id, StoredKind.RECORD)
 
 
 def exchanges_of(
@@ -74,7 +74,7 @@ def exchanges_of(
     `unusable`: the earlier answer that this one repairs. Its sources are this one's too, because an answer is made from
     them; the earlier request has a record of its own.
     """
-    if not attempt.wishes().audit_days:
+    if not attempt.tenant_settings().audit_days:
         return []
     sources = [*(unusable.sources if unusable else ()), *sources_told(question)]
     found = list({source["id"]: source for source in sources}.values())

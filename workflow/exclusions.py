@@ -41,10 +41,10 @@ async def refuse_event(attempt: Attempt) -> None:
     A job without a webhook has no desk event. An answer in the row, of an earlier attempt or a dry run, is erased
     first: nothing of the ticket is kept.
     """
-    if not attempt.wishes().rules.ask_for("event"):
+    if not attempt.tenant_settings().rules.ask_for("event"):
         return
     event = await retry_until_available(claims.event_of, attempt.database, attempt.claim)
-    if event not in OWN_EVENTS and attempt.wishes().rules.leave_out({"event": event}):
+    if event not in OWN_EVENTS and attempt.tenant_settings().rules.leave_out({"event": event}):
         if attempt.claim.answered:
             await retry_until_available(claims.erase_answer, attempt.database, attempt.claim)
         raise NoNoteWantedError(LEFT_OUT)
@@ -56,7 +56,7 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
     If nothing of a ticket may be kept, its copy and the answers of earlier jobs are erased at once; housekeeping makes
     no other copy.
     """
-    rules = attempt.wishes().rules
+    rules = attempt.tenant_settings().rules
     if rules.forbid(ticket.kinds):
         await retry_until_available(
             repository.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id
@@ -73,7 +73,7 @@ async def refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
 
 async def refuse_second_dry_run(attempt: Attempt) -> None:
     """In a dry run, refuse a ticket that another job answered: one paid answer a ticket."""
-    if attempt.wishes().dry_run:
+    if attempt.tenant_settings().dry_run:
         claim = attempt.claim
         if (
             await retry_until_available(queries.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
@@ -82,7 +82,7 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
             raise NoNoteWantedError(ALREADY_ENHANCED)
 
 
-async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Tenant]) -> str:
+async def why_refresh(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:
     """Return the reason of a further note, `asked` or `reopened`; empty if first (docs/adr/0032).
 
     Refuses the job if the ticket has a note, or an echo is likely, and no further one is wanted, or if it had one
@@ -90,7 +90,7 @@ async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Ten
     """
     if not (claim.enhanced or claim.echo):
         return ""
-    why = await retry_until_available(refresh.begin, database, claim, reopened=wishes().note.if_reopened)
+    why = await retry_until_available(refresh.begin, database, claim, reopened=tenant_settings().note.if_reopened)
     if why == REFRESHED_LATELY:
         raise NoNoteWantedError(REFRESHED_LATELY)
     if why is None:
@@ -100,4 +100,4 @@ async def why_refresh(database: Database, claim: Claim, wishes: Callable[[], Ten
 
 async def refuse_second_note(attempt: Attempt) -> None:
     """Refuse as `why_refresh` does, or set the reason of a further note."""
-    attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.wishes) or attempt.refresh
+    attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.tenant_settings) or attempt.refresh

@@ -50,7 +50,7 @@ async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> No
     failure: Exception | None = None
     try:
         attempt = prepare()
-        wanted = attempt.desk.wants_failure_note and not attempt.wishes().dry_run
+        wanted = attempt.desk.wants_failure_note and not attempt.tenant_settings().dry_run
         if not wanted or claim.note_attempted_at is not None:
             return
         async with asyncio.timeout(_SECONDS):

@@ -19,12 +19,12 @@ def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGrap
     graph.add_node(resume)
     graph.add_sequence([gather_context, call_gpt4, update_ticket])
     graph.add_edge(START, "resume")
-    graph.add_conditional_edges("resume", _what_is_left, ["gather_context", "update_ticket", END])
+    graph.add_conditional_edges("resume", _next_step, ["gather_context", "update_ticket", END])
     graph.add_edge("update_ticket", END)
     return graph.compile(checkpointer=checkpointer)
 
 
-async def _what_is_left(state: GraphState) -> str:
+async def _next_step(state: GraphState) -> str:
     # A coroutine, because LangGraph calls plain functions in a thread: 0.15 ms of CPU a job.
     if "note_id" in state:
         return END

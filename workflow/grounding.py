@@ -16,7 +16,7 @@ from typing import Any
 
 from config.tenants import fold
 from integrations.values import Document
-from workflow.answer import Content, Enhancement, NotedSource, NotedText, Statement, Suggested, cut
+from workflow.answer import Content, Enhancement, NoteSource, NoteText, Statement, Suggested, cut
 from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note_words import WORDS
 from workflow.prompt import FoundSource, PromptContext
@@ -68,8 +68,8 @@ class Grounding:
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
         found = {source.id: source for source in self.case.sources}
         answer = _with_ids(answer, found)
-        backing = _Backing(self.case, self.restore, self.rules, language)
-        texts = _Texts(self.case, self.restore, backing)
+        verifier = _ClaimVerifier(self.case, self.restore, self.rules, language)
+        texts = _Texts(self.case, self.restore, verifier)
         cause = texts.claim(answer.likely_cause, "cause")
         told_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
         # A left-out claim is reported once.
@@ -83,7 +83,7 @@ class Grounding:
             # Nothing is left of the answer: the technician gets the finds.
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
-        is_sure = texts.says_something(cause) and not is_demoted and backing.stands(cause.text)
+        is_sure = texts.says_something(cause) and not is_demoted and verifier.stands(cause.text)
         named = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [texts(question, "question") for question in answer.questions if question]
         return Content(
@@ -100,13 +100,13 @@ class Grounding:
             left_out=len(named - found.keys()),
         )
 
-    def _noted(self, source: FoundSource, gives: str) -> NotedSource:
+    def _noted(self, source: FoundSource, gives: str) -> NoteSource:
         # The original, not the redacted text of the model.
         found, title = source.found, cut(without_links(source.as_found[0]), _LONGEST["title"])
         if isinstance(found, Document):
             shown = title or source.id
-            return NotedSource(id=source.id, kind="document", title=shown, gives=gives, expires_at=found.expires_at)
-        return NotedSource(
+            return NoteSource(id=source.id, kind="document", title=shown, gives=gives, expires_at=found.expires_at)
+        return NoteSource(
             id=source.id,
             kind="ticket",
             number=found.shown,
@@ -137,12 +137,12 @@ def without_expired(content: Content, now: datetime) -> Content:
         return content
     left_out = WORDS.get(content.language, WORDS["en"]).claim_left_out
 
-    def told(claim: NotedText) -> NotedText:
+    def told(claim: NoteText) -> NoteText:
         sources = [each for each in claim.sources if each not in expired]
         # The name of an expired document marks a claim, also as an origin inside the text.
         if (claim.sources and not sources) or any(name in claim.text for name in expired.values()):
-            return NotedText(text=left_out)
-        return NotedText(text=claim.text, sources=sources)
+            return NoteText(text=left_out)
+        return NoteText(text=claim.text, sources=sources)
 
     cause, steps = told(content.likely_cause), [told(step) for step in content.next_steps]
     changed: dict[str, Any] = {
@@ -181,9 +181,9 @@ def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancem
 class _Texts:
     """Restores, limits and marks texts of the answer."""
 
-    def __init__(self, case: PromptContext, restore: Callable[[str], str], backing: "_Backing") -> None:
-        self._backing = backing
-        self._words = backing.words
+    def __init__(self, case: PromptContext, restore: Callable[[str], str], verifier: "_ClaimVerifier") -> None:
+        self._verifier = verifier
+        self._words = verifier.words
         self._restore = restore
         self._names = {source.id: _name(source) for source in case.sources}
         shown = [(each.id, each.text if each.is_whole else f"{each.text} {CUT}") for each in case.sources]
@@ -206,16 +206,16 @@ class _Texts:
         text = _TICKETS.sub(self._tickets, text)
         text = self._defang(cut(self._restore(text), _LONGEST[kind]))
         # A question states no facts: it names missing information.
-        return text if kind == "question" else self._backing.marked(text, kind, source)
+        return text if kind == "question" else self._verifier.marked(text, kind, source)
 
-    def claim(self, claim: Statement, kind: str) -> NotedText:
+    def claim(self, claim: Statement, kind: str) -> NoteText:
         sources = [source for source in dict.fromkeys(claim.sources) if source in self._names]
         if claim.text and claim.sources and not sources:
-            return NotedText(text=self._words.claim_left_out)
+            return NoteText(text=self._words.claim_left_out)
         text = self(claim.text, kind)
-        return NotedText(text=text, sources=self._backing.sources_of(text, sources))
+        return NoteText(text=text, sources=self._verifier.sources_of(text, sources))
 
-    def says_something(self, told: NotedText) -> bool:
+    def says_something(self, told: NoteText) -> bool:
         left_out = (self._words.claim_left_out, self._words.command_left_out)
         return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
 
@@ -230,8 +230,8 @@ class _Texts:
         return f" ({', '.join([*known, *unknown])})"
 
 
-class _Backing:
-    """The backing of an answer's texts, in its language; `rules` are the house's."""
+class _ClaimVerifier:
+    """The verifier of an answer's texts, in its language; `rules` are the house's."""
 
     def __init__(self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str) -> None:
         self._case = case

@@ -20,7 +20,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class Renewals:
+class Leases:
     """Renews and returns a process's claims, in batches of those that arrive meanwhile.
 
     A thousand jobs make 70 renewals a second: one by one they would wait for longer than their lease lasts. A worker
@@ -38,7 +38,7 @@ class Renewals:
         if not await self._renewing.put(claim):
             raise LeaseLostError
 
-    async def give_back(self, claim: Claim) -> None:
+    async def release(self, claim: Claim) -> None:
         """Return a stopping worker's claim, before its message. Raises as `renew` does."""
         if not await self._giving_back.put(claim):
             raise LeaseLostError
@@ -49,11 +49,11 @@ class Renewals:
 
     async def _give_all_back(self, held: Sequence[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await claims.give_back(self._database, held)
+            return await claims.release(self._database, held)
 
 
 @contextlib.asynccontextmanager
-async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
+async def hold_lease(leases: Leases, claim: Claim) -> AsyncIterator[None]:
     """Renew the claim while the block runs.
 
     Raises LeaseLostError if that failed in time, after cancelling the block: another worker may have the job then, and
@@ -61,10 +61,10 @@ async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
     # The lease starts when the claim is requested: this process may have been suspended before the reply.
-    limit = asyncio.timeout(claim.asked_at + renewals.lease_seconds - time.monotonic())
+    limit = asyncio.timeout(claim.asked_at + leases.lease_seconds - time.monotonic())
     try:
         async with limit:
-            renewal = asyncio.create_task(_renew(renewals, claim, limit))
+            renewal = asyncio.create_task(_renew(leases, claim, limit))
             try:
                 yield
                 # The block's writes are valid, even if this process is suspended from here on.
@@ -78,22 +78,22 @@ async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
         raise
 
 
-async def _renew(renewals: Renewals, claim: Claim, limit: asyncio.Timeout) -> None:
+async def _renew(leases: Leases, claim: Claim, limit: asyncio.Timeout) -> None:
     loop = asyncio.get_running_loop()
-    pause = renewals.lease_seconds / 3
+    pause = leases.lease_seconds / 3
     while True:
         await asyncio.sleep(pause)
         asked = loop.time()
         try:
-            await renewals.renew(claim)
+            await leases.renew(claim)
         except LeaseLostError:
             _move(limit, loop.time())
             return
         except DATABASE_FAILURES:
             pause = _PAUSE_SECONDS  # the database is down: the lease is still valid for a while
             continue
-        _move(limit, asked + renewals.lease_seconds)
-        pause = renewals.lease_seconds / 3
+        _move(limit, asked + leases.lease_seconds)
+        pause = leases.lease_seconds / 3
 
 
 def _move(limit: asyncio.Timeout, when: float | None) -> None:
@@ -117,7 +117,7 @@ async def retry_until_available(
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def ensure_recent_write(write: Callable[[], Awaitable[None]], seconds: float) -> None:
     """`retry_until_available` on a write until one took less than `seconds`, so that it is recent.
 
     A process may be suspended at any point and resume when another worker has the job: the write detects that, before a

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from workflow.answer import Content, NotedSource, NotedText, cut, printable
+from workflow.answer import Content, NoteSource, NoteText, cut, printable
 from workflow.defanging import label
 from workflow.note_words import WORDS
 
@@ -50,10 +50,10 @@ def to_html(content: Content, job_id: object, model: str, *, feedback_link: str 
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}
 
-    def named(told: NotedText) -> list[NotedSource]:
+    def named(told: NoteText) -> list[NoteSource]:
         return [sources[each] for each in told.sources if each in sources]
 
-    def untold(told: NotedText) -> list[NotedSource]:
+    def untold(told: NoteText) -> list[NoteSource]:
         names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in named(told)}
         return [each for each in named(told) if f"{words.origin.format(names[each.id])})" not in told.text]
 

@@ -49,33 +49,33 @@ def question_of(
 
     `placeholders` are those of an answer to repair; `version` is that of the prompt (`workflow.prompt`).
     """
-    wishes, ticket, similar = attempt.wishes().note, state["ticket"], state["similar_tickets"]
+    tenant_settings, ticket, similar = attempt.tenant_settings().note, state["ticket"], state["similar_tickets"]
     redaction = Redaction(
         ticket.people,
         others=[person for each in similar for person in each.people],
-        network=wishes.masking == "all",
+        network=tenant_settings.masking == "all",
         known=placeholders,
         terms=[*ticket.terms, *(term for each in similar for term in (each.category, each.group))],
     )
-    is_redacted = wishes.masking != "none"
+    is_redacted = tenant_settings.masking != "none"
     case = case_of(
         ticket,
         state.get("conversation", ()),
         similar,
         state["documents"],
         redaction.redact if is_redacted else _as_it_is,
-        budget_for(attempt.model.name, wishes.prompt_tokens),
+        budget_for(attempt.model.name, tenant_settings.prompt_tokens),
     )
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
-    language = _wanted_language(wishes.language, ticket.subject, ticket.description)
-    instructions = _instructions(wishes.rules, version)
+    language = _wanted_language(tenant_settings.language, ticket.subject, ticket.description)
+    instructions = _instructions(tenant_settings.rules, version)
     return ModelQuestion(
         instructions.prompt(case, language),
         instructions.version,
         language,
         redaction.placeholders,
-        Grounding(case, restore, attempt.desk.link_to, wishes.rules),
-        wishes.masking,
+        Grounding(case, restore, attempt.desk.link_to, tenant_settings.rules),
+        tenant_settings.masking,
     )
 
 

@@ -15,7 +15,7 @@ from observability.logging import log_event
 from workflow.exclusions import NoNoteWantedError
 from workflow.lease import retry_until_available
 from workflow.state import AttemptTimeoutError, Services
-from workflow.stored_answers import Kept
+from workflow.stored_answers import StoredKind
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
@@ -88,22 +88,22 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
                 await answers.drop(claim.job_id)
             elif claim.started_before:
                 # An answer's placeholders live no longer than its job.
-                await answers.drop(claim.job_id, Kept.UNUSABLE)
+                await answers.drop(claim.job_id, StoredKind.UNUSABLE)
             return Outcome(OutcomeKind.SKIPPED, stopped.reason)
         case DeferredError(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
                 # It waits in the row, where it occupies no worker and no message, and costs no attempt.
-                return Outcome(OutcomeKind.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
+                return Outcome(OutcomeKind.DEFERRED, reason, seconds=seconds, extends_deadline=extends)
             failed = Outcome(OutcomeKind.FAILED, reason, "gave up at its deadline", failure=stopped)
         case _:
             decision = decide(stopped, claim.attempt, claim.seconds_left(), settle_seconds)
             failed = replace(_failed(stopped), words=decision.words)
             if decision.seconds is not None:
-                return replace(failed, how=OutcomeKind.RETRIED, seconds=decision.seconds)
+                return replace(failed, kind=OutcomeKind.RETRIED, seconds=decision.seconds)
     if claim.attempt <= MOST_ATTEMPTS and await retry_until_available(claims.may_have_posted, services.database, claim):
         words = f"will be looked for once more in {settle_seconds:.0f}s"
-        return replace(failed, how=OutcomeKind.LOOKED_FOR, words=words, seconds=settle_seconds)
-    await answers.drop(claim.job_id, Kept.LOOK, Kept.UNUSABLE)
+        return replace(failed, kind=OutcomeKind.FINAL_CHECK, words=words, seconds=settle_seconds)
+    await answers.drop(claim.job_id, StoredKind.LOOK, StoredKind.UNUSABLE)
     return failed
 
 

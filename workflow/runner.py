@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 
@@ -15,9 +13,10 @@ from opentelemetry.util.types import AttributeValue
 from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database
 from integrations.errors import MODEL_UNAVAILABLE, TicketGoneError
-from jobs.claims import Claim, LeaseLostError, Shares, claim_next, was_forgotten
+from jobs.claims import Claim, LeaseLostError, was_forgotten
+from jobs.fair_claim import FairShares, claim_next
 from jobs.outcomes import Outcome, OutcomeKind, record, report
-from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, FORGOTTEN, SHORTEST_TURN
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, FORGOTTEN
 from knowledge import repository
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, other_numbers
@@ -25,7 +24,7 @@ from observability.logging import log_event
 from workflow.exclusions import why_refresh
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
-from workflow.lease import Renewals, commit_shielded, hold_lease, retry_until_available
+from workflow.lease import Leases, commit_shielded, hold_lease, retry_until_available
 from workflow.ports import Desk, Model
 from workflow.retry import outcome_of
 from workflow.state import Attempt, AttemptLimit, Services
@@ -35,47 +34,6 @@ from workflow.state import Attempt, AttemptLimit, Services
 _GIVE_BACK_SECONDS = 10.0
 
 
-class Turns:
-    """Tenant shares for each claim, so that each tenant gets its part of the worker.
-
-    A start occupies a slot for at least a second: jobs that are deferred or held back at once (a desk that is down, an
-    unknown tenant) leave no job in flight, and would get every turn.
-    """
-
-    def __init__(
-        self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._tenants = tenants
-        self._monotonic = monotonic
-        self._charged: deque[tuple[float, str]] = deque()
-        self._seen: Sequence[Tenant] | None = None
-        self._shares = Shares()
-
-    def shares(self) -> Shares:
-        now = self._monotonic()
-        while self._charged and self._charged[0][0] <= now:
-            self._charged.popleft()
-        tenants = self._tenants()
-        if tenants is not self._seen:
-            self._seen = tenants
-            self._shares = Shares(
-                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
-                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
-            )
-        return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
-
-    @contextmanager
-    def place(self, tenant_id: str) -> Iterator[None]:
-        """Hold a slot for one job of the tenant, for the shortest turn at least."""
-        until = self._monotonic() + SHORTEST_TURN.total_seconds()
-        try:
-            yield
-        finally:
-            if self._monotonic() < until:
-                # Ordered by their ends: none is charged for more than twice that time.
-                self._charged.append((until, tenant_id))
-
-
 @dataclass(slots=True, kw_only=True)
 class Runner(Services):
     """The dependencies of attempts; made once for each process."""
@@ -83,13 +41,13 @@ class Runner(Services):
     owner: str
     lease_database: Database
     """A separate pool for claims: no renewal may wait behind searches."""
-    renewals: Renewals
+    leases: Leases
     desk_of: Callable[[str], Desk]
-    wishes_of: Callable[[str], Tenant]
+    tenant_of: Callable[[str], Tenant]
     model_of: Callable[[str], Model]
     graph: JobGraph
     attempt_seconds: float
-    turns: Turns
+    fair_shares: FairShares
 
 
 async def run_next(runner: Runner) -> Outcome | None:
@@ -99,11 +57,11 @@ async def run_next(runner: Runner) -> Outcome | None:
     NoStartableJobError, or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
-        shares = runner.turns.shares()
-        claim = await claim_next(runner.lease_database, runner.owner, runner.renewals.lease_seconds, shares)
+        shares = runner.fair_shares.shares()
+        claim = await claim_next(runner.lease_database, runner.owner, runner.leases.lease_seconds, shares)
     if claim is None:
         return None
-    with runner.turns.place(claim.tenant_id):
+    with runner.fair_shares.slot(claim.tenant_id):
         return await run_attempt(runner, claim)
 
 
@@ -125,7 +83,7 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
             if claim.another_first:
                 # The claim itself has deferred the job in the row.
-                wait = Outcome(OutcomeKind.HELD_BACK, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
+                wait = Outcome(OutcomeKind.DEFERRED, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
                 report(claim, wait, span)
                 return wait
             metrics.WAIT_SECONDS.observe(max(0.0, (claim.claimed_at - claim.waiting_since).total_seconds()))
@@ -141,7 +99,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     # One attempt for all: a failure note needs the ticket data of its steps.
     prepare = cache(partial(_attempt, runner, claim))
     try:
-        async with hold_lease(runner.renewals, claim):
+        async with hold_lease(runner.leases, claim):
             outcome = await _run_and_record(runner, claim, prepare, begun)
             # Reported right after the write, because the outcome is final even if this process is stopped.
             report(claim, outcome, span)
@@ -151,10 +109,10 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
             report(claim, outcome, span)
     except asyncio.CancelledError:
         if outcome is None:
-            report(claim, await _give_back(runner, claim, begun), span)
+            report(claim, await _release(runner, claim, begun), span)
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
-    if by_gpt4 and outcome.how is OutcomeKind.FAILED:
+    if by_gpt4 and outcome.kind is OutcomeKind.FAILED:
         # The row has its outcome, so the claim has ended.
         await leave_failure_note(claim, prepare)
     return outcome
@@ -191,14 +149,14 @@ async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outco
     if forgotten:
         await runner.answers.drop(claim.job_id)
         return Outcome(OutcomeKind.SKIPPED, FORGOTTEN)
-    return _claim_lost(lost)
+    return _lease_lost(lost)
 
 
-def _claim_lost(failure: Exception) -> Outcome:
-    return Outcome(OutcomeKind.CLAIM_LOST, "claim lost", "left to another attempt", failure=failure)
+def _lease_lost(failure: Exception) -> Outcome:
+    return Outcome(OutcomeKind.LEASE_LOST, "claim lost", "left to another attempt", failure=failure)
 
 
-async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
+async def _release(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
     """Return the claim before its message, so that the next worker finds it free.
 
     An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
@@ -208,7 +166,7 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             try:
-                await retry_until_available(runner.renewals.give_back, claim)
+                await retry_until_available(runner.leases.release, claim)
             except LeaseLostError:
                 if not begun:
                     raise
@@ -217,8 +175,8 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
     except LeaseLostError as lost:
         return await _without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
-        return _claim_lost(failure)
-    return Outcome(OutcomeKind.GIVEN_BACK, "worker stopping")
+        return _lease_lost(failure)
+    return Outcome(OutcomeKind.RELEASED, "worker stopping")
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
@@ -226,10 +184,10 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
         **{shared.name: getattr(runner, shared.name) for shared in fields(Services)},
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
-        wishes=partial(runner.wishes_of, claim.tenant_id),
+        tenant_settings=partial(runner.tenant_of, claim.tenant_id),
         model=runner.model_of(claim.tenant_id),
         limit=AttemptLimit(runner.attempt_seconds, claim.seconds_left()),
-        lease_seconds=runner.renewals.lease_seconds,
+        lease_seconds=runner.leases.lease_seconds,
     )
 
 
@@ -240,7 +198,7 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
     """
     why = ""
     if claim.note_attempted_at is None:
-        why = await why_refresh(runner.database, claim, partial(runner.wishes_of, claim.tenant_id))
+        why = await why_refresh(runner.database, claim, partial(runner.tenant_of, claim.tenant_id))
     attempt = prepare()
     attempt.refresh = why
     log_event(log_events.WORKFLOW_INITIATED)

@@ -13,7 +13,7 @@ from integrations.values import DeskTicket, Document, SimilarTicket
 from jobs.claims import Claim
 from workflow.answer import Content
 from workflow.ports import Desk, Model, Search
-from workflow.stored_answers import AnswersInRedis
+from workflow.stored_answers import StoredAnswers
 
 
 class GraphState(TypedDict, total=False):
@@ -82,7 +82,7 @@ class Services:
 
     database: Database
     search: Search
-    answers: AnswersInRedis
+    answers: StoredAnswers
     context_seconds: float
     note_settle_seconds: float
     capture_messages: bool
@@ -98,7 +98,7 @@ class Attempt(Services):
     claim: Claim
     """The row as this attempt knows it: a step that changes the row replaces the claim."""
     desk: Desk
-    wishes: Callable[[], Tenant]
+    tenant_settings: Callable[[], Tenant]
     """Returns the tenant's current settings, which may change during the attempt."""
     model: Model
     limit: AttemptLimit
@@ -108,5 +108,5 @@ class Attempt(Services):
 
     def check_notes(self, *, answered: bool) -> None:
         """Raise DeferredError as `Desk.check_notes` does, except in a dry run."""
-        if not self.wishes().dry_run:
+        if not self.tenant_settings().dry_run:
             self.desk.check_notes(answered=answered)

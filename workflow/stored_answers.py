@@ -36,7 +36,7 @@ class UnusableAnswer:
     """The sources of its question, as in an audit record; empty without records."""
 
 
-class Kept(StrEnum):
+class StoredKind(StrEnum):
     """The kinds of values stored for a job's next attempt."""
 
     ANSWER = "answer"
@@ -50,15 +50,15 @@ class Kept(StrEnum):
 
 
 _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupError)
-_READ: dict[Kept, Callable[[Any], Any]] = {
-    Kept.ANSWER: lambda stored: (dict(stored[0]), str(stored[1])),
-    Kept.UNUSABLE: lambda stored: UnusableAnswer(**stored),
-    Kept.RECORD: lambda stored: [ModelExchange(**each) for each in stored],
-    Kept.LOOK: lambda stored: UnfinishedCheck(**stored),
+_READ: dict[StoredKind, Callable[[Any], Any]] = {
+    StoredKind.ANSWER: lambda stored: (dict(stored[0]), str(stored[1])),
+    StoredKind.UNUSABLE: lambda stored: UnusableAnswer(**stored),
+    StoredKind.RECORD: lambda stored: [ModelExchange(**each) for each in stored],
+    StoredKind.LOOK: lambda stored: UnfinishedCheck(**stored),
 }
 
 
-class AnswersInRedis:
+class StoredAnswers:
     """One key for each value, which expires after `seconds`. No method raises.
 
     Not before the longest life of a job, or GPT-4 would be paid again. Without Redis a value is lost: GPT-4 is called
@@ -69,18 +69,18 @@ class AnswersInRedis:
         self._redis = redis
         self._seconds = seconds
 
-    async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
+    async def put(self, what: StoredKind, job_id: UUID, value: Any) -> None:
         with suppress(*_FAILURES):
             stored = json.dumps(value, ensure_ascii=False, default=asdict)
             await self._redis.set(f"{what}:{job_id}", stored, ex=self._seconds)
 
-    async def get(self, what: Kept, job_id: UUID) -> Any:
+    async def get(self, what: StoredKind, job_id: UUID) -> Any:
         try:
             stored = await self._redis.get(f"{what}:{job_id}")
             return None if stored is None else _READ[what](json.loads(stored))
         except _FAILURES:
             return None
 
-    async def drop(self, job_id: UUID, *what: Kept) -> None:
+    async def drop(self, job_id: UUID, *what: StoredKind) -> None:
         with suppress(*_FAILURES):
-            await self._redis.delete(*(f"{each}:{job_id}" for each in what or Kept))
+            await self._redis.delete(*(f"{each}:{job_id}" for each in what or StoredKind))

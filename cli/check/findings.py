@@ -23,8 +23,8 @@ from config.tenants import (
 )
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check
 from db.session import Database
+from jobs.payloads import WINDOW_SECONDS
 from jobs.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
-from jobs.signing import WINDOW_SECONDS
 from observability.startup import not_needed
 
 _SHORTEST_SECRET = 24

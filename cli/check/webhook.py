@@ -14,9 +14,8 @@ from cli.check.findings import Finding, Findings, proxy_remedy
 from config.settings import DeskClientSettings, FeedbackSettings
 from config.tenants import Tenant, setting_suffix
 from integrations.http import STRAIGHT, AnswerTooLargeError, EgressConfig, connection_words, open_client
-from jobs.feedback_links import FeedbackLinks
-from jobs.payloads import CHECK_EVENT
-from jobs.signing import TOKEN_HEADER, signed_headers
+from jobs.feedback import FeedbackLinks
+from jobs.payloads import CHECK_EVENT, TOKEN_HEADER, signed_headers
 
 _SECONDS = 10.0
 _NO_JOB = UUID(int=0)

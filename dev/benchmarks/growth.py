@@ -23,7 +23,8 @@ from dev.benchmarks.report import Benchmark, Goal, Report, table
 from dev.stack.postgres import Postgres
 from jobs import queries, repository
 from jobs import statistics as job_statistics
-from jobs.claims import Claim, Shares, claim_next, complete
+from jobs.claims import Claim, complete
+from jobs.fair_claim import Shares, claim_next
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import uvloop
 
-from jobs.signing import DELIVERY_HEADER, signed_headers
+from jobs.payloads import DELIVERY_HEADER, signed_headers
 
 _FILLER = "Since this morning the VPN client says 809. The office network works, a colleague's laptop too. " * 8
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

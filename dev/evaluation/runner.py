@@ -47,7 +47,7 @@ class _TicketOfNoJob:
         self.name = name
         self.model = self.desk = self
 
-    def wishes(self) -> Tenant:
+    def tenant_settings(self) -> Tenant:
         return Tenant("acme")
 
     def link_to(self, ticket_id: str) -> str:

@@ -18,10 +18,10 @@ from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402 -- 
 from dev.stack.demo import DEMO_TICKETS  # noqa: E402
 from dev.stack.desk_client import DeskClient  # noqa: E402
 from dev.stack.system import System  # noqa: E402
-from workflow.answer import Content, NotedSource, NotedText, Suggested  # noqa: E402
+from workflow.answer import Content, NoteSource, NoteText, Suggested  # noqa: E402
 from workflow.note import to_html  # noqa: E402
 
-TICKET = NotedSource(
+TICKET = NoteSource(
     id="ticket-103",
     kind="ticket",
     number="103",
@@ -30,18 +30,16 @@ TICKET = NotedSource(
     link="https://desk.acme.example/WorkOrder.do?woMode=viewWO&woID=103",
     gives="The same error, solved by a smaller MTU.",
 )
-DOCUMENT = NotedSource(
+DOCUMENT = NoteSource(
     id="doc-000001", kind="document", title="Working from home: VPN", gives="How to install the client."
 )
 CONTENT = Content(
     summary="Zoë Adeyemi's VPN has dropped every half hour at home since the update of Monday, with error 809.",
-    likely_cause=NotedText(
-        text="Her router breaks up large packets since the client's update.", sources=["ticket-103"]
-    ),
+    likely_cause=NoteText(text="Her router breaks up large packets since the client's update.", sources=["ticket-103"]),
     next_steps=[
-        NotedText(text="Set the MTU to 1300, as for the same error in March.", sources=["ticket-103"]),
-        NotedText(text="If that does not hold, install client 7.2.1 anew.", sources=["doc-000001"]),
-        NotedText(text="Look whether her router has had an update, too."),
+        NoteText(text="Set the MTU to 1300, as for the same error in March.", sources=["ticket-103"]),
+        NoteText(text="If that does not hold, install client 7.2.1 anew.", sources=["doc-000001"]),
+        NoteText(text="Look whether her router has had an update, too."),
     ],
     sources=[TICKET, DOCUMENT],
     confidence="high",

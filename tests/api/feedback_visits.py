@@ -10,11 +10,11 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from api.feedback import server
+from api import feedback
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
 from dev.stack.postgres import Postgres
-from jobs.feedback_links import FeedbackLinks
+from jobs.feedback import FeedbackLinks
 from tests.kit.postgres import Store, Table
 
 KEY, OLD_KEY = "k" * 32, "p" * 32
@@ -47,8 +47,8 @@ async def visiting(database_url: str, path: str = "", **settings: str) -> AsyncI
     values = {"feedback_url": url, "feedback_key": KEY, "feedback_port": port, **settings}
     given = ApiSettings.model_validate({"database_url": database_url, "redis_url": "redis://127.0.0.1:1/0", **values})
     tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
-    listener = server.listen(given)
-    async with server.serve(given, tenants, listener), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+    listener = feedback.listen(given)
+    async with feedback.serve(given, tenants, listener), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         yield Visit(url, client)
 
 

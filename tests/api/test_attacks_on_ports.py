@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from api.feedback import server as feedback_server
+from api import feedback
 from api.rejections import WebhookPort
 from api.server import MOST_CONNECTIONS, serve
 from console import main
@@ -69,7 +69,7 @@ async def _webhooks() -> AsyncIterator[ServedPort]:
 @contextlib.asynccontextmanager
 async def _feedback() -> AsyncIterator[ServedPort]:
     async with visiting(NOWHERE, webhook_timeout_seconds=str(HEAD_SECONDS)) as visit:
-        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback_server.MOST_CONNECTIONS)
+        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback.MOST_CONNECTIONS)
 
 
 @contextlib.asynccontextmanager

@@ -11,12 +11,10 @@ import pytest
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import text
 
-from api.feedback.app import MOST_AT_ONCE, TEXTS, texts_for
-from api.feedback.server import MOST_CONNECTIONS
+from api.feedback import MOST_AT_ONCE, MOST_CONNECTIONS, TEXTS, texts_for
 from config.settings import FeedbackPageSettings
 from dev.stack.postgres import Postgres
-from jobs.feedback import VoteReason
-from jobs.feedback_links import FeedbackLinks
+from jobs.feedback import FeedbackLinks, VoteReason
 from observability.metrics import WEBHOOKS
 from privacy import erasure
 from privacy.erasure import Which

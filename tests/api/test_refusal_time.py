@@ -8,7 +8,7 @@ import random
 import time
 from statistics import quantiles
 
-from api.rejections import WebhookError
+from api.authentication import WebhookError
 from config.tenants import Tenant
 from tests.kit.logs import StartLog
 from tests.kit.receiver import Headers, KnownTenants, Receiver

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.authentication import Proof, SecretUses
+from api.authentication import Proof, SecretUsage
 from config.tenant_directory import TenantDirectory
 from db import known_secrets
 from db.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
@@ -62,11 +62,11 @@ async def test_the_previous_secret_alone_is_not_taken_for_the_current_one() -> N
 
 
 async def test_uses_are_told_together(store: Store) -> None:
-    uses = SecretUses(store.database)
+    usage = SecretUsage(store.database)
     for setting, secret in ((PREVIOUS, OLD), (CURRENT, NEW), (PREVIOUS, OLD)):
-        uses.note("acme", Proof(setting, secret))
-    await uses.close()
-    await uses.tell()
+        usage.count("acme", Proof(setting, secret))
+    await usage.close()
+    await usage.write()
     known = await known_secrets.remembered(store.database, "acme", {CURRENT: NEW, PREVIOUS: OLD})
     assert {setting: one.uses for setting, one in known.items()} == {CURRENT: 1, PREVIOUS: 2}
 
@@ -83,12 +83,12 @@ class LosingDatabase(Database):
 
 async def test_no_use_is_lost_or_told_twice_when_an_answer_is_lost(store: Store, server: Any) -> None:
     database = LosingDatabase(server.url, application_name="tests")
-    uses = SecretUses(database)
+    usage = SecretUsage(database)
     for number in range(AT_ONCE + 1):
-        uses.note(f"tenant-{number}", Proof(CURRENT, NEW))
+        usage.count(f"tenant-{number}", Proof(CURRENT, NEW))
     with pytest.raises(TimeoutError):
-        await uses.tell()
-    await uses.tell()
+        await usage.write()
+    await usage.write()
     await database.close()
     told = store.table.run("SELECT sum(uses) AS uses, count(*) AS tenants FROM secret_uses")
     assert [(row["uses"], row["tenants"]) for row in told] == [(AT_ONCE + 1, AT_ONCE + 1)]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api.signatures import SignatureError, verify
+from api.authentication import SignatureError, verify_signature
 from tests.kit.signing import github, standard, timed, untimed
 
 NOW = 1_800_000_000
@@ -29,14 +29,14 @@ def refusal(
     headers: dict[str, str], body: bytes = BODY, secrets: tuple[str, ...] = SECRETS, *, require_timestamp: bool = False
 ) -> str:
     with pytest.raises(SignatureError) as refused:
-        verify(secrets, headers, body, NOW, require_timestamp=require_timestamp)
+        verify_signature(secrets, headers, body, NOW, require_timestamp=require_timestamp)
     return str(refused.value)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("secret", SECRETS)
 def test_each_scheme_verifies_under_its_secret_and_for_its_body_alone(scheme: Scheme, secret: str) -> None:
-    verify(SECRETS, by(scheme, secret), BODY, NOW)
+    verify_signature(SECRETS, by(scheme, secret), BODY, NOW)
     others = tuple(other for other in SECRETS if other != secret)
     assert [refusal(by(scheme, secret), secrets=left) for left in (others, ())] == [MISMATCH] * 2
     assert refusal(by(scheme, secret), body=BODY + b" ") == MISMATCH
@@ -48,16 +48,16 @@ def test_the_hex_may_stand_alone_in_capitals_and_with_spaces_around_it() -> None
         name = next(name for name in headers if "signature" in name)
         bare = headers[name].removeprefix("sha256=")
         for written in (bare, bare.upper(), f"  sha256={bare} "):
-            verify(SECRETS, headers | {name: written}, BODY, NOW)
+            verify_signature(SECRETS, headers | {name: written}, BODY, NOW)
 
 
 def test_a_whsec_secret_is_the_key_that_it_encodes() -> None:
-    verify((WHSEC,), by(standard, KEY), BODY, NOW)
+    verify_signature((WHSEC,), by(standard, KEY), BODY, NOW)
     assert refusal(by(standard, WHSEC), secrets=(WHSEC,)) == MISMATCH
     for encodes_nothing in ("whsec_", "whsec_===="):
         assert refusal(by(standard, b""), secrets=(encodes_nothing,)) == MISMATCH
     for no_base64 in ("whsec_not base64!", "whsec_schlüssel"):
-        verify((no_base64,), by(standard, no_base64), BODY, NOW)
+        verify_signature((no_base64,), by(standard, no_base64), BODY, NOW)
 
 
 def test_one_good_signature_among_several_is_enough() -> None:
@@ -65,14 +65,14 @@ def test_one_good_signature_among_several_is_enough() -> None:
     good = headers["webhook-signature"]
     stranger = by(standard, "a stranger's")["webhook-signature"]
     for several in (f"{stranger} {good}", f"v1a,{'A' * 88} {good} {stranger}", f"v1,not-base64! v2,x {good}"):
-        verify(SECRETS, headers | {"webhook-signature": several}, BODY, NOW)
+        verify_signature(SECRETS, headers | {"webhook-signature": several}, BODY, NOW)
     assert refusal(headers | {"webhook-signature": f"{stranger} v1a,{good[3:]}"}) == MISMATCH
 
 
 @pytest.mark.parametrize("scheme", TIMED)
 def test_a_signed_timestamp_holds_for_300_seconds_in_both_directions(scheme: Scheme) -> None:
     for seconds in (-300, 0, 300):
-        verify(SECRETS, by(scheme, timestamp=NOW + seconds), BODY, NOW, require_timestamp=True)
+        verify_signature(SECRETS, by(scheme, timestamp=NOW + seconds), BODY, NOW, require_timestamp=True)
     for seconds in (-301, 301, -(10**8), 10**8):
         assert refusal(by(scheme, timestamp=NOW + seconds)) == "stale timestamp"
 

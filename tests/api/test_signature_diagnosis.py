@@ -13,9 +13,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from api.authentication import Cause, SignatureMismatch, claim_of
 from api.rejections import WRONGLY_NAMED
-from api.signature_diagnosis import SEARCH_SECONDS, Cause, Explainer, Question
-from api.signatures import claim_of
+from api.signature_diagnosis import SEARCH_SECONDS, SignatureDiagnosis
 from config.tenant_directory import TenantDirectory
 from dev.simulators.serving import serve_in_thread
 from tests.kit.logs import StartLog, lines_of
@@ -150,7 +150,7 @@ def signings() -> list[Signing]:
 
 @pytest.fixture(scope="module")
 def receiver() -> Receiver:
-    return Receiver(TenantDirectory(lambda: SETTINGS), Explainer(between_seconds=0, search_seconds=1))
+    return Receiver(TenantDirectory(lambda: SETTINGS), SignatureDiagnosis(between_seconds=0, search_seconds=1))
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +202,11 @@ async def test_the_answer_is_sent_before_the_search_begins(start_log: StartLog) 
     stream = start_log()
     begun, may_end = asyncio.Event(), asyncio.Event()
 
-    class Slow(Explainer):
-        async def cause(self, asked: Question) -> Cause | None:
+    class Slow(SignatureDiagnosis):
+        async def cause(self, mismatch: SignatureMismatch, tenants: TenantDirectory) -> Cause | None:
             begun.set()
             await may_end.wait()
-            return await super().cause(asked)
+            return await super().cause(mismatch, tenants)
 
     receiver = Receiver(TenantDirectory(lambda: SETTINGS), Slow())
     signing = signings()[0]
@@ -226,24 +226,24 @@ def tenants_of(number: int) -> TenantDirectory:
     return TenantDirectory(lambda: values)
 
 
-def question(body: bytes, headers: dict[str, str] | None = None, tenants: int = 1) -> Question:
+def mismatch(body: bytes, headers: dict[str, str] | None = None) -> SignatureMismatch:
     claim = claim_of(headers or {"x-servicedesk-signature": secrets.token_hex(32)})
     assert claim is not None
-    return Question(claim, body, "acme", (SECRET, HEX), RETIRED, tenants_of(tenants), time.time())
+    return SignatureMismatch(claim, body, "acme", (SECRET, HEX), RETIRED, time.time())
 
 
 async def test_a_flood_is_searched_one_at_a_time_and_no_more_than_two_a_second() -> None:
     """The search runs beside other requests; later mismatches get no cause."""
     clock = [0.0]
-    explainer, asked = Explainer(now=lambda: clock[0]), question(BODY, Signing("", secret=RETIRED).headers)
-    running = asyncio.create_task(explainer.cause(question(BODY, tenants=2000)))
+    diagnosis, retired = SignatureDiagnosis(now=lambda: clock[0]), mismatch(BODY, Signing("", secret=RETIRED).headers)
+    running = asyncio.create_task(diagnosis.cause(mismatch(BODY), tenants_of(2000)))
     await asyncio.sleep(0)
     clock[0] += 10
-    assert [await explainer.cause(asked) for _ in range(3)] == [None] * 3
+    assert [await diagnosis.cause(retired, tenants_of(1)) for _ in range(3)] == [None] * 3
     assert await running is None
     found = []
     for _ in range(40):
-        found.append(await explainer.cause(asked))
+        found.append(await diagnosis.cause(retired, tenants_of(1)))
         clock[0] += 0.1
     assert 7 <= len([cause for cause in found if cause is not None]) <= 9
 
@@ -260,10 +260,10 @@ async def test_no_search_takes_long_and_none_holds_others_up(body: bytes) -> Non
             longest = max(longest, time.thread_time() - began)
 
     others = asyncio.create_task(serve_others())
-    asked, explainer = question(body, tenants=2000), Explainer()
+    diagnosis, tenants = SignatureDiagnosis(), tenants_of(2000)
     await asyncio.sleep(0)
     began = time.thread_time()
-    assert await explainer.cause(asked) is None
+    assert await diagnosis.cause(mismatch(body), tenants) is None
     took = time.thread_time() - began
     ended.set()
     await others

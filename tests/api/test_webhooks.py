@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.rejections import WebhookError, read_body
+from api.authentication import WebhookError, read_body
 from config.tenant_directory import TenantDirectory
 from observability import metrics_server
 from tests.kit.logs import StartLog

@@ -17,7 +17,7 @@ from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, QueueSigns
 from jobs.diagnosis.report import for_machines
 from jobs.diagnosis.rules import judge
 from jobs.queue import QUEUE
-from jobs.reconcile import SeenTicket
+from jobs.reconcile import NewTicket
 from privacy import audit
 from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, READER, SETTINGS, SUPPORT, SessionOf, Visits
 from tests.jobs.diagnosis.known import facts
@@ -72,7 +72,7 @@ async def test_a_number_of_several_tenants_or_of_none_is_a_choice(known: Visits,
     # A missing webhook is the most frequent reason for a search: the desk's list leads to the tenant.
     now = datetime.now(UTC)
     await reconcile.begin(database, "globex", now - timedelta(hours=1))
-    await reconcile.compare(database, "globex", [SeenTicket("5", None, now)], seen_at=now, until=now)
+    await reconcile.compare(database, "globex", [NewTicket("5", None, now)], seen_at=now, until=now)
     assert await known.leads("/search", query={"q": "5"}) == "/tickets/globex/5"
     nobodys = await known.html("/search", query={"q": "99"})
     assert "No webhook of this number is known" in nobodys

@@ -16,7 +16,7 @@ from dev.stack.postgres import Postgres
 from integrations.llm.spending import SpendingBook, Spent
 from jobs import feedback, reconcile, rejections
 from jobs.feedback import Vote
-from jobs.reconcile import SeenTicket
+from jobs.reconcile import NewTicket
 from knowledge import repository, sync_repository
 from knowledge.sync_repository import ListedItem
 from privacy import audit, erasure
@@ -45,7 +45,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         await erasure.erase(database, Which(tenant_id, ticket_id="2"))
         now = datetime.now(UTC)
         await reconcile.begin(database, tenant_id, now)
-        await reconcile.compare(database, tenant_id, [SeenTicket("9", None, now)], seen_at=now, until=now)
+        await reconcile.compare(database, tenant_id, [NewTicket("9", None, now)], seen_at=now, until=now)
         await known_secrets.know(database, [known_secrets.seen(tenant_id, known_secrets.CURRENT, "s", 1)])
         book = SpendingBook(database)
         book.paid(tenant_id, Spent(1))

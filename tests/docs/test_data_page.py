@@ -12,7 +12,7 @@ from integrations.servicedesk import auth as desk_tokens
 from jobs import inbox, probe_requests
 from jobs.queue import QUEUE, UNACKED
 from tests.docs.readme import ROOT
-from workflow.stored_answers import Kept
+from workflow.stored_answers import StoredKind
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 # Celery's keys beside the list and the hash.
@@ -51,7 +51,7 @@ def test_columns_that_hold_text_from_outside_are_not_told_as_ids(tables: MetaDat
 
 def test_each_key_in_redis_stands_there() -> None:
     """By prefix; tests/system/test_forget.py checks a running system."""
-    ours = {*(f"{what}:" for what in Kept), inbox.INBOX, inbox.DELIVERY}
+    ours = {*(f"{what}:" for what in StoredKind), inbox.INBOX, inbox.DELIVERY}
     ours |= {probe_requests.QUESTIONS, probe_requests.ANSWER, rate_limit.KEY, desk_tokens.KEY, QUEUE, UNACKED}
     told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
     assert told == ours | CELERYS

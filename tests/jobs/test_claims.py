@@ -19,7 +19,7 @@ from integrations.errors import NoteMissingError
 from jobs import claims, queries, refresh, repository
 from jobs.claims import Claim, LeaseLostError
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
-from workflow.lease import Renewals, hold_lease
+from workflow.lease import Leases, hold_lease
 
 RAN_OUT = "now() - interval '1 second'"
 
@@ -113,7 +113,7 @@ async def test_a_job_ends_with_its_outcome_and_no_claim(end: Any, outcome: Any, 
 
 @pytest.mark.parametrize("held", [False, True])
 async def test_a_retry_counts_and_held_time_neither_counts_nor_runs(held: bool, waiting: UUID, store: Store) -> None:
-    deadline, write = store.table.job(waiting)["deadline_at"], claims.hold_back if held else claims.retry_later
+    deadline, write = store.table.job(waiting)["deadline_at"], claims.defer if held else claims.retry_later
     await write(store.database, await claimed(store.database, waiting), 60, "GPT-4 timeout")
     row = store.table.job(waiting)
     assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "GPT-4 timeout", 0 if held else 1)
@@ -134,7 +134,7 @@ async def test_time_between_holds_is_held_time(extends: bool, longer: int, waiti
     for _ in range(3):
         store.table.change(waiting, due_at="now() - interval '40 seconds'")
         held = await claimed(store.database, waiting)
-        await claims.hold_back(store.database, held, 10, "of a test", extends_deadline=extends)
+        await claims.defer(store.database, held, 10, "of a test", extends_deadline=extends)
     more = (store.table.job(waiting)["deadline_at"] - deadline).total_seconds()
     assert longer <= more < longer + 30
 
@@ -144,7 +144,7 @@ async def test_no_job_is_held_back_beyond_a_day(before: float, after: float, wai
     """A deadline that is already later stays."""
     accepted = store.table.job(waiting)["accepted_at"]
     store.table.change(waiting, deadline_at=accepted + timedelta(hours=before))
-    await claims.hold_back(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
+    await claims.defer(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
     assert store.table.job(waiting)["deadline_at"] - accepted == timedelta(hours=after)
 
 
@@ -154,16 +154,16 @@ async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, 
     await queries.retry(store.database, waiting, DEADLINE)
     for _ in range(3):
         store.table.change(waiting, due_at="now()")
-        await claims.hold_back(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
+        await claims.defer(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
     row = store.table.job(waiting)
     assert DEADLINE + 900 <= (row["deadline_at"] - row["retried_at"]).total_seconds() < DEADLINE + 960
     store.table.change(waiting, deadline_at="now() + interval '24 hours'", due_at="now()")
-    await claims.hold_back(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
+    await claims.defer(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
     assert store.table.job(waiting)["deadline_at"] - row["retried_at"] < timedelta(hours=24, seconds=60)
 
 
 async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(waiting: UUID, store: Store) -> None:
-    await claims.give_back(store.database, [await claimed(store.database, waiting)])
+    await claims.release(store.database, [await claimed(store.database, waiting)])
     row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["lease_owner"]) == ("waiting", 0, None)
     assert row["published_at"] is not None
@@ -224,16 +224,16 @@ async def test_a_failed_job_with_a_possible_note_is_done(reason: str, done: bool
 
 Write = Callable[[Database, Claim], Awaitable[object]]
 WRITES: dict[str, Write] = {
-    "renew_lease": lambda database, claim: Renewals(database, LEASE).renew(claim),
+    "renew_lease": lambda database, claim: Leases(database, LEASE).renew(claim),
     "save_answer": lambda database, claim: claims.save_answer(database, claim, {"summary": "lost"}, "m"),
     "about_to_post": lambda database, claim: claims.about_to_post(database, claim, LEASE),
-    "not_posted": claims.not_posted,
+    "not_posted": claims.undo_posting,
     "complete": lambda database, claim: claims.complete(database, claim, "1"),
     "skip": lambda database, claim: claims.skip(database, claim, "lost"),
     "fail": lambda database, claim: claims.fail(database, claim, "lost"),
     "retry_later": lambda database, claim: claims.retry_later(database, claim, 2, "lost"),
-    "hold_back": lambda database, claim: claims.hold_back(database, claim, 2, "lost"),
-    "give_back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
+    "hold_back": lambda database, claim: claims.defer(database, claim, 2, "lost"),
+    "give_back": lambda database, claim: Leases(database, LEASE).release(claim),
 }
 
 
@@ -259,8 +259,8 @@ async def failed_and_retried(database: Database, claim: Claim) -> None:
 
 # Ways to free a job such that the next claim has the same owner and attempt number.
 SAME_NUMBER: dict[str, Write] = {
-    "given back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
-    "held back": lambda database, claim: claims.hold_back(database, claim, 0, "desk rate limit"),
+    "given back": lambda database, claim: Leases(database, LEASE).release(claim),
+    "held back": lambda database, claim: claims.defer(database, claim, 0, "desk rate limit"),
     "retried by hand": failed_and_retried,
 }
 
@@ -290,9 +290,9 @@ async def test_a_posting_that_did_nothing_leaves_what_was_known_before(waiting: 
     claim = await claimed(store.database, waiting)
     await claims.about_to_post(store.database, claim, LEASE)
     attempted = store.table.job(waiting)["note_attempted_at"]
-    await claims.not_posted(store.database, replace(claim, note_attempted_at=attempted))
+    await claims.undo_posting(store.database, replace(claim, note_attempted_at=attempted))
     assert store.table.job(waiting)["note_attempted_at"] == attempted
-    await claims.not_posted(store.database, claim)
+    await claims.undo_posting(store.database, claim)
     assert store.table.job(waiting)["note_attempted_at"] is None
 
 
@@ -339,7 +339,7 @@ async def test_a_failure_that_was_retried_by_hand_is_not_told_again(waiting: UUI
 
 async def test_a_lease_is_renewed_while_its_block_runs(waiting: UUID, store: Store) -> None:
     claim = await claimed(store.database, waiting, lease=1.2)
-    async with hold_lease(Renewals(store.database, 1.2), claim):
+    async with hold_lease(Leases(store.database, 1.2), claim):
         await asyncio.sleep(1.5)
         await claims.about_to_post(store.database, claim, 1.2)
     assert store.table.job(waiting)["note_attempted_at"] is not None
@@ -354,21 +354,21 @@ async def test_a_block_ends_as_soon_as_its_claim_is_lost(taken: bool, waiting: U
     else:
         claim = replace(claim, asked_at=time.monotonic() - 3)
     with pytest.raises(LeaseLostError):
-        async with asyncio.timeout(2.5 if taken else 0.5), hold_lease(Renewals(store.database, 3), claim):
+        async with asyncio.timeout(2.5 if taken else 0.5), hold_lease(Leases(store.database, 3), claim):
             await asyncio.sleep(30)
 
 
 async def test_the_timeout_of_the_block_itself_is_not_taken_for_a_lost_lease(waiting: UUID, database: Database) -> None:
     claim = await claimed(database, waiting)
     with pytest.raises(TimeoutError):
-        async with hold_lease(Renewals(database, LEASE), claim), asyncio.timeout(0.01):
+        async with hold_lease(Leases(database, LEASE), claim), asyncio.timeout(0.01):
             await asyncio.sleep(30)
 
 
 async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, store: Store) -> None:
     """A process suspended after its last write must not log `claim lost` as well."""
     claim = await claimed(store.database, waiting, lease=1)
-    async with hold_lease(Renewals(store.database, 1), claim):
+    async with hold_lease(Leases(store.database, 1), claim):
         await claims.complete(store.database, claim, "1")
         time.sleep(1.2)  # noqa: ASYNC251 -- the whole loop stands still
     assert store.table.job(waiting)["state"] == "completed"
@@ -379,5 +379,5 @@ async def test_the_time_that_a_lost_worker_had_a_job_is_no_held_time(waiting: UU
     await claimed(store.database, waiting)
     store.table.change(waiting, lease_until=RAN_OUT)
     deadline = store.table.job(waiting)["deadline_at"]
-    await claims.hold_back(store.database, await claimed(store.database, waiting, "two"), 10, "desk rate limit")
+    await claims.defer(store.database, await claimed(store.database, waiting, "two"), 10, "desk rate limit")
     assert store.table.job(waiting)["deadline_at"] - deadline < timedelta(seconds=40)

@@ -18,7 +18,7 @@ from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from dev.stack.valkey import Valkey
 from jobs.inbox import INBOX, Inbox
-from jobs.intake import Acceptance, Budget, NotAcceptedError, Taken
+from jobs.intake import Intake, NotAcceptedError, within
 from jobs.queue import QUEUE, JobQueue, open_redis
 from jobs.relay import Relay
 from jobs.repository import Event
@@ -34,13 +34,13 @@ class Taking:
         self.database = database
         self.queue, self.redis = JobQueue(redis_url), open_redis(redis_url)
         self.inbox = Inbox(self.redis)
-        self.acceptance = Acceptance(database, self.queue, self.inbox, DEADLINE)
+        self.intake = Intake(database, self.queue, self.inbox, DEADLINE)
 
-    async def take(self, events: Sequence[Event]) -> list[Taken | BaseException]:
-        return await asyncio.gather(*map(self.acceptance.take, events), return_exceptions=True)
+    async def take(self, events: Sequence[Event]) -> list[UUID | BaseException]:
+        return await asyncio.gather(*map(self.intake.accept, events), return_exceptions=True)
 
     async def relay(self) -> None:
-        await Relay(self.database, self.queue, self.inbox, self.acceptance, DEADLINE).once()
+        await Relay(self.database, self.queue, self.inbox, self.intake, DEADLINE).once()
 
     async def waiting(self) -> set[UUID]:
         return {UUID(str(job_id)) for job_id in await self.redis.hkeys(INBOX)}
@@ -70,7 +70,7 @@ def recorded(store: Store) -> dict[UUID, object]:
 
 async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(place: Taking, store: Store) -> None:
     events = [store.new_event(ticket_id=str(number)) for number in range(250)]
-    assert await place.take(events) == [Taken(event.job_id, duplicate=False) for event in events]
+    assert await place.take(events) == [event.job_id for event in events]
     rows = recorded(store)
     assert rows.keys() == {event.job_id for event in events}
     assert all(rows.values())
@@ -83,9 +83,9 @@ async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: 
     events = [store.new_event() for _ in range(COUNT)]
     bad = store.new_event(ticket_id="12\x0045")
     # A time limit that suits a busy machine.
-    place.acceptance = Acceptance(place.database, place.queue, place.inbox, DEADLINE, database_seconds=60)
+    place.intake = Intake(place.database, place.queue, place.inbox, DEADLINE, database_seconds=60)
     taken = await place.take([*events[:10], bad, *events[10:]])
-    assert all(isinstance(answer, Taken) for answer in taken)
+    assert all(isinstance(answer, UUID) for answer in taken)
     assert recorded(store).keys() == {event.job_id for event in events}
     assert await place.waiting() == {bad.job_id}
 
@@ -100,10 +100,10 @@ async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: 
         taken = await place.take([*events, held])
         assert asyncio.get_running_loop().time() - began < 5
         other.rollback()
-    assert taken == [Taken(event.job_id, duplicate=False) for event in [*events, held]]
+    assert taken == [event.job_id for event in [*events, held]]
     assert recorded(store).keys() == {event.job_id for event in events}
     assert await place.waiting() == {held.job_id}
-    assert place.acceptance.database_breaker.lets_try()
+    assert place.intake.database_breaker.lets_try()
     await place.relay()
     assert recorded(store).keys() == {event.job_id for event in [*events, held]}
 
@@ -130,13 +130,13 @@ def rows_of(postgres: Postgres) -> dict[UUID, object]:
 async def test_a_batch_cut_by_postgres_waits_in_redis(own: Own, new_event: NewEvent) -> None:
     postgres, _, place = own
     events = [new_event() for _ in range(COUNT)]
-    await place.acceptance.take(events[0])
+    await place.intake.accept(events[0])
     with closing(psycopg.connect(postgres.superuser_url)) as other:
         other.execute("LOCK TABLE jobs")
         under_way = asyncio.ensure_future(place.take(events[1:]))
         await asyncio.sleep(0.2)
         postgres.process.kill()
-    assert await under_way == [Taken(event.job_id, duplicate=False) for event in events[1:]]
+    assert await under_way == [event.job_id for event in events[1:]]
     assert await place.waiting() == {event.job_id for event in events[1:]}
     postgres.restart()
     await place.relay()
@@ -147,11 +147,11 @@ async def test_a_batch_cut_by_postgres_waits_in_redis(own: Own, new_event: NewEv
 async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(own: Own, new_event: NewEvent) -> None:
     postgres, valkey, place = own
     events = [new_event() for _ in range(COUNT)]
-    await place.acceptance.take(new_event())
+    await place.intake.accept(new_event())
     valkey.process.pause()
     taken = await place.take(events)
     valkey.process.resume()
-    assert taken == [Taken(event.job_id, duplicate=False) for event in events]
+    assert taken == [event.job_id for event in events]
     left = {job_id for job_id, published_at in rows_of(postgres).items() if published_at is None}
     assert left == {event.job_id for event in events}
     await place.relay()
@@ -161,7 +161,7 @@ async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(own: Own,
 
 async def test_with_both_away_no_event_is_taken(own: Own, new_event: NewEvent) -> None:
     postgres, valkey, place = own
-    await place.acceptance.take(new_event())
+    await place.intake.accept(new_event())
     postgres.process.kill()
     valkey.process.kill()
     answers = await place.take([new_event() for _ in range(COUNT)])
@@ -183,23 +183,23 @@ async def test_an_event_behind_a_slow_batch_has_one_budget(server: Postgres, sto
     database = SlowThenSilent(server.url, application_name="own")
     first, second = store.new_event(), store.new_event()
     async with opened(database, redis_url) as place:
-        slow = asyncio.ensure_future(place.acceptance.take(first))
+        slow = asyncio.ensure_future(place.intake.accept(first))
         await asyncio.sleep(0.05)
         began = asyncio.get_running_loop().time()
-        assert await place.acceptance.take(second) == Taken(second.job_id, duplicate=False)
+        assert await place.intake.accept(second) == second.job_id
         assert asyncio.get_running_loop().time() - began < 3
-        assert await slow == Taken(first.job_id, duplicate=False)
+        assert await slow == first.job_id
         assert await place.waiting() == {second.job_id}
         assert await place.messages() == [first.job_id, second.job_id]
         # A slow batch is not an outage.
-        assert place.acceptance.database_breaker.lets_try()
+        assert place.intake.database_breaker.lets_try()
     await database.close()
 
 
 async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_event: NewEvent) -> None:
     """Later events wait behind the unanswered ones."""
     postgres, valkey, place = own
-    await place.acceptance.take(new_event())
+    await place.intake.accept(new_event())
     postgres.process.pause()
     valkey.process.pause()
 
@@ -207,7 +207,7 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_
         await asyncio.sleep(seconds)
         began = asyncio.get_running_loop().time()
         with pytest.raises(NotAcceptedError):
-            await place.acceptance.take(new_event())
+            await place.intake.accept(new_event())
         return asyncio.get_running_loop().time() - began
 
     try:
@@ -229,7 +229,7 @@ async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
             raise RuntimeError
 
     with pytest.raises(TimeoutError):
-        await Budget().within(0.01, stubborn())
+        await within(0.01, stubborn())
     let_go.set()
     await asyncio.sleep(0.01)
 
@@ -243,7 +243,7 @@ async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:
         finally:
             cancelled.set()
 
-    caller = asyncio.create_task(Budget().within(30, work()))
+    caller = asyncio.create_task(within(30, work()))
     await asyncio.sleep(0.01)
     caller.cancel()
     await asyncio.wait({caller})

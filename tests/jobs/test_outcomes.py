@@ -23,7 +23,7 @@ from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from jobs import claims
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
+from jobs.intake import Intake
 from jobs.outcomes import OutcomeKind
 from jobs.queue import JobQueue
 from jobs.relay import Relay
@@ -43,7 +43,7 @@ TOLD = re.compile(
 )
 # Words of `job_events` that differ from the outcome; a lost claim writes none.
 EVENTS = {
-    OutcomeKind.CLAIM_LOST: "claimed",
+    OutcomeKind.LEASE_LOST: "claimed",
     OutcomeKind.DUPLICATE: "skipped",
     OutcomeKind.FORGOTTEN: "skipped",
     OutcomeKind.WORKER_LOST: "failed",
@@ -127,8 +127,8 @@ class Driver:
 
     async def relay(self, job_id: UUID) -> UUID:
         queue, inbox = JobQueue(self.redis_url), Inbox(self.redis)
-        acceptance = Acceptance(self.store.database, queue, inbox, DEADLINE)
-        assert await Relay(self.store.database, queue, inbox, acceptance, DEADLINE).once()
+        intake = Intake(self.store.database, queue, inbox, DEADLINE)
+        assert await Relay(self.store.database, queue, inbox, intake, DEADLINE).once()
         await queue.close()
         return job_id
 
@@ -196,12 +196,12 @@ RECORDS = {
     OutcomeKind.SKIPPED: Records(SKIPPED, "Worker: ~", "skipped"),
     OutcomeKind.FAILED: Records(ENDED, "Worker: failed", "failed"),
     OutcomeKind.RETRIED: Records("Task failed reason=~; will be retried in 2s", "Worker: retried", "retried"),
-    OutcomeKind.LOOKED_FOR: Records(
+    OutcomeKind.FINAL_CHECK: Records(
         "Task failed reason=~; will be looked for once more in 60s", "Worker: looked for once more", "retried"
     ),
-    OutcomeKind.HELD_BACK: Records(REQUEUED + r", held back for (\d+)s", "Worker: held back: ~", "held back"),
-    OutcomeKind.GIVEN_BACK: Records("Job requeued reason=worker stopping", "Worker: given back", "given back"),
-    OutcomeKind.CLAIM_LOST: Records(LOST, "Worker: claim lost", "claim lost"),
+    OutcomeKind.DEFERRED: Records(REQUEUED + r", held back for (\d+)s", "Worker: held back: ~", "held back"),
+    OutcomeKind.RELEASED: Records("Job requeued reason=worker stopping", "Worker: given back", "given back"),
+    OutcomeKind.LEASE_LOST: Records(LOST, "Worker: claim lost", "claim lost"),
     OutcomeKind.DUPLICATE: Records(SKIPPED, "Relay: ~"),
     OutcomeKind.FORGOTTEN: Records(SKIPPED, "Forget: ~"),
     OutcomeKind.RETRIED_BY_HAND: Records(REQUEUED, "Retry: ~"),
@@ -237,12 +237,12 @@ ENDINGS = {
         OutcomeKind.FAILED, "failed: OpenAI API: 403 Forbidden", lambda at: at.stop(hangs_at=2, enhancement=None)
     ),
     "retried": Ending(OutcomeKind.RETRIED, "waiting: ServiceDesk Plus API: 500", lambda at: at.run(code=500)),
-    "looked for": Ending(OutcomeKind.LOOKED_FOR, DOWN, lambda at: at.run(**NEAR, note_attempted_at=POSTED)),
-    "held back": Ending(OutcomeKind.HELD_BACK, DOWN, lambda at: at.run(down=True)),
-    "another first": Ending(OutcomeKind.HELD_BACK, "waiting: another job of this ticket", Driver.run_second),
-    "given back": Ending(OutcomeKind.GIVEN_BACK, "waiting", lambda at: at.stop()),
-    "claim lost": Ending(OutcomeKind.CLAIM_LOST, "running", lambda at: at.run_to_its_end(at.take_claim)),
-    "claim lost at a stop": Ending(OutcomeKind.CLAIM_LOST, "running", lambda at: at.stop(at.take_claim)),
+    "looked for": Ending(OutcomeKind.FINAL_CHECK, DOWN, lambda at: at.run(**NEAR, note_attempted_at=POSTED)),
+    "held back": Ending(OutcomeKind.DEFERRED, DOWN, lambda at: at.run(down=True)),
+    "another first": Ending(OutcomeKind.DEFERRED, "waiting: another job of this ticket", Driver.run_second),
+    "given back": Ending(OutcomeKind.RELEASED, "waiting", lambda at: at.stop()),
+    "claim lost": Ending(OutcomeKind.LEASE_LOST, "running", lambda at: at.run_to_its_end(at.take_claim)),
+    "claim lost at a stop": Ending(OutcomeKind.LEASE_LOST, "running", lambda at: at.stop(at.take_claim)),
     "duplicate at a worker": Ending(OutcomeKind.DUPLICATE, DUPLICATE, Driver.take_duplicate, AT_WORKER),
     "duplicate at the relay": Ending(OutcomeKind.DUPLICATE, DUPLICATE, Driver.relay_duplicate),
     "forgotten by command": Ending(OutcomeKind.FORGOTTEN, FORGOTTEN, Driver.forget_by_command),
@@ -314,7 +314,7 @@ async def test_row_line_metrics_and_span_agree(
     assert f"{span.name}: {attributes['outcome']!s}" == span_of.replace("~", reason)
     assert event["attempt"] == attributes.get("attempt", event["attempt"])
     held = attributes.get("held_back_seconds")
-    assert held == (pytest.approx(int(found[1]), abs=0.5) if ending.how is OutcomeKind.HELD_BACK else None)
+    assert held == (pytest.approx(int(found[1]), abs=0.5) if ending.how is OutcomeKind.DEFERRED else None)
     # An error span has the log line's words.
     red = line.startswith("Task failed")
     shown = [(raised.attributes or {})["exception.message"] for raised in span.events]

@@ -10,7 +10,7 @@ import pytest
 from api.rejections import RejectionRecorder
 from db.session import Database
 from jobs import reconcile, rejections, repository
-from jobs.reconcile import OpenAgain, SeenTicket
+from jobs.reconcile import NewTicket, ReopenedJob
 from jobs.repository import ASKED_BY_HAND, MOST_RECOVERED_A_MINUTE, RECOVERED, Event
 from privacy import erasure
 from privacy.erasure import Which
@@ -21,8 +21,8 @@ NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 
 
-def tickets(count: int) -> list[SeenTicket]:
-    return [SeenTicket(str(number), None, NOW - timedelta(minutes=count - number)) for number in range(count)]
+def tickets(count: int) -> list[NewTicket]:
+    return [NewTicket(str(number), None, NOW - timedelta(minutes=count - number)) for number in range(count)]
 
 
 async def missed(database: Database, count: int = 1, tenant_id: str = "acme") -> None:
@@ -125,7 +125,7 @@ async def test_what_was_found_is_told_once_an_hour(database: Database, table: Ta
 
 async def test_support_is_told_of_a_ticket_by_either_number(database: Database) -> None:
     await reconcile.begin(database, "acme", NOW - HOUR)
-    both = [SeenTicket("123640000000240013", "102", NOW)]
+    both = [NewTicket("123640000000240013", "102", NOW)]
     await reconcile.compare(database, "acme", both, seen_at=NOW, until=NOW)
     for number in ("102", "123640000000240013"):
         seen = await reconcile.seen_without_webhook(database, "acme", ["7", number])
@@ -151,7 +151,7 @@ async def skipped(store: Store, **columns: Any) -> UUID:
     return await store.accept(ticket_id="7", **values | columns)
 
 
-async def seen_open(store: Store, seconds_ago: float = 0) -> OpenAgain | None:
+async def seen_open(store: Store, seconds_ago: float = 0) -> ReopenedJob | None:
     window, ago = timedelta(days=1), timedelta(seconds=seconds_ago)
     about = (store.database, "acme", "7")
     return await reconcile.seen_open_again(*about, reasons=["ticket deleted or closed"], window=window, ago=ago)
@@ -161,11 +161,11 @@ async def test_a_skip_is_mended_by_a_later_reading_and_once(store: Store) -> Non
     job_id = await skipped(store)
     # Data read before the skip does not count.
     assert await seen_open(store, 60) is None
-    assert await seen_open(store) == OpenAgain(job_id, is_new=True)
-    assert await seen_open(store) == OpenAgain(job_id, is_new=False)
+    assert await seen_open(store) == ReopenedJob(job_id, is_new=True)
+    assert await seen_open(store) == ReopenedJob(job_id, is_new=False)
     # The same job was retried, and skipped again.
     store.table.run("UPDATE job_events SET at = at - interval '1 hour'")
-    assert await seen_open(store) == OpenAgain(job_id, is_new=True)
+    assert await seen_open(store) == ReopenedJob(job_id, is_new=True)
 
 
 @pytest.mark.parametrize("state", ["completed", "waiting"])

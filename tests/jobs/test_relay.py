@@ -15,7 +15,7 @@ from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from jobs import claims, queries
 from jobs.inbox import Inbox
-from jobs.intake import Acceptance
+from jobs.intake import Intake
 from jobs.queue import JobQueue
 from jobs.relay import Relay, Shortage
 from jobs.repository import MOST_ATTEMPTS
@@ -33,7 +33,7 @@ async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str)
     queues = [JobQueue(redis_url) for _ in databases]
     inbox = Inbox(redis)
     yield [
-        Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE)
+        Relay(database, queue, inbox, Intake(database, queue, inbox, DEADLINE), DEADLINE)
         for database, queue in zip(databases, queues, strict=True)
     ]
     for database, queue in zip(databases, queues, strict=True):
@@ -199,7 +199,7 @@ async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
 ) -> None:
     """The row fails before the confirmation arrives; one line is logged anyway."""
     database, queue, inbox = _Late(server.url, application_name="late"), JobQueue(redis_url), Inbox(redis)
-    relay = Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE, step_seconds=0.1)
+    relay = Relay(database, queue, inbox, Intake(database, queue, inbox, DEADLINE), DEADLINE, step_seconds=0.1)
     table.change(waiting, deadline_at=RAN_OUT, due_at=RAN_OUT)
     assert not await relay.once()
     for _ in range(4):

@@ -11,7 +11,7 @@ import pytest
 
 from db.session import Database
 from jobs import claims, repository
-from jobs.repository import Published
+from jobs.repository import PublishedJob
 from jobs.statistics import job_figures, jobs_held_back
 from tests.kit.postgres import Store, Table, claim_by_id, claimed
 
@@ -30,7 +30,7 @@ def accept(store: Store) -> Accept:
     return partial(store.accept, published=False)
 
 
-def ids(found: list[Published]) -> set[UUID]:
+def ids(found: list[PublishedJob]) -> set[UUID]:
     return {job.job_id for job in found}
 
 
@@ -38,7 +38,7 @@ async def test_a_due_job_comes_with_what_publishing_takes(accept: Accept, databa
     job_id = await accept(tenant_id="globex", attempt=2)
     row = table.job(job_id)
     (due,) = await repository.take_due(database, 10)
-    assert due == Published(job_id, "globex", "12345", 2, row["traceparent"])
+    assert due == PublishedJob(job_id, "globex", "12345", 2, row["traceparent"])
     assert table.job(job_id)["published_at"] is not None
 
 
@@ -196,7 +196,7 @@ async def test_what_waits_held_back_is_counted_by_tenant_and_reason(store: Store
     held = [("acme", key), ("acme", key), ("globex", credit), ("globex", key)]
     ids_held = [await store.accept(tenant_id=tenant_id, ticket_id=str(uuid4().int)) for tenant_id, _ in held]
     for job_id, (_, reason) in zip(ids_held, held, strict=True):
-        await claims.hold_back(database, await claimed(database, job_id), 0, reason)
+        await claims.defer(database, await claimed(database, job_id), 0, reason)
     await claims.retry_later(database, await claimed(database, await store.accept(ticket_id="4")), 60, "GPT-4 timeout")
     assert await jobs_held_back(database) == {("acme", key): 2, ("globex", credit): 1, ("globex", key): 1}
     await claimed(database, ids_held[-1])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from api.signatures import SignatureError, verify
+from api.authentication import SignatureError, verify_signature
 from cli.kit import ai_agents_webhook
 from cli.signing_kit import kit
-from jobs.signing import signed_headers
+from jobs.payloads import signed_headers
 from tests.kit.signing import GOLDEN_SIGNATURES, GoldenSignature, mac, timed
 
 golden = pytest.mark.parametrize("golden", GOLDEN_SIGNATURES, ids=lambda each: each.name)
@@ -48,9 +48,9 @@ def test_the_shell_commands_sign_so(golden: GoldenSignature) -> None:
 @golden
 def test_the_receiver_takes_it_and_nothing_else(golden: GoldenSignature) -> None:
     secrets, body, now = ["another", golden.secret], golden.body.encode(), int(golden.timestamp)
-    assert verify(secrets, sent(golden), body, now) == (f"{golden.timestamp}.{golden.body}".encode(), 1)
+    assert verify_signature(secrets, sent(golden), body, now) == (f"{golden.timestamp}.{golden.body}".encode(), 1)
     with pytest.raises(SignatureError, match="signature mismatch"):
-        verify(secrets, sent(golden), body + b" ", now)
+        verify_signature(secrets, sent(golden), body + b" ", now)
 
 
 @pytest.mark.parametrize("body", [b"\xff\n", b"\x00"])

@@ -171,7 +171,7 @@ async def test_a_job_that_waits_again_or_ended_tells_when_it_was_begun(now: Colu
     job_id = await store.accept()
     claim = await claimed(store.database, job_id)
     before = (await signs_of_work(store.database)).last_started_at
-    assert await claims.give_back(store.database, [claim]) == [True]
+    assert await claims.release(store.database, [claim]) == [True]
     store.table.change(job_id, lease_until=None, **now)
     await store.accept(ticket_id="9")
     assert (await signs_of_work(store.database)).last_started_at == before == store.table.job(job_id)["started_at"]

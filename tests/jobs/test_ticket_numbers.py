@@ -20,12 +20,12 @@ async def test_both_are_in_the_row_and_told_to_whoever_has_the_job_next(store: S
     job_id = await store.accept(ticket_id=NUMBER)
     claim = await claimed(store.database, job_id)
     assert (claim.id_in_desk, claim.desk_id, claim.display_id) == (NUMBER, None, None)
-    knowing = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    knowing = await claims.store_numbers(store.database, claim, DESK_ID, NUMBER)
     assert (knowing.ticket_id, knowing.id_in_desk, knowing.display_id) == (NUMBER, DESK_ID, NUMBER)
     assert (knowing.enhanced, knowing.echo, knowing.another_first) == NONE
     await claims.retry_later(store.database, knowing, 0, "x")
     with pytest.raises(LeaseLostError):
-        await claims.know_numbers(store.database, claim, "9", "9")
+        await claims.store_numbers(store.database, claim, "9", "9")
     (due,) = await repository.take_due(store.database, 9)
     assert (due.ticket_id, due.desk_id, due.display_id) == (NUMBER, DESK_ID, NUMBER)
     again = await claimed(store.database, job_id)
@@ -59,13 +59,13 @@ async def test_a_job_of_the_other_number_is_seen_by_the_id(other: Any, told: Any
     await store.accept(**other, **columns)
     claim = await claimed(store.database, await store.accept(ticket_id=NUMBER))
     assert (claim.enhanced, claim.echo, claim.another_first) == NONE
-    knowing = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    knowing = await claims.store_numbers(store.database, claim, DESK_ID, NUMBER)
     assert (knowing.enhanced, knowing.echo, knowing.another_first) == told
     # A retry by hand gets a further note past an older one, not past a newer one. A running job still comes first,
     # and an echo does not matter.
     store.table.run("UPDATE jobs SET finished_at = now() WHERE state IN ('completed', 'failed')")
     store.table.change(claim.job_id, retried_at="now()")
-    asked_for = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    asked_for = await claims.store_numbers(store.database, claim, DESK_ID, NUMBER)
     assert (asked_for.enhanced, asked_for.echo, asked_for.another_first) == (told[0], False, told[2])
     if told[0]:
         store.table.run("UPDATE jobs SET finished_at = now() WHERE finished_at IS NOT NULL")
@@ -90,7 +90,7 @@ async def test_of_two_at_once_exactly_one_goes_on(store: Store) -> None:
         found = await claimed(store.database, await store.accept(ticket_id=shown))
         named = await store.accept(ticket_id=desk_id)
         knowing, claim = await asyncio.gather(
-            claims.know_numbers(store.database, found, desk_id, shown),
+            claims.store_numbers(store.database, found, desk_id, shown),
             claim_by_id(store.database, named, "two", LEASE),
         )
         assert claim is not None

@@ -113,7 +113,7 @@ def new_event() -> NewEvent:
 
 async def accept(database: Database, event: Event, *, published: bool = True) -> UUID:
     """Accept one event; return the id of its job or of the one it repeats."""
-    return (await repository.accept_all(database, [event], DEADLINE, published=published))[event.job_id]
+    return (await repository.accept_all(database, [event], DEADLINE, published=published))[0]
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt
     """Return an attempt for the nodes, with only the parts that a test needs."""
     nothing: Any = None
     given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **with_what}
-    given.setdefault("wishes", partial(Tenant, claim.tenant_id))
+    given.setdefault("tenant_settings", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,
         search=SearchInPostgres(database, 2),

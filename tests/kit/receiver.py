@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, cast
+from uuid import UUID
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -10,11 +11,10 @@ from starlette.exceptions import HTTPException
 from api import webhooks
 from api.authentication import Proof
 from api.health import NO_TELEMETRY
-from api.signature_diagnosis import Explainer
+from api.signature_diagnosis import SignatureDiagnosis
 from api.webhooks import ApiState
 from config.tenant_directory import TenantDirectory
 from config.tenants import TENANTS_TOML
-from jobs.intake import Taken
 from jobs.repository import Event
 
 SECRET = "s3cret-of-acme"
@@ -47,7 +47,7 @@ class KnownTenants(TenantDirectory):
 class Receiver:
     """`POST /webhook` of an application, called without a server."""
 
-    def __init__(self, tenants: TenantDirectory | None = None, explainer: Explainer | None = None) -> None:
+    def __init__(self, tenants: TenantDirectory | None = None, diagnosis: SignatureDiagnosis | None = None) -> None:
         self.events: list[Event] = []
         self.rejections: list[tuple[str, str | None, int, str]] = []
         self.proofs: list[tuple[str, Proof]] = []
@@ -55,18 +55,18 @@ class Receiver:
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
         webhooks.add_routes(self.app.router)
         self.app.add_exception_handler(HTTPException, webhooks.refuse_address)
-        state: Any = partial(ApiState, sender_seconds=10, explainer=explainer or Explainer())
+        state: Any = partial(ApiState, sender_seconds=10, diagnosis=diagnosis or SignatureDiagnosis())
         self.app.state.api = state(tenants or KnownTenants(), None, None, self, self, self)
 
-    async def take(self, event: Event) -> Taken:
+    async def accept(self, event: Event) -> UUID:
         self.events.append(event)
-        return Taken(event.job_id, duplicate=False)
+        return event.job_id
 
     def record(self, *rejection: Any, proved: bool) -> None:
         self.rejections.append(cast("tuple[str, str | None, int, str]", rejection))
         self.proved = proved
 
-    def note(self, tenant_id: str, proof: Proof) -> None:
+    def count(self, tenant_id: str, proof: Proof) -> None:
         self.proofs.append((tenant_id, proof))
 
     async def post(

@@ -8,20 +8,21 @@ from redis.asyncio import Redis
 from config.tenants import Tenant
 from db.session import Database
 from integrations.servicedesk.client import ServiceDeskPlus
+from jobs.fair_claim import FairShares
 from jobs.outcomes import Outcome
 from knowledge.search import SearchInPostgres
 from tests.kit.postgres import LEASE, Table, claim_by_id
-from workflow.answer import Content, NotedText
+from workflow.answer import Content, NoteText
 from workflow.graph import build_graph
-from workflow.lease import Renewals
-from workflow.runner import Runner, Turns, run_attempt
-from workflow.stored_answers import AnswersInRedis
+from workflow.lease import Leases
+from workflow.runner import Runner, run_attempt
+from workflow.stored_answers import StoredAnswers
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
-ANSWER = Content(summary="S", likely_cause=NotedText(text="C"), next_steps=[NotedText(text="N")])
+ANSWER = Content(summary="S", likely_cause=NoteText(text="C"), next_steps=[NoteText(text="N")])
 
 
-class Nowhere(AnswersInRedis):
+class Nowhere(StoredAnswers):
     """Keeps nothing."""
 
     def __init__(self) -> None:
@@ -35,23 +36,23 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         owner="one",
         database=database,
         lease_database=lease_database,
-        renewals=Renewals(lease_database, LEASE),
+        leases=Leases(lease_database, LEASE),
         model_of=lambda _: nothing,
         search=SearchInPostgres(database, 2),
         graph=build_graph(),
         desk_of=lambda _: desk,
-        wishes_of=Tenant,
+        tenant_of=Tenant,
         context_seconds=1,
         attempt_seconds=240,
         note_settle_seconds=60,
         answers=Nowhere(),
         capture_messages=False,
-        turns=Turns(list),
+        fair_shares=FairShares(list),
     )
 
 
 async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
-    held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.renewals.lease_seconds)
+    held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.leases.lease_seconds)
     return None if held is None else await run_attempt(runner, held)
 
 

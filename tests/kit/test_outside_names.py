@@ -32,7 +32,7 @@ from jobs.queue import QUEUE, UNACKED
 from observability import log_events, metrics, tracing
 from observability.identifiers import TAGS
 from tests.kit.shield import settings_below
-from workflow.stored_answers import Kept
+from workflow.stored_answers import StoredKind
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = Path(__file__).with_name("outside_names.txt")
@@ -46,7 +46,7 @@ def log_phrases() -> set[str]:
 
 def spans() -> set[str]:
     named = set(re.findall(r'^[A-Z0-9_]+ = "(.+)"$', inspect.getsource(tracing), re.MULTILINE))
-    opened = re.compile(r'(?:\bspan|_SPAN) = "([A-Z][^"]+)"|\b(?:span|report_apart|in_its_trace)\("([^"]+)"')
+    opened = re.compile(r'(?:\bspan|_SPAN) = "([A-Z][^"]+)"|\b(?:span|report_in_new_span|span_of_job)\("([^"]+)"')
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             named |= {one or other for one, other in opened.findall(path.read_text(encoding="utf-8"))}
@@ -108,7 +108,7 @@ def _usage(*verb: str) -> str:
 
 def redis_keys() -> set[str]:
     keys = {
-        *(f"{kept}:" for kept in Kept),
+        *(f"{kept}:" for kept in StoredKind),
         inbox.INBOX,
         inbox.DELIVERY,
         probe_requests.QUESTIONS,

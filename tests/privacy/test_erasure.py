@@ -254,7 +254,7 @@ async def test_a_ticket_that_was_forgotten_by_one_number_is_known_by_the_other_o
     await erasure.erase(store.database, Which("acme", ticket_id="12"))
     claim = await claimed(store.database, await store.accept(ticket_id="4711"))
     assert not await claims.is_forgotten(store.database, claim, "4711", "")
-    claim = await claims.know_numbers(store.database, claim, "4711", "12")
+    claim = await claims.store_numbers(store.database, claim, "4711", "12")
     assert await claims.is_forgotten(store.database, claim, "4711", "")
     assert not await repository.save_ticket(store.database, "acme", {"ticket_id": "4711", **TEXT, "display_id": "12"})
     assert await tombstones.forgotten_among(store.database, "acme", ["4711"]) == {"4711"}

@@ -18,7 +18,7 @@ import pytest
 from cli.arguments import FORMS
 from dev.stack.environment import SimulatedTenant
 from dev.stack.system import System
-from jobs.signing import signed_headers
+from jobs.payloads import signed_headers
 from tests.cli.troubled_door import pasted
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT

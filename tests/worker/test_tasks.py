@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from db.session import Database
 from jobs import claims, repository
-from jobs.claims import Shares, claim_next
+from jobs.fair_claim import Shares, claim_next
 from jobs.inbox import Inbox
 from jobs.outcomes import Outcome, OutcomeKind
 from jobs.repository import Event

@@ -48,7 +48,7 @@ def grounded(
 def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:
     tenant = Tenant("acme", note=NoteSettings(**note))
     desk = SimpleNamespace(link_to=lambda ticket_id: f"https://desk.acme.example/{ticket_id}")
-    attempt: Any = SimpleNamespace(wishes=lambda: tenant, model=SimpleNamespace(name="gpt-6-luna"), desk=desk)
+    attempt: Any = SimpleNamespace(tenant_settings=lambda: tenant, model=SimpleNamespace(name="gpt-6-luna"), desk=desk)
     return question_of(attempt, state, placeholders)
 
 

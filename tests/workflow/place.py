@@ -19,7 +19,7 @@ from tests.kit.postgres import Store
 from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
 from workflow.runner import Runner
-from workflow.stored_answers import AnswersInRedis
+from workflow.stored_answers import StoredAnswers
 
 
 def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:
@@ -33,7 +33,7 @@ class WorkSite:
     desks: Simulator
     model: Simulator
     store: Store
-    answers: AnswersInRedis
+    answers: StoredAnswers
     tenant: Tenant = field(default_factory=tenant)
 
     @asynccontextmanager
@@ -46,7 +46,7 @@ class WorkSite:
             gpt4.opened(self.model.url, hold=hold) as asked,
         ):
             runner = runner_on(client, self.store.database, self.store.database)
-            yield replace(runner, model_of=lambda _: asked, answers=self.answers, wishes_of=lambda _: self.tenant)
+            yield replace(runner, model_of=lambda _: asked, answers=self.answers, tenant_of=lambda _: self.tenant)
 
     async def job(self, ticket_id: str, **of_event: Any) -> UUID:
         event = self.store.new_event(job_id=uuid4(), ticket_id=ticket_id, dedupe_keys=(str(uuid4()),), **of_event)
@@ -76,7 +76,7 @@ class WorkSite:
 
 @pytest.fixture
 def place(desks: Simulator, model: Simulator, store: Store, redis: Redis) -> WorkSite:
-    return WorkSite(desks, model, store, AnswersInRedis(redis, 60))
+    return WorkSite(desks, model, store, StoredAnswers(redis, 60))
 
 
 @contextmanager

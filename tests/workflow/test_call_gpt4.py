@@ -34,7 +34,7 @@ from workflow.nodes.call_gpt4 import call_gpt4
 from workflow.nodes.resume import resume
 from workflow.prompt import CURRENT
 from workflow.state import Attempt, GraphState
-from workflow.stored_answers import AnswersInRedis, Kept, UnusableAnswer
+from workflow.stored_answers import StoredAnswers, StoredKind, UnusableAnswer
 
 ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",))
 TICKET = DeskTicket("12345", "Mailbox of Zoë Adeyemi is full", "Zoe can't write.", "", "", "", "", people=(ZOE,))
@@ -54,12 +54,12 @@ class Asking:
     redis: Redis
     model: Simulator
 
-    async def attempt(self, model: Any, parts: Mapping[str, Any] | None = None, **wishes: Any) -> Attempt:
+    async def attempt(self, model: Any, parts: Mapping[str, Any] | None = None, **tenant_settings: Any) -> Attempt:
         """Return the job's next attempt."""
         claim = await claimed(self.store.database, self.job_id)
-        wanted = partial(Tenant, "acme", **{"audit_days": 30} | wishes)
-        answers = AnswersInRedis(self.redis, 60)
-        given = attempt_at(claim, self.store.database, model=model, answers=answers, wishes=wanted)
+        wanted = partial(Tenant, "acme", **{"audit_days": 30} | tenant_settings)
+        answers = StoredAnswers(self.redis, 60)
+        given = attempt_at(claim, self.store.database, model=model, answers=answers, tenant_settings=wanted)
         return replace(given, **parts or {})
 
     async def call(
@@ -69,11 +69,11 @@ class Asking:
         url: str = "",
         opening: Mapping[str, Any] | None = None,
         parts: Mapping[str, Any] | None = None,
-        **wishes: Any,
+        **tenant_settings: Any,
     ) -> GraphState:
         """Run the node as the graph does; `opening` is for the model's client."""
         async with opened(url or self.model.url, **opening or {}) as client:
-            return await call_gpt4(state, Runtime(context=await self.attempt(client, parts, **wishes)))
+            return await call_gpt4(state, Runtime(context=await self.attempt(client, parts, **tenant_settings)))
 
     async def call_in_vain(self, **given: Any) -> None:
         with pytest.raises(ExternalError):
@@ -278,15 +278,15 @@ ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}
 @pytest.mark.parametrize(
     ("what", "value", "other"),
     [
-        (Kept.ANSWER, (ANSWER, "gpt-6-luna"), Kept.UNUSABLE),
-        (Kept.UNUSABLE, UnusableAnswer("{ Zoë's \u202e", {"[PERSON_1]": "Zoë"}), Kept.ANSWER),
-        (Kept.UNUSABLE, UnusableAnswer("", {}), Kept.ANSWER),
+        (StoredKind.ANSWER, (ANSWER, "gpt-6-luna"), StoredKind.UNUSABLE),
+        (StoredKind.UNUSABLE, UnusableAnswer("{ Zoë's \u202e", {"[PERSON_1]": "Zoë"}), StoredKind.ANSWER),
+        (StoredKind.UNUSABLE, UnusableAnswer("", {}), StoredKind.ANSWER),
     ],
 )
 async def test_a_value_comes_back_as_it_was_kept_and_ends_with_its_job(
-    what: Kept, value: Any, other: Kept, redis: Redis
+    what: StoredKind, value: Any, other: StoredKind, redis: Redis
 ) -> None:
-    answers = AnswersInRedis(redis, 1800)
+    answers = StoredAnswers(redis, 1800)
     assert await answers.get(what, JOB) is None
     await answers.put(what, JOB, value)
     assert await answers.get(what, JOB) == value
@@ -299,20 +299,20 @@ async def test_a_value_comes_back_as_it_was_kept_and_ends_with_its_job(
 
 @pytest.mark.parametrize("strange", ["", "not json", "[]", "[1, 2, 3]", "17", "null"])
 async def test_what_is_no_answer_is_none(strange: str, redis: Redis) -> None:
-    answers = AnswersInRedis(redis, 1800)
-    await answers.put(Kept.ANSWER, JOB, (ANSWER, "m"))
+    answers = StoredAnswers(redis, 1800)
+    await answers.put(StoredKind.ANSWER, JOB, (ANSWER, "m"))
     (key,) = await redis.keys("*")
     await redis.set(key, strange)
-    assert await answers.get(Kept.ANSWER, JOB) is None
+    assert await answers.get(StoredKind.ANSWER, JOB) is None
 
 
 async def test_without_redis_an_answer_is_lost_and_nothing_else() -> None:
     away = open_redis(f"redis://127.0.0.1:{free_port()}/0")
-    answers = AnswersInRedis(away, 1800)
-    for what, value in ((Kept.ANSWER, (ANSWER, "m")), (Kept.UNUSABLE, "{")):
+    answers = StoredAnswers(away, 1800)
+    for what, value in ((StoredKind.ANSWER, (ANSWER, "m")), (StoredKind.UNUSABLE, "{")):
         await answers.put(what, JOB, value)
         assert await answers.get(what, JOB) is None
-    await answers.drop(JOB, Kept.UNUSABLE)
+    await answers.drop(JOB, StoredKind.UNUSABLE)
     await away.aclose()
 
 
@@ -368,10 +368,10 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
 async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text(asking: Asking, redis: Redis) -> None:
     """A worker that stops during a slow Redis call must not lose the answer."""
 
-    class SlowRedis(AnswersInRedis):
+    class SlowRedis(StoredAnswers):
         asked = asyncio.Event()
 
-        async def drop(self, job_id: UUID, *what: Kept) -> None:
+        async def drop(self, job_id: UUID, *what: StoredKind) -> None:
             self.asked.set()
             await asyncio.sleep(30)
             await super().drop(job_id, *what)

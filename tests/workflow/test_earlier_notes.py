@@ -140,7 +140,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     attempted = store.table.job(waiting)["note_attempted_at"]
     if second == "held back":
         assert (server.posts, attempted) == (1, None)
-        await claims.hold_back(store.database, claim, 0, "desk unavailable")
+        await claims.defer(store.database, claim, 0, "desk unavailable")
         # The next attempt posts at once instead of waiting for a note that cannot exist.
         assert (await claimed(store.database, waiting)).note_attempted_at is None
     else:
@@ -177,13 +177,13 @@ async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_a
 
 async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(waiting: UUID, store: Store) -> None:
     claim = await claimed(store.database, waiting)
-    assert not claim.saw_open_lately()
+    assert not claim.was_recently_open()
     await claims.seen_open(store.database, claim)
     for ago, counts in (("59 minutes", True), ("61 minutes", False)):
-        await claims.hold_back(store.database, claim, 0, "desk rate limit")
+        await claims.defer(store.database, claim, 0, "desk rate limit")
         store.table.change(waiting, seen_open_at=f"now() - interval '{ago}'")
         claim = await claimed(store.database, waiting)
-        assert claim.saw_open_lately() is counts
+        assert claim.was_recently_open() is counts
     # A failed attempt ends what was seen.
     await claims.retry_later(store.database, claim, 0, "ServiceDesk Plus timeout")
     assert (await claimed(store.database, waiting)).seen_open_at is None

@@ -23,7 +23,7 @@ from tests.kit.postgres import DEADLINE
 from tests.kit.runner import ANSWER, TICKET, run_job
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
 from workflow.note import to_html
-from workflow.stored_answers import Kept, UnusableAnswer
+from workflow.stored_answers import StoredKind, UnusableAnswer
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
 COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "status": "Closed"}
@@ -109,10 +109,10 @@ async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: st
     place.change(job_id, enhancement=ANSWER.model_dump_json(), model="m", started_at="now()")
     if seen:
         place.change(job_id, seen_open_at=seen)
-    await place.answers.put(Kept.ANSWER, job_id, ({"summary": "text of a ticket"}, "m"))
+    await place.answers.put(StoredKind.ANSWER, job_id, ({"summary": "text of a ticket"}, "m"))
     assert await place.run(job_id) == LEFT_OUT
     assert place.row(job_id)["enhancement"] is None
-    assert await place.answers.get(Kept.ANSWER, job_id) is None
+    assert await place.answers.get(StoredKind.ANSWER, job_id) is None
     assert place.notes(ticket_id) == []
 
 
@@ -138,13 +138,13 @@ async def test_what_placeholders_stand_for_goes_when_the_job_ends(ends: str, pla
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
     place.change(job_id, started_at="now()")
-    await place.answers.put(Kept.UNUSABLE, job_id, UnusableAnswer("{", {"[PERSON_1]": "Zoë"}))
+    await place.answers.put(StoredKind.UNUSABLE, job_id, UnusableAnswer("{", {"[PERSON_1]": "Zoë"}))
     if ends == "skipped":
         place.desks.change("PATCH", f"/tickets/acme/{ticket_id}", status="Closed")
     else:
         place.desks.order(kind="status", code=400, operation="read_ticket")
     assert (await place.run(job_id))[0] == ends
-    assert await place.answers.get(Kept.UNUSABLE, job_id) is None
+    assert await place.answers.get(StoredKind.UNUSABLE, job_id) is None
 
 
 async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpaid(
@@ -202,15 +202,17 @@ async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: Work
     assert (len(place.notes(ticket_id)), place.paid()) == (1, 3)
 
 
-@pytest.mark.parametrize("wishes", [tenant(dry_run=True), tenant(never="group:HR")], ids=["dry run", "left out since"])
-async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place: WorkSite, wishes: Tenant) -> None:
+@pytest.mark.parametrize(
+    "settings", [tenant(dry_run=True), tenant(never="group:HR")], ids=["dry run", "left out since"]
+)
+async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place: WorkSite, settings: Tenant) -> None:
     ticket_id = new_ticket(place.desks)
     place.model.order(kind="status", code=400, param="model", times=9)
     job_id = await place.job(ticket_id)
-    if not wishes.dry_run:
+    if not settings.dry_run:
         place.desks.change("PATCH", f"/tickets/acme/{ticket_id}", group="HR")
     async with place.runner(failure_note=True) as runner:
-        since = replace(runner, wishes_of=lambda _: wishes if place.paid() else tenant())
+        since = replace(runner, tenant_of=lambda _: settings if place.paid() else tenant())
         assert await run_job(since, job_id)
     row = place.row(job_id)
     assert (row["state"], row["failure_noted_at"]) == ("failed", None)
@@ -285,8 +287,8 @@ async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgo
     place.change(waiting, started_at="now()", attempt=1)
     await erasure.erase(place.store.database, Which("acme", ticket_id="12345"))
     await queries.retry(place.store.database, waiting, DEADLINE)
-    await place.answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
-    await place.answers.put(Kept.UNUSABLE, waiting, "{ the ticket's text")
+    await place.answers.put(StoredKind.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
+    await place.answers.put(StoredKind.UNUSABLE, waiting, "{ the ticket's text")
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=TICKET))
     async with place.runner(opening={"transport": transport}) as runner:
         assert await run_job(runner, waiting)

@@ -220,7 +220,7 @@ async def test_only_a_desk_that_is_well_need_not_be_asked_again(
     row = table.job(waiting)
     assert (row["state"], row["reason"]) == ("waiting", why)
     table.change(waiting, due_at="now()")
-    assert (await claimed(database, waiting)).saw_open_lately() is counts
+    assert (await claimed(database, waiting)).was_recently_open() is counts
 
 
 @dataclass

@@ -13,7 +13,7 @@ from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from jobs.claims import Claim, LeaseLostError
 from tests.kit.postgres import LEASE, Store, claimed
-from workflow.lease import Renewals, commit_shielded, insist_shortly_before
+from workflow.lease import Leases, commit_shielded, ensure_recent_write
 
 
 class SlowWrite:
@@ -83,7 +83,7 @@ async def test_who_was_held_still_before_posting_announces_again(held_still: flo
             raise LeaseLostError
 
     with pytest.raises(LeaseLostError) if lost and tried > 1 else contextlib.nullcontext():
-        await insist_shortly_before(write, 0.05)
+        await ensure_recent_write(write, 0.05)
     assert attempts == tried
 
 
@@ -108,32 +108,32 @@ async def test_many_at_once_are_two_statements(held: list[Claim], server: Postgr
     """The first goes at once, and the others arrive while it is under way."""
     database = CountedCalls(server.url, application_name="tests", pool_size=1)
     before = [store.table.job(claim.job_id)["lease_until"] for claim in held]
-    assert await renewed(Renewals(database, LEASE), held) == {}
+    assert await renewed(Leases(database, LEASE), held) == {}
     assert database.calls <= 2
     after = [store.table.job(claim.job_id)["lease_until"] for claim in held]
     assert all(new > old for new, old in zip(after, before, strict=True))
     await database.close()
 
 
-async def renewed(renewals: Renewals, held: list[Claim]) -> dict[int, type[BaseException]]:
+async def renewed(leases: Leases, held: list[Claim]) -> dict[int, type[BaseException]]:
     """Renew all at once; return the failures by their place."""
-    found = await asyncio.gather(*(renewals.renew(claim) for claim in held), return_exceptions=True)
+    found = await asyncio.gather(*(leases.renew(claim) for claim in held), return_exceptions=True)
     return {number: type(outcome) for number, outcome in enumerate(found) if outcome is not None}
 
 
 async def test_who_has_lost_its_claim_is_told_and_nobody_else(held: list[Claim], store: Store) -> None:
     store.table.change(held[7].job_id, state="failed")
-    assert await renewed(Renewals(store.database, LEASE), held) == {7: LeaseLostError}
+    assert await renewed(Leases(store.database, LEASE), held) == {7: LeaseLostError}
 
 
 async def test_a_row_that_somebody_holds_costs_the_others_nothing(
     held: list[Claim], server: Postgres, store: Store
 ) -> None:
     database = Database(server.url, application_name="tests", pool_size=1, lock_seconds=0.1)
-    renewals = Renewals(database, LEASE)
+    leases = Leases(database, LEASE)
     async with store.database.tenant("acme") as session:
         await session.execute(text("SELECT FROM jobs WHERE id = :id FOR UPDATE"), {"id": held[7].job_id})
-        ((number, failure),) = (await renewed(renewals, held)).items()
+        ((number, failure),) = (await renewed(leases, held)).items()
     assert (number, issubclass(failure, DBAPIError)) == (7, True)
-    assert await renewed(renewals, [held[7]]) == {}
+    assert await renewed(leases, [held[7]]) == {}
     await database.close()

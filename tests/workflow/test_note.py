@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from integrations.servicedesk.plain_text import plain_text
 from tests.workflow.answers import ANSWERED, answer, claims, grounded, read
-from workflow.answer import Content, Enhancement, NotedSource, NotedText, Suggested
+from workflow.answer import Content, Enhancement, NoteSource, NoteText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html
 from workflow.note_words import WORDS
 
@@ -72,7 +72,7 @@ def test_what_the_next_release_may_have_kept_is_read_without_what_is_new() -> No
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 MODEL = "gpt-6-luna-2026-08-01"
 TAGS = {"div", "b", "p", "ol", "ul", "li"}
-TICKET = NotedSource(
+TICKET = NoteSource(
     id="ticket-101",
     kind="ticket",
     number="101",
@@ -83,8 +83,8 @@ TICKET = NotedSource(
 )
 WHOLE = Content(
     summary="The mailbox is full.",
-    likely_cause=NotedText(text="Large attachments.", sources=["ticket-101"]),
-    next_steps=[NotedText(text="Ask a colleague."), NotedText(text="Raise the quota.", sources=["ticket-101"])],
+    likely_cause=NoteText(text="Large attachments.", sources=["ticket-101"]),
+    next_steps=[NoteText(text="Ask a colleague."), NoteText(text="Raise the quota.", sources=["ticket-101"])],
     sources=[TICKET],
     confidence="high",
     questions=["Since when?"],
@@ -117,7 +117,7 @@ def test_what_may_help_stands_first_and_what_is_known_apart_from_what_is_guessed
     order += ["Ideas of the model, not from your desk", "Ask a colleague.", "Ask first", "From your desk#101"]
     order += ["Suggested:", "In short: The mailbox is full.", "Ref "]
     assert sorted(order, key=text.index) == order
-    guess = WHOLE.model_copy(update={"likely_cause": NotedText(text="Bad."), "confidence": "low"})
+    guess = WHOLE.model_copy(update={"likely_cause": NoteText(text="Bad."), "confidence": "low"})
     assert "Possible cause (not from your desk) (the model is unsure): Bad." in read(to_html(guess, JOB, MODEL)).text
 
 
@@ -154,11 +154,11 @@ def test_the_longest_answer_is_at_most_a_screen() -> None:
 def test_nothing_that_anybody_wrote_becomes_markup(hostile: str) -> None:
     everywhere = Content(
         summary=hostile,
-        likely_cause=NotedText(text=hostile, sources=["ticket-101"]),
-        next_steps=[NotedText(text=hostile), NotedText(text=hostile, sources=["doc-000001"])],
+        likely_cause=NoteText(text=hostile, sources=["ticket-101"]),
+        next_steps=[NoteText(text=hostile), NoteText(text=hostile, sources=["doc-000001"])],
         sources=[
             TICKET.model_copy(update={"number": hostile, "title": hostile, "link": hostile, "gives": hostile}),
-            NotedSource(id="doc-000001", kind="document", title=hostile, gives=hostile),
+            NoteSource(id="doc-000001", kind="document", title=hostile, gives=hostile),
         ],
         questions=[hostile],
         suggestions=[Suggested(field="category", value=hostile, strength="weak")],

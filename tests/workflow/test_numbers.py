@@ -28,7 +28,7 @@ from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note
 from workflow.runner import Runner
-from workflow.stored_answers import AnswersInRedis
+from workflow.stored_answers import StoredAnswers
 
 SUBJECT = "VPN drops at home"
 
@@ -42,7 +42,7 @@ async def desk(desks: Simulator, tokens: Redis) -> AsyncIterator[ServiceDeskPlus
 @pytest.fixture
 async def runner(desk: ServiceDeskPlus, model: Simulator, database: Database, redis: Redis) -> AsyncIterator[Runner]:
     async with gpt4.opened(model.url) as client:
-        yield replace(runner_on(desk, database, database), model_of=lambda _: client, answers=AnswersInRedis(redis, 60))
+        yield replace(runner_on(desk, database, database), model_of=lambda _: client, answers=StoredAnswers(redis, 60))
 
 
 @dataclass
@@ -63,8 +63,8 @@ class Known:
     async def job(self, number: str) -> UUID:
         return await self.store.accept(ticket_id=number, tenant_id="globex")
 
-    async def run(self, *job_ids: UUID, **wishes: Any) -> list[dict[str, Any]]:
-        runner = replace(self.runner, wishes_of=partial(Tenant, **wishes)) if wishes else self.runner
+    async def run(self, *job_ids: UUID, **tenant_settings: Any) -> list[dict[str, Any]]:
+        runner = replace(self.runner, tenant_of=partial(Tenant, **tenant_settings)) if tenant_settings else self.runner
         for job_id in job_ids:
             assert await run_job(runner, job_id)
         return self.rows(*job_ids)

@@ -1,4 +1,4 @@
-"""Attempts run whole on a real Postgres: context, turns, time limit, outcomes and a stopping worker."""
+"""Attempts run whole on a real Postgres: context, fair_shares, time limit, outcomes and a stopping worker."""
 
 import asyncio
 import io
@@ -25,7 +25,8 @@ from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
 from jobs import queries, repository
-from jobs.claims import Claim, Shares
+from jobs.claims import Claim
+from jobs.fair_claim import FairShares, Shares
 from knowledge import repository as knowledge_repository
 from knowledge.search import SearchInPostgres
 from tests.integrations.street import Street, town
@@ -39,8 +40,8 @@ from tests.kit.simulators import Simulator
 from tests.workflow.place import WorkSite
 from workflow.graph import JobGraph
 from workflow.note import to_html
-from workflow.runner import Runner, Turns, run_attempt
-from workflow.stored_answers import AnswersInRedis, Kept, UnfinishedCheck
+from workflow.runner import Runner, run_attempt
+from workflow.stored_answers import StoredAnswers, StoredKind, UnfinishedCheck
 
 SUBJECT = "Badge reader is dark"
 COPY = {"ticket_id": "4711000000000077", "display_id": "77", "subject": SUBJECT, "description": SUBJECT}
@@ -73,7 +74,7 @@ async def test_a_job_that_resumes_names_the_model_that_answered(kept_in: str, pl
         place.change(job_id, enhancement=ANSWER.model_dump_json(), model="dodo-3")
     else:
         place.change(job_id, started_at="now()")
-        await place.answers.put(Kept.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "dodo-3"))
+        await place.answers.put(StoredKind.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "dodo-3"))
     assert await place.run(job_id) == ("completed", None)
     (note,) = place.notes(ticket_id)
     assert "(written by dodo-3; " in note
@@ -123,22 +124,22 @@ async def test_a_search_that_does_not_end_is_a_line_and_an_event_and_the_job_goe
 def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
     limited = JobShare(weight=1, most_running=5, most_waiting=9)
     tenants = [Tenant("acme"), Tenant("globex", share=JobShare(weight=3)), Tenant("hooli", share=limited)]
-    turns = Turns(lambda: tenants)
-    assert turns.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
+    fair_shares = FairShares(lambda: tenants)
+    assert fair_shares.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
     tenants = tenants[:2]
-    assert turns.shares() == Shares(weights={"globex": 3})
+    assert fair_shares.shares() == Shares(weights={"globex": 3})
 
 
 def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
     clock = Clock()
-    turns = Turns(list, clock)
+    fair_shares = FairShares(list, clock)
     charged = []
     for tenant, seconds, later in (("acme", 0.1, 0), ("acme", 0.1, 0), ("globex", 0.1, 0.85), ("acme", 1, 0)):
-        with turns.place(tenant):
+        with fair_shares.slot(tenant):
             clock.now += seconds
-        charged.append(dict(turns.shares().charged))
+        charged.append(dict(fair_shares.shares().charged))
         clock.now += later
-        charged.append(dict(turns.shares().charged))
+        charged.append(dict(fair_shares.shares().charged))
     assert charged[4:] == [{"acme": 2, "globex": 1}, {"globex": 1}, {}, {}]
 
 
@@ -260,7 +261,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
     """The note may have arrived since, and the stored list lacks it."""
     ticket_id = new_ticket(desks)
     job_id = await accept(database, new_event(ticket_id=ticket_id))
-    answers = AnswersInRedis(redis, 1000)
+    answers = StoredAnswers(redis, 1000)
     posted = "now() - interval '3 hours'" if kept_by == "its age" else "now() - interval '5 minutes'"
     last = {"attempt": 8, "note_attempted_at": posted, "deadline_at": "now() + interval '5 seconds'"}
     table.change(job_id, **last, enhancement=ANSWER.model_dump_json())
@@ -269,13 +270,13 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         other = await desk.add_note(ticket_id, "<p>call back</p>")
         posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
         look = UnfinishedCheck(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
-        await answers.put(Kept.LOOK, job_id, look)
+        await answers.put(StoredKind.LOOK, job_id, look)
         with pytest.raises(DeskTimeoutError), breaker.watch():
             raise DeskTimeoutError
         assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
         assert table.job(job_id)["state"] == "failed"
         if kept_by == "its age":
-            await answers.put(Kept.LOOK, job_id, look)
+            await answers.put(StoredKind.LOOK, job_id, look)
         await desk.add_note(ticket_id, to_html(ANSWER, job_id, "gpt-6-luna"))
         await queries.retry(database, job_id, DEADLINE)
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)

@@ -11,8 +11,8 @@ from integrations.errors import ExternalError, TicketClosedError, TicketGoneErro
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.values import DeskTicket
 from jobs import feedback, reconcile, refresh
-from jobs.intake import ask_for_refresh
-from jobs.reconcile import Noted
+from jobs.intake import request_refresh
+from jobs.reconcile import PostedNote
 from jobs.repository import SEEN_REOPENED
 from knowledge.language import languages_of_tenant
 from knowledge.sources import is_item_failure
@@ -72,7 +72,7 @@ class NoteFollowUp:
         if not tenant.note.if_reopened:
             await refresh.forget_closing(*key)
         elif await refresh.was_reopened(*key):
-            await ask_for_refresh(*key, SEEN_REOPENED, self.job_deadline_seconds)
+            await request_refresh(*key, SEEN_REOPENED, self.job_deadline_seconds)
         ago = timedelta(seconds=seconds_ago)
         skipped = await reconcile.seen_open_again(*key, reasons=_SKIP_REASONS, window=_SKIP_WINDOW, ago=ago)
         if skipped is None:
@@ -82,7 +82,7 @@ class NoteFollowUp:
             mode = "on" if tenant.recovers else "report"
             log_event(log_events.TICKET_REOPENED, job_id=skipped.job_id, ticket_id=ticket.ticket_id, reconcile=mode)
         if tenant.recovers:
-            await ask_for_refresh(*key, SEEN_REOPENED, self.job_deadline_seconds)
+            await request_refresh(*key, SEEN_REOPENED, self.job_deadline_seconds)
 
 
 async def report_removed_notes(
@@ -110,7 +110,7 @@ async def report_removed_notes(
     await reconcile.looked_for_notes(database, tenant_id, until)
 
 
-async def _is_removed(desk: ServiceDeskPlus, job: Noted, wait_turn: Callable[[], Awaitable[None]]) -> bool:
+async def _is_removed(desk: ServiceDeskPlus, job: PostedNote, wait_turn: Callable[[], Awaitable[None]]) -> bool:
     is_ours = partial(is_note_of, job.job_id)
     await wait_turn()
     try:

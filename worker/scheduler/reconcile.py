@@ -22,11 +22,11 @@ from integrations.servicedesk.clients import Desks
 from integrations.servicedesk.parsing import is_number
 from integrations.values import ListedTicket
 from jobs import reconcile
-from jobs.claims import has_room
 from jobs.inbox import Inbox
-from jobs.intake import WhyRecovered, recover_job
+from jobs.intake import RecoveryReason, recover_job
 from jobs.queue import QueueUnavailableError
-from jobs.reconcile import Compared, SeenTicket
+from jobs.reconcile import ComparisonProgress, NewTicket
+from jobs.repository import has_room
 from knowledge.desk_tasks import DeskTasks
 from knowledge.sources import is_item_failure
 from knowledge.throttle import SyncThrottles
@@ -186,15 +186,15 @@ class MissedTickets:
         await self._count_overdue(state)
         return not_compared
 
-    def _wanted(self, listed: ListedTicket, created_at: datetime) -> SeenTicket | None:
+    def _wanted(self, listed: ListedTicket, created_at: datetime) -> NewTicket | None:
         rules = self.tenant.rules
         # Only numbers may appear in log lines and addresses, as for webhooks.
         if listed.is_trashed or rules.leave_out(listed.kinds) or not is_number(listed.ticket_id):
             return None
         tells_all = not any(rules.ask_for(kind) and kind not in listed.kinds for kind in _KINDS)
-        return SeenTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
+        return NewTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
 
-    async def _without_forgotten(self, tickets: Sequence[SeenTicket]) -> list[SeenTicket]:
+    async def _without_forgotten(self, tickets: Sequence[NewTicket]) -> list[NewTicket]:
         numbers = set().union(*(each.numbers for each in tickets))
         left = await tombstones.forgotten_among(self.database, self.tenant.id, numbers) if numbers else set()
         if left:
@@ -202,7 +202,7 @@ class MissedTickets:
             await reconcile.forget(self.database, self.tenant.id, gone)
         return [each for each in tickets if left.isdisjoint(each.numbers)]
 
-    async def _count_overdue(self, state: Compared) -> None:
+    async def _count_overdue(self, state: ComparisonProgress) -> None:
         waits = timedelta() if self.tenant.polled else self.interval * _INTERVAL_SHARE
         limits = {"before": state.now - waits, "oldest": state.now - self.window}
         tickets = await reconcile.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
@@ -222,7 +222,7 @@ class MissedTickets:
                     continue
             await self._count(ticket)
 
-    async def _is_wanted(self, ticket: SeenTicket) -> bool:
+    async def _is_wanted(self, ticket: NewTicket) -> bool:
         await self.wait_turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
@@ -239,7 +239,7 @@ class MissedTickets:
             await reconcile.leave_out(self.database, self.tenant.id, ticket.ticket_id)
         return wanted
 
-    async def _count(self, ticket: SeenTicket) -> None:
+    async def _count(self, ticket: NewTicket) -> None:
         database, tenant, missed = self.database, self.tenant, not self.tenant.polled
         if await reconcile.count_missed(database, tenant.id, ticket.ticket_id, counts=missed) and missed:
             metrics.RECONCILE_FOUND.labels(tenant.id, "missed").inc()
@@ -257,7 +257,7 @@ class MissedTickets:
         database, tenant_id, deadline = self.database, self.tenant.id, self.job_deadline_seconds
         while begun := self.current():
             everything = begun.recovers
-            why: WhyRecovered = "webhook missed" if everything else "webhook refused with 429"
+            why: RecoveryReason = "webhook missed" if everything else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
             found = await reconcile.to_recover(database, tenant_id, oldest, only_refused=not everything)
             for ticket in await self._without_forgotten(found.tickets):

@@ -23,13 +23,13 @@ from workflow.lease import retry_until_available
 from workflow.ports import Model
 from workflow.question import ModelQuestion, question_of
 from workflow.state import Attempt, GraphState
-from workflow.stored_answers import Kept, UnusableAnswer
+from workflow.stored_answers import StoredKind, UnusableAnswer
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
     attempt, claim = runtime.context, runtime.context.claim
-    kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
+    kept = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
     if kept is not None:
         content, model = Content.model_validate(kept[0]), kept[1]
         await _commit(attempt, content, model, [], None)
@@ -46,7 +46,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     answers, job_id = attempt.answers, attempt.claim.job_id
     unusable: UnusableAnswer | None = None
     if attempt.claim.started_before:
-        unusable = await answers.get(Kept.UNUSABLE, job_id)
+        unusable = await answers.get(StoredKind.UNUSABLE, job_id)
     asked_at = time.monotonic()
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
     in_vain: list[Unanswered] = []
@@ -72,7 +72,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     await _commit(attempt, content, answer.model, exchanges, asked_at)
     if repaired:
         # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
-        await answers.drop(job_id, Kept.UNUSABLE)
+        await answers.drop(job_id, StoredKind.UNUSABLE)
     log_event(
         log_events.GPT4_ANSWERED,
         status=answer.status,
@@ -108,8 +108,8 @@ async def _ask(
     async def keep(text: str) -> None:
         nonlocal repaired
         repaired = True
-        sources = sources_told(question) if attempt.wishes().audit_days else []
-        await answers.put(Kept.UNUSABLE, job_id, UnusableAnswer(text, question.placeholders, sources))
+        sources = sources_told(question) if attempt.tenant_settings().audit_days else []
+        await answers.put(StoredKind.UNUSABLE, job_id, UnusableAnswer(text, question.placeholders, sources))
 
     text = unusable.text if unusable else None
     try:
@@ -122,7 +122,7 @@ async def _ask(
             on_unanswered=on_unanswered,
         )
     except ModelRefusedError:
-        await answers.drop(job_id, Kept.UNUSABLE)
+        await answers.drop(job_id, StoredKind.UNUSABLE)
         raise
     return answer, repaired
 
@@ -145,7 +145,7 @@ async def _commit(
     try:
         await retry_until_available(claims.save_answer, attempt.database, attempt.claim, kept, model, took)
     except BaseException:
-        await attempt.answers.put(Kept.ANSWER, job_id, (kept, model))
+        await attempt.answers.put(StoredKind.ANSWER, job_id, (kept, model))
         await leave_records(attempt, exchanges)
         raise
     await keep_records(attempt, exchanges)

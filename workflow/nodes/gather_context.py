@@ -27,7 +27,7 @@ from workflow.exclusions import (
 from workflow.lease import retry_until_available
 from workflow.note import is_note
 from workflow.state import Attempt, GraphState
-from workflow.stored_answers import Kept
+from workflow.stored_answers import StoredKind
 
 _Find = Callable[[Attempt, DeskTicket], Awaitable[Sequence[Any]]]
 _Found = dict[_Find, tuple[Any, ...]]
@@ -38,7 +38,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
     """Read the ticket and search for context, without searches that are late."""
     attempt = runtime.context
     claim = attempt.claim
-    answered = claim.started_before and await attempt.answers.get(Kept.ANSWER, claim.job_id) is not None
+    answered = claim.started_before and await attempt.answers.get(StoredKind.ANSWER, claim.job_id) is not None
     if not answered:
         attempt.model.check()
     # Last: it may let this job through as the probe.
@@ -79,7 +79,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
             },
         )
     nothing_found = (found.get(find_tickets), found.get(find_documents)) == ((), ())
-    if nothing_found and not answered and not attempt.wishes().note.if_nothing_found:
+    if nothing_found and not answered and not attempt.tenant_settings().note.if_nothing_found:
         raise NoNoteWantedError(NOTHING_FOUND)
     return {
         "ticket": ticket,
@@ -111,7 +111,7 @@ async def _read_ticket(attempt: Attempt) -> DeskTicket:
 
 
 async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> None:
-    claim = await retry_until_available(claims.know_numbers, attempt.database, attempt.claim, desk_id, display_id)
+    claim = await retry_until_available(claims.store_numbers, attempt.database, attempt.claim, desk_id, display_id)
     attempt.claim = claim
     bind(**other_numbers(claim.ticket_id, desk_id, display_id))
     await refuse_second_note(attempt)
@@ -121,13 +121,13 @@ async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> Non
 
 
 async def find_tickets(attempt: Attempt, ticket: DeskTicket) -> Sequence[SimilarTicket]:
-    hidden = attempt.wishes().rules.hidden_from(ticket.kinds)
+    hidden = attempt.tenant_settings().rules.hidden_from(ticket.kinds)
     words, claim = (ticket.subject, ticket.description), attempt.claim
     return await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, hidden, ticket.people)
 
 
 async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Document]:
-    words, topics = (ticket.subject, ticket.description), attempt.wishes().rules.never_topics
+    words, topics = (ticket.subject, ticket.description), attempt.tenant_settings().rules.never_topics
     return await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people)
 
 

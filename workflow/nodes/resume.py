@@ -19,7 +19,7 @@ from workflow.exclusions import refuse_event, refuse_second_dry_run, refuse_seco
 from workflow.lease import retry_until_available
 from workflow.note import is_note_of
 from workflow.state import Attempt, GraphState
-from workflow.stored_answers import Kept, UnfinishedCheck
+from workflow.stored_answers import StoredKind, UnfinishedCheck
 
 # Longer than a hundred notes take at one call a minute.
 _LOOK_SECONDS = 7200.0
@@ -39,7 +39,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         if note_id := await _note_of_earlier_attempt(attempt, posted_at):
             return {"note_id": note_id}
         await refuse_second_note(attempt)
-        if await retry_until_available(claims.come_first, attempt.database, attempt.claim):
+        if await retry_until_available(claims.must_wait_for_another, attempt.database, attempt.claim):
             # Its claim considered only running jobs, because it may have posted; the next one considers all.
             raise DeferredError(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
@@ -70,7 +70,7 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
             raise NoteUnsettledError(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
         if claim.attempt > MOST_ATTEMPTS:
             raise NoteMissingError
-        await retry_until_available(claims.note_not_there, attempt.database, claim)
+        await retry_until_available(claims.note_missing, attempt.database, claim)
         attempt.claim = replace(claim, note_attempted_at=None)
     return None
 
@@ -81,7 +81,7 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
     Return the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    look: UnfinishedCheck | None = await attempt.answers.get(Kept.LOOK, claim.job_id)
+    look: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
     listed_at = datetime.fromisoformat(look.listed_at) if look else claim.claimed_at
     is_old = (claim.claimed_at - listed_at).total_seconds() > _LOOK_SECONDS
     if look is None or look.posted_at != posted_at.isoformat() or is_old:
@@ -89,12 +89,12 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
         look = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
-        await attempt.answers.put(Kept.LOOK, claim.job_id, replace(look, unread=unread))
+        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(look, unread=unread))
 
     note_id = await attempt.desk.find_note(
         claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=look.unread or None, on_held_back=keep
     )
     if look.unread:
         # This search is complete. The note may still arrive: a later search lists the notes again.
-        await attempt.answers.drop(claim.job_id, Kept.LOOK)
+        await attempt.answers.drop(claim.job_id, StoredKind.LOOK)
     return note_id, listed_at

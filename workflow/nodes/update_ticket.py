@@ -15,7 +15,7 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from workflow.exclusions import NoNoteWantedError, refuse_ticket
 from workflow.grounding import without_expired
-from workflow.lease import insist_shortly_before, retry_until_available
+from workflow.lease import ensure_recent_write, retry_until_available
 from workflow.note import to_html
 from workflow.state import Attempt, GraphState
 
@@ -29,12 +29,12 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         attempt.check_notes(answered=True)
-        if not claim.saw_open_lately() or any(map(attempt.wishes().rules.ask_for, _FIELDS)):
+        if not claim.was_recently_open() or any(map(attempt.tenant_settings().rules.ask_for, _FIELDS)):
             await _read_again(attempt)
-        if attempt.wishes().dry_run:
+        if attempt.tenant_settings().dry_run:
             raise NoNoteWantedError(DRY_RUN)
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
-        about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
+        about_to_post = partial(ensure_recent_write, announce, attempt.lease_seconds / 3)
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id) if attempt.feedback_link_of else ""
         # The desk may have held the job for hours since its answer was committed.
         content = without_expired(state["content"], datetime.now(UTC))
@@ -44,8 +44,8 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         except (ExternalError, DeferredError, TicketGoneError) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
-                await retry_until_available(claims.not_posted, attempt.database, claim)
-            if _has_only_to_wait(failure) and not claim.saw_open_lately():
+                await retry_until_available(claims.undo_posting, attempt.database, claim)
+            if _has_only_to_wait(failure) and not claim.was_recently_open():
                 # The desk is up and only limits its rate: the next attempt need not read the ticket.
                 await retry_until_available(claims.seen_open, attempt.database, claim)
             raise
@@ -62,7 +62,7 @@ async def _read_again(attempt: Attempt) -> None:
     try:
         ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk)
     except (ExternalError, DeferredError, TicketGoneError) as failure:
-        if attempt.wishes().dry_run and not getattr(failure, "deleted", False):
+        if attempt.tenant_settings().dry_run and not getattr(failure, "deleted", False):
             # The paid answer is still visible, and the next webhook need not pay for it again.
             raise NoNoteWantedError(DRY_RUN) from failure
         raise

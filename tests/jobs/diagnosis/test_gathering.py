@@ -40,7 +40,7 @@ from jobs.diagnosis.verdicts import VerdictCode
 from jobs.probe_requests import ProbeClient, ProbeRequests
 from jobs.queries import Listed
 from jobs.queue import open_redis
-from jobs.reconcile import SeenTicket
+from jobs.reconcile import NewTicket
 from privacy import erasure
 from privacy.erasure import Which
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job, listed
@@ -103,7 +103,7 @@ async def test_whose_ticket_it_is_is_known_by_refused_webhooks_and_by_desks_list
     # Without a webhook its desk's list tells whose ticket it is, by either number.
     now = datetime.now(UTC)
     await reconcile.begin(store.database, "globex", now - timedelta(hours=1))
-    seen = [SeenTicket("9000125", "125", now)]
+    seen = [NewTicket("9000125", "125", now)]
     await reconcile.compare(store.database, "globex", seen, seen_at=now, until=now)
     for number in ("125", "9000125"):
         facts = await facts_of(gatherer(store, "acme", "globex"), DiagnosisSubject(number, None, None))

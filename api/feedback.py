@@ -1,15 +1,18 @@
 """The feedback page behind a note's link: `<path>/f/<token>`.
 
 Everyone with a link may vote for its job, repeatedly: the last vote counts. A GET neither queries the database nor
-changes anything, because scanners of mail and chat open every link.
+changes anything, because scanners of mail and chat open every link. The page has a public port of its own, with small
+limits of connections, to clients and to the database.
 """
 
 import asyncio
 import base64
+import contextlib
 import hashlib
+import socket
 import time
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
@@ -25,10 +28,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
+from api import health
+from api.server import Crowd, Port
+from api.server import serve as serve_port
+from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
 from db.session import DATABASE_FAILURES, Database
-from jobs.feedback import Vote, VoteReason, record_vote
-from jobs.feedback_links import PATH, FeedbackLinks, JobLink
+from jobs.feedback import PATH, FeedbackLinks, JobLink, Vote, VoteReason, record_vote
 from observability import log_events, metrics
 from observability.logging import log_event
 
@@ -64,7 +70,8 @@ class PageTexts(BaseModel):
         return self.useful if vote == Vote.USEFUL else self.not_useful
 
 
-_TABLES = tomllib.loads(Path(__file__).with_name("texts.toml").read_text(encoding="utf-8"))
+_FOLDER = Path(__file__).with_name("templates")
+_TABLES = tomllib.loads(_FOLDER.joinpath("feedback.toml").read_text(encoding="utf-8"))
 TEXTS = {language: PageTexts(language=language, **table) for language, table in _TABLES.items()}
 
 
@@ -89,8 +96,7 @@ _REQUEST_SECONDS = 5.0
 _RECORD_SECONDS = 4.0
 _LINE_SECONDS = 10.0
 _METHODS = "GET, HEAD, POST"
-_FOLDER = Path(__file__).parent
-_STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
+_STYLE = (_FOLDER / "feedback.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -226,7 +232,7 @@ def _page(request: Request, status: int, message: str = "", **values: object) ->
         **values,
     }
     headers = {"Content-Language": texts.language}
-    return _templates.TemplateResponse(request, "page.html", context, status, headers)
+    return _templates.TemplateResponse(request, "feedback.html", context, status, headers)
 
 
 async def _show_error(request: Request, error: Exception) -> Response:
@@ -268,3 +274,36 @@ def create_app(links: FeedbackLinks, tenants: TenantDirectory, database: Databas
     app.add_exception_handler(RequestValidationError, _show_error)
     app.middleware("http")(_harden)
     return app
+
+
+MOST_CONNECTIONS, _IN_A_RUSH = 64, 96
+_DATABASE_CONNECTIONS = 2
+_SECONDS = 3.0
+
+
+def listen(settings: ApiSettings) -> socket.socket | None:
+    return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, "FEEDBACK_PORT")
+
+
+@contextlib.asynccontextmanager
+async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socket.socket | None) -> AsyncIterator[None]:
+    links = FeedbackLinks.of(settings)
+    if listener is None or links is None:
+        yield
+        return
+    database = Database(
+        settings.database_url,
+        application_name="ai-agents feedback",
+        pool_size=_DATABASE_CONNECTIONS,
+        statement_seconds=_SECONDS,
+        lock_seconds=_SECONDS,
+        pool_seconds=_SECONDS,
+    )
+    # Malformed HTTP is not logged here: no webhook is lost.
+    port = Port(settings.webhook_timeout_seconds, Crowd(MOST_CONNECTIONS, _IN_A_RUSH), log_events.FEEDBACK_CROWDED)
+    page = create_app(links, tenants, database)
+    try:
+        async with serve_port(page, listener, port):
+            yield
+    finally:
+        await database.close()

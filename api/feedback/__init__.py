@@ -1,1 +1,0 @@
-"""Feedback on notes: the links and their page."""

@@ -1,0 +1,108 @@
+"""The fair claim: a worker claims the oldest due job of the tenant furthest below its share."""
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from config.tenants import Tenant
+from db.session import Database
+from jobs.claims import Claim
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING
+
+MOST_TENANTS_COMPARED = 16  # tenants that a claim compares
+SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Tenants' limits and weights for a claim; only tenants that have them."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    most_running: Mapping[str, int] = field(default_factory=dict)
+    charged: Mapping[str, int] = field(default_factory=dict)
+    """Places that count as taken, though their jobs have ended: they ended at once."""
+
+
+class FairShares:
+    """Tenant shares for each claim, so that each tenant gets its part of the worker.
+
+    A start occupies a slot for at least a second: jobs that are deferred at once (a desk that is down, an
+    unknown tenant) leave no job in flight, and would get every turn.
+    """
+
+    def __init__(
+        self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tenants = tenants
+        self._monotonic = monotonic
+        self._charged: deque[tuple[float, str]] = deque()
+        self._seen: Sequence[Tenant] | None = None
+        self._shares = Shares()
+
+    def shares(self) -> Shares:
+        now = self._monotonic()
+        while self._charged and self._charged[0][0] <= now:
+            self._charged.popleft()
+        tenants = self._tenants()
+        if tenants is not self._seen:
+            self._seen = tenants
+            self._shares = Shares(
+                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
+                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
+            )
+        return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
+
+    @contextmanager
+    def slot(self, tenant_id: str) -> Iterator[None]:
+        """Hold a slot for one job of the tenant, for the shortest turn at least."""
+        until = self._monotonic() + SHORTEST_TURN.total_seconds()
+        try:
+            yield
+        finally:
+            if self._monotonic() < until:
+                # Ordered by their ends: none is charged for more than twice that time.
+                self._charged.append((until, tenant_id))
+
+
+class NoStartableJobError(Exception):
+    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
+
+
+_CLAIM = text(
+    "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
+    " :weights, :most, :charged, :looks)"
+)
+
+
+async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
+    """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
+    token, asked_at = uuid4(), time.monotonic()
+    rows = await database.call(
+        _CLAIM,
+        owner=owner,
+        token=token,
+        lease=timedelta(seconds=lease_seconds),
+        attempts=MOST_ATTEMPTS,
+        wait=ANOTHER_FIRST_WAIT,
+        longest=LONGEST_LIFE,
+        echo=ECHO,
+        another_first=ANOTHER_FIRST,
+        missing=NOTE_MISSING,
+        weights=json.dumps(shares.weights),
+        most=json.dumps(shares.most_running),
+        charged=json.dumps(shares.charged),
+        looks=MOST_TENANTS_COMPARED,
+    )
+    if not rows:
+        return None
+    row = dict(rows[0])
+    if (job_id := row.pop("id")) is None:
+        raise NoStartableJobError
+    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
