@@ -13,10 +13,10 @@ from cli.tables import as_json, when
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import parse_tenants, read_environment
-from db.models import JobState
 from db.session import Database
 from jobs import queries, refresh
 from jobs.intake import ask_for_refresh
+from jobs.models import JobState
 from jobs.queries import Listed
 from jobs.repository import ASKED_BY_HAND, REFRESH_APART
 

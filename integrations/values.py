@@ -4,13 +4,20 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from privacy.redaction.people import Person
-
 Structured = TypeVar("Structured", bound=BaseModel)
+
+
+class Person(NamedTuple):
+    """A person as the desk names them."""
+
+    name: str = ""
+    addresses: tuple[str, ...] = ()  # of mail
+    numbers: tuple[str, ...] = ()  # of telephones
+    others: tuple[str, ...] = ()  # login names and employee numbers
 
 
 @dataclass(frozen=True, slots=True)

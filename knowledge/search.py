@@ -20,12 +20,11 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
-from integrations.values import Document, SimilarTicket
+from integrations.values import Document, Person, SimilarTicket
 from knowledge.embedding_repository import BY_INDEX, SCAN_WELL, distance, name_of
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import people_kept
 from knowledge.terms import LEAST, asked_terms, strength, strength_by_both
-from privacy.redaction.people import Person
 
 
 class TenantSlots:

@@ -28,8 +28,7 @@ from integrations.errors import (
 )
 from integrations.http import known_status, retry_after_seconds
 from integrations.servicedesk.plain_text import lines_of, unwrapped
-from integrations.values import DeskTicket, load_json
-from privacy.redaction.people import Person
+from integrations.values import DeskTicket, Person, load_json
 
 SUCCESS = 2000
 WARNING = 3000

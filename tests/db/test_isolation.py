@@ -10,13 +10,13 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from db import known_secrets
-from db.models import Job
 from db.session import Database
 from dev.stack.postgres import Postgres
 from integrations.llm.spending import SpendingBook
 from integrations.values import Spent
 from jobs import feedback, reconcile, rejections
 from jobs.feedback import Vote
+from jobs.models import Job
 from jobs.reconcile import SeenTicket
 from knowledge import listings, repository
 from knowledge.listings import ListedItem

@@ -12,8 +12,8 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "59a78f2c7653bef579e1314ad38855b0c303dcacf249e8a1b054975e5b2e17bf"
-"""The digest of `db/functions.sql`. From 0.3.0 on a change of that file takes the next number."""
+FUNCTIONS = "f319873c8ee3c59067a1afd38aff56eed2a838964f0cc6b4290fbee4e3a981a9"
+"""The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
 # owner read across tenants. The application's role sees one tenant at a time, and none by default.
