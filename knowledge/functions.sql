@@ -106,6 +106,10 @@ END $$;
 -- expression; pgvector's limit for an index of half-precision vectors is 4,000 dimensions.
 DO $do$
 DECLARE
+    -- A table that a loop reads can't get an index.
+    v_models jsonb := (SELECT coalesce(jsonb_object_agg(m.model, m.dimensions), '{}') FROM (
+        SELECT e.model, max(octet_length(e.embedding)) AS dimensions FROM embeddings e GROUP BY e.model) m
+        WHERE m.dimensions <= 4000);
     v_wanted text[] := '{}';
     v_name text;
     v_model record;
@@ -120,12 +124,11 @@ BEGIN
         FROM (SELECT n.at, get_byte(p_embedding, n.at) AS value
               FROM generate_series(0, octet_length(p_embedding) - 1) n (at)) b
     $$ $create$;
-    FOR v_model IN SELECT e.model, max(octet_length(e.embedding)) AS dimensions FROM embeddings e GROUP BY e.model LOOP
-        CONTINUE WHEN v_model.dimensions > 4000;
-        v_name := 'embeddings_near_' || (v_model.model + 2147483648);
+    FOR v_model IN SELECT m.key::bigint AS id, m.value AS dimensions FROM jsonb_each_text(v_models) m LOOP
+        v_name := 'embeddings_near_' || (v_model.id + 2147483648);
         v_wanted := v_wanted || v_name;
         EXECUTE 'CREATE INDEX IF NOT EXISTS ' || v_name || ' ON embeddings USING hnsw ((embedding_vector(embedding)'
-            || '::halfvec(' || v_model.dimensions || ')) halfvec_cosine_ops) WHERE model = ' || v_model.model;
+            || '::halfvec(' || v_model.dimensions || ')) halfvec_cosine_ops) WHERE model = ' || v_model.id;
     END LOOP;
     FOR v_name IN SELECT c.relname FROM pg_class c
         WHERE c.relkind = 'i' AND starts_with(c.relname, 'embeddings_near_') AND c.relname <> ALL (v_wanted)

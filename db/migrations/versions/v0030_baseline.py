@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "f319873c8ee3c59067a1afd38aff56eed2a838964f0cc6b4290fbee4e3a981a9"
+FUNCTIONS = "83b04b65f560f2265845d8fa6b944854dfe42cd691041cdcf34fd36032aacdc7"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
