@@ -10,9 +10,9 @@ from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import key_name
-from db.models import AuditRecord
 from db.session import Database
 from privacy import audit
+from privacy.models import AuditRecord
 
 _HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL")
 

@@ -14,10 +14,10 @@ from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
 from config.tenant_validation import parse_tenants
-from db.models import JobState
 from db.session import Database
 from jobs import queries, refresh
 from jobs.intake import request_refresh
+from jobs.models import JobState
 from jobs.queries import Listed
 from jobs.repository import ASKED_BY_HAND, REFRESH_APART
 

@@ -24,13 +24,14 @@ from integrations.servicedesk import auth as desk_tokens
 from jobs import repository
 from jobs.inbox import DELIVERY, Inbox
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
+from jobs.queries import numbers_of_jobs
 from jobs.queue import QueueUnavailableError, open_redis
 from jobs.repository import PublishedJob
 from observability import log_events, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import log_event
 from privacy import erasure, tombstones
-from privacy.erasure import EndedJob, Erased, Stored, Which, jobs_among, stored
+from privacy.erasure import EndedJob, Erased, Stored, Which, stored
 from workflow.stored_answers import StoredKind
 
 _REDIS_SECONDS = 2.0
@@ -152,7 +153,7 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
         except ValueError:
             continue  # not one of ours
     for some in split(kept):
-        ours = await jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
+        ours = await numbers_of_jobs(database, which.tenant_id, [job_id for _, job_id in some])
         for key, job_id in some:
             if job_id not in ours:
                 continue

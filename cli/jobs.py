@@ -8,9 +8,9 @@ from typing import Any
 from cli.runner import ask
 from cli.tables import age, as_json, duration, table, terminal_width
 from config.settings import ByHandSettings
-from db.models import JobState
 from db.session import Database
 from jobs import queries
+from jobs.models import JobState
 from jobs.queries import Listed
 
 

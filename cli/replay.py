@@ -21,7 +21,6 @@ from config.secret_files import secrets_dir
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import Tenant, key_name, setting_suffix
-from db.models import AuditRecord
 from db.session import Database
 from integrations.errors import DeferredError, PermanentError, TemporaryError
 from integrations.llm.clients import Endpoint, Models
@@ -29,6 +28,7 @@ from integrations.llm.spending import SpendingBook
 from integrations.resilience import HoldReason
 from integrations.values import ModelAnswer
 from privacy import audit
+from privacy.models import AuditRecord
 from workflow.answer import Enhancement
 from workflow.prompt import versions
 from workflow.question import may_be_sent_again, prompt_again

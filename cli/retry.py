@@ -13,9 +13,9 @@ from cli.runner import ask, confirmed
 from cli.tables import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from db.models import JobState
 from db.session import Database
 from jobs import queries
+from jobs.models import JobState
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.queries import Details, Listed, NotRetriedError, Retried
 from jobs.repository import RETRIED_BY_HAND

@@ -17,10 +17,10 @@ from cli.tables import as_json, duration, table, when
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenants import setting_suffix
-from db.models import JobState
 from db.session import Database
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs import queries
+from jobs.models import JobState
 from jobs.queries import Details, Happened
 from jobs.repository import (
     ALREADY_ENHANCED,

@@ -14,7 +14,7 @@ from starlette.templating import Jinja2Templates
 
 from cli.audit import dollars
 from cli.tables import age, duration, when
-from db.models import JobState
+from jobs.models import JobState
 from jobs.statistics import MOST_COUNTED
 
 _FOLDER = Path(__file__).parent

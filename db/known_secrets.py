@@ -1,6 +1,6 @@
 """Known secrets by fingerprint: their age and last use, never their text.
 
-A fingerprint is a hash of a secret with a random key of its tenant (`privacy.tombstones`). The text is hashed once
+A fingerprint is a hash of a secret with a random key of its tenant (`tombstone_keys`). The text is hashed once
 before it leaves the process, so that a server which logs its statements never receives it. Each process reports its
 secrets.
 """
@@ -13,15 +13,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
+from secrets import token_hex
 from typing import NamedTuple
 
 from sqlalchemy import text
 
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, split
-from jobs.repository import SECRETS_KEPT, USES_KEPT
 from observability import log_events, metrics, tracing
 from observability.logging import log_event
-from privacy.tombstones import new_key
 
 OF_PROCESS = "(process)"
 """Stands for the tenant of a secret that is no tenant's; no tenant's id can be that."""
@@ -34,6 +33,9 @@ _KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
 _NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
 
 _KNOW = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
+_KEY_BYTES = 32  # of a tenant's new key, as in `privacy.tombstones`
+_USES_KEPT = timedelta(days=7)  # by the hour
+_SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back is as old as it was
 _PURGE = text("SELECT purge_secrets(:uses, :secrets)")
 _KEY = text("SELECT key FROM tombstone_keys")
 _REMEMBERED = text("""
@@ -89,7 +91,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
             (secret.tenant_id, secret.digest),
             {"tenant": secret.tenant_id, "setting": secret.setting, "digest": secret.digest.hex(), "uses": 0},
         )
-        row |= {"uses": int(str(row["uses"])) + secret.uses, "key": new_key().hex()}
+        row |= {"uses": int(str(row["uses"])) + secret.uses, "key": token_hex(_KEY_BYTES)}
     since: dict[tuple[str, str], datetime] = {}
     # In batches: concurrent reports of the same secrets wait for their rows.
     for some in split(list(told.values()), AT_ONCE):
@@ -125,7 +127,7 @@ def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
 
 
 async def purge(database: Database) -> None:
-    await database.call(_PURGE, uses=USES_KEPT, secrets=SECRETS_KEPT)
+    await database.call(_PURGE, uses=_USES_KEPT, secrets=_SECRETS_KEPT)
 
 
 LOOK_SECONDS = 15.0

@@ -10,9 +10,10 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from db.schema import MIGRATIONS, DatabaseUnfitError, classed, insist_on_release, insist_on_utf8, revisions
 from db.session import as_arguments, driver_url, session_options
-from knowledge.embedding_repository import index_embeddings
 
-_FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
+_ROOT = Path(__file__).resolve().parents[1]
+# In this order: a function in SQL needs those that it calls.
+FUNCTIONS = [_ROOT / room / "functions.sql" for room in ("db", "privacy", "knowledge", "jobs")]
 _OWN_FUNCTIONS = text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p"
     " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (:names)"
@@ -51,7 +52,6 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             config.set_main_option("script_location", str(MIGRATIONS))
             command.upgrade(config, "head")
             _apply_functions(connection, quoted)
-            index_embeddings(connection, quoted)
             return str(_revision_of(connection))
     except OperationalError as failure:
         raise classed(failure, "DATABASE_ADMIN_URL") from failure
@@ -62,10 +62,12 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
 
 
 def _apply_functions(connection: Connection, role: str) -> None:
-    functions = _FUNCTIONS.read_text(encoding="utf-8")
-    connection.exec_driver_sql(functions)
+    names: list[str] = []
+    for path in FUNCTIONS:
+        functions = path.read_text(encoding="utf-8")
+        connection.exec_driver_sql(functions)
+        names += re.findall(r"(?m)^ *CREATE OR REPLACE FUNCTION (\w+)\(", functions)
     # Others may have functions in this schema.
-    names = re.findall(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)\(", functions)
     for signature in connection.scalars(_OWN_FUNCTIONS, {"names": names}).all():
         connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")

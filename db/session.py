@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import lru_cache
 from select import POLLIN, poll
 from typing import Any, TypeVar
@@ -21,23 +22,24 @@ from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
+    DateTime,
+    Double,
     Engine,
     ExceptionContext,
+    Text,
     TextClause,
     any_,
     event,
     literal,
-    select,
     text,
-    true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import AdaptedConnection, make_url
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, MappedAsDataclass
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
@@ -179,6 +181,19 @@ def _leave_autocommit(connection: Connection) -> None:
     lent: Any = connection.connection.dbapi_connection
     if lent.driver_connection.autocommit:
         lent.autocommit = False
+
+
+class Base(MappedAsDataclass, DeclarativeBase):
+    """Base of the tables."""
+
+    type_annotation_map = {  # noqa: RUF012 -- read by SQLAlchemy
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[dict[str, str]]: JSONB(),
+        bytes: BYTEA(),
+        float: Double(),
+    }
 
 
 class Database:
@@ -374,26 +389,6 @@ Item = TypeVar("Item")
 
 def split(items: Sequence[Item], size: int = PAGE) -> list[Sequence[Item]]:
     return [items[begin : begin + size] for begin in range(0, len(items), size)]
-
-
-async def pages(
-    database: Database, tenant_id: str, column: InstrumentedAttribute[Any], size: int = PAGE
-) -> AsyncIterator[ColumnElement[bool]]:
-    """Yield conditions for pages of about `size` rows, in the order of `column`.
-
-    `column` needs an index. Rows of one value are in one page. Rows removed meanwhile do no harm; rows added behind the
-    position are not seen.
-    """
-    rest: ColumnElement[bool] = true()
-    while True:
-        page = select(column.label("value")).where(rest).order_by(column).limit(size).subquery()
-        last = select(page.c.value).order_by(page.c.value.desc()).limit(1)
-        async with database.tenant(tenant_id) as session:
-            upper = await session.scalar(last)
-        if upper is None:
-            return
-        yield rest & (column <= upper)
-        rest = column > upper
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:

@@ -10,10 +10,17 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from privacy.redaction.people import Person
-
 Item = TypeVar("Item")
 Structured = TypeVar("Structured", bound=BaseModel)
+
+
+class Person(NamedTuple):
+    """A person as the desk names them."""
+
+    name: str = ""
+    addresses: tuple[str, ...] = ()  # of mail
+    numbers: tuple[str, ...] = ()  # of telephones
+    others: tuple[str, ...] = ()  # login names and employee numbers
 
 
 @dataclass(frozen=True, slots=True)

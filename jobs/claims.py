@@ -15,8 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
 
-from db.models import Job, JobState
 from db.session import DATABASE_FAILURES, Database, is_locked
+from jobs.models import Job, JobState
 from jobs.repository import (
     CONTEXT_INCOMPLETE,
     ECHO,

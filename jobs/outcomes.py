@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from opentelemetry import trace
 
-from db.models import JobState
 from db.session import Database
 from jobs import claims
 from jobs.claims import Claim
+from jobs.models import JobState
 from jobs.queries import Retried
 from jobs.repository import Event, PublishedJob
 from observability import log_events, metrics, tracing

@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import aliased
 
-from db.models import Job, JobEvent, JobState
-from db.session import Database
+from db.session import Database, among
+from jobs.models import Job, JobEvent, JobState
 from jobs.repository import DRY_RUN, DUPLICATE, RETRIED_BY_HAND
 
 _Other = aliased(Job)
@@ -233,3 +233,9 @@ def why_not(state: str) -> str:
 async def _tenant_of(database: Database, job_id: UUID) -> str | None:
     tenant_id: str | None = await database.call_for_one(_TENANT, id=job_id)
     return tenant_id
+
+
+async def numbers_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    question = select(Job.id, Job.ticket_id, Job.desk_id, Job.display_id).where(among(Job.id, job_ids))
+    async with database.tenant(tenant_id) as session:
+        return {job_id: [*filter(None, numbers)] for job_id, *numbers in await session.execute(question)}

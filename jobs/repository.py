@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from db.models import JobState
 from db.session import Database
+from jobs.models import JobState
+from privacy import tombstones
 
 MOST_ATTEMPTS = 8
 FINAL_CHECK_TIME = timedelta(minutes=5)  # for the last look at a ticket that may have the note
@@ -23,8 +24,6 @@ REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
 DELIVERY_KNOWN = timedelta(minutes=10)  # from the first one on
 KEYS_KEPT = timedelta(hours=1)  # after that, for events that waited in Redis
 REJECTIONS_KEPT = timedelta(days=7)  # and tickets without a webhook
-USES_KEPT = timedelta(days=7)  # of secrets, by the hour
-SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back is as old as it was
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
@@ -34,11 +33,11 @@ SIGNED_KEY = "signed:"
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 REFRESHED_LATELY = "refreshed within the hour"
-FORGOTTEN = "forgotten"
+FORGOTTEN = tombstones.FORGOTTEN
 LEFT_OUT = "left out by the tenant's rules"
 NOTHING_FOUND = "nothing found"
 DRY_RUN = "dry run"
-NAMED_FORGOTTEN = "its answer named what was forgotten"
+NAMED_FORGOTTEN = tombstones.NAMED_FORGOTTEN
 OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"
 NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"

@@ -2,34 +2,18 @@
 
 An embedding goes with its copy, or when the copy's search terms change (`keep_postings` in functions.sql). A text that
 the model refused has an empty one, so that it is not sent again. The migration creates an index for each model that has
-embeddings by then, since only the tables' owner can (https://github.com/pgvector/pgvector).
+embeddings by then (functions.sql), since only the tables' owner can (https://github.com/pgvector/pgvector).
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from db.session import Database
 from knowledge.sync_repository import COLLECTIONS, Collection
 
-_EXTENSION = text("SELECT to_regtype('halfvec') IS NOT NULL")
-_MODELS = text("SELECT model, max(octet_length(embedding)) AS dimensions FROM embeddings GROUP BY model")
-_INDEXES = text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'i' AND starts_with(c.relname, :beginning)")
-_PREFIX = "embeddings_near_"
-# pgvector's limit for an index of half-precision vectors.
-_MOST_DIMENSIONS = 4000
-_FUNCTION = """
-CREATE OR REPLACE FUNCTION embedding_vector(p_embedding bytea) RETURNS public.halfvec
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT array_agg(CASE WHEN b.value > 127 THEN b.value - 256 ELSE b.value END ORDER BY b.at)::real[]::public.halfvec
-    FROM (SELECT n.at, get_byte(p_embedding, n.at) AS value
-          FROM generate_series(0, octet_length(p_embedding) - 1) n (at)) b
-$$;
-REVOKE ALL ON FUNCTION embedding_vector(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION embedding_vector(bytea) TO {role};
-"""
 INDEX_EXISTS = text("SELECT to_regclass(:name) IS NOT NULL")
 SCAN_SETTINGS = text(
     "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)"
@@ -38,32 +22,11 @@ SCAN_SETTINGS = text(
 
 
 def index_name(model: int) -> str:
-    return f"{_PREFIX}{model + (1 << 31)}"
+    return f"embeddings_near_{model + (1 << 31)}"
 
 
 def distance(dimensions: int) -> str:
-    return f"{_indexed(dimensions)} <=> CAST(:vector AS halfvec({dimensions}))"
-
-
-def _indexed(dimensions: int) -> str:
-    return f"(embedding_vector(embedding)::halfvec({dimensions}))"
-
-
-def index_embeddings(connection: Connection, role: str) -> None:
-    """Create missing indexes and drop unused ones, where pgvector is installed."""
-    if not connection.scalar(_EXTENSION):
-        return
-    connection.exec_driver_sql(_FUNCTION.format(role=role))
-    models = {index_name(row.model): row for row in connection.execute(_MODELS) if row.dimensions <= _MOST_DIMENSIONS}
-    existing = set(connection.scalars(_INDEXES, {"beginning": _PREFIX}))
-    for name in existing - models.keys():
-        connection.exec_driver_sql(f"DROP INDEX {name}")
-    for name in models.keys() - existing:
-        model, dimensions = models[name]
-        connection.exec_driver_sql(
-            f"CREATE INDEX {name} ON embeddings USING hnsw ({_indexed(dimensions)} halfvec_cosine_ops)"
-            f" WHERE model = {model}"
-        )
+    return f"(embedding_vector(embedding)::halfvec({dimensions})) <=> CAST(:vector AS halfvec({dimensions}))"
 
 
 _TEXTS = {

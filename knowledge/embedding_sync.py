@@ -7,6 +7,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database, split
 from integrations.errors import DeferredError, EmbeddingsUnavailableError
+from integrations.values import Person
 from knowledge import embedding_repository
 from knowledge.embedding_repository import UnembeddedCopy
 from knowledge.embeddings import Embedder
@@ -15,7 +16,6 @@ from knowledge.models import people_kept
 from knowledge.sync_repository import COLLECTIONS
 from observability import log_events, metrics, tracing
 from observability.logging import log_event
-from privacy.redaction.people import Person
 
 # Tickets, and passages, of a tenant before the next tenant's turn: a large desk's first embeddings take hours.
 _COPIES_A_TURN = 80

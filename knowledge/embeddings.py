@@ -31,9 +31,9 @@ from integrations.errors import (
 from integrations.http import AnswerTooLargeError, EgressConfig
 from integrations.llm.client import open_openai
 from integrations.llm.errors import classed
+from integrations.values import Person
 from observability import log_events
 from observability.logging import Outage, log_event
-from privacy.redaction.people import Person
 from privacy.redaction.redaction import without_personal
 
 if TYPE_CHECKING:

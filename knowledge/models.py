@@ -1,4 +1,4 @@
-"""The tables of copies; typed, as `db.models`."""
+"""The tables of copies; a test compares them."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Identity, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
-from db.models import Base
-from privacy.redaction.people import Person
+from db.session import Base
+from integrations.values import Person
 
 
 class Indexed(MappedAsDataclass):

@@ -14,12 +14,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.session import Database, split
-from integrations.values import storable
+from integrations.values import Person, storable
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import Passage, Ticket, people_to_keep
 from knowledge.terms import weighed_terms
 from privacy import tombstones
-from privacy.redaction.people import Person
 
 VERSION = 1
 """Of the way in which texts become terms. A copy that was indexed in another one is indexed again."""
@@ -161,7 +160,6 @@ _SAVE = text(f"""
     bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text)
 )
 
-UNLIST = text("DELETE FROM listings WHERE collection = 't' AND item_id = ANY (:tickets)")
 _REMOVE_TICKET = text("""
     WITH gone AS (
         DELETE FROM tickets WHERE ticket_id = :number OR display_id = :number RETURNING ticket_id
@@ -223,7 +221,11 @@ async def save_ticket(
     if saved:
         return True
     async with database.tenant(tenant_id) as session:
-        await tombstones.bars_copy(session, tenant_id, values["numbers"], requester)
+        await tombstones.lock(session, shared=True)
+        # Forgotten by all its numbers from then on, it need not be read again.
+        if await tombstones.are_left(session, values["numbers"], requester):
+            await tombstones.leave(session, tenant_id, map(tombstones.of_ticket, values["numbers"]))
+            await session.execute(delete(Ticket).where(Ticket.ticket_id == ticket["ticket_id"]))
     return False
 
 

@@ -20,12 +20,16 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
-from integrations.values import Document, SimilarTicket
-from knowledge.embedding_repository import INDEX_EXISTS, SCAN_SETTINGS, distance, index_name
+from integrations.values import Document, Person, SimilarTicket
+from knowledge.embedding_repository import (
+    INDEX_EXISTS,
+    SCAN_SETTINGS,
+    distance,
+    index_name,
+)
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import people_kept
 from knowledge.terms import LEAST, query_terms, strength, strength_by_both
-from privacy.redaction.people import Person
 
 
 class TenantSlots:

@@ -14,10 +14,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, Text, bindparam, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
 
-from db.models import AuditRecord
 from db.session import Database, among
-from jobs.repository import FORGOTTEN
 from privacy import tombstones
+from privacy.models import AuditRecord
 
 _PAGE = 100
 
@@ -84,7 +83,7 @@ async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: Model
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
     numbers = ("number", "desk_id")
     named = [source[name] for source in exchange.sources for name in numbers if name in source]
-    values |= {"id": job_id, "named": named, "forgotten": FORGOTTEN, "key": tombstones.new_key()}
+    values |= {"id": job_id, "named": named, "forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
     await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _KEEP, **values)
 
 

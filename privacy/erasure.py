@@ -4,47 +4,49 @@ It erases texts and personal data. Rows of jobs keep ids, states and times until
 leaves, they go too.
 
 Tombstones are committed first, so that nothing new is written. They also record the remaining work: the rest is erased
-page by page in short transactions, and the next erasure resumes an interrupted one.
+page by page in short transactions, and the next erasure resumes an interrupted one. Each room has a function for its
+rows of a page, in its functions.sql.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, delete, exists, func, or_, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, array
+from sqlalchemy import RowMapping, TextClause, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
-from db.models import AuditRecord, Job, JobEvent, JobState, Tombstone
-from db.session import PAGE, Database, among, pages, split
-from jobs.repository import FORGOTTEN, NAMED_FORGOTTEN, OWN_EVENTS
-from knowledge.models import Passage, Ticket
-from knowledge.repository import UNLIST, delete_passages
+from db.session import PAGE, Database, split
 from privacy import tombstones
+from privacy.tombstones import FORGOTTEN, NAMED_FORGOTTEN
 
-HasNumbers = type[Ticket] | type[Job] | type[AuditRecord]
-_OF_TICKETS: tuple[HasNumbers, ...] = (Ticket, Job, AuditRecord)
-_NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
-# The row of an erased job keeps our own words of its event, without which it would count as a webhook's.
-_EVENT_LEFT = case((Job.event.in_(OWN_EVENTS), Job.event))
-_SKIP = text(
-    "SELECT s.id, s.ticket_id, s.traceparent, s.was_running, n.desk_id, n.display_id"
-    " FROM skip_forgotten_jobs(:ids, :reason) s LEFT JOIN LATERAL numbers_of_job(:tenant, s.id) n ON true"
-)
-_ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
-_REMOVE_FEEDBACK = text("DELETE FROM feedback WHERE job_id = ANY (:ids)")
+_NUMBERS = text("""
+    SELECT numbers_of_copies(:number, :requester) UNION SELECT numbers_of_jobs(:number, :requester)
+    UNION SELECT numbers_of_records(:number, :requester)
+""")
+_UNFINISHED = text("SELECT unfinished_jobs(:running_only)")
+_COUNT_COPIES = text("SELECT * FROM count_copies(CAST(:numbers AS text[]), :address, :after, :page)")
+_COUNT_JOBS = text("SELECT * FROM count_jobs(CAST(:numbers AS text[]), :after, :page)")
+_COUNT_RECORDS = text("SELECT * FROM count_records(CAST(:numbers AS text[]), :after, :page)")
+_MARK_JOBS = text("SELECT * FROM mark_tickets_of_jobs(:requester, :after, :page)")
+_MARK_RECORDS = text("SELECT * FROM mark_tickets_of_records(:requester, :after, :page)")
+_ERASE_COPIES = text("SELECT * FROM erase_copies(:all, :ticket, :requester, :address, :after, :page)")
+_ERASE_JOBS = text("""
+    SELECT * FROM erase_jobs(CAST(:ids AS uuid[]), :all, :requester, :forgotten, :named, :after, :page)
+""")
+_ERASE_RECORDS = text("SELECT * FROM erase_records(:all, :after, :page)")
+_ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
+# A transaction of passages decrements their terms' counts, which blocks other writers of the tenant.
+_MOST_PASSAGES = 25
 # The search index goes with the copies.
-_OTHERS = [
-    text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- names below
-    for name in (
-        *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
-        *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
-    )
-]
+_OTHERS = (
+    *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
+    *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +61,9 @@ class Which:
     def all(self) -> bool:
         return self.ticket_id is None and self.requester is None
 
-
-def numbers(model: HasNumbers) -> ColumnElement[list[str]]:
-    others = [Ticket.display_id] if issubclass(model, Ticket) else [model.desk_id, model.display_id]
-    return func.array_remove(array([model.ticket_id, *others]), text("NULL"), type_=ARRAY(Text))
-
-
-def _has(model: HasNumbers, number: str) -> ColumnElement[bool]:
-    # Each by its own index, or a part of the key.
-    if issubclass(model, Ticket):
-        return or_(model.ticket_id == number, model.display_id == number)
-    return or_(model.ticket_id == number, model.desk_id == number, model.display_id == number)
-
-
-async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str]:
-    found = {number}
-    async with database.tenant(tenant_id) as session:
-        for model in _OF_TICKETS:
-            named = select(numbers(model)).where(_has(model, number))
-            found.update(*(await session.scalars(named)).all())
-    return found
+    @property
+    def address(self) -> str | None:
+        return None if self.requester is None else tombstones.fold(self.requester)
 
 
 class Stored(NamedTuple):
@@ -107,108 +92,52 @@ class EndedJob(NamedTuple):
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
-    async def count(model: type[Any], *conditions: ColumnElement[bool]) -> int:
-        async with database.tenant(which.tenant_id) as session:
-            return await session.scalar(select(func.count()).select_from(model).where(*conditions)) or 0
-
-    if which.all:
-        copies = await count(Ticket) + await count(Passage)
-        answers, not_ended = await count(Job, Job.enhancement.is_not(None)), await count(Job, Job.state.in_(_NOT_ENDED))
-        return Stored(copies, answers, not_ended, 0, await count(AuditRecord))
-    ticket_ids = await numbers_of(database, which.tenant_id, which.ticket_id) if which.ticket_id else set()
-    unattributed, of_requester = 0, False
-    if which.requester is not None:
-        async with database.tenant(which.tenant_id) as session:
-            for model in _OF_TICKETS:
-                ticket_ids.update(await session.scalars(_numbers_of_requester(model, which.requester)))
-            ticket_ids.update(await session.scalars(_sources_of_requester(which.requester)))
-        of_requester = bool(ticket_ids) or await count(Ticket, _names(which.requester)) > 0
-        unattributed = await count(Ticket, Ticket.requester.is_(None))
-        unattributed += await count(Job, Job.requester.is_(None), Job.enhancement.is_not(None))
-    copies = answers = not_ended = kept = 0
-    async for those in pages(database, which.tenant_id, Ticket.ticket_id, page):
-        async with database.tenant(which.tenant_id) as session:
-            copied = (await session.scalars(select(numbers(Ticket)).where(those))).all()
-            forgotten = ticket_ids | await tombstones.among(session, set().union(*copied))
-        copies += sum(not forgotten.isdisjoint(each) for each in copied)
-    async for those in pages(database, which.tenant_id, Job.ticket_id, page):
-        async with database.tenant(which.tenant_id) as session:
-            found = (await session.execute(_JOBS.where(those))).all()
-            forgotten = ticket_ids | await tombstones.among(session, _tickets_of(found))
-        answers += sum(job.answered and not forgotten.isdisjoint((*job.numbers, *job.named)) for job in found)
-        not_ended += sum(job.not_ended and not forgotten.isdisjoint(job.numbers) for job in found)
-    async for those in pages(database, which.tenant_id, AuditRecord.at, page):
-        async with database.tenant(which.tenant_id) as session:
-            kept += len(await _forgotten_records(session, those, ticket_ids))
-    return Stored(copies, answers, not_ended, unattributed, kept, of_requester)
+    transaction = partial(database.tenant, which.tenant_id)
+    numbers = None
+    if not which.all:
+        async with transaction() as session:
+            numbers = await _numbers_of(session, which, await _hash_of(session, which))
+    values = {"numbers": None if numbers is None else sorted(numbers), "address": which.address, "page": page}
+    found: Counter[str] = Counter()
+    for statement in (_COUNT_COPIES, _COUNT_JOBS, _COUNT_RECORDS):
+        async for counts in _pages(transaction, statement, values):
+            found.update({name: count for name, count in counts.items() if name != "last"})
+    by_requester = which.requester is not None
+    return Stored(
+        found["copies"],
+        found["answers"],
+        found["unfinished"],
+        found["unattributed"] if by_requester else 0,
+        found["records"],
+        by_requester and bool(numbers or found["naming"]),
+    )
 
 
-def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) -> ColumnElement[list[str]]:
-    found = func.jsonb_path_query_array(where, cast(path, JSONPATH))
-    return func.coalesce(found, cast([], JSONB), type_=JSONB)
+async def _hash_of(session: AsyncSession, which: Which) -> bytes | None:
+    if which.requester is None:
+        return None
+    return await session.scalar(select(tombstones.of_requester(which.requester)))
 
 
-# Jobs with their tickets' numbers, and those that each one's answer calls similar.
-_JOBS = select(
-    Job.id,
-    numbers(Job).label("numbers"),
-    Job.enhancement.is_not(None).label("answered"),
-    Job.state.in_(_NOT_ENDED).label("not_ended"),
-    # The second is the format of answers without sources.
-    _numbers_in('$.sources[*] ? (@.kind == "ticket").number')
-    .op("||")(_numbers_in("$.similar_tickets[*].ticket_id"))
-    .label("named"),
-)
+async def _numbers_of(session: AsyncSession, which: Which, requester: bytes | None) -> set[str]:
+    found = await session.scalars(_NUMBERS, {"number": which.ticket_id, "requester": requester})
+    return {*found, *([which.ticket_id] if which.ticket_id else [])}
 
 
-def _numbers_of_requester(model: HasNumbers, address: str) -> Select[Any]:
-    theirs = model.requester == tombstones.of_requester(address)
-    return select(func.unnest(numbers(model)).label("number")).where(theirs)
-
-
-def _names(address: str) -> ColumnElement[bool]:
-    return func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(address))
-
-
-def _sources_of_requester(address: str) -> Select[Any]:
-    source = func.jsonb_array_elements(AuditRecord.sources).table_valued("value", joins_implicitly=True).c.value
-    told = cast(source, JSONB)
-    both = func.array_remove(array([told["number"].astext, told["desk_id"].astext]), text("NULL"), type_=ARRAY(Text))
-    theirs = told["requester"].astext == func.encode(tombstones.of_requester(address), "hex")
-    return select(func.unnest(both).label("number")).select_from(AuditRecord).where(theirs)
-
-
-_RECORDS = select(
-    AuditRecord.job_id,
-    AuditRecord.at,
-    numbers(AuditRecord).label("numbers"),
-    _numbers_in("$[*].number", AuditRecord.sources)
-    .op("||")(_numbers_in("$[*].desk_id", AuditRecord.sources))
-    .label("named"),
-    exists().where(Tombstone.hash == AuditRecord.requester).label("of_forgotten"),
-)
-
-
-def _tickets_of(jobs: Sequence[Any]) -> set[str]:
-    return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
-
-
-async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    async with database.tenant(tenant_id) as session:
-        rows = await session.execute(select(Job.id, numbers(Job).label("numbers")).where(among(Job.id, job_ids)))
-        return {row.id: row.numbers for row in rows}
-
-
-async def _forgotten_records(
-    session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
-) -> list[tuple[UUID, datetime]]:
-    found = (await session.execute(_RECORDS.where(those))).all()
-    forgotten = also | await tombstones.among(session, _tickets_of(found))
-    return [
-        (each.job_id, each.at)
-        for each in found
-        if each.of_forgotten or not forgotten.isdisjoint((*each.numbers, *each.named))
-    ]
+async def _pages(
+    transaction: Callable[[], AbstractAsyncContextManager[AsyncSession]],
+    statement: TextClause,
+    values: Mapping[str, object],
+) -> AsyncIterator[RowMapping]:
+    """Yield the result of each page, each of a transaction of its own, until no row is left."""
+    after: Any = None
+    while True:
+        async with transaction() as session:
+            result = (await session.execute(statement, {**values, "after": after})).mappings().one()
+        yield result
+        after = result["last"]
+        if after is None:
+            return
 
 
 class Erased(NamedTuple):
@@ -239,19 +168,26 @@ async def erase(
     """
     work = _Erasure(database, which, page, on_ended)
     began = await work.begin()
-    await work.forget_these(await work.jobs_in(*_NOT_ENDED))
+    await work.erase_these_jobs(await work.unfinished_jobs())
     if which.requester is not None:
-        await work.mark_tickets_of_jobs()
-    await work.erase_copies()
+        # Jobs and records may outlive copies.
+        await work.total(_MARK_JOBS)
+        await work.total(_MARK_RECORDS)
+    copies = await work.total(_ERASE_COPIES)
     # They may have read a copy before its erasure, and write about it after the next step.
-    at_work = await work.jobs_in(JobState.RUNNING)
-    async for page_of_all in work.pages(Job.ticket_id):
-        await work.forget_jobs(page_of_all)
-    await work.forget_these(at_work)
-    await work.erase_records()
-    running = set(at_work).intersection(await work.jobs_in(JobState.RUNNING))
-    rows = await work.erase_the_rest(began if job_rows else None) if which.all else 0
-    return Erased(work.copies, work.answers, work.ended, len(running), rows, work.records)
+    at_work = await work.unfinished_jobs(running_only=True)
+    await work.erase_jobs(None)
+    await work.erase_these_jobs(at_work)
+    records = await work.total(_ERASE_RECORDS)
+    running = set(at_work).intersection(await work.unfinished_jobs(running_only=True))
+    rows = 0
+    if which.all:
+        copies += await work.erase_table("passages", _MOST_PASSAGES)
+        for table in _OTHERS:
+            await work.erase_table(table, page)
+        rows = await work.total(_ERASE_ROWS, began=began) if job_rows else 0
+        await work.erase_table("tombstone_keys", PAGE)
+    return Erased(copies, work.answers, work.ended, len(running), rows, records)
 
 
 @dataclass(slots=True)
@@ -260,9 +196,8 @@ class _Erasure:
     which: Which
     page: int
     on_ended: Callable[[Sequence[EndedJob]], None]
-    copies: int = 0
+    requester: bytes | None = None
     answers: int = 0
-    records: int = 0
     ended: list[EndedJob] = field(default_factory=list)
 
     @asynccontextmanager
@@ -271,123 +206,53 @@ class _Erasure:
             await tombstones.lock(session, shared=False)
             yield session
 
-    def pages(self, column: InstrumentedAttribute[Any]) -> AsyncIterator[ColumnElement[bool]]:
-        return pages(self.database, self.which.tenant_id, column, self.page)
+    def _pages(self, statement: TextClause, **values: object) -> AsyncIterator[RowMapping]:
+        which = self.which
+        scope = {"all": which.all, "ticket": which.ticket_id, "requester": self.requester, "address": which.address}
+        return _pages(self._alone, statement, {**scope, "page": self.page, **values})
 
     async def begin(self) -> datetime:
-        stones = []
-        if self.which.ticket_id is not None:
-            known = await numbers_of(self.database, self.which.tenant_id, self.which.ticket_id)
-            stones += [tombstones.of_ticket(number) for number in sorted(known)]
-        if self.which.requester is not None:
-            stones.append(tombstones.of_requester(self.which.requester))
         async with self._alone() as session:
-            await tombstones.leave(session, self.which.tenant_id, stones)
+            self.requester = await _hash_of(session, self.which)
+            if self.which.ticket_id is not None:
+                numbers = await _numbers_of(session, self.which, None)
+                await tombstones.leave(session, self.which.tenant_id, map(tombstones.of_ticket, sorted(numbers)))
+            if self.which.requester is not None:
+                stone = tombstones.of_requester(self.which.requester)
+                await tombstones.leave(session, self.which.tenant_id, [stone])
             began: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
         return began
 
-    async def jobs_in(self, *states: JobState) -> list[UUID]:
-        found: list[UUID] = []
+    async def unfinished_jobs(self, *, running_only: bool = False) -> list[UUID]:
         async with self.database.tenant(self.which.tenant_id) as session:
-            for state in states:  # one at a time: each has an index
-                found += (await session.scalars(select(Job.id).where(Job.state == state))).all()
-        return sorted(found)
+            return sorted(await session.scalars(_UNFINISHED, {"running_only": running_only}))
 
-    async def erase_copies(self) -> None:
-        """Erase copies with a tombstone: their own requester may be missing or outdated."""
-        if self.which.all:
-            self.copies += await self._erase_all(Ticket.ticket_id)
-            return
-        async for those in self.pages(Ticket.ticket_id):
-            async with self._alone() as session:
-                await self._mark(session, Ticket, those)
-                copied = (await session.execute(select(Ticket.ticket_id, numbers(Ticket)).where(those))).all()
-                forgotten = await tombstones.among(session, {number for _, both in copied for number in both})
-                theirs = [ticket_id for ticket_id, both in copied if not forgotten.isdisjoint(both)]
-                copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
-                if self.which.requester is not None:
-                    # Copies of others' tickets may name the requester too, e.g. as the person who recorded the ticket.
-                    named = update(Ticket).where(those, _names(self.which.requester))
-                    await session.execute(named.values(people=[]))
-                listed = [*theirs, *([self.which.ticket_id] if self.which.ticket_id else [])]
-                await session.execute(UNLIST, {"tickets": listed})
-            self.copies += copies
+    async def total(self, statement: TextClause, **values: object) -> int:
+        """Do all pages; return the sum of their counts."""
+        found = 0
+        async for result in self._pages(statement, **values):
+            found += sum(count for name, count in result.items() if name != "last")
+        return found
 
-    async def mark_tickets_of_jobs(self) -> None:
-        """Mark forgotten tickets of jobs and records, which may outlive copies and jobs."""
-        for column, model in ((Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
-            async for those in self.pages(column):
-                async with self._alone() as session:
-                    await self._mark(session, model, those)
-
-    async def erase_records(self) -> None:
-        if self.which.all:
-            self.records += await self._erase_all(AuditRecord.at)
-            return
-        async for those in self.pages(AuditRecord.at):
-            async with self._alone() as session:
-                doomed = await _forgotten_records(session, those)
-                gone = delete(AuditRecord).where(tuple_(AuditRecord.job_id, AuditRecord.at).in_(doomed))
-                records = await _changed(session, gone) if doomed else 0
-            self.records += records
-
-    async def _mark(self, session: AsyncSession, model: HasNumbers, those: ColumnElement[bool]) -> None:
-        if self.which.requester is not None:
-            theirs = _numbers_of_requester(model, self.which.requester).where(those)
-            await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
-            if model is AuditRecord:
-                sources = _sources_of_requester(self.which.requester).where(those)
-                await tombstones.leave_for_tickets(session, self.which.tenant_id, sources)
-
-    async def forget_these(self, job_ids: Sequence[UUID]) -> None:
+    async def erase_these_jobs(self, job_ids: Sequence[UUID]) -> None:
         for some in split(job_ids, self.page):
-            await self.forget_jobs(among(Job.id, some))
+            await self.erase_jobs(some)
 
-    async def forget_jobs(self, those: ColumnElement[bool]) -> None:
-        async with self._alone() as session:
-            # Waits for concurrent writes: one may store the requester of a ticket.
-            not_ended = select(Job.id).where(those, Job.state.in_(_NOT_ENDED))
-            await session.execute(not_ended.order_by(Job.id).with_for_update())
-            await self._mark(session, Job, those)
-            jobs = (await session.execute(_JOBS.where(those))).all()
-            forgotten = set() if self.which.all else await tombstones.among(session, _tickets_of(jobs))
-            own = [job.id for job in jobs if self.which.all or not forgotten.isdisjoint(job.numbers)]
-            names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
-            skipped = {"tenant": self.which.tenant_id, "ids": own, "reason": FORGOTTEN}
-            ended = [EndedJob(*row) for row in await session.execute(_SKIP, skipped)]
-            # A worker whose job's answer names a forgotten ticket loses its claim, and the answer is not posted.
-            await session.execute(_ASK_AGAIN, {"ids": names, "reason": NAMED_FORGOTTEN})
-            holds_text = update(Job).where(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
-            answers = await _changed(session, holds_text.values(enhancement=None))
-            told = update(Job).where(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
-            await session.execute(told.values(requester=None, event=_EVENT_LEFT))
-            await session.execute(_REMOVE_FEEDBACK, {"ids": own})
-        self.answers += answers
-        self.ended += ended
-        self.on_ended(ended)
+    async def erase_jobs(self, job_ids: Sequence[UUID] | None) -> None:
+        """Erase the texts of these jobs, or of all pages of jobs."""
+        ids = None if job_ids is None else list(job_ids)
+        async for result in self._pages(_ERASE_JOBS, ids=ids, forgotten=FORGOTTEN, named=NAMED_FORGOTTEN):
+            ended = [EndedJob(**job | {"job_id": UUID(job["job_id"])}) for job in result["ended"]]
+            self.answers += result["answers"]
+            self.ended += ended
+            self.on_ended(ended)
 
-    async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
-        self.copies += await delete_passages(self.database, self.which.tenant_id)
-        for statement in _OTHERS:
-            erased = self.page
-            while erased == self.page:
-                async with self._alone() as session:
-                    erased = await _changed(session, statement, {"most": self.page})
-        rows = 0
-        if rows_ended_before is not None:
-            rows = await self._erase_all(Job.ticket_id, Job.finished_at < rows_ended_before)
-            await self._erase_all(JobEvent.job_id, ~exists().where(Job.id == JobEvent.job_id))
-        async with self._alone() as session:
-            await session.execute(text("DELETE FROM tombstone_keys"))
-        return rows
-
-    async def _erase_all(self, column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> int:
-        erased = 0
-        async for those in self.pages(column):
+    async def erase_table(self, name: str, most: int) -> int:
+        some = text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- of a list above
+        erased, count = 0, most
+        while count == most:
             async with self._alone() as session:
-                erased += await _changed(session, delete(column.class_).where(those, *conditions))
+                gone = await session.execute(some, {"most": most})
+                count = int(gone.rowcount)  # type: ignore[attr-defined]
+            erased += count
         return erased
-
-
-async def _changed(session: AsyncSession, statement: Any, values: dict[str, Any] | None = None) -> int:
-    return int((await session.execute(statement, values)).rowcount)  # type: ignore[attr-defined]

@@ -5,38 +5,27 @@ row is also the lock between writers of copies (shared) and an eraser (exclusive
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Text,
-    any_,
-    bindparam,
-    cast,
-    delete,
-    func,
-    literal,
-    literal_column,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Text, bindparam, func, literal, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import Tombstone
 from db.session import Database
-from knowledge.models import Ticket
+from privacy.models import Tombstone
 
+FORGOTTEN = "forgotten"
+NAMED_FORGOTTEN = "its answer named what was forgotten"
+"""Reasons of jobs that an erasure ends or asks again."""
 _KEY_BYTES = 32
 _NOBODY = b""
 # A subquery: it is read once, however many are hashed.
 _KEY = literal_column("(SELECT key FROM tombstone_keys)", BYTEA)
-_BY_INDEX = text("SET LOCAL enable_seqscan = off")
+_FORGOTTEN_AMONG = text("SELECT forgotten_among(:numbers)").bindparams(bindparam("numbers", type_=ARRAY(Text)))
 
 
-def of_ticket(ticket_id: str | ColumnElement[str]) -> ColumnElement[bytes]:
+def of_ticket(ticket_id: str) -> ColumnElement[bytes]:
     """Return the keyed hash of a ticket; null while the tenant has no key."""
     return _hash("ticket", ticket_id)
 
@@ -51,9 +40,8 @@ def fold(address: str) -> str:
     return address.strip().casefold()
 
 
-def _hash(kind: str, value: str | ColumnElement[str]) -> ColumnElement[Any]:
-    told: ColumnElement[bytes] = func.convert_to(literal(kind) + value, "UTF8")
-    return func.sha256(_KEY.op("||")(told))
+def _hash(kind: str, value: str) -> ColumnElement[Any]:
+    return func.sha256(_KEY.op("||")(func.convert_to(literal(kind + value), "UTF8")))
 
 
 async def lock(session: AsyncSession, *, shared: bool) -> None:
@@ -81,17 +69,10 @@ async def make_key(session: AsyncSession) -> None:
     await session.execute(MAKE_KEY, {"key": new_key()})
 
 
-async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnElement[bytes]]) -> None:
+async def leave(session: AsyncSession, tenant_id: str, hashes: Iterable[ColumnElement[bytes]]) -> None:
     for of_what in hashes:
         stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
         await session.execute(stone.on_conflict_do_nothing())
-
-
-async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Select[Any]) -> None:
-    listed = numbers.subquery()
-    stones = select(literal(tenant_id), of_ticket(listed.c.number), func.now()).select_from(listed)
-    stone = insert(Tombstone).from_select(["tenant_id", "hash", "left_at"], stones)
-    await session.execute(stone.on_conflict_do_nothing())
 
 
 OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
@@ -112,28 +93,4 @@ async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:
     async with database.tenant(tenant_id) as session:
-        return await among(session, ticket_ids)
-
-
-async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
-    """Return the forgotten tickets; use indexes, since statistics may be old."""
-    listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
-    hashed = await session.execute(select(of_ticket(listed), listed).where(of_ticket(listed).is_not(None)))
-    tickets = {bytes(of_one): ticket_id for of_one, ticket_id in hashed}
-    await session.execute(_BY_INDEX)
-    left = select(Tombstone.hash).where(Tombstone.hash == any_(literal(list(tickets), ARRAY(BYTEA))))
-    return {tickets[bytes(found)] for found in await session.scalars(left)}
-
-
-async def bars_copy(session: AsyncSession, tenant_id: str, numbers: Sequence[str], requester: str) -> bool:
-    """Return True if a ticket must not be copied; its copy is removed.
-
-    It need not be read again. `numbers`: the ticket's, its id first; it is forgotten by all of them from then on. Call
-    it in the transaction that writes the copy, before the write.
-    """
-    await lock(session, shared=True)
-    if not await are_left(session, numbers, requester):
-        return False
-    await leave(session, tenant_id, [of_ticket(number) for number in numbers])
-    await session.execute(delete(Ticket).where(Ticket.ticket_id == numbers[0]))
-    return True
+        return {*await session.scalars(_FORGOTTEN_AMONG, {"numbers": list(ticket_ids)})}

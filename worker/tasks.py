@@ -10,10 +10,10 @@ from uuid import UUID
 
 from celery.exceptions import Reject
 
-from db.models import JobState
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from jobs import repository
 from jobs.inbox import Inbox
+from jobs.models import JobState
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.queue import TASK, QueueUnavailableError
 from observability import log_events, metrics, tracing

@@ -8,8 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
-from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
-from privacy.redaction.people import Person
+from integrations.values import (
+    DeskTicket,
+    Document,
+    ModelAnswer,
+    Person,
+    Prompt,
+    SimilarTicket,
+    Structured,
+    Unanswered,
+    Usage,
+)
 
 
 class Desk(Protocol):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from config.tenants import MASKINGS, NoteSettings
-from db.models import AuditRecord
 from integrations.values import Prompt
 from knowledge.language import languages_of
+from privacy.models import AuditRecord
 from privacy.redaction.redaction import Redaction
 from workflow.answer import Content, Enhancement
 from workflow.defanging import without_links

@@ -29,10 +29,10 @@ from console.queries import causes_table, in_time, is_silent, reasons_of
 from console.routes.tickets import VisibleJob, caution, visible_job
 from console.sessions import User
 from console.templating import templates
-from db.models import JobState
 from db.session import DATABASE_FAILURES
 from jobs import statistics
 from jobs.diagnosis.verdicts import VerdictCode
+from jobs.models import JobState
 from jobs.queries import NotRetriedError, why_not
 from jobs.statistics import Behind, EndState, FinishedJob
 

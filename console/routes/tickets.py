@@ -26,7 +26,6 @@ from console.errors import Forbidden, NotFound, redirect
 from console.queries import in_time, own_words
 from console.templating import Tone, templates
 from console.timeline import NARROW, WIDE, draw
-from db.models import AuditRecord, JobState
 from db.session import Database
 from jobs import queries, rejections
 from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError, reading_of
@@ -35,12 +34,14 @@ from jobs.diagnosis.report import evidence, for_machines
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.timeline import timeline
 from jobs.diagnosis.verdicts import VerdictCode
+from jobs.models import JobState
 from jobs.queries import Details, Listed, answer_in_row
 from jobs.rejections import RefusedLately
 from jobs.repository import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit
+from privacy.models import AuditRecord
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")

@@ -29,7 +29,7 @@ from observability import metrics, metrics_server
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
 ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
-FUNCTIONS = ROOT / "db" / "functions.sql"
+FUNCTIONS = ROOT / "jobs" / "functions.sql"
 _TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
 _COMMAND = re.compile(r"`(?:ai-agents )?([a-z]+)`")
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
@@ -144,7 +144,7 @@ def verdict_rows() -> list[Row]:
 
 
 def transitions() -> list[Row]:
-    """Return before, after, event and function of each transition in `db/functions.sql`."""
+    """Return before, after, event and function of each transition in `jobs/functions.sql`."""
     found: list[Row] = []
     of_next: list[Row] = []
     for before, after, what, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):

@@ -25,8 +25,7 @@ from integrations.errors import (
 )
 from integrations.http import known_status, retry_after_seconds
 from integrations.servicedesk.plain_text import lines_of, plain_text, unwrapped
-from integrations.values import DeskTicket, ListedSolution, ListedTicket, Solution, load_json
-from privacy.redaction.people import Person
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, Person, Solution, load_json
 
 SUCCESS = 2000
 WARNING = 3000

@@ -17,7 +17,6 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from db.models import JobState
 from db.session import DATABASE_FAILURES, Database
 from integrations.probes import DeskProbe, ModelProbe, Sought
 from integrations.resilience import HoldReason
@@ -25,6 +24,7 @@ from jobs import queries, rejections, statistics
 from jobs.diagnosis.probes import DirectProbes, Outside
 from jobs.diagnosis.reasons import BEHIND_ANOTHER
 from jobs.inbox import Inbox
+from jobs.models import JobState
 from jobs.queries import Details, Happened, Listed
 from jobs.queue import QUEUE, UNACKED, QueueUnavailableError
 from jobs.reconcile import SeenWithoutWebhook, seen_without_webhook

@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 
 from cli.check.findings import Loaded
 from config.tenant_directory import TenantDirectory
-from db.models import JobState
 from integrations.probes import (
     DESK_PROBE,
     MODEL_PROBE,
@@ -22,6 +21,7 @@ from integrations.probes import (
     probe_desk,
     probe_model,
 )
+from jobs.models import JobState
 from jobs.probe_requests import Kind, NoAnswerError, ProbeClient
 from jobs.queries import Details
 from jobs.repository import ALREADY_ENHANCED

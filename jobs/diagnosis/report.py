@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from cli.show import trace_id
 from cli.tables import clean, duration, when
-from db.models import JobState
 from jobs.diagnosis.facts import Facts, nobody_works, reading_of
 from jobs.diagnosis.reasons import ENDED_UNHELD
 from jobs.diagnosis.rules import unread_since
 from jobs.diagnosis.verdicts import FAQ, Diagnosis
+from jobs.models import JobState
 from jobs.queries import Details, remark_of
 from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from jobs.statistics import MOST_COUNTED

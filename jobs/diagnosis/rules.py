@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from cli.tables import duration
 from config.tenants import key_name, setting_suffix
-from db.models import JobState
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.diagnosis.facts import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, Facts, nobody_works
 from jobs.diagnosis.reasons import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
 from jobs.diagnosis.verdicts import Diagnosis, VerdictCode
+from jobs.models import JobState
 from jobs.queries import Details, Happened
 from jobs.rejections import Receiving, RefusedLately
 from jobs.repository import CONTEXT_INCOMPLETE, FORGOTTEN

@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import permutations
-from typing import NamedTuple
 
+from integrations.values import Person as Person  # noqa: PLC0414 -- named from here by the modules beside
 from privacy.redaction.lexicon import first_names, terms
 
 _BESIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|[-–,|/] (?:IT|HR|external|extern)\b.*")
@@ -19,15 +19,6 @@ TITLES = terms("titles")
 # Shared accounts: their words are in any ticket.
 _SHARED = terms("shared_accounts")
 _MOST_PARTS = 5
-
-
-class Person(NamedTuple):
-    """A person as the desk names them."""
-
-    name: str = ""
-    addresses: tuple[str, ...] = ()  # of mail
-    numbers: tuple[str, ...] = ()  # of telephones
-    others: tuple[str, ...] = ()  # login names and employee numbers
 
 
 @lru_cache(20_000)

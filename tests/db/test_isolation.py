@@ -10,12 +10,12 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from db import known_secrets
-from db.models import Job
 from db.session import Database
 from dev.stack.postgres import Postgres
 from integrations.llm.spending import SpendingBook, Spent
 from jobs import feedback, reconcile, rejections
 from jobs.feedback import Vote
+from jobs.models import Job
 from jobs.reconcile import NewTicket
 from knowledge import repository, sync_repository
 from knowledge.sync_repository import ListedItem

@@ -10,23 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from hashlib import sha256
 from importlib import import_module
-from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.dialects import postgresql
 
-from db.migrate import migrate
-from db.models import Base
-from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, insist_on_revision, revisions
-from db.session import driver_url
+import privacy.models  # noqa: F401 -- each room's tables
+from db.migrate import FUNCTIONS, migrate
+from db.schema import MIGRATIONS, DatabaseUnfitError, DatabaseUnreachableError, check_now, insist_on_revision, revisions
+from db.session import Base, driver_url
 from dev.stack.postgres import Postgres
-from knowledge import models  # noqa: F401 -- tables that are described there
 from tests.kit.postgres import TABLES, Table
 
-FUNCTIONS = Path(__file__).resolve().parents[2] / "db" / "functions.sql"
-VERSIONS = [path.stem for path in FUNCTIONS.parent.glob("migrations/versions/v*.py")]
+FUNCTIONS_SQL = b"".join(path.read_bytes() for path in FUNCTIONS)
+VERSIONS = [path.stem for path in MIGRATIONS.glob("versions/v*.py")]
 NEWEST = revisions()[-1]
 FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$\$(.*?)\$\$;", re.DOTALL | re.MULTILINE)
 
@@ -108,7 +106,7 @@ def test_tables_from_before_the_first_release_are_refused_with_the_remedy(empty:
 def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
     """Otherwise a process would start on the previous release's functions."""
     module = import_module(f"db.migrations.versions.{max(VERSIONS)}")
-    assert sha256(FUNCTIONS.read_bytes()).hexdigest() == module.FUNCTIONS
+    assert sha256(FUNCTIONS_SQL).hexdigest() == module.FUNCTIONS
 
 
 def test_migrating_restores_our_functions_and_no_others(empty: tuple[str, str]) -> None:
@@ -124,7 +122,7 @@ def test_migrating_restores_our_functions_and_no_others(empty: tuple[str, str]) 
         migrate(*empty)
         question = "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         found = [row for row in connection.execute(question) if row[0] not in ("theirs", "secret", "nightly")]
-    assert sorted(found) == sorted(FUNCTION.findall(FUNCTIONS.read_text(encoding="utf-8")))
+    assert sorted(found) == sorted(FUNCTION.findall(FUNCTIONS_SQL.decode()))
     assert len(found) > 30
     with psycopg.connect(empty[1]) as connection:
         question = "SELECT has_function_privilege('theirs()', 'EXECUTE'), has_function_privilege('secret()', 'EXECUTE')"

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from db.models import JobState
 from db.session import Database
 from jobs import claims, queries, refresh, repository
+from jobs.models import JobState
 from jobs.queries import Listed, NotRetriedError
 from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
 

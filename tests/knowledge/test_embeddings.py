@@ -16,8 +16,8 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from integrations.errors import DeferredError, EmbeddingsUnavailableError, TextRefusedError
 from integrations.http import STRAIGHT
+from integrations.values import Person
 from knowledge.embeddings import Embedder, Embedders, EndpointModel, LocalModel
-from privacy.redaction.people import Person
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
 from tests.kit.clock import Clock

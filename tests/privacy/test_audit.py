@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from db.models import AuditRecord
 from knowledge import repository
 from privacy import audit, erasure
 from privacy.erasure import Which, stored
+from privacy.models import AuditRecord
 from tests.jobs.exchanges import exchange
 from tests.kit.postgres import Store
 from tests.knowledge.copies import TEXT, WHO, answered, copy

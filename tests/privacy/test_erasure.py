@@ -15,14 +15,15 @@ from sqlalchemy.exc import DBAPIError
 from cli.forget import erase_keys
 from db.session import Database
 from dev.stack.postgres import Postgres
+from integrations.values import Person
 from jobs import claims
 from jobs.claims import LeaseLostError
+from jobs.queries import numbers_of_jobs
 from knowledge import repository, sync_repository
 from knowledge.models import Ticket
 from knowledge.sync_repository import ListedItem
 from privacy import audit, erasure, tombstones
-from privacy.erasure import Stored, Which, jobs_among, stored
-from privacy.redaction.people import Person
+from privacy.erasure import Stored, Which, stored
 from tests.jobs.exchanges import exchange
 from tests.kit.postgres import Store, Table, claimed
 from tests.knowledge.copies import TEXT, WHO, answered, copies, copy
@@ -190,7 +191,7 @@ async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database,
 
 async def test_only_a_tenants_own_jobs_are_told_as_its(waiting: UUID, store: Store) -> None:
     other = await answered(store.database, store.new_event, "7", tenant_id="globex")
-    assert await jobs_among(store.database, "acme", [waiting, other]) == {waiting: ["12345"]}
+    assert await numbers_of_jobs(store.database, "acme", [waiting, other]) == {waiting: ["12345"]}
 
 
 async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:

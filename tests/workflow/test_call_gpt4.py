@@ -18,13 +18,12 @@ from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
-from integrations.values import DeskTicket, Document, SimilarTicket
+from integrations.values import DeskTicket, Document, Person, SimilarTicket
 from jobs import claims, queries
 from jobs.claims import LeaseLostError
 from jobs.queue import open_redis
 from privacy import erasure
 from privacy.erasure import Which
-from privacy.redaction.people import Person
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.model import opened

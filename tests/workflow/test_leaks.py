@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from integrations.values import DeskTicket, Document, SimilarTicket, Usage
-from privacy.redaction.people import Person
+from integrations.values import DeskTicket, Document, Person, SimilarTicket, Usage
 from tests.kit.model import opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import asked

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from config.tenants import NoteSettings
-from db.models import AuditRecord
-from integrations.values import DeskTicket, Document, SimilarTicket
-from privacy.redaction.people import Person
+from integrations.values import DeskTicket, Document, Person, SimilarTicket
+from privacy.models import AuditRecord
 from tests.jobs.exchanges import ANSWER, SENT
 from tests.kit.model import BARE, STATE, TICKET, case_in
 from tests.workflow.answers import answer, asked, claims, read

@@ -12,8 +12,8 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "59a78f2c7653bef579e1314ad38855b0c303dcacf249e8a1b054975e5b2e17bf"
-"""The digest of `db/functions.sql`. From 0.3.0 on a change of that file takes the next number."""
+FUNCTIONS = "83b04b65f560f2265845d8fa6b944854dfe42cd691041cdcf34fd36032aacdc7"
+"""The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
 # owner read across tenants. The application's role sees one tenant at a time, and none by default.

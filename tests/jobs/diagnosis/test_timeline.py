@@ -162,7 +162,7 @@ def test_a_timeline_goes_up_to_now_while_something_goes_on_and_else_to_the_end()
 
 
 def test_each_event_that_the_database_writes_has_a_place_in_the_timeline() -> None:
-    functions = (ROOT / "db" / "functions.sql").read_text(encoding="utf-8")
+    functions = (ROOT / "jobs" / "functions.sql").read_text(encoding="utf-8")
     claims = (ROOT / "jobs" / "claims.py").read_text(encoding="utf-8")
     pattern = r"(?:attempt|\b0|\+ 1), (?:CASE WHEN \S+ THEN )?'([a-z ]+)'(?: ELSE '([a-z ]+)')?"
     written = {what for found in re.findall(pattern, functions) for what in found if what}

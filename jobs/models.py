@@ -1,26 +1,14 @@
-"""Tables that the ORM reads or writes, except copies; a test compares them."""
+"""Tables of jobs that the ORM reads or writes; a test compares them."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Double, Text
-from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+from sqlalchemy import BigInteger
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class Base(MappedAsDataclass, DeclarativeBase):
-    """Base of the tables."""
-
-    type_annotation_map = {  # noqa: RUF012 -- read by SQLAlchemy
-        str: Text(),
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB(none_as_null=True),
-        list[dict[str, str]]: JSONB(),
-        bytes: BYTEA(),
-        float: Double(),
-    }
+from db.session import Base
 
 
 class JobState(StrEnum):
@@ -93,42 +81,3 @@ class JobEvent(Base):
     at: Mapped[datetime]
     what: Mapped[str]
     reason: Mapped[str | None]
-
-
-class AuditRecord(Base):
-    """A model request of a job with its answer or failure (`privacy.audit`)."""
-
-    __tablename__ = "audit_records"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(primary_key=True)
-    at: Mapped[datetime] = mapped_column(primary_key=True)
-    ticket_id: Mapped[str]
-    desk_id: Mapped[str | None]
-    display_id: Mapped[str | None]
-    requester: Mapped[bytes | None]
-    prompt: Mapped[str]
-    model: Mapped[str]
-    host: Mapped[str]
-    masking: Mapped[str]
-    system: Mapped[str]
-    sent: Mapped[str]
-    answer: Mapped[dict[str, Any] | None]
-    """The validated one, with its placeholders; null where no usable one came."""
-    sources: Mapped[list[dict[str, str]]]
-    """What was found; of a ticket also its requester, as a keyed hash in hex, where its copy told it."""
-    input_tokens: Mapped[int] = mapped_column(BigInteger)
-    output_tokens: Mapped[int] = mapped_column(BigInteger)
-    cost: Mapped[float | None]
-    seconds: Mapped[float]
-    reason: Mapped[str | None]
-
-
-class Tombstone(Base):
-    """A forgotten ticket or requester as a keyed hash; later data of it is not kept."""
-
-    __tablename__ = "tombstones"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    hash: Mapped[bytes] = mapped_column(primary_key=True)
-    left_at: Mapped[datetime]

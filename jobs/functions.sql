@@ -1,0 +1,1424 @@
+-- The state machine of a job, and what else is asked of jobs across tenants. db/functions.sql has the rules.
+--
+-- Each transition is one function: it changes the row and writes the job's event with it, so that a caller in autocommit
+-- needs one round trip. Limits and reasons are parameters; they are named in jobs/repository.py. Comments that begin with
+-- `state:` are what docs/dev/states.md draws, and a test compares both with what the functions do.
+
+-- -- Events ----------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION tell_event(p_tenant text, p_id uuid, p_attempt integer, p_what text, p_reason text DEFAULT NULL)
+RETURNS void LANGUAGE sql SET search_path = public, pg_temp AS $$
+    INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+    VALUES (p_tenant, p_id, p_attempt, p_what, p_reason)
+$$;
+
+-- Whether a claimed job has changed. A change whose commit went through, while the server's word for it was lost, is
+-- asked for again: it is known by the token, which stays in a row that the claim itself has freed, until anybody else
+-- does anything with the job. `p_attempt` is the claim's, `p_left` what the row says after the change.
+CREATE OR REPLACE FUNCTION tell_freed(
+    p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_left integer, p_attempt integer,
+    p_what text, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF p_changed THEN
+        PERFORM tell_event(p_tenant, p_id, p_attempt, p_what, p_reason);
+        RETURN true;
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token
+        AND j.state = p_state AND j.attempt = p_left AND j.reason IS NOT DISTINCT FROM p_reason);
+END $$;
+
+-- -- Accepting -------------------------------------------------------------------------------------------------------
+
+-- Take the keys of deliveries that came at `p_seen_at`, of one tenant: `p_ids[i]` is the job that came with `p_keys[i]`,
+-- and no key is there twice. For each job the id of the first one while one of its keys is known, else its own.
+-- A key is known for a time, from the first delivery on. One that is not of signed bytes is free again once its job has
+-- ended without a note: a ticket that was closed and is open again may be sent again. In one order, so that two
+-- deliveries at once never wait for each other.
+CREATE OR REPLACE FUNCTION remember_deliveries(
+    p_tenant text, p_ids uuid[], p_keys text[], p_seen_at timestamptz, p_known interval)
+RETURNS TABLE (id uuid, first_id uuid) LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    FOR id, first_id IN
+        WITH came AS (SELECT u.key, u.job FROM unnest(p_keys, p_ids) AS u (key, job)),
+        taken AS (
+            INSERT INTO delivery_keys AS k (tenant_id, key, job_id, expires_at)
+            SELECT p_tenant, c.key, c.job, p_seen_at + p_known FROM came c ORDER BY c.key
+            ON CONFLICT (tenant_id, key) DO UPDATE SET (job_id, expires_at) = (
+                SELECT CASE WHEN s.known THEN k.job_id ELSE excluded.job_id END,
+                       CASE WHEN s.known THEN k.expires_at ELSE excluded.expires_at END
+                FROM (SELECT k.expires_at > p_seen_at AND (starts_with(k.key, 'signed:') OR NOT EXISTS (
+                          SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed'))) AS known) s)
+            RETURNING k.key, k.job_id
+        )
+        SELECT c.job, (array_agg(t.job_id ORDER BY t.job_id) FILTER (WHERE t.job_id <> c.job))[1]
+        FROM came c JOIN taken t ON t.key = c.key GROUP BY c.job
+    LOOP
+        IF first_id IS NULL THEN
+            first_id := id;
+        ELSE
+            UPDATE delivery_keys k SET job_id = first_id WHERE k.tenant_id = p_tenant AND k.key = ANY (p_keys)
+            AND k.job_id = id;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- state: [*] -> waiting: accepted
+-- Record webhooks as jobs: for each its id, or the first job's for a duplicate. In one transaction, so that no delivery
+-- is remembered whose job does not exist. `p_events`: a list of {id, tenant, ticket, event, traceparent, keys, remark}, of
+-- which no two have a key in common; the remark, which may be missing, is the first event's reason. `p_published`: the
+-- caller pushes the jobs' messages right after. Tenant by tenant in one order, for the same reason as keys; whoever holds
+-- one of the keys is not waited for long, since the others wait too.
+CREATE OR REPLACE FUNCTION accept_jobs(p_events jsonb, p_published boolean, p_known interval, p_deadline interval)
+RETURNS TABLE (id uuid, first_id uuid)
+LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    v_tenant text;
+    v_events jsonb;
+BEGIN
+    FOR v_tenant, v_events IN
+        SELECT e ->> 'tenant', jsonb_agg(e) FROM jsonb_array_elements(p_events) e GROUP BY 1 ORDER BY 1
+    LOOP
+        PERFORM set_config('app.tenant_id', v_tenant, true);
+        RETURN QUERY
+        WITH came AS (
+            SELECT e.* FROM jsonb_to_recordset(v_events)
+            AS e (id uuid, ticket text, event text, traceparent text, keys text[], remark text)
+        ),
+        firsts AS (
+            SELECT r.id, r.first_id FROM
+                (SELECT array_agg(c.id) AS ids, array_agg(k.key) AS keys FROM came c, unnest(c.keys) AS k (key)) a,
+                remember_deliveries(v_tenant, a.ids, a.keys, now(), p_known) r
+        ),
+        made AS (
+            INSERT INTO jobs (id, tenant_id, ticket_id, event, state, traceparent, accepted_at, due_at, deadline_at,
+                              published_at)
+            SELECT c.id, v_tenant, c.ticket, c.event, 'waiting', c.traceparent, now(), now(), now() + p_deadline,
+                   CASE WHEN p_published THEN now() END
+            FROM came c LEFT JOIN firsts f ON f.id = c.id WHERE coalesce(f.first_id, c.id) = c.id
+            ON CONFLICT DO NOTHING
+            RETURNING id
+        ),
+        told AS (
+            INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+            SELECT v_tenant, m.id, 0, 'accepted', c.remark FROM made m JOIN came c ON c.id = m.id
+        )
+        SELECT c.id, coalesce(f.first_id, c.id) FROM came c LEFT JOIN firsts f ON f.id = c.id;
+    END LOOP;
+END $$;
+
+-- state: [*] -> waiting: accepted late, from Redis
+-- state: [*] -> skipped: accepted late, a duplicate
+-- Record a webhook that waited in Redis; false for a duplicate, which was answered with an id of its own and so gets a
+-- row too. Nobody waits long for a delivery that somebody else holds. Its message was pushed when it was answered.
+CREATE OR REPLACE FUNCTION accept_late_job(
+    p_tenant text, p_id uuid, p_ticket text, p_event text, p_traceparent text, p_keys text[],
+    p_accepted_at timestamptz, p_known interval, p_deadline interval, p_duplicate text)
+RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    v_at timestamptz := least(p_accepted_at, now());
+    v_is_first boolean;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant, true);
+    SELECT r.first_id = p_id INTO v_is_first FROM
+        (SELECT array_agg(DISTINCT u.key) AS keys FROM unnest(p_keys) AS u (key)) k,
+        remember_deliveries(p_tenant, array_fill(p_id, ARRAY[cardinality(k.keys)]), k.keys, v_at, p_known) r;
+    INSERT INTO jobs (id, tenant_id, ticket_id, event, state, reason, traceparent, accepted_at, due_at, deadline_at,
+                      published_at, finished_at)
+    VALUES (p_id, p_tenant, p_ticket, p_event, CASE WHEN v_is_first THEN 'waiting' ELSE 'skipped' END,
+            CASE WHEN NOT v_is_first THEN p_duplicate END, p_traceparent, v_at, v_at, v_at + p_deadline, now(),
+            CASE WHEN NOT v_is_first THEN now() END)
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        PERFORM tell_event(p_tenant, p_id, 0, 'accepted');
+        IF NOT v_is_first THEN
+            PERFORM tell_event(p_tenant, p_id, 0, 'skipped', p_duplicate);
+        END IF;
+    END IF;
+    RETURN v_is_first;
+END $$;
+
+-- -- A ticket and its numbers ----------------------------------------------------------------------------------------
+-- A cloud desk has an id for a ticket, and people another number; a webhook may name either (docs/adr/0019). A job's
+-- row has both, `desk_id` and `display_id`, from when they are known; none where the webhook's number is the only one.
+
+CREATE OR REPLACE FUNCTION numbers_of_job(p_tenant text, p_id uuid) RETURNS TABLE (desk_id text, display_id text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.desk_id, j.display_id FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant
+$$;
+
+-- One at a time for each of a ticket's numbers, to the transaction's end; in one order, lest two wait for each other.
+CREATE OR REPLACE FUNCTION lock_ticket(p_tenant text, p_numbers text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(l.key)
+    FROM (SELECT DISTINCT hashtextextended(p_tenant || ' ' || n.number, 0) AS key
+          FROM unnest(p_numbers) AS n(number) WHERE n.number IS NOT NULL ORDER BY 1) l;
+END $$;
+
+-- What the other jobs of a job's ticket say, whichever number their webhooks named: one is running; one waits, and may
+-- have posted its note; one waits, and was accepted earlier (or retried by hand, whichever came last: one order for all);
+-- and the two that `claim_job` is about. The webhook of a job that was retried by hand is nobody's echo. It is one row, as
+-- the planner has to know: for the thousand that it takes functions to give, a claim would read the whole of a small
+-- table.
+CREATE OR REPLACE FUNCTION other_jobs_of_ticket(p_id uuid, p_echo interval, p_missing text)
+RETURNS TABLE (running boolean, posted boolean, earlier boolean, enhanced boolean, echo boolean)
+LANGUAGE sql STABLE ROWS 1 SET search_path = public, pg_temp AS $$
+    SELECT coalesce(bool_or(o.state = 'running'), false),
+           coalesce(bool_or(o.state = 'waiting' AND o.note_attempted_at IS NOT NULL), false),
+           coalesce(bool_or(o.state = 'waiting' AND (coalesce(o.retried_at, o.accepted_at), o.id)
+               < (coalesce(j.retried_at, j.accepted_at), j.id)), false),
+           coalesce(bool_or(o.state = 'completed' OR (o.state = 'failed' AND o.note_attempted_at IS NOT NULL
+               AND o.reason IS DISTINCT FROM p_missing)), false),
+           coalesce(bool_or(j.retried_at IS NULL
+               AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
+    FROM jobs j CROSS JOIN LATERAL (
+        -- Each by its index: for an OR of both, all jobs of a tenant are read. A row of both sides is told of twice.
+        SELECT t.* FROM jobs t WHERE t.tenant_id = j.tenant_id AND t.ticket_id = ANY (ARRAY[j.ticket_id, j.desk_id])
+        UNION ALL
+        SELECT d.* FROM jobs d WHERE d.tenant_id = j.tenant_id AND d.desk_id = ANY (ARRAY[j.ticket_id, j.desk_id])
+        AND d.desk_id IS NOT NULL) o
+    WHERE j.id = p_id AND o.id <> j.id
+$$;
+
+-- -- An attempt ------------------------------------------------------------------------------------------------------
+
+-- state: waiting -> running: claimed
+-- state: running -> running: claimed from a worker that fell silent
+-- state: waiting -> waiting: another job of its ticket comes first
+-- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
+-- Take this job, which is due or whose lease ran out. It asks about the other
+-- jobs of its ticket, one claim of a ticket at a time; the second statement sees what was committed while it waited.
+-- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
+--   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
+--   job that may have posted its own note waits for one that runs only: two that waited for each other's would never end.
+-- - `enhanced`: another job has put its note into this ticket, or failed while it may have. Else a desk that stores each
+--   note, answers with a failure and fires at each change would have a paid note for each. Where the last look found
+--   that there is none (`p_missing`), the next webhook is the ticket's chance.
+-- - `echo`: another job has just left a failure note there, which may be what the webhook was sent for.
+CREATE OR REPLACE FUNCTION claim_job(
+    p_id uuid, p_owner text, p_token uuid, p_lease interval, p_attempts integer, p_wait interval, p_longest interval,
+    p_echo interval, p_another_first text, p_missing text)
+RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean, answered boolean,
+               note_attempted_at timestamptz, seen_open_at timestamptz, enhanced boolean, echo boolean,
+               another_first boolean)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM lock_ticket(j.tenant_id, ARRAY[j.ticket_id, j.desk_id]) FROM jobs j WHERE j.id = p_id;
+
+    RETURN QUERY WITH free AS (
+        SELECT j.id, j.started_at IS NOT NULL AS started_before, j.reason, j.note_attempted_at IS NULL AS may_wait,
+               CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
+        FROM jobs j
+        WHERE j.id = p_id AND j.deadline_at > now()
+        AND ((j.state = 'waiting' AND j.due_at <= now())
+             OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_attempts))
+        FOR UPDATE
+    ), asked AS (
+        SELECT f.id, f.started_before, f.reason, f.since, o.enhanced, o.echo,
+               o.running OR (f.may_wait AND (o.posted OR o.earlier)) AS another_first
+        FROM free f CROSS JOIN LATERAL other_jobs_of_ticket(f.id, p_echo, p_missing) o
+    ), waits AS (
+        UPDATE jobs j
+        SET state = 'waiting', reason = p_another_first, published_at = NULL, lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL, due_at = clock_timestamp() + p_wait,
+            deadline_at = greatest(j.deadline_at, least(
+                j.deadline_at + (clock_timestamp() - a.since) + p_wait,
+                coalesce(j.retried_at, j.accepted_at) + p_longest))
+        FROM asked a WHERE j.id = a.id AND a.another_first
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, clock_timestamp() AS claimed_at,
+                  j.deadline_at, a.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
+                  j.seen_open_at, false AS enhanced, false AS echo, true AS another_first, a.reason
+    ), runs AS (
+        UPDATE jobs j
+        SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
+            -- As `since`: how long a worker that fell silent had the job is nothing that a hold puts the deadline off by.
+            due_at = a.since, started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+        FROM asked a WHERE j.id = a.id AND NOT a.another_first
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, j.started_at, j.deadline_at,
+                  a.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at, a.enhanced, a.echo,
+                  false, a.reason
+    ), taken AS (
+        SELECT * FROM waits UNION ALL SELECT * FROM runs
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
+               CASE WHEN t.another_first THEN p_another_first END
+        FROM taken t
+        -- Once for all the times that it looks: a flood of webhooks for one ticket must not fill the disk.
+        WHERE NOT t.another_first OR t.reason IS DISTINCT FROM p_another_first
+    )
+    SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
+           t.answered, t.note_attempted_at, t.seen_open_at, t.enhanced, t.echo, t.another_first
+    FROM taken t;
+END $$;
+
+-- -- Turns -----------------------------------------------------------------------------------------------------------
+-- A message is a wake-up, not an order: whoever takes one claims the job whose turn it is (docs/adr/0023). Only jobs that
+-- have a message take part, so that each claim uses up as many messages as jobs: one.
+
+-- Whether a tenant may have one job more in flight. Exact: those of a tenant with a limit are claimed one at a time.
+-- `p_wait`: wait for whoever is claiming one; who holds another tenant's lock must not, lest two wait for each other.
+CREATE OR REPLACE FUNCTION has_place(p_tenant text, p_most integer, p_wait boolean) RETURNS boolean
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    v_key bigint := hashtextextended('most running ' || p_tenant, 0);
+BEGIN
+    IF p_wait THEN
+        PERFORM pg_advisory_xact_lock(v_key);
+    ELSIF NOT pg_try_advisory_xact_lock(v_key) THEN
+        RETURN false;
+    END IF;
+    RETURN (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.tenant_id = p_tenant) < p_most;
+END $$;
+
+-- The job whose turn it is, locked: of the tenants with a due job, that of the one which has the fewest places for its
+-- weight; of its jobs, the one that is due longest. `refused`: jobs are due, and none of them may start now, since its
+-- tenant has its most in flight or somebody holds the row.
+-- - `p_weights`: tenants that count as more than one, or less; `p_most`: how many jobs of a tenant may be in flight;
+--   `p_charged`: places that count as taken though their jobs have ended, because they ended at once.
+-- It walks from one tenant's oldest job to the next tenant's, from a place by lot, to the first tenant that has no place
+-- at all; past `p_looks` tenants it takes the best of them, so that a thousand cost no more than a few do. Those that have
+-- their most in flight are stepped over, and are no looks. No index but `jobs_turns` will do for that, whatever the planner
+-- has heard of the table.
+CREATE OR REPLACE FUNCTION next_turn(
+    p_weights jsonb, p_most jsonb, p_charged jsonb, p_looks integer, OUT id uuid, OUT refused boolean)
+LANGUAGE plpgsql
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    v_lowest constant integer := -2147483648;
+    v_places text[] := ARRAY(SELECT r.tenant_id FROM jobs r WHERE r.state = 'running');
+    v_passed text[] := ARRAY(SELECT p.tenant_id FROM unnest(v_places) p (tenant_id) GROUP BY 1
+                             HAVING count(*) >= (p_most ->> p.tenant_id)::integer);
+    v_hash integer := floor((random() * 2 - 1) * 2147483647)::integer;
+    v_tenant text := '';
+    v_from integer;
+    v_from_tenant text;
+    v_is_second_half boolean;
+    v_due timestamptz;
+    v_looks integer;
+    v_load double precision;
+    v_best text;
+    v_least double precision;
+    v_has_place boolean;
+    v_waits boolean := true;
+BEGIN
+    refused := false;
+    LOOP
+        v_from := v_hash;
+        v_from_tenant := v_tenant;
+        v_is_second_half := false;
+        v_best := NULL;
+        v_looks := 0;
+        LOOP
+            SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at INTO v_hash, v_tenant, v_due FROM jobs j
+            WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+            AND (hashtext(j.tenant_id), j.tenant_id) > (v_hash, v_tenant)
+            ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1;
+            IF NOT FOUND THEN
+                v_hash := v_lowest;
+                v_tenant := '';
+                EXIT WHEN v_is_second_half;
+                v_is_second_half := true;
+                CONTINUE;
+            END IF;
+            EXIT WHEN v_is_second_half AND (v_hash, v_tenant) > (v_from, v_from_tenant);
+            CONTINUE WHEN v_due > now();
+            IF v_tenant = ANY (v_passed) THEN
+                refused := true;
+                CONTINUE;
+            END IF;
+            v_load := (cardinality(array_positions(v_places, v_tenant))
+                       + coalesce((p_charged ->> v_tenant)::integer, 0))
+                / coalesce((p_weights ->> v_tenant)::double precision, 1);
+            IF v_best IS NULL OR v_load < v_least THEN
+                v_best := v_tenant;
+                v_least := v_load;
+            END IF;
+            v_looks := v_looks + 1;
+            EXIT WHEN v_load = 0 OR v_looks >= p_looks;
+        END LOOP;
+        EXIT WHEN v_best IS NULL;
+        IF p_most ? v_best THEN
+            -- Seldom in vain: others have begun one of it since the places were counted.
+            v_has_place := has_place(v_best, (p_most ->> v_best)::integer, v_waits);
+            v_waits := false;
+        END IF;
+        IF coalesce(v_has_place, true) THEN
+            SELECT j.id INTO id FROM jobs j
+            WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now() AND j.deadline_at > now()
+            AND (hashtext(j.tenant_id), j.tenant_id) >= (hashtext(v_best), v_best)
+            AND (hashtext(j.tenant_id), j.tenant_id) <= (hashtext(v_best), v_best)
+            ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND;
+        END IF;
+        v_has_place := NULL;
+        v_passed := v_passed || v_best;
+    END LOOP;
+END $$;
+
+-- Whether so many jobs of a tenant wait: for a worker, for a later time or for a message.
+CREATE OR REPLACE FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+    -- Each half by an index of its own.
+    RETURN p_most = (SELECT count(*) FROM (
+        SELECT FROM (
+            SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+            AND hashtext(j.tenant_id) = hashtext(p_tenant) AND j.tenant_id = p_tenant
+            UNION ALL
+            SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NULL
+            AND hashtext(j.tenant_id) = hashtext(p_tenant) AND j.tenant_id = p_tenant) b
+        LIMIT p_most) w);
+END $$;
+
+-- Take the job whose turn it is, as `claim_job` does. No row: no job is due. A row without an id: none of those that are
+-- due may start now (`next_turn` has the parameters), and the message is still needed.
+CREATE OR REPLACE FUNCTION claim_next_job(
+    p_owner text, p_token uuid, p_lease interval, p_attempts integer, p_wait interval, p_longest interval,
+    p_echo interval, p_another_first text, p_missing text, p_weights jsonb, p_most jsonb, p_charged jsonb,
+    p_looks integer)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean, answered boolean,
+               note_attempted_at timestamptz, seen_open_at timestamptz, enhanced boolean, echo boolean,
+               another_first boolean, desk_id text, display_id text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_turn record;
+BEGIN
+    SELECT * INTO v_turn FROM next_turn(p_weights, p_most, p_charged, p_looks);
+    RETURN QUERY SELECT v_turn.id, c.*, j.desk_id, j.display_id FROM claim_job(
+        v_turn.id, p_owner, p_token, p_lease, p_attempts, p_wait, p_longest, p_echo, p_another_first, p_missing) c
+        JOIN jobs j ON j.id = v_turn.id;
+    IF NOT FOUND AND (v_turn.refused OR v_turn.id IS NOT NULL) THEN
+        RETURN NEXT;
+    END IF;
+END $$;
+
+-- -- A claimed job ---------------------------------------------------------------------------------------------------
+
+-- Both numbers of a claimed job's ticket are known; no row if the claim is lost. It answers what `claim_job` does, which
+-- could not know of jobs that another webhook named by the other number. Of two that run, only the one whose webhook did
+-- not name the desk's id has to wait (`another_first`), so that not both do: the other one was known by it at its claim.
+CREATE OR REPLACE FUNCTION know_numbers(
+    p_tenant text, p_id uuid, p_token uuid, p_desk_id text, p_display_id text, p_echo interval, p_missing text)
+RETURNS TABLE (enhanced boolean, echo boolean, another_first boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM lock_ticket(p_tenant, ARRAY[p_desk_id]);
+    UPDATE jobs j SET desk_id = p_desk_id, display_id = p_display_id
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT o.enhanced, o.echo,
+           j.ticket_id <> p_desk_id AND (o.running OR (j.note_attempted_at IS NULL AND o.posted))
+    FROM jobs j CROSS JOIN LATERAL other_jobs_of_ticket(j.id, p_echo, p_missing) o WHERE j.id = p_id;
+END $$;
+
+-- Why a claimed job makes a further note for its ticket, which has one (docs/adr/0032): `asked` where its event says so,
+-- or a person had it retried; `reopened` where its event says so, or the ticket was seen closed since its last note, if
+-- the tenant wants one then (`p_reopened`): one job of such a kind for one closing. Null where nobody wants one, or it was
+-- asked for before the last note was begun; `p_lately` where a further one had ended within `p_apart` before it was asked
+-- for. The row says why from then on, for attempts to come and for who has it retried. No row if the claim is lost.
+CREATE OR REPLACE FUNCTION begin_refresh(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reopened boolean, p_apart interval, p_lately text,
+    p_missing text)
+RETURNS TABLE (why text) LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
+DECLARE
+    v_job jobs;
+    v_asked_at timestamptz;
+    v_why text;
+    v_noted_since boolean;
+    v_closed_at timestamptz;
+    v_used boolean;
+    v_lately boolean;
+BEGIN
+    SELECT j.* INTO v_job FROM jobs j
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp() FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    v_asked_at := coalesce(v_job.retried_at, v_job.accepted_at);
+    WITH others AS (
+        SELECT o.*, o.state = 'completed' OR (o.state = 'failed' AND o.note_attempted_at IS NOT NULL
+                   AND o.reason IS DISTINCT FROM p_missing) AS noted
+        FROM (
+            SELECT t.* FROM jobs t
+            WHERE t.tenant_id = p_tenant AND t.ticket_id = ANY (ARRAY[v_job.ticket_id, v_job.desk_id])
+            UNION ALL
+            SELECT d.* FROM jobs d
+            WHERE d.tenant_id = p_tenant AND d.desk_id = ANY (ARRAY[v_job.ticket_id, v_job.desk_id])
+            AND d.desk_id IS NOT NULL) o
+        WHERE o.id <> p_id
+    ), last_closed AS (
+        SELECT o.seen_closed_at FROM others o WHERE o.state = 'completed' ORDER BY o.finished_at DESC LIMIT 1
+    )
+    -- Who retries by hand has seen what ended before; a webhook may be about what a running job has read already.
+    SELECT coalesce(bool_or(o.noted AND v_asked_at <
+               CASE WHEN v_job.retried_at IS NULL THEN o.started_at ELSE o.finished_at END), false),
+           max(c.seen_closed_at),
+           coalesce(bool_or(o.refresh = 'reopened' AND o.state <> 'skipped' AND o.finished_at > c.seen_closed_at), false),
+           coalesce(bool_or(o.noted AND o.refresh IS NOT NULL AND o.finished_at > v_asked_at - p_apart), false)
+    INTO v_noted_since, v_closed_at, v_used, v_lately
+    FROM others o LEFT JOIN last_closed c ON true;
+    v_why := coalesce(v_job.refresh, CASE
+        WHEN v_job.event ~* 'refresh[^a-z]*$' THEN 'asked'
+        WHEN p_reopened AND (v_job.event ~* 'reopen(ed)?[^a-z]*$' OR (v_closed_at IS NOT NULL AND NOT v_used))
+            THEN 'reopened'
+        WHEN v_job.retried_at IS NOT NULL THEN 'asked' END);
+    IF v_noted_since AND (v_job.refresh IS NULL OR v_job.retried_at IS NOT NULL) THEN
+        v_why := NULL;
+    END IF;
+    IF v_why IS NOT NULL AND v_job.refresh IS NULL THEN
+        UPDATE jobs j SET refresh = v_why WHERE j.id = p_id;
+        PERFORM tell_event(p_tenant, p_id, p_attempt, 'refreshes', v_why);
+    END IF;
+    RETURN QUERY SELECT CASE WHEN v_why IS NOT NULL AND v_lately THEN p_lately ELSE v_why END;
+END $$;
+
+CREATE OR REPLACE FUNCTION renew_lease(p_tenant text, p_id uuid, p_token uuid, p_lease interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET lease_until = clock_timestamp() + p_lease
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN FOUND;
+END $$;
+
+-- The ticket was just seen open, for the attempt that follows a hold.
+CREATE OR REPLACE FUNCTION see_open(p_tenant text, p_id uuid, p_token uuid)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET seen_open_at = clock_timestamp()
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN FOUND;
+END $$;
+
+-- state: running -> running: GPT-4's answer is kept
+-- `p_took`: how long ago it was asked for; null for one that an earlier attempt got.
+CREATE OR REPLACE FUNCTION keep_answer(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text, p_took interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET enhancement = p_answer, model = p_model
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_took IS NOT NULL THEN
+        INSERT INTO job_events (tenant_id, job_id, attempt, at, what)
+        VALUES (p_tenant, p_id, p_attempt, now() - p_took, 'asked');
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'answered');
+    RETURN true;
+END $$;
+
+-- state: running -> running: the note is being posted, from now on it may be in the ticket
+CREATE OR REPLACE FUNCTION begin_posting(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_lease interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET note_attempted_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'posting');
+    RETURN true;
+END $$;
+
+-- state: running -> running: the note was not posted, or did not come
+-- The desk surely has no note of this posting (`p_before`: when an earlier attempt posted it, or null), or that of an
+-- earlier attempt did not come and is not to be looked for again.
+CREATE OR REPLACE FUNCTION end_posting(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_what text, p_before timestamptz)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET note_attempted_at = p_before
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, p_what);
+    RETURN true;
+END $$;
+
+-- The attempt goes on without something, or past it: an event, and no change of the row.
+CREATE OR REPLACE FUNCTION tell_of_attempt(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_what text, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM FROM jobs j
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, p_what, p_reason);
+    RETURN true;
+END $$;
+
+-- state: running -> completed: the note is in the ticket
+CREATE OR REPLACE FUNCTION complete_job(p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_note text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'completed', reason = NULL, note_id = p_note, finished_at = clock_timestamp(),
+        lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'completed', p_attempt, p_attempt, 'completed', NULL);
+END $$;
+
+-- state: running -> skipped: the ticket is gone, closed, enhanced or forgotten
+CREATE OR REPLACE FUNCTION skip_job(p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'skipped', reason = p_reason, finished_at = clock_timestamp(), lease_owner = NULL,
+        lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'skipped', p_attempt, p_attempt, 'skipped', p_reason);
+END $$;
+
+-- state: running -> failed: no attempt follows
+CREATE OR REPLACE FUNCTION fail_job(p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'failed', reason = p_reason, finished_at = clock_timestamp(), lease_owner = NULL,
+        lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'failed', p_attempt, p_attempt, 'failed', p_reason);
+END $$;
+
+-- state: running -> waiting: the attempt failed, another one follows
+CREATE OR REPLACE FUNCTION retry_job_later(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_in interval, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', reason = p_reason, due_at = clock_timestamp() + p_in, published_at = NULL,
+        seen_open_at = NULL, lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt, p_attempt, 'retried', p_reason);
+END $$;
+
+-- state: running -> waiting: the note may be in the ticket, a last attempt looks for it
+-- One more attempt past all limits. It is that after `p_attempts`, which tells it that it may only look.
+CREATE OR REPLACE FUNCTION look_once_more(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_attempts integer, p_in interval, p_reason text,
+    p_look interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', reason = p_reason, attempt = p_attempts, due_at = clock_timestamp() + p_in,
+        published_at = NULL, deadline_at = greatest(j.deadline_at, clock_timestamp() + p_in + p_look),
+        lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempts, p_attempt, 'looked for once more',
+        p_reason);
+END $$;
+
+-- state: running -> waiting: held back, the attempt does not count
+-- `p_longer`: for how long from now the deadline is put off, though not beyond the longest life; nothing for a hold that
+-- counts. What has passed since the job was due is added then: it waited for a worker, and found itself held again. Else
+-- a day of holds would be over long before it, by slow looks alone.
+CREATE OR REPLACE FUNCTION hold_job_back(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_for interval, p_reason text, p_longer interval,
+    p_longest interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', reason = p_reason, attempt = p_attempt - 1, due_at = clock_timestamp() + p_for,
+        published_at = NULL, lease_owner = NULL, lease_until = NULL,
+        deadline_at = CASE WHEN p_longer > interval '0' THEN greatest(j.deadline_at, least(
+            j.deadline_at + (clock_timestamp() - j.due_at) + p_longer,
+            coalesce(j.retried_at, j.accepted_at) + p_longest)) ELSE j.deadline_at END
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt - 1, p_attempt, 'held back', p_reason);
+END $$;
+
+-- state: running -> waiting: given back by a worker that stops, the attempt does not count
+-- Its message goes back into the list right after.
+CREATE OR REPLACE FUNCTION give_job_back(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', attempt = p_attempt - 1, due_at = clock_timestamp(),
+        published_at = clock_timestamp(), lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        -- As for `tell_freed`; a claim that was held back leaves a row like this one, and another event.
+        RETURN EXISTS (
+            SELECT FROM jobs j JOIN job_events e ON e.tenant_id = j.tenant_id AND e.job_id = j.id
+            WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'waiting'
+            AND e.attempt = p_attempt AND e.what = 'given back' AND e.at >= j.started_at);
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'given back');
+    RETURN true;
+END $$;
+
+-- -- A failure note --------------------------------------------------------------------------------------------------
+
+-- A failed job is about to leave a note that it failed. False if it was retried since; if its ticket has such a note by
+-- another job, or that one's enhancement, or may have it (unless that note did not come, `p_missing`): below it this one
+-- would be untrue. The ticket's numbers (null: only the webhook's is known) are in the row from then on, so that of two
+-- jobs that were named by different ones the second sees the first.
+CREATE OR REPLACE FUNCTION begin_failure_note(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_desk_id text, p_display_id text, p_missing text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM lock_ticket(p_tenant, ARRAY[j.ticket_id, j.desk_id, p_desk_id]) FROM jobs j
+    WHERE j.id = p_id AND j.tenant_id = p_tenant;
+    UPDATE jobs j SET failure_noted_at = clock_timestamp(), desk_id = coalesce(p_desk_id, j.desk_id),
+        display_id = coalesce(p_display_id, j.display_id)
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed'
+    AND j.failure_noted_at IS NULL AND NOT EXISTS (
+        SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.id <> j.id
+        AND (o.ticket_id IN (j.ticket_id, j.desk_id, p_desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id, p_desk_id))
+        AND (o.failure_noted_at IS NOT NULL OR o.state = 'completed'
+             OR (o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing)));
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'leaving a failure note');
+    RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION end_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET failure_noted_at = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'failure note not left');
+    RETURN true;
+END $$;
+
+-- -- By hand ---------------------------------------------------------------------------------------------------------
+
+-- state: failed -> waiting: retried by hand
+-- state: skipped -> waiting: retried by hand, but for a duplicate
+-- What the job was before, and whether it waits again, due now, with its attempts counted from the start. It keeps its
+-- id, its trace, GPT-4's answer, and that its note may have been posted.
+CREATE OR REPLACE FUNCTION retry_job_by_hand(
+    p_tenant text, p_id uuid, p_deadline interval, p_reason text, p_duplicate text)
+RETURNS TABLE (ticket_id text, traceparent text, state text, reason text, retried boolean)
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant, true);
+    RETURN QUERY WITH found AS (
+        SELECT j.id, j.ticket_id, j.traceparent, j.state, j.reason FROM jobs j WHERE j.id = p_id FOR UPDATE
+    ), again AS (
+        UPDATE jobs j SET state = 'waiting', attempt = 0, reason = p_reason, due_at = now(), published_at = NULL,
+            deadline_at = now() + p_deadline, finished_at = NULL, retried_at = now(), seen_open_at = NULL,
+            claim_token = NULL
+        FROM found f
+        WHERE j.id = f.id AND f.state IN ('failed', 'skipped') AND f.reason IS DISTINCT FROM p_duplicate
+        RETURNING j.id
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what) SELECT p_tenant, a.id, 0, 'retried by hand'
+        FROM again a
+    )
+    SELECT f.ticket_id, f.traceparent, f.state, f.reason, EXISTS (SELECT FROM again) FROM found f;
+END $$;
+
+-- -- Erasing ---------------------------------------------------------------------------------------------------------
+-- For privacy/erasure.py, in the transaction of a tenant whose key it holds, a page at a time: from `p_after` (null: from
+-- the start), `p_most` rows; `last` is null where no row is left.
+
+-- state: waiting -> skipped: forgotten
+-- state: running -> skipped: forgotten, its worker loses the claim
+-- In the transaction that erases: with the caller's rights, and its tenant.
+CREATE OR REPLACE FUNCTION skip_forgotten_jobs(p_ids uuid[], p_reason text)
+RETURNS TABLE (id uuid, ticket_id text, traceparent text, was_running boolean)
+LANGUAGE sql SET search_path = public, pg_temp AS $$
+    WITH found AS (
+        SELECT j.id, j.state = 'running' AS was_running FROM jobs j
+        WHERE j.id = ANY (p_ids) AND j.state IN ('waiting', 'running') ORDER BY j.id FOR UPDATE
+    ), ended AS (
+        UPDATE jobs j SET state = 'skipped', reason = p_reason, finished_at = clock_timestamp(), lease_owner = NULL,
+            lease_until = NULL, claim_token = NULL
+        FROM found f WHERE j.id = f.id
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.was_running
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT e.tenant_id, e.id, e.attempt, 'skipped', p_reason FROM ended e
+    )
+    SELECT e.id, e.ticket_id, e.traceparent, e.was_running FROM ended e ORDER BY e.id
+$$;
+
+-- state: running -> waiting: its answer names what was forgotten, the attempt does not count
+CREATE OR REPLACE FUNCTION ask_jobs_again(p_ids uuid[], p_reason text) RETURNS void
+LANGUAGE sql SET search_path = public, pg_temp AS $$
+    WITH again AS (
+        UPDATE jobs j SET state = 'waiting', attempt = j.attempt - 1, due_at = clock_timestamp(), published_at = NULL,
+            lease_owner = NULL, lease_until = NULL, claim_token = NULL
+        WHERE j.id = ANY (p_ids) AND j.state = 'running'
+        RETURNING j.id, j.tenant_id, j.attempt
+    )
+    INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+    SELECT a.tenant_id, a.id, a.attempt + 1, 'recovered', p_reason FROM again a
+$$;
+
+-- The tickets that an answer names. The second path is the format of answers without sources.
+CREATE OR REPLACE FUNCTION tickets_of_answer(p_answer jsonb) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE SET search_path = public, pg_temp AS $$
+    SELECT n #>> '{}' FROM jsonb_path_query(p_answer, '$.sources[*] ? (@.kind == "ticket").number') n
+    UNION ALL
+    SELECT n #>> '{}' FROM jsonb_path_query(p_answer, '$.similar_tickets[*].ticket_id') n
+$$;
+
+-- The numbers of jobs with this number, or of this requester.
+CREATE OR REPLACE FUNCTION numbers_of_jobs(p_number text, p_requester bytea) RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN QUERY
+    SELECT n.number FROM jobs j CROSS JOIN unnest(ARRAY[j.ticket_id, j.desk_id, j.display_id]) n (number)
+    WHERE (j.ticket_id = p_number OR j.desk_id = p_number OR j.display_id = p_number OR j.requester = p_requester)
+    AND n.number IS NOT NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION unfinished_jobs(p_running_only boolean) RETURNS SETOF uuid
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT j.id FROM jobs j WHERE j.state = 'running'
+    UNION ALL
+    SELECT j.id FROM jobs j WHERE j.state = 'waiting' AND j.state IN ('waiting', 'running') AND NOT p_running_only
+$$;
+
+-- Answers of jobs of forgotten tickets and of `p_numbers` (null: of all), or that name one; jobs of these tickets that
+-- have not ended; answers whose requester is unknown.
+CREATE OR REPLACE FUNCTION count_jobs(p_numbers text[], p_after text, p_most integer)
+RETURNS TABLE (last text, answers bigint, unfinished bigint, unattributed bigint)
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    IF p_numbers IS NULL THEN
+        RETURN QUERY SELECT NULL::text, (SELECT count(*) FROM jobs j WHERE j.enhancement IS NOT NULL),
+            (SELECT count(*) FROM jobs j WHERE j.state IN ('waiting', 'running')), 0::bigint;
+        RETURN;
+    END IF;
+    last := (SELECT max(p.ticket_id) FROM (SELECT j.ticket_id FROM jobs j
+             WHERE p_after IS NULL OR j.ticket_id > p_after ORDER BY j.ticket_id LIMIT p_most) p);
+    RETURN QUERY WITH page AS MATERIALIZED (
+        SELECT j.id, ARRAY[j.ticket_id, j.desk_id, j.display_id] AS numbers, j.enhancement, j.requester,
+               j.state IN ('waiting', 'running') AS is_unfinished
+        FROM jobs j WHERE (p_after IS NULL OR j.ticket_id > p_after) AND j.ticket_id <= last
+    ), named AS MATERIALIZED (
+        SELECT p.id, true AS own, n.number FROM page p CROSS JOIN unnest(p.numbers) n (number)
+        UNION ALL
+        SELECT p.id, false, n.number FROM page p CROSS JOIN tickets_of_answer(p.enhancement) n (number)
+    ), forgotten AS MATERIALIZED (
+        SELECT forgotten_among(ARRAY(SELECT n.number FROM named n)) AS number UNION ALL SELECT unnest(p_numbers)
+    ), found AS MATERIALIZED (
+        SELECT n.id, bool_or(n.own) AS own FROM named n WHERE n.number IN (SELECT f.number FROM forgotten f) GROUP BY n.id
+    )
+    SELECT last, count(f.id) FILTER (WHERE p.enhancement IS NOT NULL), count(*) FILTER (WHERE f.own AND p.is_unfinished),
+        count(*) FILTER (WHERE p.requester IS NULL AND p.enhancement IS NOT NULL)
+    FROM page p LEFT JOIN found f ON f.id = p.id;
+END $$;
+
+-- Leave tombstones of the requester's tickets, as jobs know them.
+CREATE OR REPLACE FUNCTION mark_tickets_of_jobs(p_requester bytea, p_after text, p_most integer)
+RETURNS TABLE (last text) LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    last := (SELECT max(p.ticket_id) FROM (SELECT j.ticket_id FROM jobs j
+             WHERE p_after IS NULL OR j.ticket_id > p_after ORDER BY j.ticket_id LIMIT p_most) p);
+    PERFORM leave_tombstones(ARRAY(
+        SELECT unnest(ARRAY[j.ticket_id, j.desk_id, j.display_id]) FROM jobs j
+        WHERE (p_after IS NULL OR j.ticket_id > p_after) AND j.ticket_id <= last AND j.requester = p_requester));
+    RETURN NEXT;
+END $$;
+
+-- Erase the texts of jobs whose ticket is forgotten (`p_all`: of all), and answers that name a forgotten one. Jobs that
+-- have not ended are skipped, and `ended` tells of them; a worker whose job's answer names one loses its claim, so that
+-- the answer is not posted. Rows stay, with events of our own, without which they would count as a webhook's; these begin
+-- with a parenthesis, as no webhook's does. `p_ids`: these jobs, and no page.
+CREATE OR REPLACE FUNCTION erase_jobs(
+    p_ids uuid[], p_all boolean, p_requester bytea, p_forgotten text, p_named text, p_after text, p_most integer)
+RETURNS TABLE (last text, answers bigint, ended jsonb)
+LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_page uuid[] := p_ids;
+    v_own uuid[];
+    v_naming uuid[];
+BEGIN
+    IF p_ids IS NULL THEN
+        last := (SELECT max(p.ticket_id) FROM (SELECT j.ticket_id FROM jobs j
+                 WHERE p_after IS NULL OR j.ticket_id > p_after ORDER BY j.ticket_id LIMIT p_most) p);
+        v_page := ARRAY(SELECT j.id FROM jobs j
+                        WHERE (p_after IS NULL OR j.ticket_id > p_after) AND j.ticket_id <= last);
+    END IF;
+    -- Waits for concurrent writes: one may store the requester of a ticket.
+    PERFORM FROM jobs j WHERE j.id = ANY (v_page) AND j.state IN ('waiting', 'running') ORDER BY j.id FOR UPDATE;
+    IF p_all THEN
+        v_own := v_page;
+    ELSE
+        PERFORM leave_tombstones(ARRAY(
+            SELECT unnest(ARRAY[j.ticket_id, j.desk_id, j.display_id]) FROM jobs j
+            WHERE j.id = ANY (v_page) AND j.requester = p_requester));
+        WITH named AS MATERIALIZED (
+            SELECT j.id, true AS own, n.number
+            FROM jobs j CROSS JOIN unnest(ARRAY[j.ticket_id, j.desk_id, j.display_id]) n (number) WHERE j.id = ANY (v_page)
+            UNION ALL
+            SELECT j.id, false, n.number
+            FROM jobs j CROSS JOIN tickets_of_answer(j.enhancement) n (number) WHERE j.id = ANY (v_page)
+        ), forgotten AS MATERIALIZED (
+            SELECT forgotten_among(ARRAY(SELECT n.number FROM named n)) AS number
+        )
+        SELECT array_agg(n.id) FILTER (WHERE n.own), array_agg(n.id) FILTER (WHERE NOT n.own) INTO v_own, v_naming
+        FROM named n WHERE n.number IN (SELECT f.number FROM forgotten f);
+    END IF;
+    ended := (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('job_id', s.id, 'ticket_id', s.ticket_id, 'traceparent', s.traceparent,
+            'was_running', s.was_running, 'desk_id', j.desk_id, 'display_id', j.display_id) ORDER BY s.id), '[]')
+        FROM skip_forgotten_jobs(v_own, p_forgotten) s JOIN jobs j ON j.id = s.id);
+    PERFORM ask_jobs_again(v_naming, p_named);
+    UPDATE jobs j SET enhancement = NULL WHERE j.id = ANY (v_own || v_naming) AND j.enhancement IS NOT NULL;
+    GET DIAGNOSTICS answers = ROW_COUNT;
+    UPDATE jobs j SET requester = NULL, event = CASE WHEN starts_with(j.event, '(') THEN j.event END
+    WHERE j.id = ANY (v_own) AND (j.requester IS NOT NULL OR j.event IS NOT NULL);
+    DELETE FROM feedback f WHERE f.job_id = ANY (v_own);
+    RETURN NEXT;
+END $$;
+
+-- Delete the rows of jobs that ended before, with their events. Their feedback goes with them.
+CREATE OR REPLACE FUNCTION erase_job_rows(p_ended_before timestamptz, p_after text, p_most integer)
+RETURNS TABLE (last text, erased bigint)
+LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_page uuid[];
+BEGIN
+    last := (SELECT max(p.ticket_id) FROM (SELECT j.ticket_id FROM jobs j
+             WHERE p_after IS NULL OR j.ticket_id > p_after ORDER BY j.ticket_id LIMIT p_most) p);
+    WITH gone AS (
+        DELETE FROM jobs j WHERE (p_after IS NULL OR j.ticket_id > p_after) AND j.ticket_id <= last
+        AND j.finished_at < p_ended_before RETURNING j.id
+    )
+    SELECT coalesce(array_agg(g.id), '{}') INTO v_page FROM gone g;
+    DELETE FROM job_events e WHERE e.job_id = ANY (v_page);
+    erased := cardinality(v_page);
+    RETURN NEXT;
+END $$;
+
+-- -- The relay -------------------------------------------------------------------------------------------------------
+-- Each second, and mostly for nothing. Where the table is large a plan for a limit is made anew each time, which costs
+-- more than to look; so what changes rows looks first whether there are any.
+
+-- Jobs that are due and have no message in Redis: marked as published, to be published now. The first of each tenant, then
+-- the second of each, and so on: a flood that was put off must not keep the retries of others waiting.
+CREATE OR REPLACE FUNCTION take_due_jobs(p_most integer, p_by_hand text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    IF (SELECT min(w.due_at) FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL) <= now() THEN
+        RETURN QUERY WITH RECURSIVE oldest AS (
+            (SELECT hashtext(j.tenant_id) AS hash, j.tenant_id, j.due_at FROM jobs j
+             WHERE j.state = 'waiting' AND j.published_at IS NULL
+             ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1)
+            UNION ALL
+            SELECT n.* FROM oldest o CROSS JOIN LATERAL (
+                SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NULL
+                AND (hashtext(j.tenant_id), j.tenant_id) > (o.hash, o.tenant_id)
+                ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1) n
+        ), tenants AS (
+            SELECT o.hash, o.tenant_id FROM oldest o WHERE o.due_at <= now() ORDER BY random() LIMIT p_most
+        ), first AS (
+            SELECT d.id FROM tenants t CROSS JOIN LATERAL (
+                SELECT w.id, w.due_at, row_number() OVER (ORDER BY w.due_at) AS number FROM jobs w
+                WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+                AND hashtext(w.tenant_id) = t.hash AND w.tenant_id = t.tenant_id
+                ORDER BY w.due_at LIMIT p_most) d
+            ORDER BY d.number, d.due_at LIMIT p_most
+        )
+        UPDATE jobs j SET published_at = clock_timestamp()
+        WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id IN (SELECT f.id FROM first f)
+                       AND w.state = 'waiting' AND w.published_at IS NULL FOR UPDATE SKIP LOCKED)
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false);
+    END IF;
+END $$;
+
+-- How many jobs should have a message in the list (those published lately are not looked at), and how many run. Beyond
+-- `p_most` nobody counts on: that many waiting jobs find messages enough. `jobs_published` in its order is the one plan
+-- for any limit, so it is made once.
+CREATE OR REPLACE FUNCTION count_listed_jobs(p_lately interval, p_most bigint)
+RETURNS TABLE (waiting bigint, running bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_sort = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at < now() - p_lately AND w.due_at <= now()
+                ORDER BY w.due_at LIMIT p_most) l),
+           (SELECT count(*) FROM jobs r WHERE r.state = 'running');
+END $$;
+
+-- The jobs that wait beyond `p_messages`, the oldest of all, to be published again: as many messages were lost. It counts
+-- again, one relay at a time: what another one has just published is not looked at.
+CREATE OR REPLACE FUNCTION take_jobs_without_message(
+    p_messages bigint, p_most integer, p_lately interval, p_by_hand text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_lost bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('jobs without message', 0)) THEN
+        RETURN;
+    END IF;
+    SELECT c.waiting - p_messages INTO v_lost FROM count_listed_jobs(p_lately, p_messages + p_most) c;
+    RETURN QUERY WITH oldest AS MATERIALIZED (
+        SELECT w.id FROM jobs w
+        WHERE w.state = 'waiting' AND w.published_at < now() - p_lately AND w.due_at <= now()
+        ORDER BY w.due_at LIMIT greatest(v_lost, 0) FOR UPDATE SKIP LOCKED
+    ), lost AS (
+        UPDATE jobs j SET published_at = clock_timestamp() FROM oldest o WHERE j.id = o.id
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what)
+        SELECT l.tenant_id, l.id, l.attempt, 'published again' FROM lost l
+    )
+    SELECT * FROM lost;
+END $$;
+
+-- Redis did not take these. Nobody waits for a row that somebody holds.
+CREATE OR REPLACE FUNCTION unpublish_jobs(p_ids uuid[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE jobs j SET published_at = NULL
+    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id = ANY (p_ids) AND w.state = 'waiting' FOR UPDATE SKIP LOCKED)
+$$;
+
+-- state: running -> waiting: recovered, its worker fell silent
+-- While attempts are left. The first time at once; then at any moment of a time that doubles, so that a job which kills
+-- its worker is seldom run beside the same jobs again, and does not use up their attempts with its own.
+CREATE OR REPLACE FUNCTION recover_jobs(p_most integer, p_attempts integer, p_reason text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH recovered AS (
+        UPDATE jobs j SET state = 'waiting', published_at = NULL, lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL, reason = p_reason,
+            due_at = now() + make_interval(secs => random() * (2 ^ (greatest(j.attempt, 1) - 1) - 1))
+        WHERE j.id IN (SELECT r.id FROM jobs r WHERE r.state = 'running' AND r.lease_until < now()
+                       AND r.attempt < p_attempts AND r.deadline_at > now()
+                       ORDER BY r.lease_until LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT r.tenant_id, r.id, r.attempt, 'recovered', p_reason FROM recovered r
+    )
+    SELECT * FROM recovered
+$$;
+
+-- state: running -> failed: its worker fell silent in the last attempt
+-- state: running -> waiting: its worker fell silent in the last attempt, and a last one looks for the note
+CREATE OR REPLACE FUNCTION fail_lost_jobs(
+    p_most integer, p_attempts integer, p_reason text, p_lost text, p_look interval)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH lost AS (
+        SELECT r.id, r.note_attempted_at IS NOT NULL AND r.attempt = p_attempts AS may_be_there
+        FROM jobs r
+        WHERE r.state = 'running' AND r.lease_until < now() AND r.attempt >= p_attempts AND r.deadline_at > now()
+        ORDER BY r.lease_until LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), looks AS (
+        UPDATE jobs j SET state = 'waiting', reason = p_lost, due_at = now(), published_at = NULL, lease_owner = NULL,
+            lease_until = NULL, claim_token = NULL, deadline_at = greatest(j.deadline_at, now() + p_look)
+        FROM lost l WHERE l.id = j.id AND l.may_be_there
+        RETURNING j.id, j.tenant_id, j.attempt, j.reason
+    ), failed AS (
+        UPDATE jobs j SET state = 'failed', finished_at = now(), lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL,
+            reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (before: ' || j.reason || ')' END
+        FROM lost l WHERE l.id = j.id AND NOT l.may_be_there
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', k.reason FROM looks k
+        UNION ALL SELECT f.tenant_id, f.id, f.attempt, 'failed', f.reason FROM failed f
+    )
+    SELECT f.id, f.tenant_id, f.ticket_id, f.attempt, f.traceparent FROM failed f
+$$;
+
+-- Put off the deadline of jobs that have their message while their tenant has its most in flight (`p_most`): the time for
+-- which they wait for their share is not theirs. `p_ahead` of it, so that who claims one has that long at least; up to
+-- the longest life.
+CREATE OR REPLACE FUNCTION put_off_deadlines(
+    p_most jsonb, p_ahead interval, p_by interval, p_longest interval, p_rows integer)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH full_tenants AS MATERIALIZED (
+        SELECT r.tenant_id FROM jobs r WHERE r.state = 'running' AND r.lease_until > now()
+        GROUP BY r.tenant_id HAVING count(*) >= (p_most ->> r.tenant_id)::integer
+    ), near AS (
+        SELECT j.id, coalesce(j.retried_at, j.accepted_at) + p_longest AS last FROM jobs j
+        WHERE j.deadline_at < now() + p_ahead AND j.state = 'waiting' AND j.published_at IS NOT NULL
+        AND j.tenant_id IN (SELECT f.tenant_id FROM full_tenants f)
+        AND j.deadline_at < coalesce(j.retried_at, j.accepted_at) + p_longest
+        ORDER BY j.deadline_at LIMIT p_rows FOR UPDATE SKIP LOCKED
+    ), put_off AS (
+        UPDATE jobs j SET deadline_at = least(now() + p_by, n.last) FROM near n WHERE n.id = j.id RETURNING j.id
+    )
+    SELECT count(*) FROM put_off
+$$;
+
+-- state: waiting -> failed: past its deadline
+-- state: running -> failed: past its deadline, its worker fell silent
+-- state: waiting -> waiting: past its deadline, a last attempt looks for the note
+-- state: running -> waiting: past its deadline, its worker fell silent, and a last attempt looks for the note
+-- That one is due where the note may be there and no last look was begun. Jobs that a worker holds are left to it.
+CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_attempts integer, p_reason text, p_look interval)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    IF (SELECT min(o.deadline_at) FROM jobs o WHERE o.state IN ('waiting', 'running')) >= now() THEN
+        RETURN;
+    END IF;
+    RETURN QUERY WITH overdue AS (
+        SELECT o.id, o.attempt, o.note_attempted_at IS NOT NULL
+            AND (o.attempt < p_attempts OR (o.attempt = p_attempts AND o.state = 'running')) AS may_be_there
+        FROM jobs o WHERE o.deadline_at < now()
+        AND (o.state = 'waiting' OR (o.state = 'running' AND o.lease_until < now()))
+        ORDER BY o.deadline_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), looks AS (
+        UPDATE jobs j SET state = 'waiting', attempt = p_attempts, due_at = now(), published_at = NULL,
+            lease_owner = NULL, lease_until = NULL, claim_token = NULL, deadline_at = now() + p_look
+        FROM overdue o WHERE o.id = j.id AND o.may_be_there
+        RETURNING j.id, j.tenant_id, o.attempt
+    ), expired AS (
+        UPDATE jobs j SET state = 'failed', finished_at = now(), lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL,
+            reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (last: ' || j.reason || ')' END
+        FROM overdue o WHERE o.id = j.id AND NOT o.may_be_there
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', p_reason FROM looks k
+        UNION ALL SELECT e.tenant_id, e.id, e.attempt, 'expired', e.reason FROM expired e
+    )
+    SELECT e.id, e.tenant_id, e.ticket_id, e.attempt, e.traceparent FROM expired e;
+END $$;
+
+-- -- Looking ---------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION job_state(p_id uuid) RETURNS TABLE (tenant_id text, state text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.tenant_id, j.state FROM jobs j WHERE j.id = p_id
+$$;
+
+-- Jobs, newest first; a null condition is none. `p_ticket`: one of a ticket's numbers finds the jobs that its webhooks
+-- named by the other one too. `p_since`: something happened to the job since then. Reasons are this system's own words.
+-- Planned anew each time: only for the conditions that are given can an index be taken.
+CREATE OR REPLACE FUNCTION list_jobs(
+    p_tenant text, p_ticket text, p_states text[], p_since timestamptz, p_most integer)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, state text, attempt integer, reason text,
+               accepted_at timestamptz, due_at timestamptz, started_at timestamptz, finished_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    v_ids uuid[];
+BEGIN
+    IF p_ticket IS NOT NULL THEN
+        v_ids := ARRAY(
+            SELECT o.id FROM (
+                SELECT DISTINCT t.tenant_id, coalesce(t.desk_id, t.ticket_id) AS number FROM jobs t
+                WHERE (p_tenant IS NULL OR t.tenant_id = p_tenant)
+                AND (t.ticket_id = p_ticket OR t.desk_id = p_ticket OR t.display_id = p_ticket)) n
+            JOIN jobs o ON o.tenant_id = n.tenant_id
+                AND (o.desk_id = n.number OR (o.ticket_id = n.number AND o.desk_id IS NULL)));
+    END IF;
+    RETURN QUERY
+    SELECT j.id, j.tenant_id, j.ticket_id, j.state, j.attempt, j.reason,
+           j.accepted_at, j.due_at, j.started_at, j.finished_at
+    FROM jobs j
+    WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
+    AND (v_ids IS NULL OR j.id = ANY (v_ids))
+    AND (p_states IS NULL OR j.state = ANY (p_states))
+    AND (p_since IS NULL OR greatest(j.accepted_at, j.due_at, j.started_at, j.finished_at) >= p_since)
+    ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most;
+END $$;
+
+-- Jobs that have not ended, how long the longest due one has waited (seconds), and those long past their deadline.
+CREATE OR REPLACE FUNCTION job_figures(p_overdue interval)
+RETURNS TABLE (waiting bigint, running bigint, oldest_waiting_seconds double precision, without_outcome bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT o.open - r.running, r.running,
+           coalesce(extract(epoch FROM now() - least(
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now()),
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at <= now()))), 0)::double precision,
+           (SELECT count(*) FROM jobs j
+            WHERE j.state IN ('waiting', 'running') AND j.deadline_at < now() - p_overdue)
+    FROM (SELECT count(*) AS open FROM jobs j WHERE j.state IN ('waiting', 'running')) o,
+         (SELECT count(*) AS running FROM jobs j WHERE j.state = 'running') r
+$$;
+
+-- Whether workers are at work: how many hold a job, how many jobs run, how many of these nobody holds any more, and when
+-- one was begun last, of those that run, and of those within `p_lately` that ended or wait again (given back, held back,
+-- tried again): of each kind the last thousand, since in an outage very many end at once.
+CREATE OR REPLACE FUNCTION signs_of_work(p_lately interval)
+RETURNS TABLE (workers bigint, running bigint, silent bigint, last_started_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT r.workers, r.running, r.silent, greatest(r.started_at, (
+        SELECT max(l.started_at) FROM (
+            (SELECT j.started_at FROM jobs j WHERE j.finished_at > now() - p_lately
+             ORDER BY j.finished_at DESC LIMIT 1000)
+            UNION ALL
+            (SELECT j.started_at FROM jobs j
+             WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at > now() - p_lately
+             ORDER BY j.due_at DESC LIMIT 1000)
+            UNION ALL
+            (SELECT j.started_at FROM jobs j
+             WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at > now() - p_lately
+             ORDER BY j.due_at DESC LIMIT 1000)) l
+        WHERE l.started_at > now() - p_lately))
+    FROM (SELECT count(DISTINCT j.lease_owner) FILTER (WHERE j.lease_until > now()) AS workers, count(*) AS running,
+                 count(*) FILTER (WHERE j.lease_until <= now()) AS silent, max(j.started_at) AS started_at
+          FROM jobs j WHERE j.state = 'running') r
+$$;
+
+-- Jobs that wait because their last attempt was held back: of which tenant, why, and how many.
+CREATE OR REPLACE FUNCTION jobs_held_back() RETURNS TABLE (tenant_id text, reason text, jobs bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.tenant_id, j.reason, count(*) FROM jobs j
+    WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND 'held back' = (
+        SELECT e.what FROM job_events e WHERE e.job_id = j.id ORDER BY e.id DESC LIMIT 1)
+    GROUP BY j.tenant_id, j.reason
+$$;
+
+-- For pages that people look at (the console): whatever the tables hold, each looks at so many rows and no more.
+
+-- How many jobs are due and wait, and how many wait for a later time, `p_most` at most of each kind, with a message and
+-- without; and how long the longest due one has waited (seconds).
+CREATE OR REPLACE FUNCTION open_jobs(p_most bigint)
+RETURNS TABLE (waiting bigint, later bigint, oldest_waiting_seconds double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NOT NULL AND w.due_at <= now()
+                ORDER BY w.due_at LIMIT p_most) p)
+           + (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+                ORDER BY w.due_at LIMIT p_most) u),
+           (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NOT NULL AND w.due_at > now()
+                ORDER BY w.due_at LIMIT p_most) p)
+           + (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at > now()
+                ORDER BY w.due_at LIMIT p_most) u),
+           coalesce(extract(epoch FROM now() - least(
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now()),
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at <= now()))), 0)::double precision;
+END $$;
+
+-- Why jobs wait that were held back, or whose last attempt failed: by tenant and reason how many, `p_most` at most of
+-- each. It steps from one such pair to the next; beyond `p_pairs` of them nobody reads on.
+CREATE OR REPLACE FUNCTION reasons_of_waiting(p_most bigint, p_pairs bigint)
+RETURNS TABLE (tenant_id text, reason text, jobs bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE pairs AS (
+        (SELECT j.tenant_id, j.reason FROM jobs j WHERE j.state = 'waiting' AND j.reason IS NOT NULL
+         ORDER BY j.tenant_id, j.reason LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM pairs p CROSS JOIN LATERAL (
+            SELECT j.tenant_id, j.reason FROM jobs j
+            WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND (j.tenant_id, j.reason) > (p.tenant_id, p.reason)
+            ORDER BY j.tenant_id, j.reason LIMIT 1) n
+    )
+    SELECT p.tenant_id, p.reason, (SELECT count(*) FROM (
+        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.tenant_id = p.tenant_id AND j.reason = p.reason
+        LIMIT p_most) l)
+    FROM pairs p LIMIT p_pairs
+$$;
+
+-- What jobs failed with, or were skipped for, since `p_since`: by tenant and reason how many, and when the last one
+-- ended. Of the newest `p_most`, in the order of their index: in an outage very many end at once.
+CREATE OR REPLACE FUNCTION causes_of_ends(p_state text, p_since timestamptz, p_most bigint)
+RETURNS TABLE (tenant_id text, reason text, jobs bigint, finished_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_sort = off
+SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT e.tenant_id, e.reason, count(*), max(e.finished_at) FROM (
+        SELECT j.tenant_id, j.reason, j.finished_at FROM jobs j
+        WHERE j.state = p_state AND j.state IN ('failed', 'skipped') AND j.finished_at >= p_since
+        ORDER BY j.finished_at DESC LIMIT p_most) e
+    GROUP BY e.tenant_id, e.reason;
+END $$;
+
+-- How many jobs of each of these tenants were completed and failed, of the newest `p_most` that ended so since `p_since`;
+-- of those tenants alone of which one failed.
+CREATE OR REPLACE FUNCTION outcomes_of_tenants(p_tenants text[], p_since timestamptz, p_most bigint)
+RETURNS TABLE (tenant_id text, completed bigint, failed bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_sort = off SET enable_bitmapscan = off AS $$
+    SELECT t.id, count(*) FILTER (WHERE l.state = 'completed'), count(*) FILTER (WHERE l.state = 'failed')
+    FROM unnest(p_tenants) AS t(id) CROSS JOIN LATERAL (
+        SELECT j.state FROM jobs j
+        WHERE j.tenant_id = t.id AND j.state IN ('completed', 'failed') AND j.finished_at >= p_since
+        ORDER BY j.finished_at DESC LIMIT p_most) l
+    WHERE EXISTS (SELECT FROM jobs f WHERE f.tenant_id = t.id AND f.state = 'failed'
+                  AND f.state IN ('failed', 'skipped') AND f.finished_at >= p_since)
+    GROUP BY t.id
+$$;
+
+-- Tenants whose last webhook was refused since `p_since`, and of which none was accepted after it: why, and when. It steps
+-- from one tenant to the next, `p_most` of them. A job that came without a webhook has one of the events `p_own`.
+CREATE OR REPLACE FUNCTION refused_tenants(p_since timestamptz, p_own text[], p_most bigint)
+RETURNS TABLE (tenant_id text, reason text, rejected_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE last AS (
+        (SELECT r.tenant_id, r.reason, r.rejected_at FROM rejections r
+         ORDER BY r.tenant_id, r.rejected_at DESC LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM last l CROSS JOIN LATERAL (
+            SELECT r.tenant_id, r.reason, r.rejected_at FROM rejections r WHERE r.tenant_id > l.tenant_id
+            ORDER BY r.tenant_id, r.rejected_at DESC LIMIT 1) n
+    )
+    SELECT l.* FROM (SELECT * FROM last LIMIT p_most) l
+    WHERE l.rejected_at >= p_since AND NOT EXISTS (
+        SELECT FROM (SELECT j.event FROM jobs j WHERE j.tenant_id = l.tenant_id AND j.accepted_at > l.rejected_at
+                     ORDER BY j.accepted_at LIMIT 1000) a
+        WHERE coalesce(a.event, '') <> ALL (p_own))
+$$;
+
+-- Tickets whose webhook was missed since `p_since` and that have no job: of each tenant how many, when the last one was
+-- missed, and whether there may be more. Of its newest `p_most`, with or without a job. It steps from one tenant to the
+-- next, `p_tenants` of them.
+CREATE OR REPLACE FUNCTION missed_webhooks_of_all(p_since timestamptz, p_most bigint, p_tenants bigint)
+RETURNS TABLE (tenant_id text, missed bigint, last_at timestamptz, is_cut boolean)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE tenants AS (
+        (SELECT m.tenant_id FROM missing_webhooks m WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL
+         ORDER BY m.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT n.tenant_id FROM tenants t CROSS JOIN LATERAL (
+            SELECT m.tenant_id FROM missing_webhooks m
+            WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id > t.tenant_id
+            ORDER BY m.tenant_id LIMIT 1) n
+    )
+    SELECT t.tenant_id, count(*) FILTER (WHERE l.is_missed), max(l.missed_at) FILTER (WHERE l.is_missed),
+           count(*) >= p_most
+    FROM (SELECT * FROM tenants LIMIT p_tenants) t CROSS JOIN LATERAL (
+        SELECT m.missed_at, NOT (
+            EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
+            OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id)) AS is_missed
+        FROM missing_webhooks m
+        WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id = t.tenant_id AND m.missed_at > p_since
+        ORDER BY m.missed_at DESC LIMIT p_most) l
+    GROUP BY t.tenant_id
+$$;
+
+-- Which tenants have jobs that are due and wait, and how many: of the `p_most` that are due longest with a message, and of
+-- as many without.
+CREATE OR REPLACE FUNCTION due_jobs_of_all(p_most bigint) RETURNS TABLE (tenant_id text, jobs bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.tenant_id, count(*) FROM (
+        (SELECT w.tenant_id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NOT NULL AND w.due_at <= now()
+         ORDER BY w.due_at LIMIT p_most)
+        UNION ALL
+        (SELECT w.tenant_id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+         ORDER BY w.due_at LIMIT p_most)) d
+    GROUP BY d.tenant_id;
+END $$;
+
+-- The jobs that failed, or were skipped, since `p_since`, those that ended last first; `p_reasons`: for one of these.
+-- The next page begins behind the one that ended at `p_before`, with `p_before_id`. In the order of its index: in an outage
+-- very many end at once.
+CREATE OR REPLACE FUNCTION list_ends(
+    p_state text, p_reasons text[], p_since timestamptz, p_before timestamptz, p_before_id uuid, p_most bigint)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, reason text, attempt integer, accepted_at timestamptz,
+               finished_at timestamptz, answered boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_sort = off
+SET enable_incremental_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT j.id, j.tenant_id, j.ticket_id, j.reason, j.attempt, j.accepted_at, j.finished_at, j.enhancement IS NOT NULL
+    FROM jobs j
+    WHERE j.state = p_state AND j.state IN ('failed', 'skipped') AND j.finished_at >= p_since
+    AND (p_reasons IS NULL OR j.reason = ANY (p_reasons))
+    AND (p_before IS NULL OR (j.finished_at, j.id) < (p_before, p_before_id))
+    ORDER BY j.finished_at DESC, j.id DESC LIMIT p_most;
+END $$;
+
+-- -- Purging ---------------------------------------------------------------------------------------------------------
+-- In batches, each a short transaction of its own; a row that somebody holds just now waits for the next.
+
+CREATE OR REPLACE FUNCTION purge_short_lived(p_keys_kept interval, p_rejections_kept interval) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM delivery_keys k WHERE (k.tenant_id, k.key) IN (
+        SELECT o.tenant_id, o.key FROM delivery_keys o WHERE o.expires_at < now() - p_keys_kept
+        FOR UPDATE SKIP LOCKED);
+    DELETE FROM rejections r WHERE r.id IN (
+        SELECT o.id FROM rejections o WHERE o.rejected_at < now() - p_rejections_kept FOR UPDATE SKIP LOCKED);
+    -- As long as those: both are what support is told of webhooks that made no job.
+    DELETE FROM missing_webhooks m WHERE (m.tenant_id, m.ticket_id) IN (
+        SELECT o.tenant_id, o.ticket_id FROM missing_webhooks o WHERE o.seen_at < now() - p_rejections_kept
+        FOR UPDATE SKIP LOCKED);
+    DELETE FROM ended_sessions s WHERE s.id IN (
+        SELECT o.id FROM ended_sessions o WHERE o.expires_at < now() FOR UPDATE SKIP LOCKED);
+$$;
+
+-- The answers of GPT-4, of jobs that ended long ago.
+-- What a batch has is chosen once (MATERIALIZED): a plan that chose it anew for each row, as one for a small table may,
+-- would end with another number, and a batch that is not full ends the purge.
+CREATE OR REPLACE FUNCTION purge_answers(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH old AS MATERIALIZED (
+        SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
+        AND o.enhancement IS NOT NULL ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        UPDATE jobs j SET enhancement = NULL FROM old o WHERE j.id = o.id RETURNING 1
+    ) SELECT count(*) FROM purged
+$$;
+
+-- Whole rows of jobs that ended long ago, with their events.
+CREATE OR REPLACE FUNCTION purge_jobs(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH old AS MATERIALIZED (
+        SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
+        ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        DELETE FROM jobs j USING old o WHERE j.id = o.id RETURNING j.id
+    ), told AS (
+        DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
+    ) SELECT count(*) FROM purged
+$$;
