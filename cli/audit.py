@@ -4,14 +4,15 @@ import argparse
 import sys
 from typing import Any
 
-from cli.runner import ask
-from cli.tables import as_json, table, terminal_width, when
+from cli.database import ask
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import key_name
 from db.models import AuditRecord
 from db.session import Database
+from observability.formats import dollars, when
 from privacy import audit
 
 _HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL")
@@ -58,10 +59,6 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
         record.reason or "yes",
         f"{record.model} at {record.host}",
     )
-
-
-def dollars(cost: float | None) -> str:
-    return "-" if cost is None else f"{cost:.4f}"
 
 
 def for_machines(record: AuditRecord) -> dict[str, Any]:

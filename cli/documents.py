@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.runner import ask
-from cli.tables import as_json, clean, table, terminal_width
+from cli.database import ask
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
@@ -17,6 +17,7 @@ from config.tenants import by_tenant
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from knowledge import repository
 from knowledge.extract import MOST_SECONDS, READERS, Part, UnreadableError
+from observability.formats import clean
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LARGEST = 100 * 1024 * 1024

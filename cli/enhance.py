@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
-from cli.runner import ask
-from cli.tables import as_json, when
+from cli.database import ask
+from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import parse_tenants, read_environment
@@ -19,6 +19,7 @@ from jobs import queries, refresh
 from jobs.intake import ask_for_refresh
 from jobs.queries import Listed
 from jobs.repository import ASKED_BY_HAND, REFRESH_APART
+from observability.formats import when
 
 
 def run(chosen: argparse.Namespace) -> int:

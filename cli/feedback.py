@@ -5,8 +5,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cli.runner import ask
-from cli.tables import as_json, table, terminal_width
+from cli.database import ask
+from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from db.session import Database

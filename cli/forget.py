@@ -13,8 +13,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from cli.runner import ask_with, confirmed
-from cli.tables import as_json, table
+from cli.database import ask_with
+from cli.terminal import as_json, confirmed, table
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ForgetSettings
 from config.tenant_directory import names_tenant, read_environment

@@ -5,13 +5,14 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from cli.runner import ask
-from cli.tables import age, as_json, duration, table, terminal_width
+from cli.database import ask
+from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from db.models import JobState
 from db.session import Database
 from jobs import queries
 from jobs.queries import Listed
+from observability.formats import age, duration
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 
 from cli.arguments import add_verbs
-from cli.tables import stop_printing
+from cli.terminal import stop_printing
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import MigrateSettings, SettingsError, load
 from observability import log_events

@@ -13,9 +13,9 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.audit import dollars, sources_told
-from cli.runner import ask_with
-from cli.tables import as_json, clean, terminal_width, when
+from cli.audit import sources_told
+from cli.database import ask_with
+from cli.terminal import as_json, terminal_width
 from config.environment import secrets_dir
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import WorkerSettings
@@ -28,6 +28,7 @@ from integrations.llm.clients import Endpoint, Models
 from integrations.llm.spending import SpendingBook
 from integrations.resilience import HoldReason
 from integrations.values import ModelAnswer
+from observability.formats import clean, dollars, when
 from privacy import audit
 from workflow.answer import Enhancement
 from workflow.prompt import versions

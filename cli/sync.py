@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cli.runner import ask_with
-from cli.tables import age, as_json, duration, table, terminal_width
+from cli.database import ask_with
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import SyncSettings
 from config.tenant_directory import TenantDirectory, read_environment
@@ -24,6 +24,7 @@ from integrations.servicedesk.clients import Desks
 from jobs.queue import open_redis
 from knowledge import listings
 from knowledge.listings import Extent, HeldByAnotherError
+from observability.formats import age, duration
 
 _ROUND_SECONDS = 60.0
 _LOOK_SECONDS = 1.0

@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.runner import ask_with, load_or_exit
-from cli.show import trace_id
-from cli.tables import as_json, clean, when
+from cli.database import ask_with, load_or_exit
+from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import TraceFileSettings, TraceSettings
 from db.session import Database
 from jobs import queries
-from jobs.diagnosis.facts import DiagnosisSubject, find_job
+from jobs.diagnosis.facts import DiagnosisSubject, choose
 from jobs.diagnosis.timeline import timeline
+from jobs.queries import Details, Listed, trace_id
+from observability.formats import clean, when
 from observability.tracing import GPT4, WORKER
 
 FROM_EVENTS = "from the job's events: no spans are kept here"
@@ -88,7 +89,7 @@ def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> li
 
 
 async def _tell_events(database: Database, asked: DiagnosisSubject, *, is_json: bool) -> int:
-    job, jobs = await find_job(database, asked)
+    job, jobs = await _find_job(database, asked)
     if job is None:
         print("Nothing is known of it, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
@@ -103,6 +104,18 @@ async def _tell_events(database: Database, asked: DiagnosisSubject, *, is_json: 
     about = {"job_id": str(job.id), "tenant_id": job.tenant_id, "ticket_id": job.ticket_id, "trace_id": trace_id(job)}
     told_of = {**about, "source": FROM_EVENTS, "others": [str(other.id) for other in jobs if other.id != job.id]}
     return _tell({one.tenant_id for one in jobs}, told_of, lines, told.end, is_json=is_json)
+
+
+async def _find_job(database: Database, asked: DiagnosisSubject) -> tuple[Details | None, list[Listed]]:
+    """Return the most informative job, and all jobs of a requested ticket.
+
+    Without `asked.tenant_id` the jobs are of any tenant.
+    """
+    jobs = [] if asked.job_id else await queries.listed(database, tenant_id=asked.tenant_id, ticket_id=asked.ticket_id)
+    best = choose(jobs)
+    job_id = best.id if best else asked.job_id
+    job = await queries.details(database, job_id) if job_id else None
+    return (None if job and asked.tenant_id not in (None, job.tenant_id) else job), jobs
 
 
 def _tell(owners: set[str], about: dict[str, Any], lines: list[Span], until: datetime, *, is_json: bool) -> int:

@@ -12,10 +12,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
-from cli.audit import dollars
-from cli.tables import age, duration, when
 from db.models import JobState
 from jobs.statistics import MOST_COUNTED
+from observability.formats import age, dollars, duration, when
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"

@@ -85,7 +85,7 @@ class ProbeRequests:
 
     async def take(self) -> ProbeRequest | None:
         with reaching_redis(), suppress(ValidationError):
-            # Not BRPOP: its blocked clients are counted as workers (`queue_looks`).
+            # Not BRPOP: its blocked clients are counted as workers (`read_queue`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
             question = None if found is None else _QUESTION.validate_json(found[1])
             return question if question and await _now(self._redis) < question.until else None

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from cli.runner import confirmed, on_database, run_within
+from cli.database import on_database, run_within
 from cli.secrets.files import (
     NotWritableError,
     PlacesUnusableError,
@@ -27,7 +27,7 @@ from cli.secrets.files import (
     writes,
 )
 from cli.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
-from cli.tables import age, as_json, stop_printing
+from cli.terminal import as_json, confirmed, stop_printing
 from config.environment import secrets_dir
 from config.exits import (
     AWAY_EXIT,
@@ -44,6 +44,7 @@ from db.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError
 from db.session import DATABASE_FAILURES, Database
 from observability import log_events
+from observability.formats import age
 from observability.logging import log_event, refuse_start, start_logging
 
 _SECRET_BYTES = 32

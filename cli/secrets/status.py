@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
-from cli.runner import ask
-from cli.tables import age, as_json, table, terminal_width
+from cli.database import ask
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_UNDERSTOOD_EXIT
 from config.secrets import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
@@ -19,6 +19,7 @@ from config.tenant_directory import read_environment, secrets_in
 from db import known_secrets
 from db.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
 from db.session import Database
+from observability.formats import age
 
 QUIET = timedelta(hours=LATELY_HOURS)
 """How long nobody may have signed with the old secret before it is ended without a word."""

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cli.tables import duration
 from config.tenants import key_name, setting_suffix
 from db.models import JobState
 from integrations.resilience import DeskHoldReason, HoldReason
-from jobs.diagnosis.facts import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, Facts, nobody_works
-from jobs.diagnosis.reasons import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
+from jobs.diagnosis.causes import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
+from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.verdicts import Diagnosis, VerdictCode
 from jobs.queries import Details, Happened
 from jobs.rejections import Receiving, RefusedLately
 from jobs.repository import CONTEXT_INCOMPLETE, FORGOTTEN
+from jobs.statistics import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, is_without_worker
+from observability.formats import duration
 
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
@@ -295,7 +296,7 @@ def _as_of_then(facts: Facts, cause: JobCause) -> str:
 
 
 def _by_itself(facts: Facts) -> str:
-    return "" if nobody_works(facts.queue, facts.work) else ", by itself"
+    return "" if is_without_worker(facts.queue, facts.work) else ", by itself"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
@@ -303,7 +304,11 @@ def _at(moment: datetime, facts: Facts) -> str:
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    if job.lease_until is not None and job.lease_until > facts.asked_at and not nobody_works(facts.queue, facts.work):
+    if (
+        job.lease_until is not None
+        and job.lease_until > facts.asked_at
+        and not is_without_worker(facts.queue, facts.work)
+    ):
         if facts.queue is not None and facts.queue.listening == 0:
             # A full worker does not listen either.
             sure = duration((job.lease_until - facts.asked_at).total_seconds())
@@ -312,7 +317,7 @@ def _running(facts: Facts, job: Details) -> Diagnosis:
         return _told(facts, VerdictCode.IN_PROGRESS, f"is being enhanced just now, attempt {job.attempt}", "wait")
     if _redis_takes_nothing(facts):
         return _redis_is_stuck(facts)
-    if nobody_works(facts.queue, facts.work):
+    if is_without_worker(facts.queue, facts.work):
         says = "waits: its worker ended in the middle of it, and there is no other"
         return _told(facts, VerdictCode.NO_WORKER, says, _SEE_WORKERS)
     says = "goes on by itself: its worker fell silent, and it is queued again for the next one that is free"
@@ -335,7 +340,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
         says = f"is accepted, and waits for Redis: {facts.queue_failure}"
         mend = "bring Redis back, a P1 incident: the job then goes on by itself"
         return _told(facts, VerdictCode.NOT_QUEUED, says, mend, anchor=anchor)
-    if _redis_takes_nothing(facts) and (job.published_at is None or nobody_works(facts.queue, facts.work)):
+    if _redis_takes_nothing(facts) and (job.published_at is None or is_without_worker(facts.queue, facts.work)):
         return _redis_is_stuck(facts)
     if job.published_at is None and due_for > _RELAY_SECONDS:
         says = f"is accepted, and its job is not queued though it is due for {duration(due_for)}"
@@ -356,7 +361,7 @@ def _redis_is_stuck(facts: Facts) -> Diagnosis:
 def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     depth = facts.queue.waiting if facts.queue else None
     is_long = depth is not None and depth >= MODERATE
-    if nobody_works(facts.queue, facts.work):
+    if is_without_worker(facts.queue, facts.work):
         return _told(facts, VerdictCode.NO_WORKER, "waits: no worker is there to take its job", _SEE_WORKERS)
     if _takes_nothing(facts, is_due_long=is_long or due_for >= _STILL_SECONDS):
         says = "waits: no worker has a job, and none takes one"
@@ -400,7 +405,7 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
         return found
     faults: list[tuple[str, str]] = []
     # Workers can't listen at a read-only Redis.
-    lacks_workers = nobody_works(facts.queue, facts.work) and not _redis_takes_nothing(facts)
+    lacks_workers = is_without_worker(facts.queue, facts.work) and not _redis_takes_nothing(facts)
     if job.state == JobState.WAITING and found.verdict is not VerdictCode.NO_WORKER and lacks_workers:
         faults.append(("no worker is there to take its job", _SEE_WORKERS))
     for fault, reason in [

@@ -16,15 +16,17 @@ from uuid import UUID
 import pytest
 
 from cli.arguments import moment
+from cli.database import run_within
 from cli.main import main
-from cli.runner import run_within
-from cli.show import for_machines, next_step, note_text, story
-from cli.tables import age, as_json, duration, table
+from cli.show import for_machines, next_step, story
+from cli.terminal import as_json, table
 from dev.stack.postgres import Postgres
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.queries import Details, Happened
 from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
+from observability.formats import age, duration
 from tests.jobs.diagnosis.known import JOB_ID, NOW, ago, job
+from workflow.note import to_text
 
 MARCH = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
 
@@ -165,14 +167,14 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     answer: dict[str, Any] = {"next_steps": [{"text": "One"}, {"text": "Two"}], "sources": sources}
     answer["summary"] = f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines"
     job = replace(FAILED, model="gpt")
-    note = note_text(answer, replace(job, model=f"gpt{COMMANDS[1:]}"))
+    note = to_text(answer, job.id, f"gpt{COMMANDS[1:]}")
     first, *lines = note.splitlines()
     assert first.startswith("Enhancement (written by gpt;")
     assert lines == [
         *("Ideas of the model, not from your desk", "- One", "- Two", "From your desk", "- #7: The same."),
         *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
     ]
-    asked = note_text(answer, replace(job, refresh="asked"))
+    asked = to_text(answer, job.id, job.model or "", "asked")
     assert asked.startswith("Updated because it was asked for.\nEnhancement")
     assert story(FAILED, None, note) == f"{story(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from db.models import JobState
 from db.session import Database
-from jobs import claims, queries, refresh, repository
-from jobs.queries import Listed, NotRetriedError
+from jobs import claims, manual_retry, queries, refresh, repository
+from jobs.manual_retry import NotRetriedError
+from jobs.queries import Listed
 from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
 
 SECRET = "text of a person"
@@ -74,7 +75,7 @@ async def test_the_events_of_a_job_are_told_in_their_order_and_of_no_other_tenan
 async def test_an_unknown_job_has_no_details_and_can_not_be_retried(database: Database) -> None:
     assert await queries.details(database, uuid4()) is None
     with pytest.raises(NotRetriedError, match="no job has this id"):
-        await queries.retry(database, uuid4(), DEADLINE)
+        await manual_retry.retry(database, uuid4(), DEADLINE)
 
 
 @pytest.mark.parametrize("ended", [FAILED, {"state": "skipped", "reason": "ticket closed", "finished_at": "now()"}])
@@ -87,7 +88,7 @@ async def test_a_retried_job_is_due_with_a_fresh_deadline_and_its_paid_answer(en
     old: Columns = {"deadline_at": "now() - interval '1 hour'", "started_at": "now() - interval '2 hours'"}
     job_id = await store.accept(tenant_id="globex", **kept, **old, **ended)
     before = store.table.job(job_id)
-    retried = await queries.retry(store.database, job_id, 600)
+    retried = await manual_retry.retry(store.database, job_id, 600)
     assert (retried.tenant_id, retried.ticket_id) == ("globex", "12345")
     assert retried.was == f"{ended['state']}: {ended['reason']}"
     row = store.table.job(job_id)
@@ -117,7 +118,7 @@ async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(stor
         (duplicate, "duplicate"),
     ):
         with pytest.raises(NotRetriedError, match=why):
-            await queries.retry(store.database, job_id, DEADLINE)
+            await manual_retry.retry(store.database, job_id, DEADLINE)
     assert store.table.run("SELECT * FROM jobs ORDER BY id") == before
 
 
@@ -145,7 +146,7 @@ OTHERS: list[tuple[Columns, bool, tuple[bool, str | None]]] = [
 @pytest.mark.parametrize(("other", "waits", "noted"), OTHERS)
 async def test_a_retried_job_minds_only_later_jobs(other: Columns, waits: bool, noted: Any, store: Store) -> None:
     job_id = await store.accept(**FAILED)
-    await queries.retry(store.database, job_id, DEADLINE)
+    await manual_retry.retry(store.database, job_id, DEADLINE)
     await store.accept(**other)
     claim = await claimed(store.database, job_id)
     assert (claim.another_first, claim.echo) == (waits, False)
@@ -160,7 +161,7 @@ async def test_of_two_retried_jobs_of_a_ticket_one_makes_its_note(posted: Any, o
     old: Columns = FAILED | {"accepted_at": "now() - interval '30 hours'"}
     pair = [await store.accept(**(old | POSTED if number in posted else old)) for number in range(2)]
     for job_id in pair:
-        await queries.retry(store.database, job_id, DEADLINE)
+        await manual_retry.retry(store.database, job_id, DEADLINE)
     before = {job_id: store.table.job(job_id)["deadline_at"] for job_id in pair}
     told = [await claimed(store.database, pair[number]) for number in order]
     assert sorted(claim.another_first for claim in told) == [False, True]

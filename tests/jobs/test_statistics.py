@@ -9,6 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from console import queries
+from console.queries import Behind, EndCause, FinishedJob, figures_of
 from db.session import Database
 from dev.benchmarks.growth import ASKED, LINEAR, Filled
 from dev.stack.postgres import Postgres
@@ -16,7 +18,7 @@ from jobs import claims, rejections, statistics
 from jobs.reconcile import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
 from jobs.repository import ASKED_BY_HAND, RECOVERED
-from jobs.statistics import LEASES, Behind, EndCause, FinishedJob, HeldJobs, figures_of, outcomes, signs_of_work
+from jobs.statistics import LEASES, HeldJobs, outcomes, worker_activity
 from tests.kit.postgres import Store, claimed
 
 SINCE = timedelta(hours=1)
@@ -53,10 +55,10 @@ def counts(causes: list[EndCause]) -> set[tuple[str, str | None, int]]:
 async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], database: Database) -> None:
     assert len(found) == 8
     own = {("acme", "GPT-4 timeout", 2), ("acme", "ServiceDesk Plus timeout", 1)}
-    assert counts(await statistics.causes(database, "acme", "failed", since())) == own
-    everybodys = await statistics.causes(database, None, "failed", since())
+    assert counts(await queries.causes(database, "acme", "failed", since())) == own
+    everybodys = await queries.causes(database, None, "failed", since())
     assert counts(everybodys) == own | {("globex", "GPT-4 timeout", 1)}
-    assert counts(await statistics.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
+    assert counts(await queries.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
 
 
 @pytest.mark.parametrize(
@@ -65,14 +67,14 @@ async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], d
 )
 async def test_jobs_are_listed_page_by_page(tenant: str | None, expected: Any, found: Any, database: Database) -> None:
     names = {job_id: name for name, job_id in found.items()}
-    whole = await statistics.ended(database, tenant, "failed", since(), most=9)
+    whole = await queries.ended(database, tenant, "failed", since(), most=9)
     assert [names[job.id] for job in whole] == expected
     assert await all_pages(database, tenant, most=1) == whole
 
 
 async def all_pages(database: Database, tenant: str | None, most: int) -> list[FinishedJob]:
     behind, seen = None, list[FinishedJob]()
-    while page := await statistics.ended(database, tenant, "failed", since(), behind=behind, most=most):
+    while page := await queries.ended(database, tenant, "failed", since(), behind=behind, most=most):
         seen += page
         behind = Behind(page[-1].finished_at, page[-1].id)
     return seen
@@ -80,10 +82,10 @@ async def all_pages(database: Database, tenant: str | None, most: int) -> list[F
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
 async def test_jobs_are_listed_by_reason_and_answer(tenant: str | None, found: Any, database: Database) -> None:
-    jobs = await statistics.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
+    jobs = await queries.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
     answered = {job.id: job.answered for job in jobs if job.tenant_id == "acme"}
     assert answered == {found["second"]: True, found["first"]: False}
-    assert await statistics.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
+    assert await queries.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
 
 
 async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) -> None:
@@ -140,21 +142,21 @@ async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
 
 async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
     """Its leases outlast its sessions."""
-    before = await signs_of_work(store.database)
+    before = await worker_activity(store.database)
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
     await claimed(store.database, waiting)
     worker = Database(server.url, application_name=LEASES)
     await worker.ask()
-    held = await signs_of_work(store.database)
+    held = await worker_activity(store.database)
     assert (held.workers, held.running, held.silent, held.connected) == (1, 1, 0, True)
     assert held.last_started_at == store.table.job(waiting)["started_at"]
     await worker.close()
     async with asyncio.timeout(5):
-        while (await signs_of_work(store.database)).connected:  # noqa: ASYNC110 -- another server's memory
+        while (await worker_activity(store.database)).connected:  # noqa: ASYNC110 -- another server's memory
             await asyncio.sleep(0.05)
-    assert (await signs_of_work(store.database)).workers == 1
+    assert (await worker_activity(store.database)).workers == 1
     store.table.change(waiting, lease_until="now() - interval '1 second'")
-    lost = await signs_of_work(store.database)
+    lost = await worker_activity(store.database)
     assert (lost.workers, lost.running, lost.silent) == (0, 1, 1)
 
 
@@ -170,15 +172,15 @@ async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store
 async def test_a_job_that_waits_again_or_ended_tells_when_it_was_begun(now: Columns, store: Store) -> None:
     job_id = await store.accept()
     claim = await claimed(store.database, job_id)
-    before = (await signs_of_work(store.database)).last_started_at
+    before = (await worker_activity(store.database)).last_started_at
     assert await claims.give_back(store.database, [claim]) == [True]
     store.table.change(job_id, lease_until=None, **now)
     await store.accept(ticket_id="9")
-    assert (await signs_of_work(store.database)).last_started_at == before == store.table.job(job_id)["started_at"]
+    assert (await worker_activity(store.database)).last_started_at == before == store.table.job(job_id)["started_at"]
     long_ago = "now() - interval '11 minutes'"
     ended = {"finished_at": long_ago} if "finished_at" in now else {}
     store.table.change(job_id, started_at=long_ago, **ended)
-    assert (await signs_of_work(store.database)).last_started_at is None
+    assert (await worker_activity(store.database)).last_started_at is None
 
 
 def miss(

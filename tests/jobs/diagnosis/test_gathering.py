@@ -11,9 +11,11 @@ import pytest
 from redis.asyncio import Redis
 
 from cli.check.findings import Loaded
+from cli.diagnose import DirectProbes
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
+from console.probes import SchedulerProbes
 from dev.simulators.servicedesk import create_desk
 from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
@@ -21,19 +23,17 @@ from integrations.errors import DeferredError
 from integrations.probes import SOUGHT, DeskProbe, NoteMarks, Sought, probe_desk
 from integrations.rate_limit import DeskRate
 from jobs import reconcile, rejections
-from jobs.diagnosis import facts as queue_looks
+from jobs import statistics as queue_looks
 from jobs.diagnosis.facts import (
     AmbiguousTenantError,
     DiagnosisSubject,
     FactCollector,
     Facts,
-    QueueSigns,
     UnknownTenantError,
     choose_after_removal,
     jobs_of,
-    queue_signs,
+    sought_of,
 )
-from jobs.diagnosis.probes import DirectProbes, SchedulerProbes, sought_of
 from jobs.diagnosis.report import evidence, not_checked
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.verdicts import VerdictCode
@@ -41,6 +41,7 @@ from jobs.probe_requests import ProbeClient, ProbeRequests
 from jobs.queries import Listed
 from jobs.queue import open_redis
 from jobs.reconcile import SeenTicket
+from jobs.statistics import QueueActivity, read_queue
 from privacy import erasure
 from privacy.erasure import Which
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job, listed
@@ -202,39 +203,39 @@ async def test_the_hold_of_a_shared_key_is_seen(settings: dict[str, str], is_nam
     assert ("with the same model key wait: model key refused" in told, "acme" in told) == (is_named, False)
 
 
-async def until(redis: Redis, signs: QueueSigns) -> None:
+async def until(redis: Redis, signs: QueueActivity) -> None:
     """Wait for a condition: a client's command or disconnection may be in flight."""
     async with asyncio.timeout(5):
-        while await queue_signs(redis) != signs:  # noqa: ASYNC110 -- another server's memory
+        while await read_queue(redis) != signs:  # noqa: ASYNC110 -- another server's memory
             await asyncio.sleep(0.01)
 
 
 async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, redis_url: str) -> None:
-    assert await queue_signs(redis) == QueueSigns(0, 0, 0)
+    assert await read_queue(redis) == QueueActivity(0, 0, 0)
     await redis.hset("unacked", "tag", "message")
     elsewhere = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
     worker = open_redis(redis_url, seconds=5)
     waits = [asyncio.ensure_future(client.brpop(["celery"], 2)) for client in (elsewhere, worker)]
-    await until(redis, QueueSigns(0, 1, 1))
+    await until(redis, QueueActivity(0, 1, 1))
     # The first consumer takes both, the second one waits.
     await redis.lpush("celery", "one", "two")
     assert [*(await waits[1] or ())] == ["celery", "one"]
-    assert (await queue_signs(redis)).waiting == 1
+    assert (await read_queue(redis)).waiting == 1
     await worker.aclose()
     await waits[0]
     await elsewhere.aclose()
-    await until(redis, QueueSigns(1, 1, 0))
+    await until(redis, QueueActivity(1, 1, 0))
 
 
 async def test_a_full_worker_is_quiet(redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = open_redis(redis_url, seconds=5)
     await redis.lpush("celery", "one")
     await worker.brpop(["celery"], 2)
-    assert await queue_signs(redis) == QueueSigns(0, 0, 1)
+    assert await read_queue(redis) == QueueActivity(0, 0, 1)
     monkeypatch.setattr(queue_looks, "_LISTENS_SECONDS", -1)
-    assert await queue_signs(redis) == QueueSigns(0, 0, 0, quiet=1)
+    assert await read_queue(redis) == QueueActivity(0, 0, 0, quiet=1)
     await worker.aclose()
-    await until(redis, QueueSigns(0, 0, 0))
+    await until(redis, QueueActivity(0, 0, 0))
 
 
 async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
@@ -244,7 +245,7 @@ async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis,
         if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
             break
         await asyncio.sleep(0.01)
-    assert (await queue_signs(redis)).listening == 0
+    assert (await read_queue(redis)).listening == 0
     assert await asked is None
     await housekeeping.aclose()
 
@@ -252,15 +253,15 @@ async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis,
 async def test_a_redis_without_room_or_that_follows_another_one_takes_nothing(redis: Redis) -> None:
     try:
         await redis.config_set("maxmemory", "1")
-        assert (await queue_signs(redis)).takes_nothing
+        assert (await read_queue(redis)).takes_nothing
         await redis.config_set("maxmemory", "0")
-        assert not (await queue_signs(redis)).takes_nothing
+        assert not (await read_queue(redis)).takes_nothing
         await redis.slaveof("127.0.0.1", free_port())
-        assert (await queue_signs(redis)).takes_nothing
+        assert (await read_queue(redis)).takes_nothing
     finally:
         await redis.config_set("maxmemory", "0")
         await redis.slaveof()
-    assert not (await queue_signs(redis)).takes_nothing
+    assert not (await read_queue(redis)).takes_nothing
 
 
 async def test_with_few_rights_the_length_is_known(redis: Redis, redis_url: str) -> None:
@@ -271,7 +272,7 @@ async def test_with_few_rights_the_length_is_known(redis: Redis, redis_url: str)
         await redis.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=rights)
         guest = open_redis(url._replace(netloc=f"guest:any@{url.hostname}:{url.port}").geturl(), seconds=5)
         try:
-            assert await queue_signs(guest) == QueueSigns(1, 0, None)
+            assert await read_queue(guest) == QueueActivity(1, 0, None)
         finally:
             await guest.aclose()
             await redis.acl_deluser("guest")
@@ -303,8 +304,8 @@ def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> Non
 @pytest.mark.parametrize("answer", ["", "no JSON", "[]", '{"ticket": "lost"}', '{"asked": "perhaps"}'])
 async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: str, redis: Redis) -> None:
     asking, questions = ProbeClient(redis_url), ProbeRequests(redis)
-    outside = SchedulerProbes(asking)
-    looks = asyncio.gather(outside.desk("acme", "124", None), outside.model("acme"))
+    probes = SchedulerProbes(asking)
+    looks = asyncio.gather(probes.desk("acme", "124", None), probes.model("acme"))
     while not looks.done():
         if (question := await questions.take()) is not None:
             await questions.answer(question, answer)
@@ -316,8 +317,8 @@ async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: st
 
 async def test_nobody_is_asked_about_a_ticket_of_no_tenant(redis_url: str, redis: Redis) -> None:
     asking = ProbeClient(redis_url)
-    outside = SchedulerProbes(asking)
-    failures = [(await outside.desk(None, "124", None)).failure, (await outside.model(None)).failure]
+    probes = SchedulerProbes(asking)
+    failures = [(await probes.desk(None, "124", None)).failure, (await probes.model(None)).failure]
     await asking.close()
     assert (failures, await redis.keys()) == (["this process does not know the tenant"] * 2, [])
 

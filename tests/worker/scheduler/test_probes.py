@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
+from console.probes import SchedulerProbes
 from dev.stack.free_ports import free_port
-from jobs.diagnosis.probes import SchedulerProbes
 from jobs.probe_requests import NoAnswerError, ProbeClient
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job
 from tests.kit.desk import new_ticket, opened, settings
@@ -52,9 +52,9 @@ def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) ->
 
 async def test_a_ticket_and_the_model_are_looked_at(console: Console, desks: Simulator, model: Simulator) -> None:
     ticket_id = new_ticket(desks)
-    async with console() as (outside, _):
-        seen, server = await asyncio.gather(outside.desk("acme", ticket_id, None), outside.model("acme"))
-        gone = await outside.desk("acme", "999999", None)
+    async with console() as (probes, _):
+        seen, server = await asyncio.gather(probes.desk("acme", ticket_id, None), probes.model("acme"))
+        gone = await probes.desk("acme", "999999", None)
     assert (seen.asked, seen.failure, seen.ticket, seen.note, seen.numbers[0]) == (True, "", "open", None, ticket_id)
     assert (server.asked, server.failure) == (True, "")
     assert (gone.asked, gone.ticket) == (True, "gone")
@@ -64,11 +64,11 @@ async def test_a_ticket_and_the_model_are_looked_at(console: Console, desks: Sim
 async def test_the_note_of_a_job_is_looked_for(console: Console, desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     done = job("completed", ticket_id=ticket_id, note_id="4711", note_attempted_at=NOW)
-    async with console() as (outside, _), opened(settings(desks.url)) as worker:
-        missing = await outside.desk("acme", ticket_id, done)
+    async with console() as (probes, _), opened(settings(desks.url)) as worker:
+        missing = await probes.desk("acme", ticket_id, done)
         note_id = await worker.add_note(ticket_id, to_html(Content(summary="s"), JOB_ID, "m"))
-        there = await outside.desk("acme", ticket_id, job("completed", ticket_id=ticket_id, note_id=note_id))
-        by_another = await outside.desk("acme", ticket_id, job("skipped", "already enhanced", ticket_id=ticket_id))
+        there = await probes.desk("acme", ticket_id, job("completed", ticket_id=ticket_id, note_id=note_id))
+        by_another = await probes.desk("acme", ticket_id, job("skipped", "already enhanced", ticket_id=ticket_id))
     assert (missing.ticket, missing.note) == ("open", False)
     assert (there.note, by_another.note) == (True, True)
 
@@ -76,9 +76,9 @@ async def test_the_note_of_a_job_is_looked_for(console: Console, desks: Simulato
 async def test_a_look_that_fails_says_why(console: Console, desks: Simulator) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     own = {"acme.openai.base_url": f"{nowhere}/v1", "OPENAI_API_KEY_ACME": "sk-of-acme"}
-    async with console(SERVICEDESK_URL_ACME=nowhere, **own) as (outside, _):
-        desk, server = await asyncio.gather(outside.desk("acme", "1", None), outside.model("acme"))
-        unknown = await outside.desk("initech", "1", None), await outside.model("initech")
+    async with console(SERVICEDESK_URL_ACME=nowhere, **own) as (probes, _):
+        desk, server = await asyncio.gather(probes.desk("acme", "1", None), probes.model("acme"))
+        unknown = await probes.desk("initech", "1", None), await probes.model("initech")
     assert (desk.asked, desk.failure) == (True, "ServiceDesk Plus API: connection")
     assert (server.asked, bool(server.failure)) == (True, True)
     assert [look.failure for look in unknown] == ["housekeeping does not know the tenant"] * 2

@@ -1,6 +1,5 @@
 """Runner of verbs that need the database: settings, connection, prompt, exit status."""
 
-import argparse
 import asyncio
 import contextlib
 import errno
@@ -133,15 +132,3 @@ def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     finally:
         # Time for its connections to close.
         thread.join(_ENDING_SECONDS)
-
-
-def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:
-    """Return True for the answer y or for `--yes`; exit with 2 if no prompt is possible."""
-    if chosen.yes:
-        return True
-    if not sys.stdin.isatty():
-        chosen.refuse(f"standard input is no terminal: give --yes to {doing} without being asked")
-    # Standard output is for the result.
-    sys.stdout.flush()
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
