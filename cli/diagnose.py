@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -24,14 +26,12 @@ from jobs.diagnosis.facts import (
     FactCollector,
     Facts,
     UnknownTenantError,
-    sought_of,
     within,
 )
 from jobs.diagnosis.report import document, evidence, log_line, not_checked, report, trace_of
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.verdicts import Diagnosis
 from jobs.inbox import Inbox
-from jobs.queries import Details
 from jobs.queue import open_redis
 from jobs.statistics import queue_activity
 from observability import tracing
@@ -54,10 +54,7 @@ class DirectProbes:
         self._loaded = loaded
         self._redis = redis
 
-    async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskProbe:
-        return await self.look_for(tenant_id, sought_of(ticket_id, job))
-
-    async def look_for(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
+    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         if tenant is None or self._loaded.desks is None:
             return DeskProbe(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
@@ -104,7 +101,7 @@ async def _answer(chosen: argparse.Namespace, settings: DiagnoseSettings, gather
         if facts is not None:
             diagnosis = judge(facts)
             _print(
-                as_json(report(facts, diagnosis, settings.jaeger_url))
+                as_json(for_machines(facts, diagnosis, settings.jaeger_url))
                 if chosen.json
                 else for_people(facts, diagnosis, settings.jaeger_url)
             )
@@ -149,7 +146,7 @@ async def _facts_without_database(
     tenant_id = event.tenant_id if event else asked.tenant_id or (known[0] if len(known) == 1 else None)
     ticket_id = event.ticket_id if event else asked.ticket_id or ""
     # Any job's note: without rows the ticket's job is unknown.
-    desk = probes.look_for(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else asyncio.sleep(0)
+    desk = probes.desk(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else asyncio.sleep(0)
     seen, model = await asyncio.gather(desk, probes.model(tenant_id))
     return Facts(
         datetime.now(UTC),
@@ -185,6 +182,20 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
     for name, texts in parts:
         lines += [f"{name if not number else '':<{_INDENT}}{clean(each)}" for number, each in enumerate(texts)]
     return "\n".join(lines)
+
+
+def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+    job = facts.job
+    return report(facts, diagnosis, jaeger_url) | {
+        "exit_status": diagnosis.verdict.status,
+        "tenant_id": facts.tenant_id,
+        "ticket_id": facts.ticket_id or None,
+        "job_id": job.id if job else facts.inbox.job_id if facts.inbox else None,
+        "state": job.state if job else None,
+        "reason": job.reason if job else None,
+        "events": [asdict(event) for event in facts.events or ()],
+        "others": [{"job_id": other.id, "state": other.state, "reason": other.reason} for other in facts.others],
+    }
 
 
 def _print(text: str) -> None:

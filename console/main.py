@@ -16,7 +16,6 @@ from config.tenant_directory import TenantDirectory
 from console.app import create_app
 from console.dependencies import Services
 from console.oidc import Provider
-from console.probes import SchedulerProbes
 from console.sessions import ConsoleAddress, ConsoleKeys, EndedSessions, Sessions
 from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
@@ -114,11 +113,9 @@ async def _main(
         await stack.enter_async_context(secrets)
         redis = open_redis(settings.redis_url, seconds=1.0)
         stack.push_async_callback(redis.aclose)
-        client = ProbeClient(settings.redis_url)
-        stack.push_async_callback(client.close)
-        services = Services(
-            database, redis, tenants, SchedulerProbes(client), settings.jaeger_url, settings.job_deadline_seconds
-        )
+        probes = ProbeClient(settings.redis_url)
+        stack.push_async_callback(probes.close)
+        services = Services(database, redis, tenants, probes, settings.jaeger_url, settings.job_deadline_seconds)
         keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
         address = ConsoleAddress(settings.console_url)
         sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from config.tenants import Tenant
 from console import queries
 from console.queries import EndCause, TenantFigures, figures_of
-from console.templating import StateWord, Tone, counted, percent
+from console.templating import StateWord, Tone
 from db.session import DATABASE_FAILURES, Database, is_away
 from jobs import reconcile, rejections, statistics
 from jobs.diagnosis.causes import cause_of, known_cause
@@ -35,7 +35,7 @@ from jobs.statistics import (
     worker_activity,
 )
 from observability import log_events
-from observability.formats import age
+from observability.formats import age, counted, percent
 from observability.logging import log_event
 
 PART_SECONDS = 1.5
@@ -219,7 +219,7 @@ async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str)
         in_time(rejections.refused_tenants(database, now - LATELY)),
         in_time(reconcile.missed_of_all(database, now - LATELY)),
         in_time(statistics.due_jobs(database) if lacks else asyncio.sleep(0, {})),
-        in_time(statistics.outcomes(database, [tenant.id for tenant in known])),
+        in_time(queries.outcomes(database, [tenant.id for tenant in known])),
     )
     tenants = in_short(known, waiting, ended, refused, now, missed=missed, due=due)
     return tenants, None not in (waiting, refused, missed, due, ended)

@@ -6,7 +6,7 @@ reasons.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -107,6 +107,7 @@ _LATELY = text("""
     FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.state IN ('completed', 'failed')
           AND j.finished_at >= now() - interval '1 day' ORDER BY j.finished_at DESC LIMIT :most) l
 """)
+_OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
 _RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
 # Each half by its own index, as in `is_queue_full`.
 _WAITING = text("""
@@ -190,6 +191,12 @@ class TenantFigures:
         """Completed part of the jobs that were not skipped, 0 to 1; None without any."""
         ended = self.completed + self.failed
         return self.completed / ended if ended else None
+
+
+async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
+    rows = await database.call(_OF_TENANTS, **values)
+    return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:

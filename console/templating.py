@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ from starlette.templating import Jinja2Templates
 
 from db.models import JobState
 from jobs.statistics import MOST_COUNTED
-from observability.formats import age, dollars, duration, when
+from observability.formats import ago, clock, counted, dollars, duration, when
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
@@ -33,31 +32,13 @@ class StateWord(NamedTuple):
     tone: Tone
 
 
-def counted(count: int, most: int | None = None) -> str:
-    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
-
-
-def percent(part: float | None) -> str:
-    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
-    return "-" if part is None else f"{int(part * 1000) / 10:g} %"
-
-
 def csrf_field(csrf: str) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
 
 
-def _ago(at: datetime) -> str:
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
 _FILTERS = {
-    "ago": _ago,
-    "clock": _clock,
+    "ago": ago,
+    "clock": clock,
     "counted": counted,
     "dollars": dollars,
     "duration": duration,

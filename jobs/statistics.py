@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -20,7 +19,6 @@ _HELD_BACK = text("SELECT * FROM jobs_held_back()")
 _OPEN = text("SELECT * FROM open_jobs(:most)")
 _DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
-_OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
 # As `jobs_held_back`, limited to the tenant's first waiting jobs.
 _HELD_BACK_OF = text("""
     SELECT w.reason, count(*) AS jobs, max(last.at) AS last_at FROM (
@@ -88,12 +86,6 @@ async def due_jobs(database: Database) -> dict[str, int]:
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
     rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
-
-
-async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
-    rows = await database.call(_OF_TENANTS, **values)
-    return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}
 
 
 # Outside the function, since only the application's own role sees the sessions' names.

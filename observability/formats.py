@@ -27,6 +27,15 @@ def when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def ago(at: datetime) -> str:
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def parse_moment(given: str) -> datetime:
     """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone). Raises ValueError."""
     try:
@@ -36,6 +45,15 @@ def parse_moment(given: str) -> datetime:
         return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
+
+
+def counted(count: int, most: int | None = None) -> str:
+    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
+
+
+def percent(part: float | None) -> str:
+    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
+    return "-" if part is None else f"{int(part * 1000) / 10:g} %"
 
 
 def dollars(cost: float | None) -> str:

@@ -159,8 +159,8 @@ def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | 
 class Probes(Protocol):
     """Lookups within seconds that change nothing; a failed one carries its reason."""
 
-    async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskProbe:
-        """Look for the job's note, or for the ticket."""
+    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
+        """Look for the note, or for the ticket."""
 
     async def model(self, tenant_id: str | None) -> ModelProbe:
         """Check that the server of the tenant's model answers."""
@@ -226,7 +226,7 @@ class FactCollector:
         job = None if later is None else await within(queries.details(self._database, later.id))
         if job is None:
             return facts
-        desk = await self._probes.desk(job.tenant_id, facts.ticket_id, job)
+        desk = await self._probes.desk(job.tenant_id, sought_of(facts.ticket_id, job))
         return replace(facts, job=job, desk=desk if desk.asked else replace(facts.desk, note=None))
 
     async def _jobs(self, tenant_id: str | None, ticket_id: str) -> list[Listed]:
@@ -255,14 +255,14 @@ class FactCollector:
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         rows = asyncio.gather(
             within(statistics.worker_activity(self._database)),
-            within(statistics.held_back_of(self._database, tenant_id)) if tenant_id is not None else _nothing(),
-            within(self._limit_reached(tenant)) if tenant is not None else _nothing(),
-            within(self._held_elsewhere(tenant)) if tenant is not None else _nothing(),
+            within(statistics.held_back_of(self._database, tenant_id)) if tenant_id is not None else asyncio.sleep(0),
+            within(self._limit_reached(tenant)) if tenant is not None else asyncio.sleep(0),
+            within(self._held_elsewhere(tenant)) if tenant is not None else asyncio.sleep(0),
         )
         others = asyncio.gather(
             queue_activity(self._redis, STORE_SECONDS),
-            within(_inbox(self._redis, facts)) if not jobs else _nothing(),
-            self._probes.desk(tenant_id, facts.ticket_id, facts.job),
+            within(_inbox(self._redis, facts)) if not jobs else asyncio.sleep(0),
+            self._probes.desk(tenant_id, sought_of(facts.ticket_id, facts.job)),
             self._probes.model(tenant_id),
         )
         work, held, at_limit, held_elsewhere = await rows
@@ -321,8 +321,8 @@ class FactCollector:
             webhooks, missing, forgotten, events = await asyncio.gather(
                 within(rejections.receiving(database, tenant_id, sorted(numbers))),
                 within(seen_without_webhook(database, tenant_id, sorted(numbers))),
-                within(forgotten_among(database, tenant_id, numbers)) if job is None else _nothing(),
-                within(queries.events(database, job)) if job is not None else _nothing(),
+                within(forgotten_among(database, tenant_id, numbers)) if job is None else asyncio.sleep(0),
+                within(queries.events(database, job)) if job is not None else asyncio.sleep(0),
             )
             facts = replace(facts, webhooks=webhooks, missing=missing, forgotten=bool(forgotten))
             if job is not None:
@@ -343,7 +343,3 @@ async def within(part: Awaitable[Part]) -> Part | None:
             return await part
     except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnavailableError):
         return None
-
-
-async def _nothing() -> None:
-    """Return None for a part that is not queried."""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -166,26 +165,17 @@ def not_checked(facts: Facts) -> list[str]:
 def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
     line, command = log_line(facts)
     trace, link = trace_of(facts, jaeger_url)
-    job = facts.job
     return {
         "verdict": diagnosis.verdict.value,
-        "exit_status": diagnosis.verdict.status,
         "says": diagnosis.says,
         "do": list(diagnosis.mends),
-        "tenant_id": facts.tenant_id,
-        "ticket_id": facts.ticket_id or None,
-        "job_id": job.id if job else facts.inbox.job_id if facts.inbox else None,
-        "state": job.state if job else None,
-        "reason": job.reason if job else None,
         "document": document(diagnosis),
         "trace_id": trace or None,
         "trace_url": link or None,
         "log_line": line,
         "log_command": command,
-        "because": [{"at": fact.at, "what": fact.what} for fact in evidence(facts)],
+        "because": [fact._asdict() for fact in evidence(facts)],
         "not_checked": not_checked(facts),
-        "events": [asdict(event) for event in facts.events or ()],
-        "others": [{"job_id": other.id, "state": other.state, "reason": other.reason} for other in facts.others],
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from console import queries
-from console.queries import Behind, EndCause, FinishedJob, figures_of
+from console.queries import Behind, EndCause, FinishedJob, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import ASKED, LINEAR, Filled
 from dev.stack.postgres import Postgres
@@ -18,7 +18,7 @@ from jobs import claims, rejections, statistics
 from jobs.reconcile import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
 from jobs.repository import ASKED_BY_HAND, RECOVERED
-from jobs.statistics import LEASES, HeldJobs, outcomes, worker_activity
+from jobs.statistics import LEASES, HeldJobs, worker_activity
 from tests.kit.postgres import Store, claimed
 
 SINCE = timedelta(hours=1)

@@ -15,7 +15,6 @@ from cli.diagnose import DirectProbes
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from console.probes import SchedulerProbes
 from dev.simulators.servicedesk import create_desk
 from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
@@ -303,23 +302,21 @@ def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> Non
 
 @pytest.mark.parametrize("answer", ["", "no JSON", "[]", '{"ticket": "lost"}', '{"asked": "perhaps"}'])
 async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: str, redis: Redis) -> None:
-    asking, questions = ProbeClient(redis_url), ProbeRequests(redis)
-    probes = SchedulerProbes(asking)
-    looks = asyncio.gather(probes.desk("acme", "124", None), probes.model("acme"))
+    probes, questions = ProbeClient(redis_url), ProbeRequests(redis)
+    looks = asyncio.gather(probes.desk("acme", Sought("124")), probes.model("acme"))
     while not looks.done():
         if (question := await questions.take()) is not None:
             await questions.answer(question, answer)
     desk, model = await looks
-    await asking.close()
+    await probes.close()
     assert (desk.asked, "can't read" in desk.failure) == (False, True)
     assert model.asked is False
 
 
 async def test_nobody_is_asked_about_a_ticket_of_no_tenant(redis_url: str, redis: Redis) -> None:
-    asking = ProbeClient(redis_url)
-    probes = SchedulerProbes(asking)
-    failures = [(await probes.desk(None, "124", None)).failure, (await probes.model(None)).failure]
-    await asking.close()
+    probes = ProbeClient(redis_url)
+    failures = [(await probes.desk(None, Sought("124"))).failure, (await probes.model(None)).failure]
+    await probes.close()
     assert (failures, await redis.keys()) == (["this process does not know the tenant"] * 2, [])
 
 

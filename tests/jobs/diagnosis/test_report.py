@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.diagnose import for_people
+from cli.diagnose import for_machines, for_people
 from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from dev.stack.postgres import Postgres
@@ -49,7 +49,7 @@ def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where
 
 def test_for_machines_it_is_the_same_as_json() -> None:
     known = facts(job("completed"), queue=None, model=ModelProbe(failure="a worker's settings are not here"))
-    said = json.loads(as_json(report(known, judge(known), None)))
+    said = json.loads(as_json(for_machines(known, judge(known), None)))
     assert (said["verdict"], said["exit_status"], said["trace_url"]) == ("delivered", 0, None)
     assert [part.partition(":")[0] for part in said["not_checked"]] == ["model", "queue"]
     assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
