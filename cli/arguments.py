@@ -72,6 +72,7 @@ def _path(given: str) -> str:
 
 def add_verbs(verbs: Verbs) -> None:
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
+    check.set_defaults(verb="check command")
     _add_tenant(check, "this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
     check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")

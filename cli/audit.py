@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
@@ -43,7 +43,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"No audit record matches.{why}", file=sys.stderr)
         return 0 if found or chosen.job is None else NOT_DONE_EXIT
 
-    return ask(work)
+    return run_with_database(work)
 
 
 def _cells(record: AuditRecord) -> tuple[str, ...]:
@@ -63,8 +63,8 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
 
 def for_machines(record: AuditRecord) -> dict[str, Any]:
     names = [column.name for column in AuditRecord.__table__.columns if column.name != "requester"]
-    return {name: getattr(record, name) for name in names} | {"sources": sources_told(record)}
+    return {name: getattr(record, name) for name in names} | {"sources": visible_sources(record)}
 
 
-def sources_told(record: AuditRecord) -> list[dict[str, str]]:
+def visible_sources(record: AuditRecord) -> list[dict[str, str]]:
     return [{name: told for name, told in source.items() if name != "requester"} for source in record.sources]

@@ -3,16 +3,14 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 
 from cli.check.findings import Loaded, load_parts
-from cli.database import ask_with
+from cli.database import run_with_settings
 from cli.terminal import as_json, stop_printing
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import DiagnoseSettings
@@ -67,44 +65,39 @@ class DirectProbes:
         return await probe_model(tenant, self._loaded.worker)
 
 
-Gather = Callable[[Redis | None, TenantDirectory, DirectProbes], Awaitable[Facts | None]]
-
-
 def run(chosen: argparse.Namespace) -> int:
     """Print the verdict; return its exit status.
 
     1 if there is no such job, 2 if the tenant is ambiguous or unknown. Stores, desk and model are queried as far as a
     worker's settings are here; none of them is required.
     """
-    asked = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job)
-
-    async def work(database: Database, settings: DiagnoseSettings) -> int:
-        def gather(redis: Redis | None, tenants: TenantDirectory, probes: DirectProbes) -> Awaitable[Facts | None]:
-            return FactCollector(database, redis, tenants, probes).facts(asked)
-
-        return await _answer(chosen, settings, gather)
-
-    async def away(settings: DiagnoseSettings) -> int:
-        return await _answer(chosen, settings, partial(_facts_without_database, asked))
-
-    return ask_with(DiagnoseSettings, work, away, check_seconds=_CHECK_SECONDS, seconds=_SECONDS)
+    return run_with_settings(
+        DiagnoseSettings,
+        lambda database, settings: _diagnose(chosen, settings, database),
+        lambda settings: _diagnose(chosen, settings, None),
+        check_seconds=_CHECK_SECONDS,
+        seconds=_SECONDS,
+    )
 
 
-async def _answer(chosen: argparse.Namespace, settings: DiagnoseSettings, gather: Gather) -> int:
+async def _diagnose(chosen: argparse.Namespace, settings: DiagnoseSettings, database: Database | None) -> int:
+    subject = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job)
     loaded, _ = load_parts()
     known = TenantDirectory(read_environment(settings.secrets_dir), keys=loaded.keys)
     redis = open_redis(loaded.stores.redis_url, seconds=_REDIS_SECONDS) if loaded.stores else None
     status, tenants = NOT_UNDERSTOOD_EXIT, list[str]()
     try:
         with tracing.untraced():
-            facts = await gather(redis, known, DirectProbes(known, loaded, redis))
+            probes = DirectProbes(known, loaded, redis)
+            facts: Facts | None
+            if database is None:
+                facts = await _facts_without_database(subject, redis, known, probes)
+            else:
+                facts = await FactCollector(database, redis, known, probes).facts(subject)
         if facts is not None:
             diagnosis = judge(facts)
-            _print(
-                as_json(for_machines(facts, diagnosis, settings.jaeger_url))
-                if chosen.json
-                else for_people(facts, diagnosis, settings.jaeger_url)
-            )
+            values = (facts, diagnosis, settings.jaeger_url)
+            _print(as_json(for_machines(*values)) if chosen.json else for_people(*values))
             return diagnosis.verdict.status
         whose = f" of {chosen.tenant}" if chosen.tenant else ""
         status, says = NOT_DONE_EXIT, f"No job{whose} has the id {chosen.job}, or it was purged by age."
@@ -123,7 +116,7 @@ async def _answer(chosen: argparse.Namespace, settings: DiagnoseSettings, gather
 
 
 async def _facts_without_database(
-    asked: DiagnosisSubject, redis: Redis | None, tenants: TenantDirectory, probes: DirectProbes
+    subject: DiagnosisSubject, redis: Redis | None, tenants: TenantDirectory, probes: DirectProbes
 ) -> Facts:
     """Return the facts that need no Postgres: from Redis, the desk and the model.
 
@@ -135,16 +128,16 @@ async def _facts_without_database(
     events = [
         event
         for event in found or ()
-        if asked.tenant_id in (None, event.tenant_id)
-        and (event.job_id == asked.job_id if asked.job_id else event.ticket_id == asked.ticket_id)
+        if subject.tenant_id in (None, event.tenant_id)
+        and (event.job_id == subject.job_id if subject.job_id else event.ticket_id == subject.ticket_id)
     ]
     owners = sorted({event.tenant_id for event in events})
     if len(owners) > 1:
         raise AmbiguousTenantError(owners)
     event = events[0] if events else None
     known = [tenant.id for tenant in tenants.all()]
-    tenant_id = event.tenant_id if event else asked.tenant_id or (known[0] if len(known) == 1 else None)
-    ticket_id = event.ticket_id if event else asked.ticket_id or ""
+    tenant_id = event.tenant_id if event else subject.tenant_id or (known[0] if len(known) == 1 else None)
+    ticket_id = event.ticket_id if event else subject.ticket_id or ""
     # Any job's note: without rows the ticket's job is unknown.
     desk = probes.desk(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else asyncio.sleep(0)
     seen, model = await asyncio.gather(desk, probes.model(tenant_id))
@@ -172,13 +165,13 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
         ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
         ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
         ("unchecked", not_checked(facts)),
-        ("do", diagnosis.mends or ["nothing"]),
+        ("do", diagnosis.actions or ["nothing"]),
         ("document", [document(diagnosis)]),
         ("trace", [part for part in trace_of(facts, jaeger_url) if part]),
         ("log", log_line(facts)),
         ("others", others),
     ]
-    lines = [clean(diagnosis.says), ""]
+    lines = [clean(diagnosis.text), ""]
     for name, texts in parts:
         lines += [f"{name if not number else '':<{_INDENT}}{clean(each)}" for number, each in enumerate(texts)]
     return "\n".join(lines)

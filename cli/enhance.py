@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
@@ -50,7 +50,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"`ai-agents show {job_id}` tells how it goes.")
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> str:

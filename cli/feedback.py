@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
@@ -75,7 +75,7 @@ def run(chosen: argparse.Namespace) -> int:
             print("No tenant is in the settings here: name one with --tenant.", file=sys.stderr)
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:

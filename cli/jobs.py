@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from db.models import JobState
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"These are the newest {len(shown)}; there are more: see --limit.", file=sys.stderr)
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 def _cells(job: Listed) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from cli.arguments import MOST_RETRIED
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json, confirmed, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
         await _retry_each(database, [job.id for job in jobs], settings.job_deadline_seconds, chosen)
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:

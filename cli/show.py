@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json, table
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
@@ -69,14 +69,14 @@ def run(chosen: argparse.Namespace) -> int:
         events, remark = happened if chosen.events else None, queries.remark_of(happened)
         answer = await queries.answer_of(database, job.tenant_id, job.id)
         note = None if answer is None else to_text(answer, job.id, job.model or "", job.refresh or "")
-        told = as_json(for_machines(job, events, note, remark)) if chosen.json else story(job, events, note, remark)
-        print(told)
+        values = (job, events, note, remark)
+        print(as_json(for_machines(*values)) if chosen.json else for_people(*values))
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
-def story(
+def for_people(
     job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
 ) -> str:
     """Return the row's history, the events if given, and a dry run's note.

@@ -39,15 +39,15 @@ def run(chosen: argparse.Namespace) -> int:
     `chosen` has `host` and `port`. An unreachable database does not prevent the start: pages show it.
     """
     settings, tenants = start_process(ConsoleSettings, needs="nothing")
-    access = AccessDirectory(read_access(secrets_dir(), on_problem=_say), on_problem=_say)
+    access = AccessDirectory(read_access(secrets_dir(), on_problem=_log_problem), on_problem=_log_problem)
     if problems := _problems(chosen.host, settings, access):
         end_refused(problems)
     for problem in access.now().problems:
-        _say(problem)
+        _log_problem(problem)
     # A tenant's id may be mistyped.
     for tenant_id in sorted(access.now().tenant_ids):
         if not tenants.names(tenant_id):
-            _say(f"a role names the tenant {tenant_id}, which has no settings")
+            _log_problem(f"a role names the tenant {tenant_id}, which has no settings")
     try:
         check_now(settings.database_url)
     except DatabaseUnfitError as unfit:
@@ -62,7 +62,7 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _say(problem: str) -> None:
+def _log_problem(problem: str) -> None:
     log_event(log_events.CONSOLE_SETTINGS, reason=problem)
 
 

@@ -197,7 +197,7 @@ def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: st
     for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
         cause = known_cause(reason)
         # A fix for one job or ticket does not apply to many.
-        mends = "" if cause is None or "{" in cause.mends else cause.mends
+        mends = "" if cause is None or "{" in cause.action else cause.action
         if lacks and not mends:
             mends = f"it goes on by itself once {lacks}"
         told.append({"reason": reason, "jobs": f"{count:,}{_OR_MORE if reason in cut else ''}", "mends": mends})
@@ -218,7 +218,7 @@ async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str)
         in_time(statistics.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),
         in_time(reconcile.missed_of_all(database, now - LATELY)),
-        in_time(statistics.due_jobs(database) if lacks else asyncio.sleep(0, {})),
+        in_time(queries.due_jobs(database) if lacks else asyncio.sleep(0, {})),
         in_time(queries.outcomes(database, [tenant.id for tenant in known])),
     )
     tenants = in_short(known, waiting, ended, refused, now, missed=missed, due=due)

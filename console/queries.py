@@ -108,6 +108,7 @@ _LATELY = text("""
           AND j.finished_at >= now() - interval '1 day' ORDER BY j.finished_at DESC LIMIT :most) l
 """)
 _OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
+_DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
 # Each half by its own index, as in `is_queue_full`.
 _WAITING = text("""
@@ -191,6 +192,10 @@ class TenantFigures:
         """Completed part of the jobs that were not skipped, 0 to 1; None without any."""
         ended = self.completed + self.failed
         return self.completed / ended if ended else None
+
+
+async def due_jobs(database: Database) -> dict[str, int]:
+    return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
 
 
 async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:

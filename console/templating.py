@@ -49,7 +49,7 @@ _FILTERS = {
 }
 
 
-def _around(request: Request) -> dict[str, Any]:
+def _shared_context(request: Request) -> dict[str, Any]:
     session = request.state.session
     return {
         "user": session.user if session else None,
@@ -70,7 +70,7 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
     )
     environment.filters |= _FILTERS
     environment.globals["most_counted"] = MOST_COUNTED
-    return Jinja2Templates(env=environment, context_processors=[_around])
+    return Jinja2Templates(env=environment, context_processors=[_shared_context])
 
 
 templates = create_templates()

@@ -14,7 +14,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from integrations.probes import DESK_PROBE, MODEL_PROBE, SOUGHT, DeskProbe, ModelProbe, Sought
+from integrations.probes import SOUGHT, DeskProbe, ModelProbe, Sought
 from jobs.queue import open_redis, reaching_redis
 
 QUESTIONS = "housekeeping:questions"
@@ -77,18 +77,16 @@ class ProbeClient:
 
     async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
         about = SOUGHT.dump_json(sought, exclude_defaults=True).decode()
-        return await self._probe("desk", tenant_id, about, DESK_PROBE, DeskProbe)
+        return await self._probe("desk", tenant_id, about, DeskProbe)
 
     async def model(self, tenant_id: str | None) -> ModelProbe:
-        return await self._probe("model", tenant_id, "", MODEL_PROBE, ModelProbe)
+        return await self._probe("model", tenant_id, "", ModelProbe)
 
-    async def _probe(
-        self, kind: Kind, tenant_id: str | None, about: str, adapter: TypeAdapter[Result], result: type[Result]
-    ) -> Result:
+    async def _probe(self, kind: Kind, tenant_id: str | None, about: str, result: type[Result]) -> Result:
         if tenant_id is None:
             return result(failure="this process does not know the tenant")
         try:
-            return adapter.validate_json(await self.ask(kind, tenant_id, about))
+            return TypeAdapter(result).validate_json(await self.ask(kind, tenant_id, about))
         except NoAnswerError as why:
             return result(failure=str(why))
         except ValidationError:

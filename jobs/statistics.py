@@ -17,7 +17,6 @@ from jobs.repository import OVERDUE
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
 _HELD_BACK = text("SELECT * FROM jobs_held_back()")
 _OPEN = text("SELECT * FROM open_jobs(:most)")
-_DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
 # As `jobs_held_back`, limited to the tenant's first waiting jobs.
 _HELD_BACK_OF = text("""
@@ -77,10 +76,6 @@ class OpenJobs(NamedTuple):
 async def open_jobs(database: Database) -> OpenJobs:
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
     return OpenJobs(**row)
-
-
-async def due_jobs(database: Database) -> dict[str, int]:
-    return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:

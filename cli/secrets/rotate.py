@@ -364,7 +364,7 @@ class _Rotation:
         try:
             present = read_places(self._tenant, self._folder).secrets
             seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
-            _ask(lambda database: known_secrets.know(database, seen))
+            _query(lambda database: known_secrets.know(database, seen))
         except (UsesUnknownError, PlacesUnusableError) as untold:
             why = str(untold)
         except KeyboardInterrupt:
@@ -405,10 +405,10 @@ def commands(step: RotationStep, tenant_id: str) -> list[str]:
 
 
 def _uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
-    return _ask(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
+    return _query(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
 
 
-def _ask(question: Callable[[Database], Awaitable[Result]]) -> Result:
+def _query(question: Callable[[Database], Awaitable[Result]]) -> Result:
     try:
         asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
         return run_within(_DATABASE_SECONDS, asked)

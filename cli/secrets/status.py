@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
-from cli.database import ask
+from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_UNDERSTOOD_EXIT
 from config.secrets import NOT_LISTED, UNREADABLE, unreadable
@@ -74,7 +74,7 @@ def run(chosen: argparse.Namespace) -> int:
         print(as_json([_for_machines(row) for row in rows]) if chosen.json else _for_people(rows))
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:

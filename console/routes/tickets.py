@@ -199,7 +199,7 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
         is_same = again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor
         # Otherwise the viewer may not know the evidence.
         meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
-        told["says"] = again.says if is_same else meaning
+        told["says"] = again.text if is_same else meaning
         told["because"] = [line._asdict() for line in evidence(shown)]
         if facts.queue is not None:
             told["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})

@@ -186,7 +186,7 @@ class FactCollector:
         self._tenants = tenants
         self._probes = probes
 
-    async def facts(self, asked: DiagnosisSubject) -> Facts | None:
+    async def facts(self, subject: DiagnosisSubject) -> Facts | None:
         """Return the facts; None if there is no such job.
 
         Raises AmbiguousTenantError or UnknownTenantError, and TimeoutError or one of DATABASE_FAILURES if the jobs
@@ -194,27 +194,27 @@ class FactCollector:
         """
         now = datetime.now(UTC)
         async with asyncio.timeout(_JOB_SECONDS):
-            if asked.job_id is not None:
-                job = await queries.details(self._database, asked.job_id)
-                if job is None or asked.tenant_id not in (None, job.tenant_id):
+            if subject.job_id is not None:
+                job = await queries.details(self._database, subject.job_id)
+                if job is None or subject.tenant_id not in (None, job.tenant_id):
                     return None
                 jobs = await jobs_of(self._database, job.tenant_id, job.ticket_id)
                 facts = Facts(now, job.tenant_id, job.ticket_id, job=job)
             else:
-                ticket_id = asked.ticket_id or ""
-                tenant_id = asked.tenant_id or await self._tenant(ticket_id)
+                ticket_id = subject.ticket_id or ""
+                tenant_id = subject.tenant_id or await self._tenant(ticket_id)
                 jobs = await self._jobs(tenant_id, ticket_id)
                 known = [tenant.id for tenant in self._tenants.all()]
                 if tenant_id is not None and known and not jobs and not self._tenants.names(tenant_id):
                     raise UnknownTenantError(known)
                 facts = Facts(now, tenant_id, ticket_id, job=await self._details(jobs))
-        facts = await self._around(facts, jobs)
+        facts = await self._current(facts, jobs)
         other = next((number for number in facts.desk.numbers if number != facts.ticket_id), None)
         if facts.job is None and other is not None:
             # A webhook may have named the ticket's other number, which no job has revealed yet.
             jobs = await within(self._jobs(facts.tenant_id, other)) or []
             facts = replace(facts, job=await within(self._details(jobs)))
-        if asked.job_id is None:
+        if subject.job_id is None:
             facts = await self._after_removal(facts, jobs)
         return await self._of_rows(facts, jobs)
 
@@ -250,7 +250,7 @@ class FactCollector:
             raise AmbiguousTenantError(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
 
-    async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+    async def _current(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
         tenant_id = facts.tenant_id
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         rows = asyncio.gather(

@@ -167,8 +167,8 @@ def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[s
     trace, link = trace_of(facts, jaeger_url)
     return {
         "verdict": diagnosis.verdict.value,
-        "says": diagnosis.says,
-        "do": list(diagnosis.mends),
+        "says": diagnosis.text,
+        "do": list(diagnosis.actions),
         "document": document(diagnosis),
         "trace_id": trace or None,
         "trace_url": link or None,

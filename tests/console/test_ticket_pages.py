@@ -24,7 +24,7 @@ from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, READER, SETTINGS, S
 from tests.jobs.diagnosis.known import facts
 from tests.jobs.diagnosis.known import job as known_job
 from tests.jobs.diagnosis.known import refused as refused_webhook
-from tests.jobs.diagnosis.reasons import REASONS
+from tests.jobs.diagnosis.known_reasons import REASONS
 from tests.jobs.exchanges import exchange
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed

@@ -36,7 +36,7 @@ from tests.jobs.diagnosis.known import (
     listed,
     refused,
 )
-from tests.jobs.diagnosis.reasons import REASONS
+from tests.jobs.diagnosis.known_reasons import REASONS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,8 +46,8 @@ def test_each_reason_that_a_row_can_have_comes_to_a_verdict(reason: str) -> None
     assert known_cause(reason) is not None
     for state in ("failed", "skipped", "waiting"):
         diagnosis = judge(facts(job(state, reason, due_at=NOW + timedelta(seconds=9))))
-        assert diagnosis.says.startswith("Ticket 124 of acme ")
-        assert "{" not in diagnosis.says + "".join(diagnosis.mends)
+        assert diagnosis.text.startswith("Ticket 124 of acme ")
+        assert "{" not in diagnosis.text + "".join(diagnosis.actions)
 
 
 def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
@@ -214,8 +214,8 @@ CASES: list[tuple[Facts, str, str]] = [
 @pytest.mark.parametrize(("known", "verdict", "says"), CASES)
 def test_what_is_known_comes_to_one_verdict(known: Facts, verdict: str, says: str) -> None:
     diagnosis = judge(known)
-    assert (diagnosis.verdict.value, says in diagnosis.says) == (verdict, True), diagnosis
-    assert "?." not in diagnosis.says
+    assert (diagnosis.verdict.value, says in diagnosis.text) == (verdict, True), diagnosis
+    assert "?." not in diagnosis.text
 
 
 def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
@@ -240,7 +240,7 @@ def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
     ],
 )
 def test_the_command_that_mends_it_can_be_pasted(known: Facts, mends: str) -> None:
-    assert mends in "\n".join(judge(known).mends)
+    assert mends in "\n".join(judge(known).actions)
 
 
 OWN_LIMIT = facts(job("waiting", **LONG), queue=QueueActivity(101, 4, 2), most_running=2)
@@ -259,7 +259,7 @@ CLOSED = DeskProbe(asked=True, ticket="closed", note=False)
     ],
 )
 def test_nothing_is_told_to_be_done_that_would_not_help(known: Facts, mends: str, hidden: str) -> None:
-    told = "\n".join(judge(known).mends)
+    told = "\n".join(judge(known).actions)
     assert mends in told
     assert hidden not in told
 
@@ -310,10 +310,10 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
 )
 def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, besides: str) -> None:
     told = judge(known)
-    first, _, second = told.says.partition(" Besides, ")
+    first, _, second = told.text.partition(" Besides, ")
     assert (told.verdict.value, besides in second) == (verdict, True), told
     assert first.startswith("Ticket 124 of acme ")
-    assert "{" not in "".join(told.mends)
+    assert "{" not in "".join(told.actions)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
     ],
 )
 def test_where_there_is_one_fault_none_is_named_besides(known: Facts) -> None:
-    assert "Besides" not in judge(known).says
+    assert "Besides" not in judge(known).text
 
 
 @pytest.mark.parametrize(
@@ -347,4 +347,4 @@ def test_where_there_is_one_fault_none_is_named_besides(known: Facts) -> None:
 def test_a_hold_that_was_not_seen_lately_is_not_said_to_hold(state: str, reason: str, seconds: int, says: str) -> None:
     seen = Happened(ago(seconds), 1, "held back", reason if state == "waiting" else KEY)
     due = {"due_at": NOW + (NOW - ago(40))}
-    assert says in judge(facts(job(state, reason, **due), events=[seen])).says
+    assert says in judge(facts(job(state, reason, **due), events=[seen])).text

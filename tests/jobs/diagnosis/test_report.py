@@ -87,18 +87,18 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
         ("report", "acme.reconcile in tenants.toml is report: with on"),
         ("on", "acme.reconcile in tenants.toml is on: its job is made"),
     ):
-        mends = judge(facts(missing=MISSED, reconcile=mode)).mends
+        mends = judge(facts(missing=MISSED, reconcile=mode)).actions
         assert words in mends[0]
         assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
     left_out = replace(MISSED, left_out=True)
-    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
-    assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
+    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).actions[0]
+    assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).actions[0]
     # Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain.
     told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
-        assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
-        assert told not in judge(facts(reconcile=mode)).mends
-        assert told not in judge(facts(reconcile=mode, has_rules=True, missing=MISSED)).mends
+        assert judge(facts(reconcile=mode, has_rules=True)).actions[0] == told
+        assert told not in judge(facts(reconcile=mode)).actions
+        assert told not in judge(facts(reconcile=mode, has_rules=True, missing=MISSED)).actions
 
 
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
