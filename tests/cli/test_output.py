@@ -125,9 +125,8 @@ def test_a_story_tells_each_step() -> None:
     of_cloud = replace(ended, desk_id="123640000000240013", display_id="124")
     assert "124 of tenant acme, in the desk 123640000000240013, event" in for_people(of_cloud)
     assert for_machines(of_cloud).items() >= {"desk_id": "123640000000240013", "display_id": "124"}.items()
-    assert "124 of tenant acme, shown to people as 7, event" in for_people(
-        replace(ended, desk_id="124", display_id="7")
-    )
+    of_cloud = replace(ended, desk_id="124", display_id="7")
+    assert "124 of tenant acme, shown to people as 7, event" in for_people(of_cloud)
 
 
 def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
@@ -178,10 +177,8 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     ]
     asked = to_text(answer, job.id, job.model or "", "asked")
     assert asked.startswith("Updated because it was asked for.\nEnhancement")
-    assert (
-        for_people(FAILED, None, note)
-        == f"{for_people(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
-    )
+    shown = f"{for_people(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    assert for_people(FAILED, None, note) == shown
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}
 
 

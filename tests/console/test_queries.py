@@ -19,11 +19,7 @@ from jobs.repository import ASKED_BY_HAND, RECOVERED
 from tests.kit.postgres import Store
 
 SINCE = timedelta(hours=1)
-
-
 Columns = dict[str, Any]
-
-
 TIMED_OUT: Columns = {"state": "failed", "reason": "GPT-4 timeout", "attempt": 8}
 
 

@@ -11,8 +11,6 @@ from jobs.manual_retry import NotRetriedError
 from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
 
 Columns = dict[str, Any]
-
-
 FAILED: Columns = {"state": "failed", "reason": "ServiceDesk Plus API error: 401", "finished_at": "now()", "attempt": 8}
 
 
@@ -61,14 +59,8 @@ async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(stor
 
 
 EARLIER = "now() - interval '1 minute'"
-
-
 POSTED: Columns = {"note_attempted_at": EARLIER}
-
-
 NO_NOTE = (False, None)
-
-
 # Another job of the ticket after a retry -> whether the retried one waits, whether it sees a note, and its reason for
 # a further note (None: it makes none).
 OTHERS: list[tuple[Columns, bool, tuple[bool, str | None]]] = [

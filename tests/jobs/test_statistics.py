@@ -12,7 +12,6 @@ from db.session import Database
 from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
 from jobs import claims, statistics
-from jobs import statistics as queue_looks
 from jobs.probe_requests import ProbeRequests
 from jobs.queue import open_redis
 from jobs.statistics import LEASES, HeldJobs, QueueActivity, read_queue, worker_activity
@@ -105,7 +104,7 @@ async def test_a_full_worker_is_quiet(redis: Redis, redis_url: str, monkeypatch:
     await redis.lpush("celery", "one")
     await worker.brpop(["celery"], 2)
     assert await read_queue(redis) == QueueActivity(0, 0, 1)
-    monkeypatch.setattr(queue_looks, "_LISTENS_SECONDS", -1)
+    monkeypatch.setattr(statistics, "_LISTENS_SECONDS", -1)
     assert await read_queue(redis) == QueueActivity(0, 0, 0, quiet=1)
     await worker.aclose()
     await until(redis, QueueActivity(0, 0, 0))
