@@ -3,35 +3,29 @@
 import argparse
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from config.exits import OF_COMMANDS, OF_VERDICTS
+from observability.formats import parse_moment
 
 FORMS = ("script", "deluge", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
 MOST_REPLAYED = 100
 _MOST_DAYS = 3650
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_AGO = re.compile(r"(\d{1,6})([smhd])")
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
 Verbs = Any
 """The subparsers of argparse, whose class has no public name."""
 
 
 def moment(given: str) -> datetime:
-    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone)."""
-    ago = _AGO.fullmatch(given)
     try:
-        if ago:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        read = datetime.fromisoformat(given)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
+        return parse_moment(given)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from None
 
 
 def _job_id(given: str) -> UUID:
@@ -78,6 +72,7 @@ def _path(given: str) -> str:
 
 def add_verbs(verbs: Verbs) -> None:
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
+    check.set_defaults(verb="check command")
     _add_tenant(check, "this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
     check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")

@@ -4,13 +4,14 @@ import argparse
 import sys
 from typing import Any
 
-from cli.runner import ask
-from cli.tables import as_json, table, terminal_width, when
+from cli.database import run_with_database
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import key_name
 from db.session import Database
+from observability.formats import dollars, when
 from privacy import audit
 from privacy.models import AuditRecord
 
@@ -42,7 +43,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"No audit record matches.{why}", file=sys.stderr)
         return 0 if found or chosen.job is None else NOT_DONE_EXIT
 
-    return ask(work)
+    return run_with_database(work)
 
 
 def _cells(record: AuditRecord) -> tuple[str, ...]:
@@ -60,14 +61,10 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
     )
 
 
-def dollars(cost: float | None) -> str:
-    return "-" if cost is None else f"{cost:.4f}"
-
-
 def for_machines(record: AuditRecord) -> dict[str, Any]:
     names = [column.name for column in AuditRecord.__table__.columns if column.name != "requester"]
-    return {name: getattr(record, name) for name in names} | {"sources": sources_told(record)}
+    return {name: getattr(record, name) for name in names} | {"sources": visible_sources(record)}
 
 
-def sources_told(record: AuditRecord) -> list[dict[str, str]]:
+def visible_sources(record: AuditRecord) -> list[dict[str, str]]:
     return [{name: told for name, told in source.items() if name != "requester"} for source in record.sources]

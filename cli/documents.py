@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.runner import ask
-from cli.tables import as_json, clean, table, terminal_width
+from cli.database import run_with_database
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
@@ -17,8 +17,9 @@ from config.tenants import by_tenant
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from knowledge import repository
 from knowledge.document_parser import MOST_SECONDS, READERS, Part, UnreadableError
+from observability.formats import clean
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[1]
 _LARGEST = 100 * 1024 * 1024
 Done = dict[str, object]
 
@@ -32,7 +33,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"There are no settings here of a tenant {chosen.tenant}.", file=sys.stderr)
         return await does(database, chosen)
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _add(database: Database, chosen: argparse.Namespace) -> int:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
-from cli.runner import ask
-from cli.tables import as_json, when
+from cli.database import run_with_database
+from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
@@ -20,6 +20,7 @@ from jobs.intake import request_refresh
 from jobs.models import JobState
 from jobs.queries import Listed
 from jobs.repository import ASKED_BY_HAND, REFRESH_APART
+from observability.formats import when
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -50,7 +51,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"`ai-agents show {job_id}` tells how it goes.")
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> str:

@@ -2,15 +2,46 @@
 
 import argparse
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from cli.runner import ask
-from cli.tables import as_json, table, terminal_width
+from sqlalchemy import text
+
+from cli.database import run_with_database
+from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from db.session import Database
-from jobs import feedback
+from jobs.feedback import NoteVersion
+
+_FIGURES = text("""
+    SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
+        coalesce(nullif(f.model, ''), j.model, '') AS model,
+        count(*) AS notes, count(f.vote) AS votes, count(*) FILTER (WHERE f.vote = 'useful') AS useful,
+        array_remove(array_agg(f.reason), NULL) AS reasons,
+        count(f.taken_up) AS measured, avg(f.taken_up)::double precision AS taken_up
+    FROM jobs j LEFT JOIN feedback f ON f.job_id = j.id
+    WHERE j.tenant_id = current_setting('app.tenant_id') AND j.accepted_at >= :since
+    AND (j.state = 'completed' OR f.job_id IS NOT NULL)
+    GROUP BY 1, 2 ORDER BY 1, 2
+""")
+
+
+class FeedbackFigures(NamedTuple):
+    """Feedback on the notes of one tenant, prompt and model."""
+
+    version: NoteVersion
+    notes: int
+    votes: int
+    useful: int
+    reasons: dict[str, int]
+    measured: int
+    taken_up: float | None
+
+    @property
+    def useful_share(self) -> float | None:
+        return self.useful / self.votes if self.votes else None
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -32,7 +63,7 @@ def run(chosen: argparse.Namespace) -> int:
                 "taken_up_of": row.measured,
             }
             for tenant_id in tenant_ids
-            for row in await feedback.figures(database, tenant_id, since)
+            for row in await figures(database, tenant_id, since)
         ]
         if chosen.json:
             print(as_json(found))
@@ -44,7 +75,19 @@ def run(chosen: argparse.Namespace) -> int:
             print("No tenant is in the settings here: name one with --tenant.", file=sys.stderr)
         return 0
 
-    return ask(work)
+    return run_with_database(work)
+
+
+async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
+    (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
+    return [
+        FeedbackFigures(
+            NoteVersion(row["prompt"], row["model"]),
+            **{name: row[name] for name in ("notes", "votes", "useful", "measured", "taken_up")},
+            reasons=dict(Counter(row["reasons"] or ()).most_common()),
+        )
+        for row in rows
+    ]
 
 
 def _for_people(found: list[dict[str, Any]]) -> str:

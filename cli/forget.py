@@ -13,8 +13,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from cli.runner import ask_with, confirmed
-from cli.tables import as_json, table
+from cli.database import run_with_settings
+from cli.terminal import as_json, confirmed, table
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ForgetSettings
 from config.tenant_directory import names_tenant, read_environment
@@ -88,15 +88,15 @@ def run(chosen: argparse.Namespace) -> int:
                 jobs=len(erased.ended) + erased.rows,
                 keys="unknown" if keys is None else keys,
             )
-        told = _for_machines(which, found, erased, keys) if chosen.json else _told(which, found, erased, keys)
+        told = _for_machines(which, found, erased, keys) if chosen.json else _for_people(which, found, erased, keys)
         print(as_json(told) if isinstance(told, dict) else told)
         return 0 if keys is not None else AWAY_EXIT
 
-    return ask_with(ForgetSettings, work)
+    return run_with_settings(ForgetSettings, work)
 
 
 async def _forget(database: Database, redis: Redis, which: Which, deadline_seconds: int) -> tuple[Erased, int | None]:
-    def tell(ended: Sequence[EndedJob]) -> None:
+    def report_ended(ended: Sequence[EndedJob]) -> None:
         # A running job is reported by its worker.
         for job in (job for job in ended if not job.was_running):
             told = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
@@ -105,7 +105,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
 
     erased, keys = None, None
     if not which.all:
-        erased = await erasure.erase(database, which, on_ended=tell)
+        erased = await erasure.erase(database, which, on_ended=report_ended)
     try:
         if which.all:
             inbox = Inbox(redis)
@@ -118,7 +118,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     except QueueUnavailableError:
         pass
     if erased is None:
-        erased = await erasure.erase(database, which, job_rows=keys is not None, on_ended=tell)
+        erased = await erasure.erase(database, which, job_rows=keys is not None, on_ended=report_ended)
     return erased, keys
 
 
@@ -166,7 +166,7 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
     return doomed
 
 
-def _told(which: Which, found: Stored, erased: Erased, keys: int | None) -> str:
+def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -> str:
     ended = len(erased.ended)
     rows = [
         ("copies", str(erased.copies)),

@@ -5,13 +5,14 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from cli.runner import ask
-from cli.tables import age, as_json, duration, table, terminal_width
+from cli.database import run_with_database
+from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from db.session import Database
 from jobs import queries
 from jobs.models import JobState
 from jobs.queries import Listed
+from observability.formats import age, duration
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"These are the newest {len(shown)}; there are more: see --limit.", file=sys.stderr)
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 def _cells(job: Listed) -> tuple[str, ...]:

@@ -9,32 +9,12 @@ from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 
 from cli.arguments import add_verbs
-from cli.tables import stop_printing
+from cli.terminal import stop_printing
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import MigrateSettings, SettingsError, load
 from observability import log_events
 from observability.logging import log_event, refuse_start, start_logging
 from observability.startup import begin_loading, end_loading
-
-_BY_HAND = {
-    "jobs": "cli.jobs:run",
-    "show": "cli.show:run",
-    "retry": "cli.retry:run",
-    "enhance": "cli.enhance:run",
-    "feedback": "cli.feedback:run",
-    "audit": "cli.audit:run",
-    "replay": "cli.replay:run",
-    "forget": "cli.forget:run",
-    "check": "cli.check.command:run",
-    "config": "cli.config:run",
-    "diagnose": "cli.diagnose:run",
-    "trace": "cli.trace:run",
-    "documents": "cli.documents:run",
-    "secrets status": "cli.secrets.status:run",
-    "secrets rotate": "cli.secrets.rotate:run",
-    "sync": "cli.sync:run",
-    "signing-kit": "cli.signing_kit:run",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "psql":
             status = resolve_name("cli.psql:run")(chosen.arguments)
         case verb:
-            by_hand = resolve_name(_BY_HAND[verb])
+            # `secrets status` is `run` of `cli.secrets.status`.
+            by_hand = resolve_name(f"cli.{verb.replace('-', '_').replace(' ', '.')}:run")
             end_loading()
             status = _written(lambda: by_hand(chosen))
     return status

@@ -13,9 +13,9 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.audit import dollars, sources_told
-from cli.runner import ask_with
-from cli.tables import as_json, clean, terminal_width, when
+from cli.audit import visible_sources
+from cli.database import run_with_settings
+from cli.terminal import as_json, terminal_width
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.secret_files import secrets_dir
 from config.settings import WorkerSettings
@@ -27,6 +27,7 @@ from integrations.llm.clients import Endpoint, Models
 from integrations.llm.spending import SpendingBook
 from integrations.resilience import HoldReason
 from integrations.values import ModelAnswer
+from observability.formats import clean, dollars, when
 from privacy import audit
 from privacy.models import AuditRecord
 from workflow.answer import Enhancement
@@ -95,7 +96,7 @@ def run(chosen: argparse.Namespace) -> int:
         return status or (0 if is_all else NOT_DONE_EXIT)
 
     # A tenant may have a key of its own.
-    return ask_with(WorkerSettings, work, openai_api_key="")
+    return run_with_settings(WorkerSettings, work, openai_api_key="")
 
 
 async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
@@ -139,13 +140,13 @@ async def _replay(
         except (DeferredError, TemporaryError) as stopped:
             print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
             return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
-        told = as_json(for_machines(replayed), indent=None) if chosen.json else f"{story(replayed, terminal_width())}\n"
+        text = f"{for_people(replayed, terminal_width())}\n"
         # A paid answer is shown before a later failure.
-        print(told, flush=True)
+        print(as_json(for_machines(replayed), indent=None) if chosen.json else text, flush=True)
     return 0 if answers == len(records) else NOT_DONE_EXIT
 
 
-def story(replayed: Replayed, width: int | None) -> str:
+def for_people(replayed: Replayed, width: int | None) -> str:
     record, now = replayed.record, replayed.answer
     titles = {source["id"]: source["title"] for source in record.sources}
     before = parts_of(record.answer or {}, titles)
@@ -220,7 +221,7 @@ def for_machines(replayed: Replayed) -> dict[str, Any]:
         "job_id": record.job_id,
         "ticket_id": record.ticket_id,
         "at": record.at,
-        "sources": sources_told(record),
+        "sources": visible_sources(record),
         "before": {name: getattr(record, name) for name in told},
         "now": now,
     }

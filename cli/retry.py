@@ -9,18 +9,15 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from cli.arguments import MOST_RETRIED
-from cli.runner import ask, confirmed
-from cli.tables import as_json, table, terminal_width
+from cli.database import run_with_database
+from cli.terminal import as_json, confirmed, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from db.session import Database
-from jobs import queries
+from jobs import manual_retry, queries
+from jobs.manual_retry import NotRetriedError, is_last_of_ticket
 from jobs.models import JobState
-from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
-from jobs.queries import Details, Listed, NotRetriedError, Retried
-from jobs.repository import RETRIED_BY_HAND
-from jobs.statistics import FinishedJob
-from observability.identifiers import other_numbers
+from jobs.queries import Listed, Retried
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -50,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
         await _retry_each(database, [job.id for job in jobs], settings.job_deadline_seconds, chosen)
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:
@@ -69,20 +66,13 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
         if len(jobs) == most:
             print(f"These are the oldest {most}, and there are more: see --limit.", file=sys.stderr)
             break
-        if await is_its_tickets_last(database, job):
+        if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
             jobs.append(job)
         else:
             left_out += 1
     if left_out:
         print(f"{left_out} left out: another job of the ticket did it, or may.", file=sys.stderr)
     return jobs
-
-
-async def is_its_tickets_last(database: Database, job: Listed | Details | FinishedJob) -> bool:
-    others = await queries.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
-    states = [other.state for other in others]
-    newest_failed = next((other.id for other in others if other.state == JobState.FAILED), None)
-    return newest_failed == job.id and not {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING} & set(states)
 
 
 async def _retry_each(
@@ -93,21 +83,13 @@ async def _retry_each(
     try:
         for job_id in job_ids:
             try:
-                done.append(await retry_and_tell(database, job_id, deadline_seconds))
+                done.append(await manual_retry.retry(database, job_id, deadline_seconds))
             except NotRetriedError as refusal:
                 refused.append((job_id, str(refusal)))
     finally:
         # Also the jobs done before the database was lost.
         _show(done, refused, is_json=chosen.json)
     return NOT_DONE_EXIT if refused else 0
-
-
-async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
-    """Queue one job again, and report it in log and trace. Raises NotRetriedError."""
-    job = await queries.retry(database, job_id, deadline_seconds)
-    other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-    report_in_new_span("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
-    return job
 
 
 def _show(done: Sequence[Retried], refused: Sequence[tuple[UUID, str]], *, is_json: bool) -> None:

@@ -4,16 +4,14 @@ It reads no text of ticket or answer, except the note that a dry run did not pos
 """
 
 import argparse
-import html
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from cli.runner import ask
-from cli.tables import as_json, duration, table, when
+from cli.database import run_with_database
+from cli.terminal import as_json, table
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenants import setting_suffix
@@ -21,7 +19,7 @@ from db.session import Database
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs import queries
 from jobs.models import JobState
-from jobs.queries import Details, Happened
+from jobs.queries import Details, Happened, trace_id
 from jobs.repository import (
     ALREADY_ENHANCED,
     DRY_RUN,
@@ -31,11 +29,10 @@ from jobs.repository import (
     NOTHING_FOUND,
     REFRESHED_LATELY,
     SIGNED_BY_PREVIOUS,
-    Event,
 )
+from observability.formats import duration, when
 from observability.identifiers import other_numbers
-from workflow.answer import Content
-from workflow.note import to_html
+from workflow.note import to_text
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
@@ -60,8 +57,6 @@ _SKIPPED = {
     LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since: {retry}",
     NOTHING_FOUND: "nothing, unless more is copied of its desk since: {retry}",
 }
-_ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
-_TAGS = re.compile("<[^>]*>")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -73,15 +68,15 @@ def run(chosen: argparse.Namespace) -> int:
         happened = await queries.events(database, job)
         events, remark = happened if chosen.events else None, queries.remark_of(happened)
         answer = await queries.answer_of(database, job.tenant_id, job.id)
-        note = None if answer is None else note_text(answer, job)
-        told = as_json(for_machines(job, events, note, remark)) if chosen.json else story(job, events, note, remark)
-        print(told)
+        note = None if answer is None else to_text(answer, job.id, job.model or "", job.refresh or "")
+        values = (job, events, note, remark)
+        print(as_json(for_machines(*values)) if chosen.json else for_people(*values))
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
-def story(
+def for_people(
     job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
 ) -> str:
     """Return the row's history, the events if given, and a dry run's note.
@@ -124,18 +119,6 @@ def story(
         happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
         told += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
     return told if note is None else f"{told}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
-
-
-def note_text(answer: dict[str, Any], job: Details) -> str:
-    note = to_html(Content.model_validate(answer), job.id, job.model or "", updated_because=job.refresh or "")
-    lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
-    return "\n".join(html.unescape(line) for line in lines if line.strip())
-
-
-def trace_id(job: Details | Event) -> str | None:
-    """Return the 32 digits of the trace in `version-trace-span-flags`."""
-    parts = (job.traceparent or "").split("-")
-    return parts[1] if len(parts) == 4 else None
 
 
 def next_step(job: Details) -> str:

@@ -1,29 +1,29 @@
-"""`ai-agents sync`: copied extent of each desk, and a complete copy of one.
-
-The copying is housekeeping's code, loaded by name; its process is not needed.
-"""
+"""`ai-agents sync`: copied extent of each desk, and a complete copy of one."""
 
 import argparse
 import asyncio
 import sys
 from datetime import UTC, datetime
-from pkgutil import resolve_name
 from typing import Any
 
 from tqdm import tqdm
 
-from cli.runner import ask_with
-from cli.tables import age, as_json, duration, table, terminal_width
+from cli.database import run_with_settings
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import SyncSettings
 from config.tenant_directory import TenantDirectory, read_environment
-from config.tenants import Tenant
+from config.tenants import DeskSettings
 from db.session import Database
 from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.clients import Desks
 from jobs.queue import open_redis
 from knowledge import sync_repository
+from knowledge.sync import DeskSync
 from knowledge.sync_repository import Extent, HeldByAnotherError
+from knowledge.throttle import call_seconds
+from observability.formats import age, duration
+from workflow.note_followup import NoteFollowUp
 
 _ROUND_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -43,12 +43,11 @@ def run(chosen: argparse.Namespace) -> int:
         status = 0
         if chosen.tenant is not None:
             known = {chosen.tenant: known[chosen.tenant]}
-            status = await _copy(database, settings, tenants, Tenant(chosen.tenant, desk=known[chosen.tenant]))
-        seconds = resolve_name("knowledge.throttle:call_seconds")
+            status = await _copy(database, settings, tenants, chosen.tenant, known[chosen.tenant])
         found = []
         for tenant_id, desk in sorted(known.items()):
             extent = await sync_repository.extent(database, tenant_id)
-            found.append((tenant_id, extent, float(_CALLS_A_READING * extent.to_read * seconds(desk))))
+            found.append((tenant_id, extent, _CALLS_A_READING * extent.to_read * call_seconds(desk)))
         if chosen.json:
             print(
                 as_json([{"tenant_id": one, **extent._asdict(), "seconds_left": left} for one, extent, left in found])
@@ -60,17 +59,18 @@ def run(chosen: argparse.Namespace) -> int:
             print("No tenant has a desk.", file=sys.stderr)
         return status
 
-    return ask_with(SyncSettings, work)
+    return run_with_settings(SyncSettings, work)
 
 
-async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant: Tenant) -> int:
+async def _copy(
+    database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant_id: str, desk: DeskSettings
+) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=4, yields=True)
-    follow_up = resolve_name("worker.scheduler.note_followup:NoteFollowUp")(database, settings.job_deadline_seconds)
-    copies = resolve_name("knowledge.sync:DeskSync")(tenants, database, desks, follow_up)
+    copies = DeskSync(tenants, database, desks, NoteFollowUp(database, settings.job_deadline_seconds))
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
-        reason = await _to_its_end(database, copies, tenant, bar)
+        reason = await _to_its_end(database, copies, tenant_id, desk, bar)
     finally:
         bar.close()
         await desks.close()
@@ -80,14 +80,14 @@ async def _copy(database: Database, settings: SyncSettings, tenants: TenantDirec
     return NOT_DONE_EXIT if reason else 0
 
 
-async def _to_its_end(database: Database, copies: Any, tenant: Tenant, bar: Any) -> str:
+async def _to_its_end(database: Database, copies: DeskSync, tenant_id: str, desk: DeskSettings, bar: Any) -> str:
     refused, reason = 0, ""
     while True:
-        copying = asyncio.create_task(copies.sync(tenant.id, tenant.desk, _ROUND_SECONDS))
+        copying = asyncio.create_task(copies.sync(tenant_id, desk, _ROUND_SECONDS))
         try:
             while True:
                 ended, _ = await asyncio.wait([copying], timeout=_LOOK_SECONDS)
-                extent = await sync_repository.extent(database, tenant.id)
+                extent = await sync_repository.extent(database, tenant_id)
                 read = extent.tickets + extent.solutions
                 bar.total, bar.n = read + extent.to_read, read
                 bar.refresh()

@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.runner import ask_with, load_or_exit
-from cli.show import trace_id
-from cli.tables import as_json, clean, when
+from cli.database import load_or_exit, run_with_settings
+from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import TraceFileSettings, TraceSettings
 from db.session import Database
 from jobs import queries
-from jobs.diagnosis.facts import DiagnosisSubject, find_job
+from jobs.diagnosis.facts import DiagnosisSubject, choose
 from jobs.diagnosis.timeline import timeline
+from jobs.queries import Details, Listed, trace_id
+from observability.formats import clean, when
 from observability.tracing import GPT4, WORKER
 
 FROM_EVENTS = "from the job's events: no spans are kept here"
@@ -29,19 +30,19 @@ Span = dict[str, Any]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    asked, why = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
+    subject, why = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
     if place := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
         try:
-            traces = find(place, asked)
+            traces = find(place, subject)
         except OSError as failure:
             traces, why = [], f"can't be read ({failure.strerror})"
         if traces:
-            return _tell_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
+            return _print_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
         print(f"{clean(str(place))} {why}: the database is asked.", file=sys.stderr)
-    return ask_with(TraceSettings, lambda database, _: _tell_events(database, asked, is_json=chosen.json))
+    return run_with_settings(TraceSettings, lambda database, _: _print_events(database, subject, is_json=chosen.json))
 
 
-def find(place: Path, asked: DiagnosisSubject) -> list[list[Span]]:
+def find(place: Path, subject: DiagnosisSubject) -> list[list[Span]]:
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -49,8 +50,8 @@ def find(place: Path, asked: DiagnosisSubject) -> list[list[Span]]:
                 span = json.loads(line)
                 spans.setdefault(span["context"]["trace_id"], {})[span["context"]["span_id"]] = span
     traces = [sorted(trace.values(), key=lambda span: str(span["start_time"])) for trace in spans.values()]
-    names = ["job_id"] if asked.job_id else ["ticket_id", "desk_id", "display_id"]
-    for wanted, among in (str(asked.job_id or asked.ticket_id), names), (asked.tenant_id, ["tenant_id"]):
+    names = ["job_id"] if subject.job_id else ["ticket_id", "desk_id", "display_id"]
+    for wanted, among in (str(subject.job_id or subject.ticket_id), names), (subject.tenant_id, ["tenant_id"]):
         traces = [trace for trace in traces if wanted is None or wanted in _tags(trace, *among)]
     return sorted(traces, key=lambda trace: str(trace[0]["start_time"]), reverse=True)
 
@@ -59,7 +60,7 @@ def _tags(trace: list[Span], *names: str) -> list[str]:
     return [str(span["attributes"][name]) for span in trace for name in names if name in span["attributes"]]
 
 
-def _tell_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
+def _print_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
     # The newest of the most complete ones: a repeated or refused webhook has a trace of one span.
     best = max(traces, key=lambda trace: (any(span["name"] == GPT4 for span in trace), len(trace) > 1))
     about: dict[str, Any] = {name: next(iter(_tags(best, name)), None) for name in ("job_id", "tenant_id", "ticket_id")}
@@ -67,7 +68,7 @@ def _tell_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
     about["others"] = sorted({job for trace in traces for job in _tags(trace, "job_id")[:1]} - {about["job_id"]})
     lines = lines_of(best)
     owners = {owner for trace in traces for owner in _tags(trace, "tenant_id")[:1]}
-    return _tell(owners, about, lines, max(line["end"] for line in lines), is_json=is_json)
+    return _print_trace(owners, about, lines, max(line["end"] for line in lines), is_json=is_json)
 
 
 def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> list[Span]:
@@ -87,8 +88,8 @@ def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> li
     return lines
 
 
-async def _tell_events(database: Database, asked: DiagnosisSubject, *, is_json: bool) -> int:
-    job, jobs = await find_job(database, asked)
+async def _print_events(database: Database, subject: DiagnosisSubject, *, is_json: bool) -> int:
+    job, jobs = await _find_job(database, subject)
     if job is None:
         print("Nothing is known of it, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
@@ -102,10 +103,24 @@ async def _tell_events(database: Database, asked: DiagnosisSubject, *, is_json: 
         lines.append(line | {"state": span.state, "notes": [by + span.words] if span.words else [], "process": ""})
     about = {"job_id": str(job.id), "tenant_id": job.tenant_id, "ticket_id": job.ticket_id, "trace_id": trace_id(job)}
     told_of = {**about, "source": FROM_EVENTS, "others": [str(other.id) for other in jobs if other.id != job.id]}
-    return _tell({one.tenant_id for one in jobs}, told_of, lines, told.end, is_json=is_json)
+    return _print_trace({one.tenant_id for one in jobs}, told_of, lines, told.end, is_json=is_json)
 
 
-def _tell(owners: set[str], about: dict[str, Any], lines: list[Span], until: datetime, *, is_json: bool) -> int:
+async def _find_job(database: Database, subject: DiagnosisSubject) -> tuple[Details | None, list[Listed]]:
+    """Return the most informative job, and all jobs of a requested ticket.
+
+    Without `subject.tenant_id` the jobs are of any tenant.
+    """
+    jobs: list[Listed] = []
+    if subject.job_id is None:
+        jobs = await queries.listed(database, tenant_id=subject.tenant_id, ticket_id=subject.ticket_id)
+    best = choose(jobs)
+    job_id = best.id if best else subject.job_id
+    job = await queries.details(database, job_id) if job_id else None
+    return (None if job and subject.tenant_id not in (None, job.tenant_id) else job), jobs
+
+
+def _print_trace(owners: set[str], about: dict[str, Any], lines: list[Span], until: datetime, *, is_json: bool) -> int:
     if len(owners) > 1:
         print(f"Whose ticket is it? Say --tenant: {clean(', '.join(sorted(owners)))}", file=sys.stderr)
         return NOT_UNDERSTOOD_EXIT

@@ -17,17 +17,17 @@ from config.tenants import is_tenant_id
 from console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
 from console.sessions import Sessions, User
 from db.session import Database
-from jobs.diagnosis.probes import Outside
+from jobs.diagnosis.facts import Probes
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Stores of the routes. `outside` checks desk and model."""
+    """Stores of the routes. `probes` check desk and model."""
 
     database: Database
     redis: Redis
     tenants: TenantDirectory
-    outside: Outside
+    probes: Probes
     jaeger_url: str | None = None
     job_deadline_seconds: int = 1800
 

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.tenants import is_tenant_id
-from console.queries import is_silent
+from console.panels import is_silent
 from console.templating import templates
 from db.session import DATABASE_FAILURES, is_away
-from jobs.diagnosis.facts import QueueSigns, look_at_queue
+from jobs.statistics import QueueActivity, queue_activity
 from observability import log_events
 from observability.logging import Outage, log_event
 
@@ -89,7 +89,7 @@ class ErrorHandler:
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
         asks = error.status_code == 503 and sees_all
-        return error_page(request, error, (await look_at_queue(self._redis, seconds=1.0))[0] if asks else None)
+        return error_page(request, error, (await queue_activity(self._redis, seconds=1.0))[0] if asks else None)
 
     def _page_of(self, request: Request, failure: Exception) -> ErrorPage:
         match failure:
@@ -118,7 +118,7 @@ class ErrorHandler:
         return ErrorPage(500, "A fault of ours", f"The log says more of it, under {failure_id}.{half_done}")
 
 
-def error_page(request: Request, error: ErrorPage, queue: QueueSigns | None = None) -> Response:
+def error_page(request: Request, error: ErrorPage, queue: QueueActivity | None = None) -> Response:
     context = {"status": error.status_code, "heading": error.heading, "sentence": error.detail, "queue": queue}
     return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
 

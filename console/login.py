@@ -69,7 +69,7 @@ class Login:
         return False
 
     @contextlib.asynccontextmanager
-    async def asking(self) -> AsyncIterator[None]:
+    async def provider_call(self) -> AsyncIterator[None]:
         """Let few logins wait for the provider; raise an ErrorPage if it is away.
 
         Anyone may start a login, and each one holds a connection.
@@ -140,7 +140,7 @@ async def to_provider(
 ) -> Response:
     # Authlib keeps state, nonce and verifier in the request's session.
     begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
-    async with login.asking():
+    async with login.provider_call():
         response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
     login.outage.over()
     sessions.write_login(response, begun)
@@ -152,7 +152,7 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
     begun = request.scope["session"] = sessions.read_login(request)
     to = begun.get("next", "")
     try:
-        async with login.asking():
+        async with login.provider_call():
             person = await login.provider.person(request, oidc)
     except MismatchingStateError:
         raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None

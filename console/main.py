@@ -21,7 +21,6 @@ from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
 from db.session import Database
 from integrations.http import EgressConfig
-from jobs.diagnosis.probes import SchedulerProbes
 from jobs.probe_requests import ProbeClient
 from jobs.queue import open_redis
 from observability import log_events, metrics_server
@@ -40,15 +39,15 @@ def run(chosen: argparse.Namespace) -> int:
     `chosen` has `host` and `port`. An unreachable database does not prevent the start: pages show it.
     """
     settings, tenants = start_process(ConsoleSettings, needs="nothing")
-    access = AccessDirectory(read_access(secrets_dir(), on_problem=_say), on_problem=_say)
+    access = AccessDirectory(read_access(secrets_dir(), on_problem=_log_problem), on_problem=_log_problem)
     if problems := _problems(chosen.host, settings, access):
         end_refused(problems)
     for problem in access.now().problems:
-        _say(problem)
+        _log_problem(problem)
     # A tenant's id may be mistyped.
     for tenant_id in sorted(access.now().tenant_ids):
         if not tenants.names(tenant_id):
-            _say(f"a role names the tenant {tenant_id}, which has no settings")
+            _log_problem(f"a role names the tenant {tenant_id}, which has no settings")
     try:
         check_now(settings.database_url)
     except DatabaseUnfitError as unfit:
@@ -63,7 +62,7 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _say(problem: str) -> None:
+def _log_problem(problem: str) -> None:
     log_event(log_events.CONSOLE_SETTINGS, reason=problem)
 
 
@@ -114,10 +113,9 @@ async def _main(
         await stack.enter_async_context(secrets)
         redis = open_redis(settings.redis_url, seconds=1.0)
         stack.push_async_callback(redis.aclose)
-        asker = ProbeClient(settings.redis_url)
-        stack.push_async_callback(asker.close)
-        outside = SchedulerProbes(asker)
-        services = Services(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
+        probes = ProbeClient(settings.redis_url)
+        stack.push_async_callback(probes.close)
+        services = Services(database, redis, tenants, probes, settings.jaeger_url, settings.job_deadline_seconds)
         keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
         address = ConsoleAddress(settings.console_url)
         sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)

@@ -88,7 +88,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
             client_id=oidc.client_id,
             client_secret=oidc.client_secret or None,
             server_metadata_url=f"{oidc.issuer.rstrip('/')}/.well-known/openid-configuration",
-            client_kwargs={"outward": egress, "code_challenge_method": "S256"},
+            client_kwargs={"egress": egress, "code_challenge_method": "S256"},
         )
         self.oidc = oidc
         self.read_at = monotonic()
@@ -139,7 +139,7 @@ class Provider:
     """The current provider of the settings."""
 
     def __init__(self, egress: EgressConfig = STRAIGHT, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._outward = egress
+        self._egress = egress
         self._monotonic = monotonic
         self._app: _App | None = None
         self._rests_until = float("-inf")
@@ -192,7 +192,7 @@ class Provider:
                 return self._app
             if now < self._rests_until:
                 raise ProviderError("it was away just now")
-            app = _App(oidc, self._outward, self._monotonic)
+            app = _App(oidc, self._egress, self._monotonic)
             try:
                 await app.load_server_metadata()
             except ProviderError:

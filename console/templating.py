@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,10 +11,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
-from cli.audit import dollars
-from cli.tables import age, duration, when
 from jobs.models import JobState
 from jobs.statistics import MOST_COUNTED
+from observability.formats import ago, clock, counted, dollars, duration, when
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
@@ -34,31 +32,13 @@ class StateWord(NamedTuple):
     tone: Tone
 
 
-def counted(count: int, most: int | None = None) -> str:
-    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
-
-
-def percent(part: float | None) -> str:
-    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
-    return "-" if part is None else f"{int(part * 1000) / 10:g} %"
-
-
 def csrf_field(csrf: str) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
 
 
-def _ago(at: datetime) -> str:
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
 _FILTERS = {
-    "ago": _ago,
-    "clock": _clock,
+    "ago": ago,
+    "clock": clock,
     "counted": counted,
     "dollars": dollars,
     "duration": duration,
@@ -69,7 +49,7 @@ _FILTERS = {
 }
 
 
-def _around(request: Request) -> dict[str, Any]:
+def _shared_context(request: Request) -> dict[str, Any]:
     session = request.state.session
     return {
         "user": session.user if session else None,
@@ -90,7 +70,7 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
     )
     environment.filters |= _FILTERS
     environment.globals["most_counted"] = MOST_COUNTED
-    return Jinja2Templates(env=environment, context_processors=[_around])
+    return Jinja2Templates(env=environment, context_processors=[_shared_context])
 
 
 templates = create_templates()

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from cli.tables import duration
 from console.templating import StateWord, Tone
 from jobs.diagnosis.timeline import CONTEXT_AND_GPT4, PAUSE, PAUSE_AND_QUEUE, Timeline, TimelineSpan
+from observability.formats import duration
 from observability.tracing import QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 
 _NARROWEST = 2.0

@@ -6,7 +6,6 @@ much earlier.
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -63,22 +62,6 @@ class UnmeasuredNote(NamedTuple):
     steps: Sequence[str]
 
 
-class FeedbackFigures(NamedTuple):
-    """Feedback on the notes of one tenant, prompt and model."""
-
-    version: NoteVersion
-    notes: int
-    votes: int
-    useful: int
-    reasons: dict[str, int]
-    measured: int
-    taken_up: float | None
-
-    @property
-    def useful_share(self) -> float | None:
-        return self.useful / self.votes if self.votes else None
-
-
 # The job's row, if its note is or may be in the ticket, and the ticket was not forgotten by any of its numbers. The
 # transaction shares the tenant's key.
 _OF_JOB = """
@@ -132,17 +115,6 @@ _UNMEASURED = text(f"""
         SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
         AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at)
 """).bindparams(bindparam("ticket", type_=TEXT))  # noqa: S608
-_FIGURES = text("""
-    SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
-        coalesce(nullif(f.model, ''), j.model, '') AS model,
-        count(*) AS notes, count(f.vote) AS votes, count(*) FILTER (WHERE f.vote = 'useful') AS useful,
-        array_remove(array_agg(f.reason), NULL) AS reasons,
-        count(f.taken_up) AS measured, avg(f.taken_up)::double precision AS taken_up
-    FROM jobs j LEFT JOIN feedback f ON f.job_id = j.id
-    WHERE j.tenant_id = current_setting('app.tenant_id') AND j.accepted_at >= :since
-    AND (j.state = 'completed' OR f.job_id IS NOT NULL)
-    GROUP BY 1, 2 ORDER BY 1, 2
-""")
 
 
 async def record_vote(
@@ -169,18 +141,6 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
-
-
-async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
-    (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
-    return [
-        FeedbackFigures(
-            NoteVersion(row["prompt"], row["model"]),
-            **{name: row[name] for name in ("notes", "votes", "useful", "measured", "taken_up")},
-            reasons=dict(Counter(row["reasons"] or ()).most_common()),
-        )
-        for row in rows
-    ]
 
 
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:

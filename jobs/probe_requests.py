@@ -7,13 +7,14 @@ a key of the question; housekeeping drops expired questions. Times are by the cl
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID, uuid4
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from integrations.probes import SOUGHT, DeskProbe, ModelProbe, Sought
 from jobs.queue import open_redis, reaching_redis
 
 QUESTIONS = "housekeeping:questions"
@@ -27,6 +28,7 @@ _TAKE_SECONDS = 1.0
 _ASKED_SECONDS = ASK_SECONDS - 0.1
 
 Kind = Literal["desk", "model"]
+Result = TypeVar("Result", DeskProbe, ModelProbe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class NoAnswerError(Exception):
 
 
 class ProbeClient:
-    """The console's side; `close()` it."""
+    """The console's side, which implements `jobs.diagnosis.facts.Probes`; `close()` it."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)
@@ -73,6 +75,23 @@ class ProbeClient:
             raise NoAnswerError(f"housekeeping did not answer within {ASK_SECONDS:g} s")
         return str(found[1])
 
+    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
+        about = SOUGHT.dump_json(sought, exclude_defaults=True).decode()
+        return await self._probe("desk", tenant_id, about, DeskProbe)
+
+    async def model(self, tenant_id: str | None) -> ModelProbe:
+        return await self._probe("model", tenant_id, "", ModelProbe)
+
+    async def _probe(self, kind: Kind, tenant_id: str | None, about: str, result: type[Result]) -> Result:
+        if tenant_id is None:
+            return result(failure="this process does not know the tenant")
+        try:
+            return TypeAdapter(result).validate_json(await self.ask(kind, tenant_id, about))
+        except NoAnswerError as why:
+            return result(failure=str(why))
+        except ValidationError:
+            return result(failure="housekeeping answered what this release can't read")
+
     async def close(self) -> None:
         await self._redis.aclose()
 
@@ -85,7 +104,7 @@ class ProbeRequests:
 
     async def take(self) -> ProbeRequest | None:
         with reaching_redis(), suppress(ValidationError):
-            # Not BRPOP: its blocked clients are counted as workers (`queue_looks`).
+            # Not BRPOP: its blocked clients are counted as workers (`read_queue`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
             question = None if found is None else _QUESTION.validate_json(found[1])
             return question if question and await _now(self._redis) < question.until else None

@@ -1,12 +1,12 @@
-"""Operators' queries of the jobs, and their one change: retrying a job.
+"""Operators' queries of the jobs.
 
-Queries across tenants use `list_jobs`: ids, states and times. A job's details, the answer in its row and its retry are
-under row-level security.
+Queries across tenants use `list_jobs`: ids, states and times. A job's details and the answer in its row are under
+row-level security.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from db.session import Database, among
 from jobs.models import Job, JobEvent, JobState
-from jobs.repository import DRY_RUN, DUPLICATE, RETRIED_BY_HAND
+from jobs.repository import DRY_RUN, Event
 
 _Other = aliased(Job)
 _NUMBERS = (Job.ticket_id, Job.desk_id)
@@ -61,10 +61,6 @@ async def _of_job(database: Database, tenant_id: str, job_id: UUID, column: Any,
         return await session.scalar(select(column).where(Job.id == job_id, *conditions))
 
 
-_RETRY = text(
-    "SELECT j.*, n.* FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate) j"
-    " LEFT JOIN LATERAL numbers_of_job(:tenant, :id) n ON true"
-)
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
@@ -145,10 +141,6 @@ class Retried:
     display_id: str | None = None
 
 
-class NotRetriedError(Exception):
-    """The job can't be retried; the text has the reason."""
-
-
 async def listed(
     database: Database,
     *,
@@ -169,7 +161,7 @@ async def owners(database: Database, ticket_id: str) -> list[str]:
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
-    tenant_id = await _tenant_of(database, job_id)
+    tenant_id = await tenant_of(database, job_id)
     if tenant_id is None:
         return None
     computed: dict[str, ColumnElement[Any]] = {
@@ -203,34 +195,7 @@ def remark_of(events: Sequence[Happened]) -> str | None:
     return next((event.reason for event in events if event.what == "accepted"), None)
 
 
-async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
-    """Let a failed or skipped job wait again, due now, with all its attempts.
-
-    It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
-    NotRetriedError.
-    """
-    tenant_id = await _tenant_of(database, job_id)
-    values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
-    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
-    if tenant_id is None or not rows:
-        raise NotRetriedError("no job has this id")
-    (found,) = rows
-    if not found["retried"]:
-        raise NotRetriedError(why_not(found["state"]))
-    was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
-    other = found["desk_id"], found["display_id"]
-    return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *other)
-
-
-def why_not(state: str) -> str:
-    return {
-        JobState.COMPLETED: "it is completed: its note is in the ticket",
-        JobState.RUNNING: "it is running: a worker has it",
-        JobState.WAITING: "it is waiting already",
-    }.get(JobState(state), "it is a duplicate: another job does the work of its webhook")
-
-
-async def _tenant_of(database: Database, job_id: UUID) -> str | None:
+async def tenant_of(database: Database, job_id: UUID) -> str | None:
     tenant_id: str | None = await database.call_for_one(_TENANT, id=job_id)
     return tenant_id
 
@@ -239,3 +204,9 @@ async def numbers_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[
     question = select(Job.id, Job.ticket_id, Job.desk_id, Job.display_id).where(among(Job.id, job_ids))
     async with database.tenant(tenant_id) as session:
         return {job_id: [*filter(None, numbers)] for job_id, *numbers in await session.execute(question)}
+
+
+def trace_id(job: Details | Event) -> str | None:
+    """Return the 32 digits of the trace in `version-trace-span-flags`."""
+    parts = (job.traceparent or "").split("-")
+    return parts[1] if len(parts) == 4 else None

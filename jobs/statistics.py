@@ -1,26 +1,22 @@
-"""Counts, ages and ends of jobs, for metrics and pages.
+"""Numbers of jobs, the queue and workers, for metrics, diagnoses and pages."""
 
-Under row-level security for one tenant, through narrow functions for all. Both return ids, states, times and our own
-reasons; for pages they read a limited number of rows.
-"""
-
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
-from uuid import UUID
 
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.reconcile import MISSED_LATELY, MOST_MISSED, MissedLately
-from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
+from jobs.queue import QUEUE, UNACKED
 from jobs.repository import OVERDUE
 
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
 _HELD_BACK = text("SELECT * FROM jobs_held_back()")
 _OPEN = text("SELECT * FROM open_jobs(:most)")
-_DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
 # As `jobs_held_back`, limited to the tenant's first waiting jobs.
 _HELD_BACK_OF = text("""
@@ -82,10 +78,6 @@ async def open_jobs(database: Database) -> OpenJobs:
     return OpenJobs(**row)
 
 
-async def due_jobs(database: Database) -> dict[str, int]:
-    return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
-
-
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
     rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
@@ -118,206 +110,87 @@ class WorkerActivity:
     connected: bool = True
 
 
-async def signs_of_work(database: Database) -> WorkerActivity:
+async def worker_activity(database: Database) -> WorkerActivity:
     (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
     return WorkerActivity(**row)
 
 
-EndState = Literal["failed", "skipped"]
-
-# Repeats the condition of the two partial indexes, so that the planner uses them.
-_OF_TENANT = (
-    " FROM jobs j WHERE j.tenant_id = :tenant AND j.state = :state AND j.state IN ('failed', 'skipped')"
-    " AND j.finished_at >= :since"
-)
-_CAUSES = text("SELECT * FROM causes_of_ends(:state, :since, :most)")
-_CAUSES_OF_TENANT = text(
-    "SELECT e.tenant_id, e.reason, count(*) AS jobs, max(e.finished_at) AS finished_at FROM ("  # noqa: S608 -- as above
-    f"SELECT j.tenant_id, j.reason, j.finished_at{_OF_TENANT} ORDER BY j.finished_at DESC LIMIT :most) e"
-    " GROUP BY e.tenant_id, e.reason"
-)
-_LIST = text("SELECT * FROM list_ends(:state, :reasons, :since, :before, :before_id, :most)")
-_LIST_OF_TENANT = text(
-    "SELECT j.id, j.tenant_id, j.ticket_id, j.reason, j.attempt, j.accepted_at, j.finished_at,"
-    f" j.enhancement IS NOT NULL AS answered{_OF_TENANT}"
-    " AND (CAST(:reasons AS text[]) IS NULL OR j.reason = ANY (CAST(:reasons AS text[])))"
-    " AND (CAST(:before AS timestamptz) IS NULL OR (j.finished_at, j.id) < (:before, CAST(:before_id AS uuid)))"
-    " ORDER BY j.finished_at DESC, j.id DESC LIMIT :most"
-)
-
-
-class EndCause(NamedTuple):
-    """Jobs of a tenant that ended for one reason, and the time of the last one."""
-
-    tenant_id: str
-    reason: str | None
-    jobs: int
-    finished_at: datetime
-
-
-class FinishedJob(NamedTuple):
-    """A failed or skipped job. `answered`: a retry reuses GPT-4's stored answer."""
-
-    id: UUID
-    tenant_id: str
-    ticket_id: str
-    reason: str | None
-    attempt: int
-    accepted_at: datetime
-    finished_at: datetime
-    answered: bool
-
-
-class Behind(NamedTuple):
-    """End of a page, where the next one begins."""
-
-    finished_at: datetime
-    id: UUID
-
-
-async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
-    values = {"state": state, "since": since, "most": MOST_COUNTED}
-    if tenant_id is None:
-        return [EndCause(**row) for row in await database.call(_CAUSES, **values)]
-    (rows,) = await database.call_as(tenant_id, _CAUSES_OF_TENANT, **values)
-    return [EndCause(**row) for row in rows]
-
-
-async def ended(
-    database: Database,
-    tenant_id: str | None,
-    state: EndState,
-    since: datetime,
-    *,
-    reasons: Sequence[str] | None = None,
-    behind: Behind | None = None,
-    most: int,
-) -> list[FinishedJob]:
-    before, before_id = behind or (None, None)
-    values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
-    given = None if reasons is None else list(reasons)
-    if tenant_id is None:
-        return [FinishedJob(**row) for row in await database.call(_LIST, **values, reasons=given)]
-    (rows,) = await database.call_as(tenant_id, _LIST_OF_TENANT, **values, reasons=given)
-    return [FinishedJob(**row) for row in rows]
-
-
-_NOW = text("SELECT now() AS asked_at")
-_LATELY = text("""
-    SELECT count(*) FILTER (WHERE l.state = 'completed') AS completed,
-           count(*) FILTER (WHERE l.state = 'failed') AS failed,
-           (SELECT count(*) FROM (
-               SELECT FROM jobs s WHERE s.tenant_id = :tenant AND s.state = 'skipped'
-               AND s.state IN ('failed', 'skipped') AND s.finished_at >= now() - interval '1 day'
-               LIMIT :most) s) AS skipped
-    FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.state IN ('completed', 'failed')
-          AND j.finished_at >= now() - interval '1 day' ORDER BY j.finished_at DESC LIMIT :most) l
-""")
-_OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
-_RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
-# Each half by its own index, as in `is_queue_full`.
-_WAITING = text("""
-    SELECT count(*) AS waiting FROM (
-        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
-        AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
-        UNION ALL
-        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NULL
-        AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
-        LIMIT :most) w
-""")
-_REASONS_OF = text("""
-    SELECT w.reason, count(*) AS jobs FROM (
-        SELECT j.reason FROM jobs j WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND j.tenant_id = :tenant
-        LIMIT :most) w GROUP BY w.reason ORDER BY 2 DESC, 1
-""")
-_LAST_REFUSED = text("""
-    SELECT r.rejected_at AS at, r.status, r.reason, r.ticket_id FROM rejections r WHERE r.tenant_id = :tenant
-    ORDER BY r.rejected_at DESC LIMIT 1
-""")
-_SPENT = text("SELECT s.day, s.tokens, s.dollars FROM spending s WHERE s.tenant_id = :tenant AND s.day = current_date")
-_SYNCED = text("SELECT max(p.ended_at) AS synced_at FROM passes p WHERE p.tenant_id = :tenant")
-_QUESTIONS = (
-    _NOW,
-    _LATELY,
-    _RUNNING,
-    _WAITING,
-    _REASONS_OF,
-    LAST_ACCEPTED,
-    _LAST_REFUSED,
-    _SPENT,
-    _SYNCED,
-    MISSED_LATELY,
-)
+REDIS_REFUSES = "it refuses our password"
 
 
 @dataclass(frozen=True, slots=True)
-class LastRefusal:
-    """The tenant's last refused webhook; `ticket_id` is None if unreadable."""
+class QueueActivity:
+    """Messages that wait and are held, and workers that listen (None: unknown).
 
-    at: datetime
-    status: int
-    reason: str
-    ticket_id: str | None
-
-
-class SpentOnDay(NamedTuple):
-    """Cost of its jobs on a UTC day."""
-
-    day: date
-    tokens: int
-    dollars: float
-
-
-@dataclass(frozen=True, slots=True)
-class TenantFigures:
-    """A tenant's jobs and webhooks; first three: the newest ended within 24 hours.
-
-    `reasons`: why jobs wait again, with numbers. Numbers are capped at `MOST_COUNTED`.
+    `quiet`: connections of workers that stopped listening, full or stuck; a killed worker has none. `takes_nothing`:
+    Redis has no memory left, can't write to its disk, or is a read-only replica.
     """
 
-    asked_at: datetime
-    completed: int
-    failed: int
-    skipped: int
-    running: int
     waiting: int
-    reasons: Mapping[str, int]
-    last_accepted_at: datetime | None
-    last_refused: LastRefusal | None
-    spent: SpentOnDay | None
-    synced_at: datetime | None
-    missed: MissedLately
-
-    @property
-    def is_cut(self) -> bool:
-        return self.completed + self.failed >= MOST_COUNTED
-
-    @property
-    def success_rate(self) -> float | None:
-        """Completed part of the jobs that were not skipped, 0 to 1; None without any."""
-        ended = self.completed + self.failed
-        return self.completed / ended if ended else None
+    held: int
+    listening: int | None
+    takes_nothing: bool = False
+    quiet: int = 0
 
 
-async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
-    rows = await database.call(_OF_TENANTS, **values)
-    return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}
+def is_without_worker(queue: QueueActivity | None, work: WorkerActivity | None) -> bool:
+    """Return True if no worker listens or holds a job; False if that is unknown.
+
+    A worker counts as dead only without a session in Postgres and without a connection to Redis.
+    """
+    if queue is None or queue.listening != 0:
+        return False
+    if queue.quiet:
+        # Leases of a healthy worker may expire while Postgres is away.
+        return work is not None and not work.workers and not work.silent
+    return work is None or not work.workers or not work.connected
 
 
-async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
-    values = {"most": MOST_COUNTED, "most_missed": MOST_MISSED, **OF_WEBHOOKS}
-    answers = await database.call_as(tenant_id, *_QUESTIONS, **values)
-    (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,), (missed,) = answers
-    return TenantFigures(
-        **now,
-        **lately,
-        **running,
-        **waiting,
-        reasons={row["reason"]: row["jobs"] for row in reasons},
-        last_accepted_at=accepted["accepted_at"],
-        last_refused=LastRefusal(**refused[0]) if refused else None,
-        spent=SpentOnDay(**spent[0]) if spent else None,
-        **synced,
-        missed=MissedLately(**missed),
-    )
+Reading = Literal["normal", "moderate", "high", "critical"]
+MODERATE, HIGH, CRITICAL = 20, 50, 100
+
+
+def reading_of(waiting: int) -> Reading:
+    if waiting > CRITICAL:
+        return "critical"
+    return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
+
+
+# A listening worker polls each second: one that has not for so long is full, stopped or gone.
+_LISTENS_SECONDS = 10
+
+
+async def queue_activity(redis: Redis | None, seconds: float) -> tuple[QueueActivity | None, str]:
+    if redis is None:
+        return None, ""
+    try:
+        async with asyncio.timeout(seconds):
+            return await read_queue(redis), ""
+    except AuthenticationError:
+        return None, REDIS_REFUSES
+    except (RedisError, OSError, TimeoutError):
+        return None, "it does not answer"
+
+
+async def read_queue(redis: Redis) -> QueueActivity:
+    """Return the queue's length, its listeners and whether Redis accepts writes.
+
+    An external Redis may permit the length only: the rest is unknown then. Raises RedisError, OSError or TimeoutError.
+    """
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.llen(QUEUE)
+        pipeline.hlen(UNACKED)
+        waiting, held = await pipeline.execute()
+    listening, quiet, takes_nothing = None, 0, False
+    with contextlib.suppress(ResponseError):
+        clients = await redis.client_list()
+        database = str(redis.connection_pool.connection_kwargs.get("db") or 0)
+        idle = [int(client["idle"]) for client in clients if client["cmd"] == "brpop" and client["db"] == database]
+        listening = sum(seconds <= _LISTENS_SECONDS for seconds in idle)
+        quiet = len(idle) - listening
+    with contextlib.suppress(ResponseError):
+        memory, disk, role = [await redis.info(part) for part in ("memory", "persistence", "replication")]
+        is_full = 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
+        follows = role.get("role") == "slave" and bool(int(role.get("slave_read_only", 1)))
+        takes_nothing = is_full or follows or disk.get("aof_last_write_status", "ok") != "ok"
+    return QueueActivity(int(waiting), int(held), listening, takes_nothing, quiet)

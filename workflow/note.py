@@ -3,8 +3,11 @@
 Each text is escaped: nothing from the model or a desk becomes markup.
 """
 
+import html
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -21,6 +24,8 @@ _BEGINS = tuple(
     for begin in (f"{words.title} ({words.author.partition('{}')[0]}", words.updated_asked, words.updated_reopened)
 )
 _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
+_TAGS = re.compile("<[^>]*>")
 _NOTE = Environment(
     autoescape=True,
     undefined=StrictUndefined,
@@ -69,3 +74,10 @@ def to_html(content: Content, job_id: object, model: str, *, feedback_link: str 
         feedback_link=feedback_link,
         marker=marker(job_id),
     )
+
+
+def to_text(answer: Mapping[str, Any], job_id: object, model: str, updated_because: str = "") -> str:
+    """Return the note of a stored answer as plain text."""
+    note = to_html(Content.model_validate(answer), job_id, model, updated_because=updated_because)
+    lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
+    return "\n".join(html.unescape(line) for line in lines if line.strip())

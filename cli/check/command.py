@@ -20,7 +20,7 @@ from cli.check.findings import (
 )
 from cli.check.model import EmbeddingsCheck, ModelCheck
 from cli.check.webhook import feedback_rows, webhook_rows
-from cli.tables import as_json, table, terminal_width
+from cli.terminal import as_json, table, terminal_width
 from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import LogSettings
 from config.tenant_directory import TenantDirectory, read_environment
@@ -34,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
     loaded, rows = load_parts()
     start_logging(loaded.log or LogSettings.model_construct(), sys.stderr)
     try:
-        rows += asyncio.run(_look(chosen, loaded))
+        rows += asyncio.run(_check_all(chosen, loaded))
     except Exception as failure:  # noqa: BLE001 -- logged by its types and places, never with its message
         log_event(log_events.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
@@ -49,7 +49,7 @@ def run(chosen: argparse.Namespace) -> int:
     return CONFIGURATION_EXIT if any(row.state is State.FAILED for row in rows) else 0
 
 
-async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
+async def _check_all(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
     stores = loaded.stores
     rows = await postgres_rows(stores.database_url if stores else None)
     rows += await redis_rows(stores.redis_url if stores else None)

@@ -72,10 +72,10 @@ class ModelCheck:
         if endpoint in self._asked:
             return rows.not_checked(f"it is the model of {self._asked[endpoint]}, asked above")
         self._asked[endpoint] = tenant_id
-        await self._ask(rows, endpoint)
+        await self._call(rows, endpoint)
         return rows.all
 
-    async def _ask(self, rows: Findings, endpoint: Endpoint) -> None:
+    async def _call(self, rows: Findings, endpoint: Endpoint) -> None:
         async def stop(_unusable: str) -> None:
             raise _UnusableAnswerError
 

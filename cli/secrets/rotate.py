@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from cli.runner import confirmed, on_database, run_within
+from cli.database import on_database, run_within
 from cli.secrets.files import (
     NotWritableError,
     PlacesUnusableError,
@@ -27,7 +27,7 @@ from cli.secrets.files import (
     writes,
 )
 from cli.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
-from cli.tables import age, as_json, stop_printing
+from cli.terminal import as_json, confirmed, stop_printing
 from config.exits import (
     AWAY_EXIT,
     CONFIGURATION_EXIT,
@@ -44,6 +44,7 @@ from db.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError
 from db.session import DATABASE_FAILURES, Database
 from observability import log_events
+from observability.formats import age
 from observability.logging import log_event, refuse_start, start_logging
 
 _SECRET_BYTES = 32
@@ -363,7 +364,7 @@ class _Rotation:
         try:
             present = read_places(self._tenant, self._folder).secrets
             seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
-            _ask(lambda database: known_secrets.know(database, seen))
+            _query(lambda database: known_secrets.know(database, seen))
         except (UsesUnknownError, PlacesUnusableError) as untold:
             why = str(untold)
         except KeyboardInterrupt:
@@ -404,10 +405,10 @@ def commands(step: RotationStep, tenant_id: str) -> list[str]:
 
 
 def _uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
-    return _ask(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
+    return _query(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
 
 
-def _ask(question: Callable[[Database], Awaitable[Result]]) -> Result:
+def _query(question: Callable[[Database], Awaitable[Result]]) -> Result:
     try:
         asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
         return run_within(_DATABASE_SECONDS, asked)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
-from cli.runner import ask
-from cli.tables import age, as_json, table, terminal_width
+from cli.database import run_with_database
+from cli.terminal import as_json, table, terminal_width
 from config.exits import NOT_UNDERSTOOD_EXIT
 from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
@@ -20,6 +20,7 @@ from config.tenants import secrets_in
 from db import known_secrets
 from db.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
 from db.session import Database
+from observability.formats import age
 
 QUIET = timedelta(hours=LATELY_HOURS)
 """How long nobody may have signed with the old secret before it is ended without a word."""
@@ -74,7 +75,7 @@ def run(chosen: argparse.Namespace) -> int:
         print(as_json([_for_machines(row) for row in rows]) if chosen.json else _for_people(rows))
         return 0
 
-    return ask(work)
+    return run_with_database(work)
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:

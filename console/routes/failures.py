@@ -1,7 +1,6 @@
 """Failed and skipped jobs, by cause and as a paged list, and manual retries."""
 
 import asyncio
-from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,8 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
-from cli.arguments import MOST_RETRIED, moment
-from cli.retry import is_its_tickets_last, retry_and_tell
+from console import queries
 from console.dependencies import (
     ConsoleRoute,
     CurrentUser,
@@ -25,17 +23,19 @@ from console.dependencies import (
     verify_csrf,
 )
 from console.errors import BadRequest, NotFound, redirect
-from console.queries import causes_table, in_time, is_silent, reasons_of
+from console.panels import causes_table, in_time, is_silent, reasons_of
+from console.queries import Behind, EndState, FinishedJob
 from console.routes.tickets import VisibleJob, caution, visible_job
 from console.sessions import User
 from console.templating import templates
 from db.session import DATABASE_FAILURES
-from jobs import statistics
+from jobs import manual_retry
 from jobs.diagnosis.verdicts import VerdictCode
+from jobs.manual_retry import NotRetriedError, is_last_of_ticket, why_not
 from jobs.models import JobState
-from jobs.queries import NotRetriedError, why_not
-from jobs.statistics import Behind, EndState, FinishedJob
+from observability.formats import parse_moment
 
+MOST_RETRIED = 100
 _PAGE = 50
 _CAUSE = "cause:"
 _STATES: dict[str, EndState] = {"": "failed", "failed": "failed", "skipped": "skipped"}
@@ -76,8 +76,8 @@ def parse_filter(
         raise BadRequest("There is no such cause.")
     said = since.strip() or "24h"
     try:
-        at = moment(said)
-    except ArgumentTypeError:
+        at = parse_moment(said)
+    except ValueError:
         raise BadRequest("A time is like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
     return Filter(scope, _STATES[state], said, at, frozenset(codes), _parse_behind(before))
 
@@ -90,11 +90,11 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
     """Show the causes, and the jobs of all of them or of one."""
     database = services.database
     tenant_id, state, _, since, codes, behind = chosen
-    causes = await in_time(statistics.causes(database, tenant_id, state, since))
+    causes = await in_time(queries.causes(database, tenant_id, state, since))
     jobs: list[FinishedJob] | None = None
     if causes is not None or not codes:
         reasons = reasons_of(causes or [], codes) if codes else None
-        ended = statistics.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
+        ended = queries.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
         jobs = await in_time(ended)
     following = ""
     if jobs is not None and len(jobs) > _PAGE:
@@ -131,7 +131,7 @@ def _parse_behind(given: str) -> Behind | None:
 @router.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
 async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) -> Response:
     try:
-        await retry_and_tell(services.database, job.id, services.job_deadline_seconds)
+        await manual_retry.retry(services.database, job.id, services.job_deadline_seconds)
     except NotRetriedError as refused:
         return _retried(request, [Tried(str(job.id), job.tenant_id, job.ticket_id, str(refused))], 409)
     return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
@@ -165,14 +165,14 @@ async def _previewed(services: Services, chosen: Filter) -> Mapping[str, Any]:
     looked = 0
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            reasons = reasons_of(await statistics.causes(database, tenant_id, state, since), codes)
-            found = await statistics.ended(
+            reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
+            found = await queries.ended(
                 database, tenant_id, state, since, reasons=reasons, behind=behind, most=_MOST_LOOKED_AT + 1
             )
             for job in found[:_MOST_LOOKED_AT]:
                 if len(rows) == MOST_RETRIED:
                     break
-                if await is_its_tickets_last(database, job):
+                if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
                     rows.append(job)
                 looked += 1
     except TimeoutError:
@@ -221,11 +221,11 @@ async def _retry(services: Services, user: User, wanted: UUID) -> Tried:
         refusal = "it was skipped: it is retried on its ticket's page"
     elif job.state != JobState.FAILED:
         refusal = why_not(job.state)
-    elif not await is_its_tickets_last(services.database, job):
+    elif not await is_last_of_ticket(services.database, job.tenant_id, job.ticket_id, job.id):
         refusal = "another job of the ticket did it, or may"
     else:
         try:
-            await retry_and_tell(services.database, job.id, services.job_deadline_seconds)
+            await manual_retry.retry(services.database, job.id, services.job_deadline_seconds)
         except NotRetriedError as refused:
             refusal = str(refused)
     return Tried(str(job.id), job.tenant_id, job.ticket_id, refusal)

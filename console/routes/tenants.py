@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from console.errors import NotFound, redirect
-from console.queries import causes_lately, causes_table, health_of_all, in_time, lacking, queue_view, tenant_health
+from console.panels import causes_lately, causes_table, health_of_all, in_time, lacking, queue_view, tenant_health
+from console.queries import figures_of
 from console.templating import templates
-from jobs.statistics import figures_of
 
 _MOST_TENANTS = 20
 """Of more tenants, only those that need a look are shown on the overview."""

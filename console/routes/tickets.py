@@ -10,7 +10,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from cli.show import note_text
 from console.dependencies import (
     ConsoleRoute,
     CurrentUser,
@@ -23,14 +22,14 @@ from console.dependencies import (
     visible_tenant,
 )
 from console.errors import Forbidden, NotFound, redirect
-from console.queries import in_time, own_words
+from console.panels import in_time, own_words
 from console.templating import Tone, templates
 from console.timeline import NARROW, WIDE, draw
 from db.session import Database
 from jobs import queries, rejections
-from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError, reading_of
-from jobs.diagnosis.reasons import cause_of
-from jobs.diagnosis.report import evidence, for_machines
+from jobs.diagnosis.causes import cause_of
+from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError
+from jobs.diagnosis.report import evidence, report
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.timeline import timeline
 from jobs.diagnosis.verdicts import VerdictCode
@@ -38,10 +37,12 @@ from jobs.models import JobState
 from jobs.queries import Details, Listed, answer_in_row
 from jobs.rejections import RefusedLately
 from jobs.repository import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from jobs.statistics import reading_of
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit
 from privacy.models import AuditRecord
+from workflow.note import to_text
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
@@ -130,7 +131,7 @@ async def ticket(
         found = await visible_job(services, user, job_id)
         if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
             raise NotFound
-    gatherer = FactCollector(services.database, services.redis, services.tenants, services.outside)
+    gatherer = FactCollector(services.database, services.redis, services.tenants, services.probes)
     try:
         facts = await gatherer.facts(DiagnosisSubject(None if job_id else ticket_id, tenant_id, job_id))
     except UnknownTenantError:
@@ -168,7 +169,7 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     note = ""
     # A later release may have another format.
     with contextlib.suppress(KeyError, TypeError, ValueError):
-        note = note_text(answer, job) if answer else ""
+        note = to_text(answer, job.id, job.model or "", job.refresh or "") if answer else ""
     tenant = services.tenants.get(job.tenant_id)
     days = tenant.audit_days if tenant is not None and tenant.usable else None
     records: list[AuditRecord] = []
@@ -192,15 +193,15 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
         facts = _without_causes(facts)
     diagnosis = judge(facts)
     # Jaeger shows the traces of all tenants to every visitor.
-    told = for_machines(facts, diagnosis, None if own else jaeger_url)
+    told = report(facts, diagnosis, None if own else jaeger_url)
     if own:
         shown = replace(facts, queue=None, work=None)
         again = judge(shown)
         is_same = again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor
         # Otherwise the viewer may not know the evidence.
         meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
-        told["says"] = again.says if is_same else meaning
-        told["because"] = [{"at": line.at, "what": line.what} for line in evidence(shown)]
+        told["says"] = again.text if is_same else meaning
+        told["because"] = [line._asdict() for line in evidence(shown)]
         if facts.queue is not None:
             told["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
     job = facts.job

@@ -17,6 +17,7 @@ from typing import LiteralString, Self
 
 import psycopg
 
+from console import queries as console_queries
 from db.migrate import migrate
 from db.session import Database
 from dev.benchmarks.report import Benchmark, Goal, Report, table
@@ -135,13 +136,13 @@ ASKED: dict[str, Ask] = {
     "jobs that are held back, for metrics": lambda on: job_statistics.jobs_held_back(on.database),
     "the console: the queue": lambda on: job_statistics.open_jobs(on.database),
     "the console: why jobs wait": lambda on: job_statistics.reasons_of_waiting(on.database),
-    "the console: failures by cause": lambda on: job_statistics.causes(on.database, None, "failed", _day_ago()),
-    "the console: the same of a tenant": lambda on: job_statistics.causes(on.database, TENANT, "failed", _day_ago()),
-    "the console: failed jobs": lambda on: job_statistics.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
-    "the console: the same of a tenant and a cause": lambda on: job_statistics.ended(
+    "the console: failures by cause": lambda on: console_queries.causes(on.database, None, "failed", _day_ago()),
+    "the console: the same of a tenant": lambda on: console_queries.causes(on.database, TENANT, "failed", _day_ago()),
+    "the console: failed jobs": lambda on: console_queries.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
+    "the console: the same of a tenant and a cause": lambda on: console_queries.ended(
         on.database, TENANT, "failed", _day_ago(), reasons=["a reason"], most=_SHOWN
     ),
-    "the console: a tenant's figures": lambda on: job_statistics.figures_of(on.database, TENANT),
+    "the console: a tenant's figures": lambda on: console_queries.figures_of(on.database, TENANT),
     "`ai-agents jobs`": lambda on: queries.listed(on.database, most=_SHOWN),
     "`ai-agents jobs --state failed`": lambda on: queries.listed(on.database, states=["failed"], most=_SHOWN),
     "`ai-agents jobs --tenant tenant-7`": lambda on: queries.listed(on.database, tenant_id=TENANT, most=_SHOWN),

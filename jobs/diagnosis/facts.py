@@ -4,16 +4,15 @@ A source that fails or times out is not checked; the verdict rests on the others
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
@@ -21,47 +20,16 @@ from db.session import DATABASE_FAILURES, Database
 from integrations.probes import DeskProbe, ModelProbe, Sought
 from integrations.resilience import HoldReason
 from jobs import queries, rejections, statistics
-from jobs.diagnosis.probes import DirectProbes, Outside
-from jobs.diagnosis.reasons import BEHIND_ANOTHER
+from jobs.diagnosis.causes import BEHIND_ANOTHER
 from jobs.inbox import Inbox
 from jobs.models import JobState
 from jobs.queries import Details, Happened, Listed
-from jobs.queue import QUEUE, UNACKED, QueueUnavailableError
+from jobs.queue import QueueUnavailableError
 from jobs.reconcile import SeenWithoutWebhook, seen_without_webhook
 from jobs.rejections import Receiving
-from jobs.repository import Event
-from jobs.statistics import LATELY, HeldJobs, WorkerActivity
+from jobs.repository import ALREADY_ENHANCED, Event
+from jobs.statistics import LATELY, HeldJobs, QueueActivity, WorkerActivity, queue_activity
 from privacy.tombstones import forgotten_among
-
-REDIS_REFUSES = "it refuses our password"
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSigns:
-    """Messages that wait and are held, and workers that listen (None: unknown).
-
-    `quiet`: connections of workers that stopped listening, full or stuck; a killed worker has none. `takes_nothing`:
-    Redis has no memory left, can't write to its disk, or is a read-only replica.
-    """
-
-    waiting: int
-    held: int
-    listening: int | None
-    takes_nothing: bool = False
-    quiet: int = 0
-
-
-def nobody_works(queue: QueueSigns | None, work: WorkerActivity | None) -> bool:
-    """Return True if no worker listens or holds a job; False if that is unknown.
-
-    A worker counts as dead only without a session in Postgres and without a connection to Redis.
-    """
-    if queue is None or queue.listening != 0:
-        return False
-    if queue.quiet:
-        # Leases of a healthy worker may expire while Postgres is away.
-        return work is not None and not work.workers and not work.silent
-    return work is None or not work.workers or not work.connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +56,7 @@ class Facts:
     """True if the ticket, of which there is no job, was erased at somebody's word."""
     tenant_closed: bool | None = None
     """True if this process finds nothing usable that the tenant's webhooks could be checked by."""
-    queue: QueueSigns | None = None
+    queue: QueueActivity | None = None
     queue_failure: str = ""
     """Why Redis was asked and said nothing; empty where it was not asked."""
     database_failure: str = ""
@@ -111,54 +79,6 @@ class Facts:
         if self.work is not None and self.work.last_started_at is not None:
             started.append(self.work.last_started_at)
         return max(started, default=None)
-
-
-Reading = Literal["normal", "moderate", "high", "critical"]
-MODERATE, HIGH, CRITICAL = 20, 50, 100
-
-
-def reading_of(waiting: int) -> Reading:
-    if waiting > CRITICAL:
-        return "critical"
-    return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
-
-
-# A listening worker polls each second: one that has not for so long is full, stopped or gone.
-_LISTENS_SECONDS = 10
-
-
-async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
-    try:
-        async with asyncio.timeout(seconds):
-            return await queue_signs(redis), ""
-    except AuthenticationError:
-        return None, REDIS_REFUSES
-    except (RedisError, OSError, TimeoutError):
-        return None, "it does not answer"
-
-
-async def queue_signs(redis: Redis) -> QueueSigns:
-    """Return the queue's length, its listeners and whether Redis accepts writes.
-
-    An external Redis may permit the length only: the rest is unknown then. Raises RedisError, OSError or TimeoutError.
-    """
-    async with redis.pipeline(transaction=False) as pipeline:
-        pipeline.llen(QUEUE)
-        pipeline.hlen(UNACKED)
-        waiting, held = await pipeline.execute()
-    listening, quiet, takes_nothing = None, 0, False
-    with contextlib.suppress(ResponseError):
-        clients = await redis.client_list()
-        database = str(redis.connection_pool.connection_kwargs.get("db") or 0)
-        idle = [int(client["idle"]) for client in clients if client["cmd"] == "brpop" and client["db"] == database]
-        listening = sum(seconds <= _LISTENS_SECONDS for seconds in idle)
-        quiet = len(idle) - listening
-    with contextlib.suppress(ResponseError):
-        memory, disk, role = [await redis.info(part) for part in ("memory", "persistence", "replication")]
-        is_full = 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
-        follows = role.get("role") == "slave" and bool(int(role.get("slave_read_only", 1)))
-        takes_nothing = is_full or follows or disk.get("aof_last_write_status", "ok") != "ok"
-    return QueueSigns(int(waiting), int(held), listening, takes_nothing, quiet)
 
 
 STORE_SECONDS = 0.5
@@ -208,18 +128,6 @@ async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Li
     return sorted(found.values(), key=lambda job: (job.accepted_at, job.id), reverse=True)
 
 
-async def find_job(database: Database, asked: DiagnosisSubject) -> tuple[Details | None, list[Listed]]:
-    """Return the most informative job, and all jobs of a requested ticket.
-
-    Without `asked.tenant_id` the jobs are of any tenant.
-    """
-    jobs = [] if asked.job_id else await queries.listed(database, tenant_id=asked.tenant_id, ticket_id=asked.ticket_id)
-    best = choose(jobs)
-    job_id = best.id if best else asked.job_id
-    job = await queries.details(database, job_id) if job_id else None
-    return (None if job and asked.tenant_id not in (None, job.tenant_id) else job), jobs
-
-
 def choose(jobs: Sequence[Listed]) -> Listed | None:
     """Return the most informative of a ticket's jobs, given newest first.
 
@@ -248,16 +156,37 @@ def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | 
     return None
 
 
+class Probes(Protocol):
+    """Lookups within seconds that change nothing; a failed one carries its reason."""
+
+    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
+        """Look for the note, or for the ticket."""
+
+    async def model(self, tenant_id: str | None) -> ModelProbe:
+        """Check that the server of the tenant's model answers."""
+
+
+def sought_of(ticket_id: str, job: Details | None) -> Sought:
+    if job is None:
+        return Sought(ticket_id)
+    number = job.desk_id or job.ticket_id
+    completed = job.state == JobState.COMPLETED
+    if completed or job.note_attempted_at:
+        note_id = job.note_id if completed else None
+        return Sought(number, job.id, job.note_attempted_at, note_id or None)
+    return Sought(number, any_note=job.reason == ALREADY_ENHANCED)
+
+
 class FactCollector:
     """Gathers facts; `redis` is None without an address."""
 
-    def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, outside: Outside) -> None:
+    def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, probes: Probes) -> None:
         self._database = database
         self._redis = redis
         self._tenants = tenants
-        self._outside = outside
+        self._probes = probes
 
-    async def facts(self, asked: DiagnosisSubject) -> Facts | None:
+    async def facts(self, subject: DiagnosisSubject) -> Facts | None:
         """Return the facts; None if there is no such job.
 
         Raises AmbiguousTenantError or UnknownTenantError, and TimeoutError or one of DATABASE_FAILURES if the jobs
@@ -265,27 +194,27 @@ class FactCollector:
         """
         now = datetime.now(UTC)
         async with asyncio.timeout(_JOB_SECONDS):
-            if asked.job_id is not None:
-                job = await queries.details(self._database, asked.job_id)
-                if job is None or asked.tenant_id not in (None, job.tenant_id):
+            if subject.job_id is not None:
+                job = await queries.details(self._database, subject.job_id)
+                if job is None or subject.tenant_id not in (None, job.tenant_id):
                     return None
                 jobs = await jobs_of(self._database, job.tenant_id, job.ticket_id)
                 facts = Facts(now, job.tenant_id, job.ticket_id, job=job)
             else:
-                ticket_id = asked.ticket_id or ""
-                tenant_id = asked.tenant_id or await self._tenant(ticket_id)
+                ticket_id = subject.ticket_id or ""
+                tenant_id = subject.tenant_id or await self._tenant(ticket_id)
                 jobs = await self._jobs(tenant_id, ticket_id)
                 known = [tenant.id for tenant in self._tenants.all()]
                 if tenant_id is not None and known and not jobs and not self._tenants.names(tenant_id):
                     raise UnknownTenantError(known)
                 facts = Facts(now, tenant_id, ticket_id, job=await self._details(jobs))
-        facts = await self._around(facts, jobs)
+        facts = await self._current(facts, jobs)
         other = next((number for number in facts.desk.numbers if number != facts.ticket_id), None)
         if facts.job is None and other is not None:
             # A webhook may have named the ticket's other number, which no job has revealed yet.
             jobs = await within(self._jobs(facts.tenant_id, other)) or []
             facts = replace(facts, job=await within(self._details(jobs)))
-        if asked.job_id is None:
+        if subject.job_id is None:
             facts = await self._after_removal(facts, jobs)
         return await self._of_rows(facts, jobs)
 
@@ -297,7 +226,7 @@ class FactCollector:
         job = None if later is None else await within(queries.details(self._database, later.id))
         if job is None:
             return facts
-        desk = await self._outside.desk(job.tenant_id, facts.ticket_id, job)
+        desk = await self._probes.desk(job.tenant_id, sought_of(facts.ticket_id, job))
         return replace(facts, job=job, desk=desk if desk.asked else replace(facts.desk, note=None))
 
     async def _jobs(self, tenant_id: str | None, ticket_id: str) -> list[Listed]:
@@ -321,20 +250,20 @@ class FactCollector:
             raise AmbiguousTenantError(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
 
-    async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+    async def _current(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
         tenant_id = facts.tenant_id
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         rows = asyncio.gather(
-            within(statistics.signs_of_work(self._database)),
-            within(statistics.held_back_of(self._database, tenant_id)) if tenant_id is not None else _nothing(),
-            within(self._limit_reached(tenant)) if tenant is not None else _nothing(),
-            within(self._held_elsewhere(tenant)) if tenant is not None else _nothing(),
+            within(statistics.worker_activity(self._database)),
+            within(statistics.held_back_of(self._database, tenant_id)) if tenant_id is not None else asyncio.sleep(0),
+            within(self._limit_reached(tenant)) if tenant is not None else asyncio.sleep(0),
+            within(self._held_elsewhere(tenant)) if tenant is not None else asyncio.sleep(0),
         )
         others = asyncio.gather(
-            _queue(self._redis),
-            within(_inbox(self._redis, facts)) if not jobs else _nothing(),
-            self._outside.desk(tenant_id, facts.ticket_id, facts.job),
-            self._outside.model(tenant_id),
+            queue_activity(self._redis, STORE_SECONDS),
+            within(_inbox(self._redis, facts)) if not jobs else asyncio.sleep(0),
+            self._probes.desk(tenant_id, sought_of(facts.ticket_id, facts.job)),
+            self._probes.model(tenant_id),
         )
         work, held, at_limit, held_elsewhere = await rows
         (queue, failure), inbox, desk, model = await others
@@ -392,56 +321,13 @@ class FactCollector:
             webhooks, missing, forgotten, events = await asyncio.gather(
                 within(rejections.receiving(database, tenant_id, sorted(numbers))),
                 within(seen_without_webhook(database, tenant_id, sorted(numbers))),
-                within(forgotten_among(database, tenant_id, numbers)) if job is None else _nothing(),
-                within(queries.events(database, job)) if job is not None else _nothing(),
+                within(forgotten_among(database, tenant_id, numbers)) if job is None else asyncio.sleep(0),
+                within(queries.events(database, job)) if job is not None else asyncio.sleep(0),
             )
             facts = replace(facts, webhooks=webhooks, missing=missing, forgotten=bool(forgotten))
             if job is not None:
                 facts = replace(facts, asked_at=job.asked_at, events=events)
         return replace(facts, others=[other for other in jobs if job is None or other.id != job.id])
-
-
-async def facts_without_database(
-    asked: DiagnosisSubject, redis: Redis | None, tenants: TenantDirectory, outside: DirectProbes
-) -> Facts:
-    """Return the facts that need no Postgres: from Redis, the desk and the model.
-
-    Raises AmbiguousTenantError if the inbox has the ticket of more than one tenant.
-    """
-    (queue, failure), found = await asyncio.gather(
-        _queue(redis), within(Inbox(redis).all()) if redis is not None else _nothing()
-    )
-    events = [
-        event
-        for event in found or ()
-        if asked.tenant_id in (None, event.tenant_id)
-        and (event.job_id == asked.job_id if asked.job_id else event.ticket_id == asked.ticket_id)
-    ]
-    owners = sorted({event.tenant_id for event in events})
-    if len(owners) > 1:
-        raise AmbiguousTenantError(owners)
-    event = events[0] if events else None
-    known = [tenant.id for tenant in tenants.all()]
-    tenant_id = event.tenant_id if event else asked.tenant_id or (known[0] if len(known) == 1 else None)
-    ticket_id = event.ticket_id if event else asked.ticket_id or ""
-    # Any job's note: without rows the ticket's job is unknown.
-    desk = outside.look_for(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else _nothing()
-    seen, model = await asyncio.gather(desk, outside.model(tenant_id))
-    return Facts(
-        datetime.now(UTC),
-        tenant_id,
-        ticket_id,
-        inbox=event,
-        queue=queue,
-        queue_failure=failure,
-        database_failure="it does not answer",
-        desk=seen or DeskProbe(failure="only the database knows the job's ticket"),
-        model=model,
-    )
-
-
-async def _queue(redis: Redis | None) -> tuple[QueueSigns | None, str]:
-    return (None, "") if redis is None else await look_at_queue(redis, STORE_SECONDS)
 
 
 async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:
@@ -457,7 +343,3 @@ async def within(part: Awaitable[Part]) -> Part | None:
             return await part
     except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnavailableError):
         return None
-
-
-async def _nothing() -> None:
-    """Return None for a part that is not queried."""

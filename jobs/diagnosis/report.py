@@ -1,22 +1,20 @@
-"""Output of a diagnosis: evidence, and text with a first line for the client, or JSON."""
+"""Report of a diagnosis: its evidence, unchecked sources, document, trace and log line."""
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from cli.show import trace_id
-from cli.tables import clean, duration, when
-from jobs.diagnosis.facts import Facts, nobody_works, reading_of
-from jobs.diagnosis.reasons import ENDED_UNHELD
+from jobs.diagnosis.causes import ENDED_UNHELD
+from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.rules import unread_since
 from jobs.diagnosis.verdicts import FAQ, Diagnosis
 from jobs.models import JobState
-from jobs.queries import Details, remark_of
+from jobs.queries import Details, remark_of, trace_id
 from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
-from jobs.statistics import MOST_COUNTED
+from jobs.statistics import MOST_COUNTED, is_without_worker, reading_of
 from observability import log_events
+from observability.formats import duration
 from observability.log_events import Phrase
 
 _FIRST, _LAST = 4, 10
@@ -32,7 +30,6 @@ _STEPS = {
 """How an event is said, where its own word is short."""
 _TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "it has no such ticket"}
 _NOTES = {None: "", True: "our note is in the ticket", False: "our note is not in the ticket"}
-_INDENT = 10
 _LOGS = (
     "kubectl logs deployment/ai-agents-{of} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
 )
@@ -138,7 +135,9 @@ def _queue_and_workers(facts: Facts) -> Iterator[str]:
         return
     listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
     silent = f", {work.silent} of which have fallen silent" if work.silent else ""
-    gone = ", but no worker is connected to Postgres any more" if work.workers and nobody_works(queue, work) else ""
+    gone = (
+        ", but no worker is connected to Postgres any more" if work.workers and is_without_worker(queue, work) else ""
+    )
     last = "none was begun in the last ten minutes"
     if started:
         last = f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"
@@ -163,52 +162,20 @@ def not_checked(facts: Facts) -> list[str]:
     return [f"{part}: {why}" for part, why in parts.items() if why]
 
 
-def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
-    others = []
-    if facts.others:
-        told = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
-        more = len(facts.others) - len(told)
-        rest = f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else ""
-        others = [", ".join(told) + rest]
-    parts = [
-        ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
-        ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
-        ("unchecked", not_checked(facts)),
-        ("do", diagnosis.mends or ["nothing"]),
-        ("document", [document(diagnosis)]),
-        ("trace", [part for part in _trace(facts, jaeger_url) if part]),
-        ("log", log_line(facts)),
-        ("others", others),
-    ]
-    lines = [clean(diagnosis.says), ""]
-    for name, texts in parts:
-        lines += [f"{name if not number else '':<{_INDENT}}{clean(each)}" for number, each in enumerate(texts)]
-    return "\n".join(lines)
-
-
-def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
     line, command = log_line(facts)
-    trace, link = _trace(facts, jaeger_url)
-    job = facts.job
+    trace, link = trace_of(facts, jaeger_url)
     return {
         "verdict": diagnosis.verdict.value,
-        "exit_status": diagnosis.verdict.status,
-        "says": diagnosis.says,
-        "do": list(diagnosis.mends),
-        "tenant_id": facts.tenant_id,
-        "ticket_id": facts.ticket_id or None,
-        "job_id": job.id if job else facts.inbox.job_id if facts.inbox else None,
-        "state": job.state if job else None,
-        "reason": job.reason if job else None,
+        "says": diagnosis.text,
+        "do": list(diagnosis.actions),
         "document": document(diagnosis),
         "trace_id": trace or None,
         "trace_url": link or None,
         "log_line": line,
         "log_command": command,
-        "because": [{"at": fact.at, "what": fact.what} for fact in evidence(facts)],
+        "because": [fact._asdict() for fact in evidence(facts)],
         "not_checked": not_checked(facts),
-        "events": [asdict(event) for event in facts.events or ()],
-        "others": [{"job_id": other.id, "state": other.state, "reason": other.reason} for other in facts.others],
     }
 
 
@@ -216,7 +183,7 @@ def document(diagnosis: Diagnosis) -> str:
     return f"{FAQ}#{diagnosis.anchor or diagnosis.verdict.anchor}"
 
 
-def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
+def trace_of(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
     known = facts.job or facts.inbox
     found = trace_id(known) if known else None
     return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""

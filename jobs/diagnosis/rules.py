@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cli.tables import duration
 from config.tenants import key_name, setting_suffix
 from integrations.resilience import DeskHoldReason, HoldReason
-from jobs.diagnosis.facts import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, Facts, nobody_works
-from jobs.diagnosis.reasons import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
+from jobs.diagnosis.causes import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
+from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.verdicts import Diagnosis, VerdictCode
 from jobs.models import JobState
 from jobs.queries import Details, Happened
 from jobs.rejections import Receiving, RefusedLately
 from jobs.repository import CONTEXT_INCOMPLETE, FORGOTTEN
+from jobs.statistics import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, is_without_worker
+from observability.formats import duration
 
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
@@ -71,16 +72,16 @@ def _judge(facts: Facts) -> Diagnosis:
         return _completed(facts, job)
     if job.state in (JobState.FAILED, JobState.SKIPPED):
         if facts.desk.note and job.note_attempted_at is not None:
-            return _told(facts, VerdictCode.DELIVERED, _IS_THERE)
+            return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
         return _of_cause(facts, _cause_of_end(facts))
     return _running(facts, job) if job.state == JobState.RUNNING else _waiting(facts, job)
 
 
-def _told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
+def _verdict(facts: Facts, verdict: VerdictCode, text: str, *actions: str, anchor: str = "") -> Diagnosis:
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
     ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
-    end = "" if says.endswith("?") else "."
-    return Diagnosis(verdict, f"{ticket}{whose} {says}{end}", [mend for mend in mends if mend], anchor)
+    end = "" if text.endswith("?") else "."
+    return Diagnosis(verdict, f"{ticket}{whose} {text}{end}", [mend for mend in actions if mend], anchor)
 
 
 def _enhance_by_hand(facts: Facts, way: str) -> str:
@@ -96,36 +97,36 @@ def clock(moment: datetime, now: datetime) -> str:
 
 def _without_database(facts: Facts) -> Diagnosis:
     if facts.desk.note:
-        return _told(facts, VerdictCode.DELIVERED, _IS_THERE)
+        return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
     mend = "escalate to Engineering: jobs go on by themselves when Postgres answers; then look again"
-    says, anchor = "can't be looked up: our database does not answer", ""
+    text, anchor = "can't be looked up: our database does not answer", ""
     if facts.inbox is not None:
-        says = "was accepted, and waits in Redis until our database answers"
+        text = "was accepted, and waits in Redis until our database answers"
     elif facts.queue_failure:
-        says = "can't be looked up: neither our database nor Redis answers"
+        text = "can't be looked up: neither our database nor Redis answers"
         anchor = "redis-or-both-stores-down"
-    return _told(facts, VerdictCode.DATABASE_FAILING, says, mend, anchor=anchor)
+    return _verdict(facts, VerdictCode.DATABASE_FAILING, text, mend, anchor=anchor)
 
 
 def _without_job(facts: Facts) -> Diagnosis:
     if facts.inbox is not None:
-        return _told(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
+        return _verdict(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
     # A polled desk needs no webhooks.
     webhooks = None if facts.reconcile == "poll" else facts.webhooks
     if webhooks is not None and webhooks.refused:
         return _of_refusal(facts, webhooks)
     if facts.desk.ticket == "gone":
-        says = "is unknown: no webhook of it came, and the desk has no ticket of that number"
-        return _told(facts, VerdictCode.TICKET_GONE, says, "see that the number, and the client, are the right ones")
+        text = "is unknown: no webhook of it came, and the desk has no ticket of that number"
+        return _verdict(facts, VerdictCode.TICKET_GONE, text, "see that the number, and the client, are the right ones")
     if webhooks is not None and (unread := unread_since(webhooks)):
         last = clock(unread.last_at, facts.asked_at)
-        says = f"has no enhancement: webhooks of the client come, and are refused, last at {last}: {unread.reason}"
+        text = f"has no enhancement: webhooks of the client come, and are refused, last at {last}: {unread.reason}"
         anchor = _ANCHORS.get(unread.status, "refused-for-its-form")
         again = "then have its webhook sent again"
-        return _told(facts, VerdictCode.WEBHOOK_REJECTED, says, _CORRECT, again, anchor=anchor)
+        return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _CORRECT, again, anchor=anchor)
     if facts.tenant_closed:
-        says = "never came to us, and a setting of the client has to be mended with us"
-        return _told(facts, VerdictCode.TENANT_CLOSED, says, OF_SETTING.format(tenant=facts.tenant_id))
+        text = "never came to us, and a setting of the client has to be mended with us"
+        return _verdict(facts, VerdictCode.TENANT_CLOSED, text, OF_SETTING.format(tenant=facts.tenant_id))
     return _of_polled(facts) if facts.reconcile == "poll" else _of_no_webhook(facts)
 
 
@@ -144,19 +145,19 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
     kind, _, cause = last.reason.partition(": ")
     again = "then have its webhook sent again"
     if kind == "tenant closed":
-        says = "has no enhancement: its webhook came, and a setting of the client has to be mended with us"
+        text = "has no enhancement: its webhook came, and a setting of the client has to be mended with us"
         check = OF_SETTING.format(tenant=facts.tenant_id)
-        return _told(facts, VerdictCode.TENANT_CLOSED, says, check, again, anchor="refused-with-403")
+        return _verdict(facts, VerdictCode.TENANT_CLOSED, text, check, again, anchor="refused-with-403")
     since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"
     if kind == "signature mismatch":
         signed = _SIGNED_WITH.fullmatch(cause)
         why = f": {signed[1]} signs it" if signed else f": {cause}" if cause else ""
-        says = f"has no enhancement. It came, but its signature was wrong {since}{why}"
+        text = f"has no enhancement. It came, but its signature was wrong {since}{why}"
     else:
-        says = f"has no enhancement. It came, and was refused {since}: {last.reason}"
+        text = f"has no enhancement. It came, and was refused {since}: {last.reason}"
     if webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at:
         over = "others are taken since: have its webhook sent again"
-        return _told(facts, VerdictCode.WEBHOOK_REJECTED, says, _RECOVERED if last.status == 429 else over)
+        return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _RECOVERED if last.status == 429 else over)
     mend = _MENDS_OF_REFUSALS.get(kind, _CORRECT)
     if kind == "signature mismatch" and "retired secret" in cause:
         mend = f"have the client put the current secret into their desk (WEBHOOK_SECRET_{{suffix}}; {_ROTATION})"
@@ -167,19 +168,19 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
     )
     anchor = _ANCHORS.get(last.status, "refused-for-its-form")
     again = _RECOVERED if last.status == 429 else again
-    return _told(facts, VerdictCode.WEBHOOK_REJECTED, says, mend, again, anchor=anchor)
+    return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, mend, again, anchor=anchor)
 
 
 def _of_no_webhook(facts: Facts) -> Diagnosis:
     missing = facts.missing
-    says = "never came to us: no webhook of it reached us that names the client or has their secret"
+    text = "never came to us: no webhook of it reached us that names the client or has their secret"
     if missing is not None:
         came = ", without one"
         if missing.missed_at is not None:
             came = f", and no webhook of it came by {clock(missing.missed_at, facts.asked_at)}"
-        says = f"never came to us: it was seen in the desk at {clock(missing.seen_at, facts.asked_at)}{came}"
+        text = f"never came to us: it was seen in the desk at {clock(missing.seen_at, facts.asked_at)}{came}"
     elif facts.tenant_id is not None and facts.webhooks is None:
-        says = "has no job with us; whether a webhook of it was refused could not be seen"
+        text = "has no job with us; whether a webhook of it was refused could not be seen"
     name, by_itself = key_name(facts.tenant_id, "reconcile"), ""
     if missing is None or facts.reconcile is None:
         by_itself = _of_rules(facts)
@@ -190,10 +191,10 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
         by_itself = f"{name} is on: {made}, unless it is older than RECONCILE_WINDOW_HOURS, or was forgotten"
     else:
         by_itself = f"{name} is report: with on, such a ticket's job is made without its webhook"
-    return _told(
+    return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
-        says,
+        text,
         by_itself,
         f"{_API_PODS}: was one `1/1` when the ticket came? Else have it sent again",
         "have the client see that the webhook is enabled, and its address; then have it sent again",
@@ -210,17 +211,17 @@ def _of_rules(facts: Facts) -> str:
 
 
 def _of_polled(facts: Facts) -> Diagnosis:
-    says = "has no job with us yet: the client's desk sends no webhook, and its new tickets are looked for"
+    text = "has no job with us yet: the client's desk sends no webhook, and its new tickets are looked for"
     if facts.missing is not None:
-        says += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
+        text += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
         if facts.missing.left_out:
             see = f"if it should not be: see {key_name(facts.tenant_id, 'tickets')}, and what our key may see there"
             by_hand = _enhance_by_hand(facts, "then {}, for it is not looked at again")
-            return _told(facts, VerdictCode.LEFT_OUT, f"{says}, and {_LEFT_OUT}", see, by_hand)
-    return _told(
+            return _verdict(facts, VerdictCode.LEFT_OUT, f"{text}, and {_LEFT_OUT}", see, by_hand)
+    return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
-        says,
+        text,
         _of_rules(facts),
         "wait for RECONCILE_INTERVAL_SECONDS, and look again",
         "see that housekeeping runs, and whether `Reconcile error` is in its log",
@@ -230,18 +231,18 @@ def _of_polled(facts: Facts) -> Diagnosis:
 
 def _completed(facts: Facts, job: Details) -> Diagnosis:
     if facts.desk.ticket == "gone":
-        return _told(facts, VerdictCode.TICKET_GONE, "had its enhancement, and is in the desk no more")
+        return _verdict(facts, VerdictCode.TICKET_GONE, "had its enhancement, and is in the desk no more")
     if facts.desk.note is False:
-        says = "had its enhancement, and somebody has removed the note since"
+        text = "had its enhancement, and somebody has removed the note since"
         by_hand = _enhance_by_hand(facts, "if a new note is wanted, {}")
-        return _told(facts, VerdictCode.NOTE_REMOVED, says, by_hand)
+        return _verdict(facts, VerdictCode.NOTE_REMOVED, text, by_hand)
     if _lacks_context(facts):
-        says = "has its enhancement, and it says less: what could have helped was not found in time"
-        return _told(facts, VerdictCode.CONTEXT_FAILING, says, _SLOW_QUERIES)
+        text = "has its enhancement, and it says less: what could have helped was not found in time"
+        return _verdict(facts, VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
     if facts.desk.note or job.finished_at is None:
-        return _told(facts, VerdictCode.DELIVERED, _IS_THERE)
-    says = f"has its enhancement: the note was put into the ticket at {clock(job.finished_at, facts.asked_at)}"
-    return _told(facts, VerdictCode.DELIVERED, says)
+        return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
+    text = f"has its enhancement: the note was put into the ticket at {clock(job.finished_at, facts.asked_at)}"
+    return _verdict(facts, VerdictCode.DELIVERED, text)
 
 
 def _lacks_context(facts: Facts) -> bool:
@@ -256,28 +257,28 @@ def _cause_of_end(facts: Facts) -> JobCause:
         failing = [each for each in met if each is not None and each.verdict in FAILING]
         return failing[-1] if failing else cause
     if cause.verdict is VerdictCode.FAILED and _lacks_context(facts):
-        says = "has no enhancement: what could help was not found in time"
-        return JobCause(VerdictCode.CONTEXT_FAILING, says, _SLOW_QUERIES)
+        text = "has no enhancement: what could help was not found in time"
+        return JobCause(VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
     return cause
 
 
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     job = facts.job
-    mends, says = [_mends_of(facts, cause)], _as_of_then(facts, cause)
+    actions, text = [_mends_of(facts, cause)], _as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.asked_at
-        says += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
-        says += _by_itself(facts)
+        text += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
+        text += _by_itself(facts)
     elif job is not None and job.state in (JobState.FAILED, JobState.SKIPPED) and cause.retried:
-        mends.append(f"then `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
+        actions.append(f"then `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
     elif cause.verdict is VerdictCode.TICKET_GONE and facts.desk.ticket == "open" and job is not None:
-        says += "; it is open now"
-        mends.append(f"if it is to be enhanced after all, `ai-agents retry {job.id}`")
-    return _told(facts, cause.verdict, says, *mends)
+        text += "; it is open now"
+        actions.append(f"if it is to be enhanced after all, `ai-agents retry {job.id}`")
+    return _verdict(facts, cause.verdict, text, *actions)
 
 
 def _mends_of(facts: Facts, cause: JobCause) -> str:
-    return cause.mends.format(
+    return cause.action.format(
         tenant=facts.tenant_id,
         ticket=facts.ticket_id,
         job=facts.job.id if facts.job else "",
@@ -289,13 +290,13 @@ def _as_of_then(facts: Facts, cause: JobCause) -> str:
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
     if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:
-        return cause.says
+        return cause.text
     begins = "waits" if facts.job is not None and facts.job.state == JobState.WAITING else "has no enhancement"
     return f"{begins}: last refused at {clock(seen[-1].at, facts.asked_at)} ({holds})"
 
 
 def _by_itself(facts: Facts) -> str:
-    return "" if nobody_works(facts.queue, facts.work) else ", by itself"
+    return "" if is_without_worker(facts.queue, facts.work) else ", by itself"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
@@ -303,43 +304,47 @@ def _at(moment: datetime, facts: Facts) -> str:
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    if job.lease_until is not None and job.lease_until > facts.asked_at and not nobody_works(facts.queue, facts.work):
+    if (
+        job.lease_until is not None
+        and job.lease_until > facts.asked_at
+        and not is_without_worker(facts.queue, facts.work)
+    ):
         if facts.queue is not None and facts.queue.listening == 0:
             # A full worker does not listen either.
             sure = duration((job.lease_until - facts.asked_at).total_seconds())
-            says = f"is with a worker that is not heard of at the queue, attempt {job.attempt}: it is full, or gone"
-            return _told(facts, VerdictCode.IN_PROGRESS, f"{says}, which is certain in {sure}", f"wait for {sure}")
-        return _told(facts, VerdictCode.IN_PROGRESS, f"is being enhanced just now, attempt {job.attempt}", "wait")
+            text = f"is with a worker that is not heard of at the queue, attempt {job.attempt}: it is full, or gone"
+            return _verdict(facts, VerdictCode.IN_PROGRESS, f"{text}, which is certain in {sure}", f"wait for {sure}")
+        return _verdict(facts, VerdictCode.IN_PROGRESS, f"is being enhanced just now, attempt {job.attempt}", "wait")
     if _redis_takes_nothing(facts):
         return _redis_is_stuck(facts)
-    if nobody_works(facts.queue, facts.work):
-        says = "waits: its worker ended in the middle of it, and there is no other"
-        return _told(facts, VerdictCode.NO_WORKER, says, _SEE_WORKERS)
-    says = "goes on by itself: its worker fell silent, and it is queued again for the next one that is free"
-    return _told(facts, VerdictCode.IN_PROGRESS, says, "wait a minute", anchor="crashing")
+    if is_without_worker(facts.queue, facts.work):
+        text = "waits: its worker ended in the middle of it, and there is no other"
+        return _verdict(facts, VerdictCode.NO_WORKER, text, _SEE_WORKERS)
+    text = "goes on by itself: its worker fell silent, and it is queued again for the next one that is free"
+    return _verdict(facts, VerdictCode.IN_PROGRESS, text, "wait a minute", anchor="crashing")
 
 
 def _waiting(facts: Facts, job: Details) -> Diagnosis:
     due_for = (facts.asked_at - job.due_at).total_seconds()
     if job.deadline_at <= facts.asked_at and facts.most_running is None:
-        return _told(
+        return _verdict(
             facts, VerdictCode.DEADLINE_PASSED, "has run out of time, and its job is about to be ended", "wait"
         )
     if due_for < 0:
         cause = known_cause(job.reason or "")
         if cause is not None:
             return _of_cause(facts, cause)
-        return _told(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}{_by_itself(facts)}", "wait")
+        return _verdict(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}{_by_itself(facts)}", "wait")
     if facts.queue_failure:
         anchor = "redis-refuses-us" if facts.queue_failure == REDIS_REFUSES else "redis-or-both-stores-down"
-        says = f"is accepted, and waits for Redis: {facts.queue_failure}"
+        text = f"is accepted, and waits for Redis: {facts.queue_failure}"
         mend = "bring Redis back, a P1 incident: the job then goes on by itself"
-        return _told(facts, VerdictCode.NOT_QUEUED, says, mend, anchor=anchor)
-    if _redis_takes_nothing(facts) and (job.published_at is None or nobody_works(facts.queue, facts.work)):
+        return _verdict(facts, VerdictCode.NOT_QUEUED, text, mend, anchor=anchor)
+    if _redis_takes_nothing(facts) and (job.published_at is None or is_without_worker(facts.queue, facts.work)):
         return _redis_is_stuck(facts)
     if job.published_at is None and due_for > _RELAY_SECONDS:
-        says = f"is accepted, and its job is not queued though it is due for {duration(due_for)}"
-        return _told(facts, VerdictCode.NOT_QUEUED, says, f"{_PING}; see that the API runs")
+        text = f"is accepted, and its job is not queued though it is due for {duration(due_for)}"
+        return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{_PING}; see that the API runs")
     return _in_queue(facts, job, due_for)
 
 
@@ -348,39 +353,39 @@ def _redis_takes_nothing(facts: Facts) -> bool:
 
 
 def _redis_is_stuck(facts: Facts) -> Diagnosis:
-    says = "is accepted, and waits for Redis, which has no room left, can't write to its disk, or is read-only"
+    text = "is accepted, and waits for Redis, which has no room left, can't write to its disk, or is read-only"
     mend = "escalate to Engineering as a P1: the job then goes on by itself"
-    return _told(facts, VerdictCode.NOT_QUEUED, says, mend, anchor="redis-takes-nothing")
+    return _verdict(facts, VerdictCode.NOT_QUEUED, text, mend, anchor="redis-takes-nothing")
 
 
 def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     depth = facts.queue.waiting if facts.queue else None
     is_long = depth is not None and depth >= MODERATE
-    if nobody_works(facts.queue, facts.work):
-        return _told(facts, VerdictCode.NO_WORKER, "waits: no worker is there to take its job", _SEE_WORKERS)
+    if is_without_worker(facts.queue, facts.work):
+        return _verdict(facts, VerdictCode.NO_WORKER, "waits: no worker is there to take its job", _SEE_WORKERS)
     if _takes_nothing(facts, is_due_long=is_long or due_for >= _STILL_SECONDS):
-        says = "waits: no worker has a job, and none takes one"
-        return _told(facts, VerdictCode.NO_WORKER, says, _RESTART, anchor="alive-but-taking-nothing")
+        text = "waits: no worker has a job, and none takes one"
+        return _verdict(facts, VerdictCode.NO_WORKER, text, _RESTART, anchor="alive-but-taking-nothing")
     if facts.most_running is not None:
-        says = f"waits until one of the client's jobs ends: {facts.most_running} are at work, and no more may be"
+        text = f"waits until one of the client's jobs ends: {facts.most_running} are at work, and no more may be"
         mend = f"wait: {key_name(facts.tenant_id, 'jobs.most_running')} says how many, not the workers"
-        return _told(facts, VerdictCode.WAITING_BACKLOG, says, mend)
+        return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, mend)
     cause = known_cause(job.reason or "")
     if cause is not None and cause.verdict in FAILING:
         return _of_cause(facts, cause)
     if due_for >= _LONG_SECONDS or is_long:
         many = "" if depth is None else f", of which {depth} wait"
-        says = f"waits for its turn for {duration(due_for)}, behind other jobs{many}"
-        mends = ["wait, and keep an eye on it"]
+        text = f"waits for its turn for {duration(due_for)}, behind other jobs{many}"
+        actions = ["wait, and keep an eye on it"]
         if depth is not None and depth > HIGH:
-            mends = [*_SCALE, *(["a P1 incident"] if depth > CRITICAL else [])]
-        return _told(facts, VerdictCode.WAITING_BACKLOG, says, *mends)
-    says, mend = "and its turn comes", "wait"
+            actions = [*_SCALE, *(["a P1 incident"] if depth > CRITICAL else [])]
+        return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, *actions)
+    text, mend = "and its turn comes", "wait"
     if facts.queue is not None and facts.queue.listening == 0:
         # A full worker does not listen either; the expiry of its leases decides.
-        says = "and no worker is heard of there: all are full, or gone, which is certain within a minute"
+        text = "and no worker is heard of there: all are full, or gone, which is certain within a minute"
         mend = f"{_PODS} tells whether they run; look again in a minute"
-    return _told(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, {says}", mend)
+    return _verdict(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, {text}", mend)
 
 
 def _takes_nothing(facts: Facts, *, is_due_long: bool) -> bool:
@@ -400,7 +405,7 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
         return found
     faults: list[tuple[str, str]] = []
     # Workers can't listen at a read-only Redis.
-    lacks_workers = nobody_works(facts.queue, facts.work) and not _redis_takes_nothing(facts)
+    lacks_workers = is_without_worker(facts.queue, facts.work) and not _redis_takes_nothing(facts)
     if job.state == JobState.WAITING and found.verdict is not VerdictCode.NO_WORKER and lacks_workers:
         faults.append(("no worker is there to take its job", _SEE_WORKERS))
     for fault, reason in [
@@ -409,9 +414,9 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
     ]:
         cause = known_cause(reason)
         faults.append((fault, "" if cause is None else _mends_of(facts, cause)))
-    for fault, mends in faults:
-        more = [mends] if mends and mends not in found.mends else []
-        found = replace(found, says=f"{found.says} Besides, {fault}.", mends=[*found.mends, *more])
+    for fault, actions in faults:
+        more = [actions] if actions and actions not in found.actions else []
+        found = replace(found, text=f"{found.text} Besides, {fault}.", actions=[*found.actions, *more])
     return found
 
 

@@ -63,7 +63,7 @@ def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timelin
     story = _Spans(job)
     for event in events:
         story.take(event)
-    spans = story.told()
+    spans = story.finish()
     times = [moment for span in spans for moment in (span.start, span.end) if moment is not None]
     goes_on = any(span.end is None for span in spans)
     return Timeline(spans, min(times), max([*times, now] if goes_on else times), goes_on)
@@ -162,7 +162,7 @@ class _Spans:
             name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE
             self._wait = self._add(name, event.attempt + counts, event.at)
 
-    def told(self) -> list[TimelineSpan]:
+    def finish(self) -> list[TimelineSpan]:
         last = max(place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE))
         wait, due_at = self._spans[last], self._job.due_at
         # Else the row has the time of a later claim, from a worker that fell silent.

@@ -71,11 +71,11 @@ class VerdictCode(StrEnum):
 class Diagnosis:
     """Verdict with its texts.
 
-    `says` can be pasted to a client, `mends` are the operator's actions, `anchor` is a heading of the FAQ (default:
+    `text` can be pasted to a client, `actions` are the operator's actions, `anchor` is a heading of the FAQ (default:
     the verdict's).
     """
 
     verdict: VerdictCode
-    says: str
-    mends: Sequence[str] = ()
+    text: str
+    actions: Sequence[str] = ()
     anchor: str = ""

@@ -16,15 +16,17 @@ from uuid import UUID
 import pytest
 
 from cli.arguments import moment
+from cli.database import run_within
 from cli.main import main
-from cli.runner import run_within
-from cli.show import for_machines, next_step, note_text, story
-from cli.tables import age, as_json, duration, table
+from cli.show import for_machines, for_people, next_step
+from cli.terminal import as_json, table
 from dev.stack.postgres import Postgres
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.queries import Details, Happened
 from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
+from observability.formats import age, duration
 from tests.jobs.diagnosis.known import JOB_ID, NOW, ago, job
+from workflow.note import to_text
 
 MARCH = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
 
@@ -97,13 +99,13 @@ NEXT = [
 @pytest.mark.parametrize(("job", "says"), NEXT)
 def test_one_sentence_says_what_follows_or_what_to_do(job: Details, says: str) -> None:
     assert says in next_step(job)
-    assert f"next      {next_step(job)}" in story(job)
+    assert f"next      {next_step(job)}" in for_people(job)
 
 
 def test_a_story_tells_each_step() -> None:
     ended = replace(FAILED, started_at=ago(2), model="gpt-6-luna", note_attempted_at=ago(1))
     ended = replace(ended, lease_owner="host:1", lease_until=NOW)
-    assert story(ended).splitlines()[:-1] == [
+    assert for_people(ended).splitlines()[:-1] == [
         f"Job       {JOB_ID}: failed",
         "ticket    124 of tenant acme, event ticket.created",
         "accepted  2026-03-01 09:29:57 UTC, 3s ago",
@@ -117,18 +119,19 @@ def test_a_story_tells_each_step() -> None:
         "trace     0af7651916cd43dd8448eb211c80319c",
         "lease     host:1, until 2026-03-01 09:30:00 UTC",
     ]
-    assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
-    assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
-    assert "a further one: asked" in story(replace(ended, refresh="asked"))
+    assert "answered  yes, by gpt-6-luna" in for_people(replace(ended, answered=True))
+    assert "note      in the ticket, as 7" in for_people(replace(ended, note_id="7"))
+    assert "a further one: asked" in for_people(replace(ended, refresh="asked"))
     of_cloud = replace(ended, desk_id="123640000000240013", display_id="124")
-    assert "124 of tenant acme, in the desk 123640000000240013, event" in story(of_cloud)
+    assert "124 of tenant acme, in the desk 123640000000240013, event" in for_people(of_cloud)
     assert for_machines(of_cloud).items() >= {"desk_id": "123640000000240013", "display_id": "124"}.items()
-    assert "124 of tenant acme, shown to people as 7, event" in story(replace(ended, desk_id="124", display_id="7"))
+    of_cloud = replace(ended, desk_id="124", display_id="7")
+    assert "124 of tenant acme, shown to people as 7, event" in for_people(of_cloud)
 
 
 def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
     events = [Happened(NOW, 0, "accepted", None), Happened(NOW, 1, "held back", "desk unavailable")]
-    assert story(FAILED, events).removeprefix(story(FAILED)).splitlines()[2:] == [
+    assert for_people(FAILED, events).removeprefix(for_people(FAILED)).splitlines()[2:] == [
         "AT                       TRY  WHAT       REASON",
         "2026-03-01 09:30:00 UTC  0    accepted",
         "2026-03-01 09:30:00 UTC  1    held back  desk unavailable",
@@ -137,10 +140,10 @@ def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
     held_back = {"at": "2026-03-01T09:30:00.000Z", "attempt": 1, "what": "held back", "reason": "desk unavailable"}
     assert told.pop("events")[1] == held_back
     assert told == json.loads(as_json(for_machines(FAILED)))
-    by_previous = story(FAILED, None, None, SIGNED_BY_PREVIOUS)
+    by_previous = for_people(FAILED, None, None, SIGNED_BY_PREVIOUS)
     assert ", 3s ago, signed by the previous secret: the desk still had the old one" in by_previous
     assert for_machines(FAILED, None, None, SIGNED_BY_PREVIOUS)["remark"] == SIGNED_BY_PREVIOUS
-    assert "previous secret" not in story(FAILED)
+    assert "previous secret" not in for_people(FAILED)
 
 
 # Line ends, cursor commands, direction marks, invisible characters, and a lone surrogate.
@@ -150,9 +153,9 @@ COMMANDS = "\n\r\x1b\x07\x7f\x9b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u2028
 def test_nothing_from_outside_speaks_to_the_terminal() -> None:
     """The model's name and the note's id are external."""
     job = replace(FAILED, model=f"gpt{COMMANDS}", note_id=f"7{COMMANDS}", answered=True)
-    told = story(job)
+    told = for_people(job)
     assert not any(character in told for character in COMMANDS if character != "\n")
-    assert told.count("\n") == story(replace(job, model="gpt", note_id="7")).count("\n")
+    assert told.count("\n") == for_people(replace(job, model="gpt", note_id="7")).count("\n")
     machine = as_json({"model": job.model, "name": "Zoë"})
     assert not any(character in machine for character in COMMANDS if character != "\n")
     assert json.loads(machine) == {"model": job.model, "name": "Zoë"}
@@ -165,16 +168,17 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     answer: dict[str, Any] = {"next_steps": [{"text": "One"}, {"text": "Two"}], "sources": sources}
     answer["summary"] = f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines"
     job = replace(FAILED, model="gpt")
-    note = note_text(answer, replace(job, model=f"gpt{COMMANDS[1:]}"))
+    note = to_text(answer, job.id, f"gpt{COMMANDS[1:]}")
     first, *lines = note.splitlines()
     assert first.startswith("Enhancement (written by gpt;")
     assert lines == [
         *("Ideas of the model, not from your desk", "- One", "- Two", "From your desk", "- #7: The same."),
         *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
     ]
-    asked = note_text(answer, replace(job, refresh="asked"))
+    asked = to_text(answer, job.id, job.model or "", "asked")
     assert asked.startswith("Updated because it was asked for.\nEnhancement")
-    assert story(FAILED, None, note) == f"{story(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    shown = f"{for_people(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    assert for_people(FAILED, None, note) == shown
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}
 
 

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from api.server import serve
 from cli.check.findings import Loaded
+from cli.diagnose import DirectProbes
 from config.tenant_directory import TenantDirectory
 from console.access import AccessDirectory
 from console.app import create_app
@@ -29,7 +30,6 @@ from console.oidc import Provider
 from console.sessions import Account, ConsoleAddress, ConsoleKeys, EndedSessions, Session, Sessions, User
 from console.templating import create_templates
 from db.session import Database
-from jobs.diagnosis.probes import DirectProbes
 from jobs.queue import open_redis
 from tests.kit.clock import Clock
 from tests.kit.postgres import Store
@@ -166,8 +166,8 @@ def csrf_of(page: httpx2.Response) -> str:
 
 def services_of(database: Database, redis: Redis, values: Mapping[str, str]) -> Services:
     tenants = TenantDirectory(lambda: values)
-    outside = DirectProbes(tenants, Loaded(None, None, None, None), redis)
-    return Services(database, redis, tenants, outside, "http://jaeger.example")
+    probes = DirectProbes(tenants, Loaded(None, None, None, None), redis)
+    return Services(database, redis, tenants, probes, "http://jaeger.example")
 
 
 @asynccontextmanager

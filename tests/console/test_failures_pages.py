@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from cli.arguments import MOST_RETRIED
+from console.routes.failures import MOST_RETRIED
 from console.sessions import User
 from db.session import Database
 from dev.stack.postgres import Postgres

@@ -185,7 +185,7 @@ async def test_without_a_provider_tokens_go_on() -> None:
 
 
 async def test_a_provider_chooses_no_option_of_our_client(member: Member) -> None:
-    member.issuer.told = {"scope": "everything", "verify": False, "timeout": 600, "transport": None, "outward": None}
+    member.issuer.told = {"scope": "everything", "verify": False, "timeout": 600, "transport": None, "egress": None}
     member.issuer.told["id_token_signing_alg_values_supported"] = ["none", "HS256", "RS256"]
     assert (await member.begun())["scope"] == "openid profile groups"
     for sign in (fake_issuer.unsigned, fake_issuer.by_shared_secret):

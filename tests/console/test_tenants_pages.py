@@ -9,16 +9,15 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from config.tenants import DeskSettings, Tenant
-from console.queries import in_short, in_time, settings_word
+from console.panels import in_short, in_time, settings_word
 from console.templating import StateWord
 from db.session import Database
 from jobs import rejections
-from jobs.diagnosis.facts import reading_of
 from jobs.queue import QUEUE, open_redis
 from jobs.reconcile import MissedLately
 from jobs.rejections import RefusedTenant
 from jobs.repository import WORKER_LOST
-from jobs.statistics import MOST_A_REASON, MOST_COUNTED
+from jobs.statistics import MOST_A_REASON, MOST_COUNTED, reading_of
 from tests.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, Visits
 from tests.jobs.diagnosis.known import NOW, ago
 from tests.kit.logs import StartLog

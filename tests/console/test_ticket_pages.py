@@ -13,17 +13,18 @@ from console.routes.tickets import retry_caution, story
 from console.sessions import User
 from db.session import Database
 from jobs import reconcile, rejections
-from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, QueueSigns
-from jobs.diagnosis.report import for_machines
+from jobs.diagnosis.facts import DiagnosisSubject, FactCollector
+from jobs.diagnosis.report import report
 from jobs.diagnosis.rules import judge
 from jobs.queue import QUEUE
 from jobs.reconcile import NewTicket
+from jobs.statistics import QueueActivity
 from privacy import audit
 from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, READER, SETTINGS, SUPPORT, SessionOf, Visits
 from tests.jobs.diagnosis.known import facts
 from tests.jobs.diagnosis.known import job as known_job
 from tests.jobs.diagnosis.known import refused as refused_webhook
-from tests.jobs.diagnosis.reasons import REASONS
+from tests.jobs.diagnosis.known_reasons import REASONS
 from tests.jobs.exchanges import exchange
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
@@ -149,10 +150,10 @@ async def test_its_own_people_are_not_led_to_all_traces(visits: Visits) -> None:
 
 async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, redis: Redis, visits: Visits) -> None:
     services = visits.services
-    gatherer = FactCollector(store.database, redis, services.tenants, services.outside)
+    gatherer = FactCollector(store.database, redis, services.tenants, services.probes)
     found = await gatherer.facts(DiagnosisSubject(None, None, failed))
     assert found is not None
-    command = for_machines(found, judge(found), services.jaeger_url)
+    command = report(found, judge(found), services.jaeger_url)
     assert story(found, own=False, jaeger_url=services.jaeger_url).items() >= command.items()
 
 
@@ -221,7 +222,7 @@ async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, red
 
 
 def test_own_people_are_not_told_how_many_others_wait() -> None:
-    found = facts(known_job("waiting"), queue=QueueSigns(64, 4, 2))
+    found = facts(known_job("waiting"), queue=QueueActivity(64, 4, 2))
     assert "of which 64 wait" in story(found, own=False, jaeger_url=None)["says"]
     told = story(found, own=True, jaeger_url=None)
     assert told["says"] == "Ticket 124 of acme: its job waits behind others, and workers take them."
@@ -230,7 +231,7 @@ def test_own_people_are_not_told_how_many_others_wait() -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_own_people_get_the_same_verdict_for_each_reason(reason: str) -> None:
     for state in ("failed", "skipped", "waiting"):
-        found = facts(known_job(state, reason), queue=QueueSigns(137, 53, 1), webhooks=refused_webhook(403, "x"))
+        found = facts(known_job(state, reason), queue=QueueActivity(137, 53, 1), webhooks=refused_webhook(403, "x"))
         own, whole = (story(found, own=own, jaeger_url=None) for own in (True, False))
         assert (own["verdict"], own["tone"]) == (whole["verdict"], whole["tone"])
         shown = " ".join([own["says"], *own["do"], *(line["what"] for line in own["because"])])

@@ -16,7 +16,7 @@ import pytest
 
 from db.session import Database
 from integrations.errors import NoteMissingError
-from jobs import claims, queries, refresh, repository
+from jobs import claims, manual_retry, refresh, repository
 from jobs.claims import Claim, LeaseLostError
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
 from workflow.lease import Leases, hold_lease
@@ -151,7 +151,7 @@ async def test_no_job_is_held_back_beyond_a_day(before: float, after: float, wai
 async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, store: Store) -> None:
     """A job that was old when retried has as much time as a new one."""
     store.table.change(waiting, state="failed", accepted_at="now() - interval '30 hours'", finished_at="now()")
-    await queries.retry(store.database, waiting, DEADLINE)
+    await manual_retry.retry(store.database, waiting, DEADLINE)
     for _ in range(3):
         store.table.change(waiting, due_at="now()")
         await claims.defer(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
@@ -216,7 +216,7 @@ async def test_a_failed_job_with_a_possible_note_is_done(reason: str, done: bool
     again = await claimed(database, second)
     assert (again.enhanced, again.another_first, again.echo) == (done, False, False)
     await claims.skip(database, again, "already enhanced")
-    await queries.retry(database, second, DEADLINE)
+    await manual_retry.retry(database, second, DEADLINE)
     asked = await claimed(database, second)
     assert asked.enhanced is done
     assert not done or await refresh.begin(database, asked, reopened=False) == "asked"
@@ -254,7 +254,7 @@ async def test_no_write_of_an_expired_claim_has_an_effect(name: str, taken: bool
 
 async def failed_and_retried(database: Database, claim: Claim) -> None:
     await claims.fail(database, claim, "ServiceDesk Plus API: 401")
-    await queries.retry(database, claim.job_id, DEADLINE)
+    await manual_retry.retry(database, claim.job_id, DEADLINE)
 
 
 # Ways to free a job such that the next claim has the same owner and attempt number.

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from cli.feedback import FeedbackFigures, figures
 from dev.stack.postgres import Postgres
 from jobs import feedback
-from jobs.feedback import FeedbackFigures, NoteVersion, Vote, VoteReason
+from jobs.feedback import NoteVersion, Vote, VoteReason
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.postgres import Store
@@ -175,7 +176,7 @@ async def test_figures_are_by_prompt_and_model_and_of_one_tenant(store: Store) -
         await feedback.record_taken_up(store.database, "acme", job_id, ratio)
     # The version of their notes is still known.
     store.table.run("UPDATE jobs SET enhancement = NULL WHERE id = ANY (%s)", voted)
-    assert await feedback.figures(store.database, "acme", SINCE) == [
+    assert await figures(store.database, "acme", SINCE) == [
         FeedbackFigures(NoteVersion("", ""), 1, 1, 1, {}, 0, None),
         FeedbackFigures(NoteVersion("", "m-1"), 1, 0, 0, {}, 0, None),
         FeedbackFigures(NoteVersion("7", "m-1"), 4, 4, 2, {"other": 1}, 2, 0.375),

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from dev.stack.free_ports import free_port
+from integrations.probes import Sought
 from jobs.probe_requests import ANSWER, QUESTIONS, NoAnswerError, ProbeClient, ProbeRequest, ProbeRequests
 
 
@@ -85,3 +86,20 @@ async def test_without_redis_it_is_said_at_once() -> None:
     with pytest.raises(NoAnswerError, match="Redis does not answer"):
         await asking.ask("model", "acme")
     await asking.close()
+
+
+@pytest.mark.parametrize("answer", ["", "no JSON", "[]", '{"ticket": "lost"}', '{"asked": "perhaps"}'])
+async def test_an_answer_that_cant_be_read_is_no_look(answer: str, asking: ProbeClient, redis: Redis) -> None:
+    questions = ProbeRequests(redis)
+    looks = asyncio.gather(asking.desk("acme", Sought("124")), asking.model("acme"))
+    while not looks.done():
+        if (question := await questions.take()) is not None:
+            await questions.answer(question, answer)
+    desk, model = await looks
+    assert (desk.asked, "can't read" in desk.failure) == (False, True)
+    assert model.asked is False
+
+
+async def test_nobody_is_asked_about_a_ticket_of_no_tenant(asking: ProbeClient, redis: Redis) -> None:
+    failures = [(await asking.desk(None, Sought("124"))).failure, (await asking.model(None)).failure]
+    assert (failures, await redis.keys()) == (["this process does not know the tenant"] * 2, [])

@@ -13,7 +13,7 @@ from sqlalchemy import TextClause
 
 from db.session import Database, Row
 from dev.stack.postgres import Postgres
-from jobs import claims, queries
+from jobs import claims, manual_retry
 from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.queue import JobQueue
@@ -160,7 +160,7 @@ async def test_a_lost_message_is_published_once(redis: Redis, store: Store, repl
 
 async def test_a_retry_by_hand_is_told(waiting: UUID, store: Store, replicas: Relays, start_log: StartLog) -> None:
     await claims.fail(store.database, await claimed(store.database, waiting), "GPT-4 timeout")
-    await queries.retry(store.database, waiting, DEADLINE)
+    await manual_retry.retry(store.database, waiting, DEADLINE)
     stream = start_log()
     await round_of(replicas)
     (line,) = told(stream, "Job queued")

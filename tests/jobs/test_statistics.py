@@ -1,129 +1,23 @@
-"""Figures for pages and metrics: of one tenant and of all, by statements that read few rows."""
+"""Numbers of jobs held back, of the queue and of workers."""
 
 import asyncio
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from redis.asyncio import Redis
 
 from db.session import Database
-from dev.benchmarks.growth import ASKED, LINEAR, Filled
+from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
-from jobs import claims, rejections, statistics
-from jobs.reconcile import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
-from jobs.rejections import OF_WEBHOOKS
-from jobs.repository import ASKED_BY_HAND, RECOVERED
-from jobs.statistics import LEASES, Behind, EndCause, FinishedJob, HeldJobs, figures_of, outcomes, signs_of_work
+from jobs import claims, statistics
+from jobs.probe_requests import ProbeRequests
+from jobs.queue import open_redis
+from jobs.statistics import LEASES, HeldJobs, QueueActivity, read_queue, worker_activity
 from tests.kit.postgres import Store, claimed
 
-SINCE = timedelta(hours=1)
 Columns = dict[str, Any]
-TIMED_OUT: Columns = {"state": "failed", "reason": "GPT-4 timeout", "attempt": 8}
-
-
-def since() -> datetime:
-    return datetime.now(UTC) - SINCE
-
-
-async def ended(store: Store, minutes: int, **columns: Any) -> UUID:
-    return await store.accept(**columns, finished_at=f"now() - interval '{minutes} minutes'")
-
-
-@pytest.fixture
-async def found(store: Store) -> dict[str, UUID]:
-    return {
-        "first": await ended(store, 9, **TIMED_OUT),
-        "second": await ended(store, 5, **TIMED_OUT, enhancement='{"summary": "S"}'),
-        "third": await ended(store, 3, state="failed", reason="ServiceDesk Plus timeout"),
-        "theirs": await ended(store, 4, tenant_id="globex", **TIMED_OUT),
-        "old": await ended(store, 90, **TIMED_OUT),
-        "skipped": await ended(store, 2, state="skipped", reason="dry run"),
-        "done": await ended(store, 1, state="completed"),
-        "open": await store.accept(reason="desk unavailable"),
-    }
-
-
-def counts(causes: list[EndCause]) -> set[tuple[str, str | None, int]]:
-    return {(cause.tenant_id, cause.reason, cause.jobs) for cause in causes}
-
-
-async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], database: Database) -> None:
-    assert len(found) == 8
-    own = {("acme", "GPT-4 timeout", 2), ("acme", "ServiceDesk Plus timeout", 1)}
-    assert counts(await statistics.causes(database, "acme", "failed", since())) == own
-    everybodys = await statistics.causes(database, None, "failed", since())
-    assert counts(everybodys) == own | {("globex", "GPT-4 timeout", 1)}
-    assert counts(await statistics.causes(database, None, "skipped", since())) == {("acme", "dry run", 1)}
-
-
-@pytest.mark.parametrize(
-    ("tenant", "expected"),
-    [(None, ["third", "theirs", "second", "first"]), ("acme", ["third", "second", "first"]), ("nobody", [])],
-)
-async def test_jobs_are_listed_page_by_page(tenant: str | None, expected: Any, found: Any, database: Database) -> None:
-    names = {job_id: name for name, job_id in found.items()}
-    whole = await statistics.ended(database, tenant, "failed", since(), most=9)
-    assert [names[job.id] for job in whole] == expected
-    assert await all_pages(database, tenant, most=1) == whole
-
-
-async def all_pages(database: Database, tenant: str | None, most: int) -> list[FinishedJob]:
-    behind, seen = None, list[FinishedJob]()
-    while page := await statistics.ended(database, tenant, "failed", since(), behind=behind, most=most):
-        seen += page
-        behind = Behind(page[-1].finished_at, page[-1].id)
-    return seen
-
-
-@pytest.mark.parametrize("tenant", [None, "acme"])
-async def test_jobs_are_listed_by_reason_and_answer(tenant: str | None, found: Any, database: Database) -> None:
-    jobs = await statistics.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
-    answered = {job.id: job.answered for job in jobs if job.tenant_id == "acme"}
-    assert answered == {found["second"]: True, found["first"]: False}
-    assert await statistics.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
-
-
-async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) -> None:
-    at = datetime.now(UTC)
-    ids = {await store.accept(state="failed", reason="GPT-4 timeout", finished_at=at) for _ in range(5)}
-    seen = [job.id for job in await all_pages(store.database, None, most=2)]
-    assert (len(seen), {*seen}) == (5, ids)
-
-
-async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
-    """By the time of the end, not of acceptance."""
-    long_ago: dict[str, Any] = {"accepted_at": "now() - interval '3 days'"}
-    for state in ("completed", "completed", "failed", "skipped"):
-        await store.accept(state=state, finished_at="now()")
-    await store.accept(state="completed", finished_at="now() - interval '23 hours'", **long_ago)
-    await store.accept(state="failed", finished_at="now() - interval '25 hours'", **long_ago)
-    await store.accept(tenant_id="globex", state="failed", finished_at="now()", **long_ago)
-    await store.accept(tenant_id="initech", state="completed", finished_at="now()")
-    figures = await figures_of(store.database, "acme")
-    assert (figures.completed, figures.failed, figures.skipped) == (3, 1, 1)
-    assert figures.success_rate == pytest.approx(0.75)
-    asked = ["acme", "globex", "hooli", "initech"]
-    assert await outcomes(store.database, asked) == {"acme": (3, 1), "globex": (0, 1)}
-
-
-async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(store: Store) -> None:
-    """A polled desk has very many jobs without a webhook, which are not scanned."""
-    webhook = await store.accept(accepted_at="now() - interval '2 hours'")
-    store.table.run(
-        "INSERT INTO jobs (id, tenant_id, ticket_id, event, state, accepted_at, due_at, deadline_at, finished_at)"
-        " SELECT gen_random_uuid(), 'acme', n, %s, 'completed', now(), now(), now(), now()"
-        " FROM generate_series(1, %s) n",
-        *(RECOVERED, OF_WEBHOOKS["newest"]),
-    )
-    assert (await figures_of(store.database, "acme")).last_accepted_at is None
-    seen = store.table.job(webhook)["accepted_at"]
-    compared = "INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)"
-    store.table.run(compared + " VALUES ('acme', now(), now(), %s)", seen)
-    assert (await figures_of(store.database, "acme")).last_accepted_at == seen
-    assert (await rejections.receiving(store.database, "acme", ["1"])).last_accepted_at == seen
 
 
 async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
@@ -140,21 +34,21 @@ async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
 
 async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
     """Its leases outlast its sessions."""
-    before = await signs_of_work(store.database)
+    before = await worker_activity(store.database)
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
     await claimed(store.database, waiting)
     worker = Database(server.url, application_name=LEASES)
     await worker.ask()
-    held = await signs_of_work(store.database)
+    held = await worker_activity(store.database)
     assert (held.workers, held.running, held.silent, held.connected) == (1, 1, 0, True)
     assert held.last_started_at == store.table.job(waiting)["started_at"]
     await worker.close()
     async with asyncio.timeout(5):
-        while (await signs_of_work(store.database)).connected:  # noqa: ASYNC110 -- another server's memory
+        while (await worker_activity(store.database)).connected:  # noqa: ASYNC110 -- another server's memory
             await asyncio.sleep(0.05)
-    assert (await signs_of_work(store.database)).workers == 1
+    assert (await worker_activity(store.database)).workers == 1
     store.table.change(waiting, lease_until="now() - interval '1 second'")
-    lost = await signs_of_work(store.database)
+    lost = await worker_activity(store.database)
     assert (lost.workers, lost.running, lost.silent) == (0, 1, 1)
 
 
@@ -170,86 +64,87 @@ async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store
 async def test_a_job_that_waits_again_or_ended_tells_when_it_was_begun(now: Columns, store: Store) -> None:
     job_id = await store.accept()
     claim = await claimed(store.database, job_id)
-    before = (await signs_of_work(store.database)).last_started_at
+    before = (await worker_activity(store.database)).last_started_at
     assert await claims.release(store.database, [claim]) == [True]
     store.table.change(job_id, lease_until=None, **now)
     await store.accept(ticket_id="9")
-    assert (await signs_of_work(store.database)).last_started_at == before == store.table.job(job_id)["started_at"]
+    assert (await worker_activity(store.database)).last_started_at == before == store.table.job(job_id)["started_at"]
     long_ago = "now() - interval '11 minutes'"
     ended = {"finished_at": long_ago} if "finished_at" in now else {}
     store.table.change(job_id, started_at=long_ago, **ended)
-    assert (await signs_of_work(store.database)).last_started_at is None
+    assert (await worker_activity(store.database)).last_started_at is None
 
 
-def miss(
-    store: Store, ticket_id: str, missed: str, *, tenant_id: str = "acme", seen: str = "now() - interval '9 days'"
-) -> None:
-    store.table.run(
-        "INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all, missed_at)"  # noqa: S608 -- a test's own
-        f" VALUES (%s, %s, %s, now(), {seen}, true, {missed})",
-        *(tenant_id, ticket_id, f"D{ticket_id}"),
-    )
+async def until(redis: Redis, signs: QueueActivity) -> None:
+    """Wait for a condition: a client's command or disconnection may be in flight."""
+    async with asyncio.timeout(5):
+        while await read_queue(redis) != signs:  # noqa: ASYNC110 -- another server's memory
+            await asyncio.sleep(0.01)
 
 
-async def both(store: Store, tenant_id: str) -> MissedLately:
-    """Return one tenant's answer, after checking that both ways agree."""
-    of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
-    figures = await figures_of(store.database, tenant_id)
-    assert of_all.get(tenant_id, MissedLately()) == figures.missed
-    return figures.missed
+async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, redis_url: str) -> None:
+    assert await read_queue(redis) == QueueActivity(0, 0, 0)
+    await redis.hset("unacked", "tag", "message")
+    elsewhere = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
+    worker = open_redis(redis_url, seconds=5)
+    waits = [asyncio.ensure_future(client.brpop(["celery"], 2)) for client in (elsewhere, worker)]
+    await until(redis, QueueActivity(0, 1, 1))
+    # The first consumer takes both, the second one waits.
+    await redis.lpush("celery", "one", "two")
+    assert [*(await waits[1] or ())] == ["celery", "one"]
+    assert (await read_queue(redis)).waiting == 1
+    await worker.aclose()
+    await waits[0]
+    await elsewhere.aclose()
+    await until(redis, QueueActivity(1, 1, 0))
 
 
-async def test_those_of_a_day_are_told_that_have_no_job(store: Store) -> None:
-    assert await both(store, "acme") == MissedLately()
-    for ticket in ("1", "2", "3", "4"):
-        miss(store, ticket, f"now() - interval '{ticket} hours'")
-    miss(store, "5", "now() - interval '25 hours'")
-    miss(store, "6", "NULL")
-    miss(store, "7", "now()", seen="now()")
-    miss(store, "8", "now()", tenant_id="globex")
-    await store.accept(ticket_id="1", state="completed", finished_at="now()")
-    await store.accept(store.new_event(ticket_id="D2", event=ASKED_BY_HAND))
-    store.table.run("UPDATE missing_webhooks SET job_id = gen_random_uuid() WHERE ticket_id = '3'")
-    (row,) = store.table.run("SELECT missed_at FROM missing_webhooks WHERE ticket_id = '4'")
-    assert await both(store, "acme") == MissedLately(1, row["missed_at"])
-    assert (await both(store, "globex")).missed == 1
-    assert (await both(store, "nobody")).missed == 0
+async def test_a_full_worker_is_quiet(redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = open_redis(redis_url, seconds=5)
+    await redis.lpush("celery", "one")
+    await worker.brpop(["celery"], 2)
+    assert await read_queue(redis) == QueueActivity(0, 0, 1)
+    monkeypatch.setattr(statistics, "_LISTENS_SECONDS", -1)
+    assert await read_queue(redis) == QueueActivity(0, 0, 0, quiet=1)
+    await worker.aclose()
+    await until(redis, QueueActivity(0, 0, 0))
 
 
-async def test_no_more_than_so_many_of_a_tenant_are_looked_at(store: Store) -> None:
-    store.table.run(
-        "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
-        " SELECT 'acme', n, now(), now() - interval '1 hour', true, now() FROM generate_series(0, %s) n",
-        MOST_MISSED,
-    )
-    figures = await figures_of(store.database, "acme")
-    assert (figures.missed.missed, figures.missed.is_cut) == (MOST_MISSED, True)
-    of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
-    assert (of_all["acme"].missed, of_all["acme"].is_cut) == (MOST_MISSED_OF_EACH, True)
+async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
+    housekeeping = open_redis(redis_url, seconds=5)
+    asked = asyncio.ensure_future(ProbeRequests(housekeeping).take())
+    for _ in range(50):
+        if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
+            break
+        await asyncio.sleep(0.01)
+    assert (await read_queue(redis)).listening == 0
+    assert await asked is None
+    await housekeeping.aclose()
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    folder = tmp_path_factory.mktemp("filled")
-    folder.chmod(0o755)
-    with Filled(folder, 20_000) as on:
-        on.open_for(1_000)
-        yield on
+async def test_a_redis_without_room_or_that_follows_another_one_takes_nothing(redis: Redis) -> None:
+    try:
+        await redis.config_set("maxmemory", "1")
+        assert (await read_queue(redis)).takes_nothing
+        await redis.config_set("maxmemory", "0")
+        assert not (await read_queue(redis)).takes_nothing
+        await redis.slaveof("127.0.0.1", free_port())
+        assert (await read_queue(redis)).takes_nothing
+    finally:
+        await redis.config_set("maxmemory", "0")
+        await redis.slaveof()
+    assert not (await read_queue(redis)).takes_nothing
 
 
-async def rows_read(on: Filled) -> int:
-    await on.database.call(text("SELECT pg_stat_force_next_flush()"))
-    read = "SELECT seq_tup_read + idx_tup_fetch AS read FROM pg_stat_user_tables WHERE relname = 'jobs'"
-    return int(await on.database.call_for_one(text(read)))
-
-
-async def test_frequent_statements_read_few_rows_of_many(filled: Filled) -> None:
-    """The relay counts a thousand, and the running ones."""
-    await filled.connect()
-    found = {}
-    for name, ask in ASKED.items():
-        before = await rows_read(filled)
-        await ask(filled)
-        found[name] = await rows_read(filled) - before
-    await filled.database.close()
-    assert {name: read for name, read in found.items() if read > 1_000}.keys() <= LINEAR, found
+async def test_with_few_rights_the_length_is_known(redis: Redis, redis_url: str) -> None:
+    """A managed Redis may forbid commands; that is not an outage."""
+    await redis.lpush("celery", "one")
+    url = urlsplit(redis_url)
+    for rights in (["+llen", "+hlen"], ["+llen", "+hlen", "+info"]):
+        await redis.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=rights)
+        guest = open_redis(url._replace(netloc=f"guest:any@{url.hostname}:{url.port}").geturl(), seconds=5)
+        try:
+            assert await read_queue(guest) == QueueActivity(1, 0, None)
+        finally:
+            await guest.aclose()
+            await redis.acl_deluser("guest")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs import claims, queries, refresh, repository
+from jobs import claims, manual_retry, queries, refresh, repository
 from jobs.claims import LeaseLostError
 from jobs.repository import NOTE_MISSING
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
@@ -31,7 +31,7 @@ async def test_both_are_in_the_row_and_told_to_whoever_has_the_job_next(store: S
     again = await claimed(store.database, job_id)
     assert (again.id_in_desk, again.display_id) == (DESK_ID, NUMBER)
     await claims.fail(store.database, again, "x")
-    retried = await queries.retry(store.database, job_id, DEADLINE)
+    retried = await manual_retry.retry(store.database, job_id, DEADLINE)
     assert (retried.desk_id, retried.display_id) == (DESK_ID, NUMBER)
 
 

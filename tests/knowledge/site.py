@@ -21,7 +21,7 @@ from knowledge.throttle import SyncThrottle
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
-from worker.scheduler.note_followup import NoteFollowUp
+from workflow.note_followup import NoteFollowUp
 
 # Fast enough that no test waits for it.
 FAST = 300_000

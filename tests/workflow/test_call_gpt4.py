@@ -19,7 +19,7 @@ from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
 from integrations.values import DeskTicket, Document, Person, SimilarTicket
-from jobs import claims, queries
+from jobs import claims, manual_retry
 from jobs.claims import LeaseLostError
 from jobs.queue import open_redis
 from privacy import erasure
@@ -358,7 +358,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
         await asking.call()
     asking.wait_again()
     await claims.fail(store.database, await claimed(store.database, asking.job_id), "OpenAI API: invalid answer")
-    await queries.retry(store.database, asking.job_id, DEADLINE)
+    await manual_retry.retry(store.database, asking.job_id, DEADLINE)
     await asking.call()
     assert roles(asking.model) == [2, 4, 2]
     assert store.table.job(asking.job_id)["enhancement"]["summary"]

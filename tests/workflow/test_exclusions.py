@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from config.tenants import NoteSettings, Tenant
 from integrations.llm.client import ModelClient
-from jobs import queries
+from jobs import manual_retry, queries
 from knowledge import repository
 from privacy import erasure
 from privacy.erasure import Which
@@ -161,7 +161,7 @@ async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpai
     assert (row["note_attempted_at"], row["finished_at"] is None, place.paid()) == (None, False, 1)
     assert place.notes(ticket_id) == []
     place.tenant = tenant()
-    await queries.retry(place.store.database, job_id, DEADLINE)
+    await manual_retry.retry(place.store.database, job_id, DEADLINE)
     assert await place.run(job_id) == ("completed", None)
     (note,) = place.notes(ticket_id)
     assert (row["enhancement"]["summary"] in note, place.paid()) == (True, 1)
@@ -187,14 +187,14 @@ async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: Work
     place.change(first, enhancement=None)
     assert await place.run(third) == ("skipped", "dry run")
     assert place.paid() == 2
-    await queries.retry(place.store.database, second, DEADLINE)
+    await manual_retry.retry(place.store.database, second, DEADLINE)
     assert await place.run(second) == ("skipped", "dry run")
     assert place.paid() == 3
 
     place.tenant = tenant()
     place.change(first, enhancement=json.dumps(row["enhancement"]))
     for job_id in (second, first):
-        await queries.retry(place.store.database, job_id, DEADLINE)
+        await manual_retry.retry(place.store.database, job_id, DEADLINE)
     assert await place.run(first) == ("waiting", "another job of this ticket")
     assert await place.run(second) == ("completed", None)
     place.change(first, due_at="now()")
@@ -286,7 +286,7 @@ async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgo
     """Redis was unavailable at the erasure, and an operator retries the job."""
     place.change(waiting, started_at="now()", attempt=1)
     await erasure.erase(place.store.database, Which("acme", ticket_id="12345"))
-    await queries.retry(place.store.database, waiting, DEADLINE)
+    await manual_retry.retry(place.store.database, waiting, DEADLINE)
     await place.answers.put(StoredKind.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
     await place.answers.put(StoredKind.UNUSABLE, waiting, "{ the ticket's text")
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=TICKET))

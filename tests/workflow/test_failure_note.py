@@ -10,7 +10,7 @@ import pytest
 from db.session import Database
 from integrations.rate_limit import DeskRate
 from integrations.values import SimilarTicket
-from jobs import claims, queries
+from jobs import claims, manual_retry
 from jobs.claims import Claim
 from knowledge import repository
 from knowledge.search import SearchInPostgres
@@ -72,11 +72,11 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
     job_id = await jobs.store.accept(ticket_id=ticket_id)
     claim = await jobs.fail(job_id)
     if retried:
-        await queries.retry(jobs.store.database, job_id, DEADLINE)
+        await manual_retry.retry(jobs.store.database, job_id, DEADLINE)
     await jobs.leave(claim)
     if not retried:
         # It fails again after a retry by hand: the note is there already.
-        await queries.retry(jobs.store.database, job_id, DEADLINE)
+        await manual_retry.retry(jobs.store.database, job_id, DEADLINE)
         await jobs.leave(await jobs.fail(job_id))
     notes = jobs.notes(ticket_id)
     assert [("No enhancement" in note, marker(job_id) in note) for note in notes] == [(True, False)] * (not retried)
@@ -95,7 +95,7 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJ
         await jobs.leave(claim)
     assert len(jobs.notes(ticket_id)) == 1
     assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
-    await queries.retry(jobs.store.database, job_ids[-1], DEADLINE)
+    await manual_retry.retry(jobs.store.database, job_ids[-1], DEADLINE)
     assert not (await claimed(jobs.store.database, job_ids[-1])).echo
 
 

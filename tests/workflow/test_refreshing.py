@@ -9,7 +9,7 @@ import pytest
 
 from config.tenants import NoteSettings
 from integrations.errors import DeskUnavailableError
-from jobs import queries
+from jobs import manual_retry
 from jobs.repository import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
 from tests.kit.desk import new_ticket
 from tests.kit.runner import run_job
@@ -37,7 +37,7 @@ class Noted:
         return await self.place.job(self.ticket_id, event=event)
 
     async def retried(self, job_id: UUID) -> tuple[str, str | None]:
-        await queries.retry(self.place.store.database, job_id, 1800)
+        await manual_retry.retry(self.place.store.database, job_id, 1800)
         return await self.place.run(job_id)
 
     def begins(self) -> list[str]:
@@ -116,7 +116,7 @@ async def test_what_was_asked_for_before_the_note_was_begun_is_that_note(events:
     assert [await bare.place.run(job_id) for job_id in job_ids] == [DONE, ALREADY, ALREADY]
     assert bare.begins() == [FIRST]
     for job_id in job_ids[1:]:
-        await queries.retry(bare.place.store.database, job_id, 1800)
+        await manual_retry.retry(bare.place.store.database, job_id, 1800)
     assert [await bare.place.run(job_id) for job_id in job_ids[1:]] == [DONE, ALREADY]
     assert bare.begins() == [FIRST, ASKED]
 

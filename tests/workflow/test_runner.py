@@ -24,7 +24,7 @@ from dev.stack.postgres import Postgres
 from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
-from jobs import queries, repository
+from jobs import manual_retry, repository
 from jobs.claims import Claim
 from jobs.fair_claim import FairShares, Shares
 from knowledge import repository as knowledge_repository
@@ -278,7 +278,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         if kept_by == "its age":
             await answers.put(StoredKind.LOOK, job_id, look)
         await desk.add_note(ticket_id, to_html(ANSWER, job_id, "gpt-6-luna"))
-        await queries.retry(database, job_id, DEADLINE)
+        await manual_retry.retry(database, job_id, DEADLINE)
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
     assert table.job(job_id)["state"] == "completed"
     assert len(notes_of(desks, ticket_id)) == 2

@@ -31,11 +31,11 @@ from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
 from observability.logging import Outage, log_event
 from observability.startup import end_loading, end_refused, start_process
 from observability.tracing import Tracing
-from worker.scheduler.note_followup import NoteFollowUp
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
 from worker.scheduler.reconcile import Reconciliation
 from worker.scheduler.secret_ages import SecretAges
+from workflow.note_followup import NoteFollowUp
 
 _NAME = "ai-agents housekeeping"
 _EMBED_SECONDS = 15.0

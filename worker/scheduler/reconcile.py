@@ -25,16 +25,16 @@ from jobs import reconcile
 from jobs.inbox import Inbox
 from jobs.intake import RecoveryReason, recover_job
 from jobs.queue import QueueUnavailableError
-from jobs.reconcile import ComparisonProgress, NewTicket
+from jobs.reconcile import ComparisonProgress, NewTicket, PostedNote
 from jobs.repository import has_room
 from knowledge.desk_tasks import DeskTasks
 from knowledge.sources import is_item_failure
 from knowledge.throttle import SyncThrottles
 from observability import log_events, metrics
-from observability.identifiers import other_numbers
+from observability.identifiers import bound, other_numbers
 from observability.logging import log_event
 from privacy import tombstones
-from worker.scheduler.note_followup import report_removed_notes
+from workflow.note import is_note_of
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
 _KINDS = ("category", "group", "site", "template")
@@ -51,6 +51,10 @@ _ROWS_REPEATED = 5
 _NEWEST_NUMBERS = 5
 # A ticket that was created later than that by the desk's clock has a wrong time.
 MOST_AHEAD = timedelta(days=1)
+MOST_CHECKED_NOTES = 2
+"""In a round; the newest ones."""
+# By then a technician has seen it.
+_SETTLED = timedelta(minutes=15)
 
 Listed = dict[str, tuple[ListedTicket, datetime]]
 """Listed tickets by id, with the time of each."""
@@ -311,3 +315,47 @@ def _newest_by(now: datetime, listed: Listed) -> datetime | None:
     last = [at for _, at in numbered[-_NEWEST_NUMBERS:]]
     latest = max([now, *([median_low(last)] if last else [])]) + MOST_AHEAD
     return max((at for _, at in listed.values() if at <= latest), default=None)
+
+
+async def report_removed_notes(
+    database: Database,
+    desk: ServiceDeskPlus,
+    tenant_id: str,
+    wait_turn: Callable[[], Awaitable[None]],
+    *,
+    after: datetime,
+    now: datetime,
+) -> None:
+    """Look once for the notes of some jobs that ended after `after`, and log missing ones.
+
+    Raises the desk's failures, or one of DATABASE_FAILURES.
+    """
+    until = now - _SETTLED
+    for job in await reconcile.noted(database, tenant_id, after=after, until=until, most=MOST_CHECKED_NOTES):
+        with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
+            removed = await _is_removed(desk, job, wait_turn)
+            # One by one: a reported note is not reported again if the desk fails at the next.
+            await reconcile.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
+            if removed:
+                metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
+                log_event(log_events.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
+    await reconcile.looked_for_notes(database, tenant_id, until)
+
+
+async def _is_removed(desk: ServiceDeskPlus, job: PostedNote, wait_turn: Callable[[], Awaitable[None]]) -> bool:
+    is_ours = partial(is_note_of, job.job_id)
+    await wait_turn()
+    try:
+        if await desk.has_note(job.desk_id, job.note_id, is_ours):
+            return False
+        # One call in the normal case. The note may have another id, or its ticket is gone too.
+        await wait_turn()
+        await desk.read_ticket(job.desk_id)
+        await wait_turn()
+        return await desk.find_note(job.desk_id, is_ours, job.note_attempted_at) is None
+    except TicketGoneError:
+        return False
+    except ExternalError as failure:
+        if not is_item_failure(failure):
+            raise
+        return False

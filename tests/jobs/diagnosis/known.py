@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from integrations.probes import DeskProbe, ModelProbe
-from jobs.diagnosis.facts import Facts, QueueSigns
+from jobs.diagnosis.facts import Facts
 from jobs.queries import Details, Happened, Listed
 from jobs.reconcile import SeenWithoutWebhook
 from jobs.rejections import Receiving, RefusedWebhook
 from jobs.repository import Event
-from jobs.statistics import WorkerActivity
+from jobs.statistics import QueueActivity, WorkerActivity
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, tzinfo=UTC)
 JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
@@ -68,7 +68,7 @@ def facts(of: Details | None = None, **more: Any) -> Facts:
         "job": of,
         "webhooks": NO_WEBHOOK,
         "tenant_closed": False,
-        "queue": QueueSigns(waiting=3, held=3, listening=2),
+        "queue": QueueActivity(waiting=3, held=3, listening=2),
         "work": AT_WORK,
         "desk": DeskProbe(asked=True, ticket="open"),
         "model": ModelProbe(asked=True),

@@ -11,14 +11,14 @@ import pytest
 from config.exits import OF_COMMANDS, OF_VERDICTS
 from config.settings import DiagnoseSettings, SettingsError, load
 from integrations.probes import DeskProbe, ModelProbe
-from jobs.diagnosis.facts import REDIS_REFUSES, Facts, QueueSigns, choose
-from jobs.diagnosis.reasons import CAUSES, known_cause
+from jobs.diagnosis.causes import CAUSES, known_cause
+from jobs.diagnosis.facts import Facts, choose
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.verdicts import FAQ, VerdictCode
 from jobs.queries import Happened
 from jobs.rejections import RefusedLately
 from jobs.repository import CONTEXT_INCOMPLETE, CONTEXT_LATE
-from jobs.statistics import HeldJobs
+from jobs.statistics import REDIS_REFUSES, HeldJobs, QueueActivity
 from tests.jobs.diagnosis.known import (
     AT_WORK,
     EVENT,
@@ -36,7 +36,7 @@ from tests.jobs.diagnosis.known import (
     listed,
     refused,
 )
-from tests.jobs.diagnosis.reasons import REASONS
+from tests.jobs.diagnosis.known_reasons import REASONS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,8 +46,8 @@ def test_each_reason_that_a_row_can_have_comes_to_a_verdict(reason: str) -> None
     assert known_cause(reason) is not None
     for state in ("failed", "skipped", "waiting"):
         diagnosis = judge(facts(job(state, reason, due_at=NOW + timedelta(seconds=9))))
-        assert diagnosis.says.startswith("Ticket 124 of acme ")
-        assert "{" not in diagnosis.says + "".join(diagnosis.mends)
+        assert diagnosis.text.startswith("Ticket 124 of acme ")
+        assert "{" not in diagnosis.text + "".join(diagnosis.actions)
 
 
 def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
@@ -69,17 +69,17 @@ def test_each_verdict_has_a_status_of_its_own_and_a_heading_of_the_faq() -> None
     assert {anchor for anchor in told if anchor} <= anchors
 
 
-AWAY: QueueSigns = QueueSigns(1, 0, 0)
+AWAY: QueueActivity = QueueActivity(1, 0, 0)
 RECONNECTING = replace(AWAY, quiet=2)
 KILLED = replace(AT_WORK, connected=False)
 SILENT = replace(KILLED, workers=0, silent=3)
 SOON: dict[str, Any] = {"due_at": NOW + timedelta(seconds=40)}
-NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueSigns(0, 0, 0)}
+NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueActivity(0, 0, 0)}
 LONG: dict[str, Any] = {"due_at": ago(90), "published_at": ago(90)}
 LATE = happened(("claimed", None), (CONTEXT_INCOMPLETE, CONTEXT_LATE), ("answered", None))
 NOT_THERE, THERE = DeskProbe(asked=True, ticket="open", note=False), DeskProbe(asked=True, note=True)
 UNREAD = replace(NO_WEBHOOK, unread=[RefusedLately(422, "malformed payload: no ticket_id", 3, ago(60))])
-FULL = QueueSigns(0, 0, 1, takes_nothing=True)
+FULL = QueueActivity(0, 0, 1, takes_nothing=True)
 READ_ONLY = replace(FULL, listening=0)
 GONE = DeskProbe(asked=True, ticket="gone")
 LEFT = replace(SEEN, left_out=True)
@@ -130,12 +130,12 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("running", lease_until=ago(1))), "in_progress", "fell silent"),
     (facts(job("running", lease_until=ago(1)), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "there is no other"),
     (facts(job("waiting")), "in_progress", "in the queue for 3s"),
-    (facts(job("waiting"), queue=QueueSigns(20, 4, 2)), "waiting_backlog", "of which 20 wait"),
+    (facts(job("waiting"), queue=QueueActivity(20, 4, 2)), "waiting_backlog", "of which 20 wait"),
     (facts(job("waiting", **LONG)), "waiting_backlog", "for 1m30s"),
     (facts(job("waiting", **LONG), queue=None), "waiting_backlog", "for 1m30s"),
     (facts(job("waiting"), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "no worker is there"),
     (facts(job("waiting"), queue=AWAY, work=KILLED), "no_worker", "no worker is there"),
-    (facts(job("waiting"), queue=QueueSigns(1, 0, None), work=KILLED), "in_progress", "in the queue for 3s"),
+    (facts(job("waiting"), queue=QueueActivity(1, 0, None), work=KILLED), "in_progress", "in the queue for 3s"),
     (facts(job("running"), queue=AWAY, work=KILLED), "no_worker", "ended in the middle of it"),
     (facts(job("waiting"), queue=RECONNECTING, work=KILLED), "in_progress", "all are full, or gone"),
     (facts(job("running"), queue=RECONNECTING, work=KILLED), "in_progress", "it is full, or gone"),
@@ -150,7 +150,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting"), queue=AWAY), "in_progress", "no worker is heard of there: all are full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "not heard of at the queue, attempt 1: it is full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "which is certain in 40s."),
-    (facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2), "waiting_backlog", "2 are at work"),
+    (facts(job("waiting", **LONG), queue=QueueActivity(101, 4, 2), most_running=2), "waiting_backlog", "2 are at work"),
     (facts(job("waiting", deadline_at=NOW), most_running=2), "waiting_backlog", "until one of the client's jobs ends"),
     (facts(job("waiting"), queue=None, work=None), "in_progress", "in the queue"),
     (facts(job("waiting", **LONG), work=NOBODY_AT_WORK), "no_worker", "none takes one"),
@@ -195,7 +195,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(webhooks=UNREAD, desk=GONE), "ticket_gone", "the desk has no ticket of that number"),
     (facts(tenant_closed=True, desk=GONE), "ticket_gone", "the desk has no ticket of that number"),
     (facts(webhooks=RETIRED, desk=GONE), "webhook_rejected", "the retired secret signs it"),
-    (facts(job("waiting"), queue=QueueSigns(104, 0, 1), work=NOBODY_AT_WORK), "no_worker", "none takes one"),
+    (facts(job("waiting"), queue=QueueActivity(104, 0, 1), work=NOBODY_AT_WORK), "no_worker", "none takes one"),
     (facts(inbox=EVENT), "in_progress", "waits in Redis"),
     (facts(tenant_closed=True), "tenant_closed", "has to be mended with us"),
     (facts(webhooks=RETIRED), "webhook_rejected", "was wrong since 09:14 UTC: the retired secret signs it."),
@@ -214,8 +214,8 @@ CASES: list[tuple[Facts, str, str]] = [
 @pytest.mark.parametrize(("known", "verdict", "says"), CASES)
 def test_what_is_known_comes_to_one_verdict(known: Facts, verdict: str, says: str) -> None:
     diagnosis = judge(known)
-    assert (diagnosis.verdict.value, says in diagnosis.says) == (verdict, True), diagnosis
-    assert "?." not in diagnosis.says
+    assert (diagnosis.verdict.value, says in diagnosis.text) == (verdict, True), diagnosis
+    assert "?." not in diagnosis.text
 
 
 def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
@@ -226,8 +226,8 @@ def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
     ("known", "mends"),
     [
         (facts(job("failed", "desk unavailable", answered=True)), f"then `ai-agents retry {JOB_ID}` (GPT-4's answer"),
-        (facts(job("waiting"), queue=QueueSigns(60, 4, 2)), "--replicas=10"),
-        (facts(job("waiting"), queue=QueueSigns(101, 4, 2)), "a P1 incident"),
+        (facts(job("waiting"), queue=QueueActivity(60, 4, 2)), "--replicas=10"),
+        (facts(job("waiting"), queue=QueueActivity(101, 4, 2)), "a P1 incident"),
         *((known, "and in the API's as well") for known, verdict, _ in CASES if verdict == "tenant_closed"),
         (facts(job("failed", RATE)), "at the account's credit"),
         (facts(job("failed", f"{RATE} (code rate_limit_exceeded)")), "service, raise the account's rate"),
@@ -240,10 +240,10 @@ def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
     ],
 )
 def test_the_command_that_mends_it_can_be_pasted(known: Facts, mends: str) -> None:
-    assert mends in "\n".join(judge(known).mends)
+    assert mends in "\n".join(judge(known).actions)
 
 
-OWN_LIMIT = facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2)
+OWN_LIMIT = facts(job("waiting", **LONG), queue=QueueActivity(101, 4, 2), most_running=2)
 CLOSED = DeskProbe(asked=True, ticket="closed", note=False)
 
 
@@ -259,7 +259,7 @@ CLOSED = DeskProbe(asked=True, ticket="closed", note=False)
     ],
 )
 def test_nothing_is_told_to_be_done_that_would_not_help(known: Facts, mends: str, hidden: str) -> None:
-    told = "\n".join(judge(known).mends)
+    told = "\n".join(judge(known).actions)
     assert mends in told
     assert hidden not in told
 
@@ -310,10 +310,10 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
 )
 def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, besides: str) -> None:
     told = judge(known)
-    first, _, second = told.says.partition(" Besides, ")
+    first, _, second = told.text.partition(" Besides, ")
     assert (told.verdict.value, besides in second) == (verdict, True), told
     assert first.startswith("Ticket 124 of acme ")
-    assert "{" not in "".join(told.mends)
+    assert "{" not in "".join(told.actions)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
     ],
 )
 def test_where_there_is_one_fault_none_is_named_besides(known: Facts) -> None:
-    assert "Besides" not in judge(known).says
+    assert "Besides" not in judge(known).text
 
 
 @pytest.mark.parametrize(
@@ -347,4 +347,4 @@ def test_where_there_is_one_fault_none_is_named_besides(known: Facts) -> None:
 def test_a_hold_that_was_not_seen_lately_is_not_said_to_hold(state: str, reason: str, seconds: int, says: str) -> None:
     seen = Happened(ago(seconds), 1, "held back", reason if state == "waiting" else KEY)
     due = {"due_at": NOW + (NOW - ago(40))}
-    assert says in judge(facts(job(state, reason, **due), events=[seen])).says
+    assert says in judge(facts(job(state, reason, **due), events=[seen])).text

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from cli.tables import as_json
+from cli.diagnose import for_machines, for_people
+from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from dev.stack.postgres import Postgres
 from integrations.probes import ModelProbe
-from jobs.diagnosis.report import evidence, for_machines, for_people
+from jobs.diagnosis.report import evidence, report
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.verdicts import FAQ
 from jobs.rejections import RefusedLately
@@ -86,18 +87,18 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
         ("report", "acme.reconcile in tenants.toml is report: with on"),
         ("on", "acme.reconcile in tenants.toml is on: its job is made"),
     ):
-        mends = judge(facts(missing=MISSED, reconcile=mode)).mends
+        mends = judge(facts(missing=MISSED, reconcile=mode)).actions
         assert words in mends[0]
         assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
     left_out = replace(MISSED, left_out=True)
-    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
-    assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
+    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).actions[0]
+    assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).actions[0]
     # Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain.
     told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
     for mode in ("report", "on", "poll"):
-        assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
-        assert told not in judge(facts(reconcile=mode)).mends
-        assert told not in judge(facts(reconcile=mode, has_rules=True, missing=MISSED)).mends
+        assert judge(facts(reconcile=mode, has_rules=True)).actions[0] == told
+        assert told not in judge(facts(reconcile=mode)).actions
+        assert told not in judge(facts(reconcile=mode, has_rules=True, missing=MISSED)).actions
 
 
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
@@ -117,20 +118,20 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(job("completed")), log_events.TASK_COMPLETED),
         (facts(job("skipped", "x")), log_events.TASK_SKIPPED),
     ):
-        said: dict[str, Any] = for_machines(known, judge(known), None)
+        said: dict[str, Any] = report(known, judge(known), None)
         assert said["log_line"].startswith(phrase.template.partition("{")[0])
         assert "{" not in said["log_line"]
 
 
 def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
     known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
-    said = for_machines(known, judge(known), None)
+    said = report(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
     assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
     # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
-    said = for_machines(known, judge(known), None)
+    said = report(known, judge(known), None)
     assert said["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
     assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
@@ -144,7 +145,7 @@ def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
         ("unexpected failure", "failed", "worker"),
     ):
         known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
-        said = for_machines(known, judge(known), None)
+        said = report(known, judge(known), None)
         assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
         line = reason.partition(" (")[0]
         assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"

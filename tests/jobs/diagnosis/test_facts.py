@@ -1,45 +1,38 @@
 """Facts of a diagnosis: its tenant and job, the queue, and looks at desks and models."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from redis.asyncio import Redis
 
 from cli.check.findings import Loaded
+from cli.diagnose import DirectProbes
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dev.simulators.servicedesk import create_desk
-from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError
 from integrations.probes import SOUGHT, DeskProbe, NoteMarks, Sought, probe_desk
 from integrations.rate_limit import DeskRate
 from jobs import reconcile, rejections
-from jobs.diagnosis import facts as queue_looks
 from jobs.diagnosis.facts import (
     AmbiguousTenantError,
     DiagnosisSubject,
     FactCollector,
     Facts,
-    QueueSigns,
     UnknownTenantError,
     choose_after_removal,
     jobs_of,
-    queue_signs,
+    sought_of,
 )
-from jobs.diagnosis.probes import DirectProbes, SchedulerProbes, sought_of
 from jobs.diagnosis.report import evidence, not_checked
 from jobs.diagnosis.rules import judge
 from jobs.diagnosis.verdicts import VerdictCode
-from jobs.probe_requests import ProbeClient, ProbeRequests
 from jobs.queries import Listed
-from jobs.queue import open_redis
 from jobs.reconcile import NewTicket
 from privacy import erasure
 from privacy.erasure import Which
@@ -198,83 +191,8 @@ async def test_the_hold_of_a_shared_key_is_seen(settings: dict[str, str], is_nam
     await store.accept(tenant_id="globex", ticket_id="124")
     found = await facts_of(gatherer(store, "acme", "globex", **settings), DiagnosisSubject("124", "globex", None))
     assert list(found.held_elsewhere) == (["model key refused"] if is_named else [])
-    told = judge(found).says + "".join(fact.what for fact in evidence(found))
+    told = judge(found).text + "".join(fact.what for fact in evidence(found))
     assert ("with the same model key wait: model key refused" in told, "acme" in told) == (is_named, False)
-
-
-async def until(redis: Redis, signs: QueueSigns) -> None:
-    """Wait for a condition: a client's command or disconnection may be in flight."""
-    async with asyncio.timeout(5):
-        while await queue_signs(redis) != signs:  # noqa: ASYNC110 -- another server's memory
-            await asyncio.sleep(0.01)
-
-
-async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, redis_url: str) -> None:
-    assert await queue_signs(redis) == QueueSigns(0, 0, 0)
-    await redis.hset("unacked", "tag", "message")
-    elsewhere = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
-    worker = open_redis(redis_url, seconds=5)
-    waits = [asyncio.ensure_future(client.brpop(["celery"], 2)) for client in (elsewhere, worker)]
-    await until(redis, QueueSigns(0, 1, 1))
-    # The first consumer takes both, the second one waits.
-    await redis.lpush("celery", "one", "two")
-    assert [*(await waits[1] or ())] == ["celery", "one"]
-    assert (await queue_signs(redis)).waiting == 1
-    await worker.aclose()
-    await waits[0]
-    await elsewhere.aclose()
-    await until(redis, QueueSigns(1, 1, 0))
-
-
-async def test_a_full_worker_is_quiet(redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = open_redis(redis_url, seconds=5)
-    await redis.lpush("celery", "one")
-    await worker.brpop(["celery"], 2)
-    assert await queue_signs(redis) == QueueSigns(0, 0, 1)
-    monkeypatch.setattr(queue_looks, "_LISTENS_SECONDS", -1)
-    assert await queue_signs(redis) == QueueSigns(0, 0, 0, quiet=1)
-    await worker.aclose()
-    await until(redis, QueueSigns(0, 0, 0))
-
-
-async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
-    housekeeping = open_redis(redis_url, seconds=5)
-    asked = asyncio.ensure_future(ProbeRequests(housekeeping).take())
-    for _ in range(50):
-        if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
-            break
-        await asyncio.sleep(0.01)
-    assert (await queue_signs(redis)).listening == 0
-    assert await asked is None
-    await housekeeping.aclose()
-
-
-async def test_a_redis_without_room_or_that_follows_another_one_takes_nothing(redis: Redis) -> None:
-    try:
-        await redis.config_set("maxmemory", "1")
-        assert (await queue_signs(redis)).takes_nothing
-        await redis.config_set("maxmemory", "0")
-        assert not (await queue_signs(redis)).takes_nothing
-        await redis.slaveof("127.0.0.1", free_port())
-        assert (await queue_signs(redis)).takes_nothing
-    finally:
-        await redis.config_set("maxmemory", "0")
-        await redis.slaveof()
-    assert not (await queue_signs(redis)).takes_nothing
-
-
-async def test_with_few_rights_the_length_is_known(redis: Redis, redis_url: str) -> None:
-    """A managed Redis may forbid commands; that is not an outage."""
-    await redis.lpush("celery", "one")
-    url = urlsplit(redis_url)
-    for rights in (["+llen", "+hlen"], ["+llen", "+hlen", "+info"]):
-        await redis.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=rights)
-        guest = open_redis(url._replace(netloc=f"guest:any@{url.hostname}:{url.port}").geturl(), seconds=5)
-        try:
-            assert await queue_signs(guest) == QueueSigns(1, 0, None)
-        finally:
-            await guest.aclose()
-            await redis.acl_deluser("guest")
 
 
 POSTED: dict[str, Any] = {"note_attempted_at": NOW}
@@ -298,28 +216,6 @@ def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> Non
     found = sought_of("124", of)
     assert found == sought
     assert SOUGHT.validate_json(SOUGHT.dump_json(found, exclude_defaults=True)) == sought
-
-
-@pytest.mark.parametrize("answer", ["", "no JSON", "[]", '{"ticket": "lost"}', '{"asked": "perhaps"}'])
-async def test_an_answer_that_cant_be_read_is_no_look(answer: str, redis_url: str, redis: Redis) -> None:
-    asking, questions = ProbeClient(redis_url), ProbeRequests(redis)
-    outside = SchedulerProbes(asking)
-    looks = asyncio.gather(outside.desk("acme", "124", None), outside.model("acme"))
-    while not looks.done():
-        if (question := await questions.take()) is not None:
-            await questions.answer(question, answer)
-    desk, model = await looks
-    await asking.close()
-    assert (desk.asked, "can't read" in desk.failure) == (False, True)
-    assert model.asked is False
-
-
-async def test_nobody_is_asked_about_a_ticket_of_no_tenant(redis_url: str, redis: Redis) -> None:
-    asking = ProbeClient(redis_url)
-    outside = SchedulerProbes(asking)
-    failures = [(await outside.desk(None, "124", None)).failure, (await outside.model(None)).failure]
-    await asking.close()
-    assert (failures, await redis.keys()) == (["this process does not know the tenant"] * 2, [])
 
 
 @pytest.fixture(scope="module")

@@ -80,34 +80,34 @@ _BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
 class JobCause:
     """Verdict of a reason with its texts.
 
-    `says` follows `ticket 124 of acme`; `mends` is the operator's action, empty for none. `retried`: retry by hand
+    `text` follows `ticket 124 of acme`; `action` is the operator's action, empty for none. `retried`: retry by hand
     after the fix.
     """
 
     verdict: VerdictCode
-    says: str
-    mends: str = ""
+    text: str
+    action: str = ""
     retried: bool = True
 
 
-def _model(says: str, mends: str = _STATUS_PAGE) -> JobCause:
-    return JobCause(VerdictCode.MODEL_FAILING, f"has no enhancement: {says}", mends)
+def _model(text: str, action: str = _STATUS_PAGE) -> JobCause:
+    return JobCause(VerdictCode.MODEL_FAILING, f"has no enhancement: {text}", action)
 
 
-def _desk(says: str, mends: str = _ASK_DESK) -> JobCause:
-    return JobCause(VerdictCode.DESK_FAILING, f"has no enhancement: {says}", mends)
+def _desk(text: str, action: str = _ASK_DESK) -> JobCause:
+    return JobCause(VerdictCode.DESK_FAILING, f"has no enhancement: {text}", action)
 
 
-def _held(says: str, mends: str) -> JobCause:
-    return JobCause(VerdictCode.MODEL_HELD, f"waits for the model: {says}", mends)
+def _held(text: str, action: str) -> JobCause:
+    return JobCause(VerdictCode.MODEL_HELD, f"waits for the model: {text}", action)
 
 
-def _nobodys(verdict: VerdictCode, says: str, mends: str = "") -> JobCause:
-    return JobCause(verdict, says, mends, retried=False)
+def _no_retry(verdict: VerdictCode, text: str, action: str = "") -> JobCause:
+    return JobCause(verdict, text, action, retried=False)
 
 
 def _goes_on(why: str) -> JobCause:
-    return _nobodys(VerdictCode.IN_PROGRESS, f"goes on by itself: {why}")
+    return _no_retry(VerdictCode.IN_PROGRESS, f"goes on by itself: {why}")
 
 
 CAUSES: dict[str, JobCause] = {
@@ -155,41 +155,41 @@ CAUSES: dict[str, JobCause] = {
     "database unreachable": JobCause(
         VerdictCode.DATABASE_FAILING, "has no enhancement: our database was away", "escalate to Engineering"
     ),
-    "ticket not found": _nobodys(VerdictCode.TICKET_GONE, "was not in the desk any more when we came to it"),
-    "ticket deleted or closed": _nobodys(VerdictCode.TICKET_GONE, "was closed or deleted before we came to it"),
-    FORGOTTEN: _nobodys(VerdictCode.FORGOTTEN, "was erased with us at somebody's word, and gets no enhancement"),
-    LEFT_OUT: _nobodys(
+    "ticket not found": _no_retry(VerdictCode.TICKET_GONE, "was not in the desk any more when we came to it"),
+    "ticket deleted or closed": _no_retry(VerdictCode.TICKET_GONE, "was closed or deleted before we came to it"),
+    FORGOTTEN: _no_retry(VerdictCode.FORGOTTEN, "was erased with us at somebody's word, and gets no enhancement"),
+    LEFT_OUT: _no_retry(
         VerdictCode.LEFT_OUT,
         "is of a kind that the client's rules leave out",
         "if it should not be: {tenant}.tickets in tenants.toml, then " + _RETRY,
     ),
-    NOTHING_FOUND: _nobodys(
+    NOTHING_FOUND: _no_retry(
         VerdictCode.NOTHING_FOUND, "got no enhancement: nothing was like it, and the client wants no note then"
     ),
-    DRY_RUN: _nobodys(
+    DRY_RUN: _no_retry(
         VerdictCode.DRY_RUN,
         "got no enhancement: the client has dry runs for now",
         "`ai-agents show {job}` has the note; once the tenant is live, " + _RETRY,
     ),
-    ALREADY_ENHANCED: _nobodys(
+    ALREADY_ENHANCED: _no_retry(
         VerdictCode.ALREADY_ENHANCED,
         "has its enhancement already, or may have it, by another job",
         "have the client look for `Ref`; if a second note is wanted, " + _RETRY,
     ),
-    REFRESHED_LATELY: _nobodys(
+    REFRESHED_LATELY: _no_retry(
         VerdictCode.ALREADY_ENHANCED,
         "had a further note within the hour",
         "once an hour: later, `ai-agents enhance --tenant {tenant} --ticket {ticket}`",
     ),
-    DUPLICATE: _nobodys(VerdictCode.ANOTHER_JOB, "came twice: another job does the work of this webhook"),
-    OWN_FAILURE_NOTE: _nobodys(
+    DUPLICATE: _no_retry(VerdictCode.ANOTHER_JOB, "came twice: another job does the work of this webhook"),
+    OWN_FAILURE_NOTE: _no_retry(
         VerdictCode.ANOTHER_JOB, "has our note that the model failed, and this webhook came of that note"
     ),
     ANOTHER_FIRST: _goes_on("another job of it is at work first"),
     RETRIED_BY_HAND: _goes_on("it was retried by hand"),
     NAMED_FORGOTTEN: _goes_on("GPT-4 is asked again, since its answer named what was erased"),
     WORKER_LOST: _goes_on("its worker ended in the middle of it"),
-    ENDED_UNHELD: _nobodys(
+    ENDED_UNHELD: _no_retry(
         VerdictCode.WORKER_LOST,
         "has no enhancement: its job ended each worker that took it",
         "do not retry it; escalate to Engineering with the job's lines",
@@ -260,8 +260,8 @@ def known_cause(reason: str) -> JobCause | None:
         what = f"{refused[1]} ({refused[2]})"
         return _model(f"the content filter of the model's service refuses the question: {what}", _FILTER)
     if refused := _BAD_REQUEST.fullmatch(reason):
-        mends = next((setting for named, setting in _SETTINGS.items() if named in refused[1]), _ANY)
-        return _model(f"the model's service refuses the question: 400 ({refused[1]})", mends)
+        action = next((setting for named, setting in _SETTINGS.items() if named in refused[1]), _ANY)
+        return _model(f"the model's service refuses the question: 400 ({refused[1]})", action)
     found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
     ended = _ENDED.fullmatch(reason) if found is None else None
     if ended is None:

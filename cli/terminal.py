@@ -1,17 +1,18 @@
-"""Tables, durations and JSON on standard output, for people and machines."""
+"""Tables, JSON and prompts on the terminal, for people and machines."""
 
+import argparse
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+from observability.formats import clean
+
 _GAP = "  "
 _INDENT = "    "
-_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
@@ -42,30 +43,6 @@ def stop_printing() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def clean(cell: str) -> str:
-    # Not printable: control characters, direction marks and lone surrogates.
-    return "".join(character if character.isprintable() else "?" for character in cell)
-
-
-def duration(seconds: float) -> str:
-    """Format seconds as `9s`, `3m05s`, `2h10m` or `4d03h`; never negative."""
-    whole = max(0, int(seconds))
-    for (unit, size), (next_unit, next_size) in pairwise(_UNITS):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // next_size:02}{next_unit}"
-    return f"{whole}s"
-
-
-def age(seconds: float) -> str:
-    """Format seconds in the greatest unit only: `9s`, `3m`, `2h`, `4d`."""
-    whole = max(0, int(seconds))
-    return next((f"{whole // size}{unit}" for unit, size in _UNITS if whole >= size), "0s")
-
-
-def when(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any], indent: int | None = 2) -> str:
     """Return JSON with ids as text and ISO times, escaped for terminals."""
     written = json.dumps(value, default=_text, indent=indent, ensure_ascii=False)
@@ -82,3 +59,15 @@ def _text(value: object) -> str:
     if isinstance(value, UUID):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:
+    """Return True for the answer y or for `--yes`; exit with 2 if no prompt is possible."""
+    if chosen.yes:
+        return True
+    if not sys.stdin.isatty():
+        chosen.refuse(f"standard input is no terminal: give --yes to {doing} without being asked")
+    # Standard output is for the result.
+    sys.stdout.flush()
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,6 +1,5 @@
-"""Runner of verbs that need the database: settings, connection, prompt, exit status."""
+"""Running of a verb on the checked database: settings, connection, time limit, exit status."""
 
-import argparse
 import asyncio
 import contextlib
 import errno
@@ -24,12 +23,12 @@ Result = TypeVar("Result")
 Settings = TypeVar("Settings", bound=JobSettings)
 
 
-def ask(work: Callable[[Database, ByHandSettings], Awaitable[int]]) -> int:
-    """Run `work` on a checked database, without other servers; see `ask_with`."""
-    return ask_with(ByHandSettings, work)
+def run_with_database(work: Callable[[Database, ByHandSettings], Awaitable[int]]) -> int:
+    """Run `work` on a checked database, without other servers; see `run_with_settings`."""
+    return run_with_settings(ByHandSettings, work)
 
 
-def ask_with(
+def run_with_settings(
     kind: type[Settings],
     work: Callable[[Database, Settings], Awaitable[int]],
     away: Callable[[Settings], Awaitable[int]] | None = None,
@@ -48,7 +47,7 @@ def ask_with(
     settings = load_or_exit(kind, **defaults)
     start_logging(settings, sys.stderr)
 
-    async def asked() -> int:
+    async def run() -> int:
         try:
             return await on_database(work, settings, check_seconds)
         except DatabaseUnreachableError:
@@ -57,7 +56,7 @@ def ask_with(
             return await away(settings)
 
     try:
-        return asyncio.run(asked()) if seconds is None else run_within(seconds, asked())
+        return asyncio.run(run()) if seconds is None else run_within(seconds, run())
     except (DatabaseUnfitError, DatabaseUnreachableError, TimeoutError) as refused:
         refuse_start([_AWAY if isinstance(refused, TimeoutError) else str(refused)])
         return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfitError) else AWAY_EXIT
@@ -117,31 +116,19 @@ class LeavingExecutor(ThreadPoolExecutor):
 
 def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     """Run `work` in a daemon thread, which delays no exit. Raises TimeoutError."""
-    told: Future[Result] = Future()
+    result: Future[Result] = Future()
 
-    async def tell() -> None:
+    async def complete() -> None:
         asyncio.get_running_loop().set_default_executor(LeavingExecutor())
         try:
-            told.set_result(await work)
+            result.set_result(await work)
         except BaseException as failure:  # noqa: BLE001 -- raised where the result is awaited
-            told.set_exception(failure)
+            result.set_exception(failure)
 
-    thread = threading.Thread(target=lambda: asyncio.run(tell()), daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(complete()), daemon=True)
     thread.start()
     try:
-        return told.result(seconds)
+        return result.result(seconds)
     finally:
         # Time for its connections to close.
         thread.join(_ENDING_SECONDS)
-
-
-def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:
-    """Return True for the answer y or for `--yes`; exit with 2 if no prompt is possible."""
-    if chosen.yes:
-        return True
-    if not sys.stdin.isatty():
-        chosen.refuse(f"standard input is no terminal: give --yes to {doing} without being asked")
-    # Standard output is for the result.
-    sys.stdout.flush()
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

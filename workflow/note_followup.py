@@ -1,34 +1,23 @@
-"""Follow-up of posted notes: uptake by the resolution, tickets reopened later, and notes removed from the ticket."""
+"""Follow-up of posted notes: uptake by the resolution, and tickets reopened later."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 
 from config.tenants import Tenant
 from db.session import Database
-from integrations.errors import ExternalError, TicketClosedError, TicketGoneError, TicketNotFoundError
-from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.errors import TicketClosedError, TicketNotFoundError
 from integrations.values import DeskTicket
 from jobs import feedback, reconcile, refresh
 from jobs.intake import request_refresh
-from jobs.reconcile import PostedNote
 from jobs.repository import SEEN_REOPENED
 from knowledge.language import languages_of_tenant
-from knowledge.sources import is_item_failure
 from knowledge.terms import taken_up
 from observability import log_events, metrics
-from observability.identifiers import bound
 from observability.logging import log_event
-from workflow.note import is_note_of
 
 # Later, a ticket whose job was skipped is not new any more.
 _SKIP_WINDOW = timedelta(days=1)
 _SKIP_REASONS = (TicketNotFoundError("").reason, TicketClosedError().reason)
-MOST_CHECKED_NOTES = 2
-"""In a round; the newest ones."""
-# By then a technician has seen it.
-_SETTLED = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,47 +72,3 @@ class NoteFollowUp:
             log_event(log_events.TICKET_REOPENED, job_id=skipped.job_id, ticket_id=ticket.ticket_id, reconcile=mode)
         if tenant.recovers:
             await request_refresh(*key, SEEN_REOPENED, self.job_deadline_seconds)
-
-
-async def report_removed_notes(
-    database: Database,
-    desk: ServiceDeskPlus,
-    tenant_id: str,
-    wait_turn: Callable[[], Awaitable[None]],
-    *,
-    after: datetime,
-    now: datetime,
-) -> None:
-    """Look once for the notes of some jobs that ended after `after`, and log missing ones.
-
-    Raises the desk's failures, or one of DATABASE_FAILURES.
-    """
-    until = now - _SETTLED
-    for job in await reconcile.noted(database, tenant_id, after=after, until=until, most=MOST_CHECKED_NOTES):
-        with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
-            removed = await _is_removed(desk, job, wait_turn)
-            # One by one: a reported note is not reported again if the desk fails at the next.
-            await reconcile.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
-            if removed:
-                metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
-                log_event(log_events.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
-    await reconcile.looked_for_notes(database, tenant_id, until)
-
-
-async def _is_removed(desk: ServiceDeskPlus, job: PostedNote, wait_turn: Callable[[], Awaitable[None]]) -> bool:
-    is_ours = partial(is_note_of, job.job_id)
-    await wait_turn()
-    try:
-        if await desk.has_note(job.desk_id, job.note_id, is_ours):
-            return False
-        # One call in the normal case. The note may have another id, or its ticket is gone too.
-        await wait_turn()
-        await desk.read_ticket(job.desk_id)
-        await wait_turn()
-        return await desk.find_note(job.desk_id, is_ours, job.note_attempted_at) is None
-    except TicketGoneError:
-        return False
-    except ExternalError as failure:
-        if not is_item_failure(failure):
-            raise
-        return False

@@ -1,0 +1,61 @@
+"""Manual retries of failed and skipped jobs."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.session import Database
+from jobs import queries
+from jobs.models import JobState
+from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
+from jobs.queries import Retried
+from jobs.repository import DUPLICATE, RETRIED_BY_HAND
+from observability.identifiers import other_numbers
+
+_RETRY = text(
+    "SELECT j.*, n.* FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate) j"
+    " LEFT JOIN LATERAL numbers_of_job(:tenant, :id) n ON true"
+)
+
+
+class NotRetriedError(Exception):
+    """The job can't be retried; the text has the reason."""
+
+
+async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
+    """Let a failed or skipped job wait again, due now, with all its attempts; report it in log and trace.
+
+    It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
+    NotRetriedError.
+    """
+    tenant_id = await queries.tenant_of(database, job_id)
+    values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
+    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
+    if tenant_id is None or not rows:
+        raise NotRetriedError("no job has this id")
+    (found,) = rows
+    if not found["retried"]:
+        raise NotRetriedError(why_not(found["state"]))
+    was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
+    numbers = found["desk_id"], found["display_id"]
+    job = Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *numbers)
+    other = other_numbers(job.ticket_id, *numbers)
+    report_in_new_span("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
+    return job
+
+
+def why_not(state: str) -> str:
+    return {
+        JobState.COMPLETED: "it is completed: its note is in the ticket",
+        JobState.RUNNING: "it is running: a worker has it",
+        JobState.WAITING: "it is waiting already",
+    }.get(JobState(state), "it is a duplicate: another job does the work of its webhook")
+
+
+async def is_last_of_ticket(database: Database, tenant_id: str, ticket_id: str, job_id: UUID) -> bool:
+    """Return True if it is the ticket's newest failed job, and no other one is completed or open."""
+    jobs = await queries.listed(database, tenant_id=tenant_id, ticket_id=ticket_id)
+    newest_failed = next((job.id for job in jobs if job.state == JobState.FAILED), None)
+    others = {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING}
+    return newest_failed == job_id and others.isdisjoint(job.state for job in jobs)

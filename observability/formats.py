@@ -1,0 +1,65 @@
+"""Formats of durations, times and amounts, for the command, the console and diagnoses."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+
+
+def duration(seconds: float) -> str:
+    """Format seconds as `9s`, `3m05s`, `2h10m` or `4d03h`; never negative."""
+    whole = max(0, int(seconds))
+    for (unit, size), (next_unit, next_size) in pairwise(_UNITS):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // next_size:02}{next_unit}"
+    return f"{whole}s"
+
+
+def age(seconds: float) -> str:
+    """Format seconds in the greatest unit only: `9s`, `3m`, `2h`, `4d`."""
+    whole = max(0, int(seconds))
+    return next((f"{whole // size}{unit}" for unit, size in _UNITS if whole >= size), "0s")
+
+
+def when(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(at: datetime) -> str:
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def parse_moment(given: str) -> datetime:
+    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone). Raises ValueError."""
+    try:
+        if ago := _AGO.fullmatch(given):
+            return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * dict(_UNITS)[ago[2]])
+        read = datetime.fromisoformat(given)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
+
+
+def counted(count: int, most: int | None = None) -> str:
+    return f"{count:,}" if most is None or count < most else f"{most:,} or more"
+
+
+def percent(part: float | None) -> str:
+    """Return a fraction as a percentage, 100 only if complete; `-` for None."""
+    return "-" if part is None else f"{int(part * 1000) / 10:g} %"
+
+
+def dollars(cost: float | None) -> str:
+    return "-" if cost is None else f"{cost:.4f}"
+
+
+def clean(text: str) -> str:
+    """Replace control characters, direction marks and lone surrogates, for terminals."""
+    return "".join(character if character.isprintable() else "?" for character in text)
