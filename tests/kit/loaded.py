@@ -34,23 +34,14 @@ from observability.startup import begin_loading, end_loading
 # `python -m` must not be loaded before.
 _LOADED = (
     *("api.app", "api.server", "worker.scheduler.app", "db.migrate", "cli.arguments"),
-    *(
-        "integrations.llm.clients",
-        "workflow.graph",
-        "workflow.runner",
-        "workflow.stored_answers",
-        "integrations.llm.spending",
-    ),
+    *("integrations.llm.clients", "integrations.llm.spending", "workflow.graph", "workflow.runner"),
+    "workflow.stored_answers",
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.worker.components"),
     *("celery.worker.consumer", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg"),
     *("openai.resources.chat", "anyio._backends._asyncio", "httpcore", "httpcore2"),
     *("uvicorn.loops.uvloop", "uvicorn.lifespan.on"),
-    *(
-        "dev.simulators.servicedesk.app",
-        "dev.simulators.openai.app",
-        "dev.simulators.openai.providers",
-        "dev.simulators.serving",
-    ),
+    *("dev.simulators.servicedesk.app", "dev.simulators.openai.app", "dev.simulators.openai.providers"),
+    "dev.simulators.serving",
 )
 _SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.02
 _RUN_SECONDS = 60
