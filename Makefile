@@ -6,6 +6,8 @@
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
+# Some images set it; without the compiled files each process would compile all again.
+PYTHONDONTWRITEBYTECODE =
 # More arguments for `make dev` and the tests, e.g. ARGS="--workers 2" or ARGS="-k signature".
 ARGS =
 

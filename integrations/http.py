@@ -118,12 +118,12 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
     def __init__(
         self, egress: EgressConfig, through: httpx2.AsyncBaseTransport, past: httpx2.AsyncBaseTransport
     ) -> None:
-        self._outward = egress
+        self._egress = egress
         self._through = through
         self._past = past
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if not self._outward.by_proxy(str(request.url)):
+        if not self._egress.by_proxy(str(request.url)):
             return await self._past.handle_async_request(request)
         try:
             return await self._through.handle_async_request(request)

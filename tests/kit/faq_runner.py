@@ -32,6 +32,7 @@ from dev.stack.postgres_binaries import find_binaries
 from dev.stack.processes import Process
 from dev.stack.system import System
 from tests.docs.documents import ROOT, anchor
+from tests.kit.loaded import LoadedPrograms
 from tests.system.collector import Collector
 
 _run = partial(subprocess.run, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -253,7 +254,10 @@ class Shell:
             return _redis_cli(self.system.redis.port, environment.get("REDISCLI_AUTH"), command[3:])
         # As in the image: the command's own Python, and psql.
         path = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}:{find_binaries()}"
-        done = _run(command, env={**environment, "PATH": path}, cwd=ROOT)
+        environment = {**environment, "PATH": path}
+        if command[0] == "ai-agents" and isinstance(launch := pod.process.launch, LoadedPrograms):
+            return Done(*launch.typed(command[1:], environment))
+        done = _run(command, env=environment, cwd=ROOT)
         return Done(done.stdout, done.stderr, done.returncode)
 
     def _get(self, told: argparse.Namespace) -> str:

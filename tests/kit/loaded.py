@@ -34,23 +34,14 @@ from observability.startup import begin_loading, end_loading
 # `python -m` must not be loaded before.
 _LOADED = (
     *("api.app", "api.server", "worker.scheduler.app", "db.migrate", "cli.arguments"),
-    *(
-        "integrations.llm.clients",
-        "workflow.graph",
-        "workflow.runner",
-        "workflow.stored_answers",
-        "integrations.llm.spending",
-    ),
+    *("integrations.llm.clients", "integrations.llm.spending", "workflow.graph", "workflow.runner"),
+    "workflow.stored_answers",
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.worker.components"),
     *("celery.worker.consumer", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg"),
     *("openai.resources.chat", "anyio._backends._asyncio", "httpcore", "httpcore2"),
     *("uvicorn.loops.uvloop", "uvicorn.lifespan.on"),
-    *(
-        "dev.simulators.servicedesk.app",
-        "dev.simulators.openai.app",
-        "dev.simulators.openai.providers",
-        "dev.simulators.serving",
-    ),
+    *("dev.simulators.servicedesk.app", "dev.simulators.openai.app", "dev.simulators.openai.providers"),
+    "dev.simulators.serving",
 )
 _SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.02
 _RUN_SECONDS = 60
@@ -117,18 +108,24 @@ class LoadedPrograms:
         """Start a command. Raises ValueError unless it is `python -m MODULE ...` as this user."""
         if start.user is not None or len(start.command) < 3 or [*start.command[:2]] != [sys.executable, "-m"]:
             raise ValueError(f"is not started by forking: {start.command}")
-        return ForkedChild(self, self._ask((start, obeys_modes)))
+        return ForkedChild(self, self._ask((start, obeys_modes, start.log)))
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
-        """Run `ai-agents VERB` to its end; return exit status and output.
+        """Run `ai-agents VERB` to its end; return exit status and output. Even as root it obeys file modes."""
+        output, complaints, status = self.typed(verb.split(), settings, obeys_modes=True)
+        return status, output + complaints
 
-        Even as root it obeys file modes. Raises subprocess.TimeoutExpired after a minute.
-        """
-        command = [sys.executable, "-m", "cli.main", *verb.split()]
-        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
-            child = self(Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None), obeys_modes=True)
+    def typed(
+        self, words: Sequence[str], settings: Mapping[str, str], *, obeys_modes: bool = False
+    ) -> tuple[str, str, int]:
+        """Run `ai-agents` to its end; return stdout, stderr and status. Raises subprocess.TimeoutExpired."""
+        command = [sys.executable, "-m", "cli.main", *words]
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log, tempfile.NamedTemporaryFile("r") as complaints:
+            start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
+            child = ForkedChild(self, self._ask((start, obeys_modes, complaints.name)))
             try:
-                return child.wait(_RUN_SECONDS), log.read()
+                status = child.wait(_RUN_SECONDS)
+                return log.read(), complaints.read(), status
             finally:
                 child.kill()
 
@@ -155,7 +152,7 @@ def main() -> None:
         runpy.run_module(told[0].command[2], run_name="__main__", alter_sys=True)
 
 
-def _serve(pipe: "Connection[Any, Any]") -> tuple[Start, bool] | None:
+def _serve(pipe: "Connection[Any, Any]") -> tuple[Any, ...] | None:
     """Serve requests; return None at the end, or the start to run in a forked process."""
     here = os.getpid()
     with pipe:
@@ -168,20 +165,19 @@ def _serve(pipe: "Connection[Any, Any]") -> tuple[Start, bool] | None:
                 ended, status = os.waitpid(question, os.WNOHANG)
                 answer = os.waitstatus_to_exitcode(status) if ended else None
             elif not (answer := os.fork()):
-                start, obeys_modes = question
-                tie_to(here, start.death_signal)
-                return start, obeys_modes
+                tie_to(here, question[0].death_signal)
+                return tuple(question)
             pipe.send(answer)
 
 
-def _become(start: Start, obeys_modes: bool) -> None:
+def _become(start: Start, obeys_modes: bool, complaints: Path) -> None:
     """Make this process like a newly started one."""
     os.setsid()
-    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
+    added = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, start.log, added), (2, complaints, added)):
         opened = os.open(path, flags, 0o666)
         os.dup2(opened, number)
         os.close(opened)
-    os.dup2(1, 2)
     os.chdir(start.folder)
     os.environ.clear()
     os.environ.update(start.environment)

@@ -15,6 +15,7 @@ from redis import Redis
 
 from dev.stack.system import System
 from jobs.queue import message_of
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World
 from tests.system.collector import Collector, collecting, trace_of
@@ -86,11 +87,12 @@ class Counting:
 
 
 @pytest.fixture(scope="module")
-def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
+def counting(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Counting]:
     """Run a few jobs first: caches are warm, statements are prepared."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        system = System(tmp_path_factory.mktemp("counts"), settings=export, openai_seconds=0.05, housekeeping=False)
+        folder = tmp_path_factory.mktemp("counts")
+        system = System(folder, settings=export, openai_seconds=0.05, housekeeping=False, launch=loaded)
         meters = {"api": PostgresMeter(system.postgres.url), "worker": PostgresMeter(system.postgres.url)}
         system.api.environment["DATABASE_URL"] = meters["api"].url
         system.workers[0].environment["DATABASE_URL"] = meters["worker"].url
