@@ -19,9 +19,9 @@ from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.clients import Desks
 from jobs.queue import open_redis
 from knowledge import sync_repository
+from knowledge.desk_tasks import call_seconds
 from knowledge.sync import DeskSync
 from knowledge.sync_repository import Extent, HeldByAnotherError
-from knowledge.throttle import call_seconds
 from observability.formats import age, duration
 from workflow.note_followup import NoteFollowUp
 

@@ -1,7 +1,9 @@
-"""Recurring work for all desks in parallel; a slow desk delays only itself."""
+"""Recurring work for all desks in parallel, at a third of each rate; a slow desk delays only itself."""
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -9,11 +11,58 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from db.session import DATABASE_FAILURES, is_away, is_locked
 from integrations.errors import DeferredError, ExternalError
-from knowledge.throttle import round_seconds
 from observability import tracing
 from observability.identifiers import bound
 from observability.log_events import Phrase
 from observability.logging import log_event
+
+_SHARE_OF_RATE = 3
+# A desk that takes one call in three minutes would otherwise only copy its newest tickets.
+_LEAST_CALLS = 30
+
+
+def _limit(rate_per_minute: int) -> tuple[int, float]:
+    return max(1, rate_per_minute // _SHARE_OF_RATE), max(60.0, 60.0 * _SHARE_OF_RATE / rate_per_minute)
+
+
+def call_seconds(desk: DeskSettings) -> float:
+    calls, seconds = _limit(desk.rate_per_minute)
+    return seconds / calls
+
+
+def round_seconds(desk: DeskSettings, interval: float) -> float:
+    """Return the length of a round: `interval` seconds, and at least thirty calls."""
+    return max(interval, _LEAST_CALLS * call_seconds(desk))
+
+
+class SyncThrottle:
+    """Throttle of one desk; each call also yields to jobs (`integrations.rate_limit`)."""
+
+    def __init__(self, rate_per_minute: int) -> None:
+        self._calls, self._seconds = _limit(rate_per_minute)
+        self._recent: deque[float] = deque()
+        self._lock = asyncio.Lock()
+
+    async def wait(self) -> None:
+        async with self._lock:
+            now = time.monotonic()
+            while self._recent and now - self._recent[0] >= self._seconds:
+                self._recent.popleft()
+            if len(self._recent) >= self._calls:
+                await asyncio.sleep(self._seconds - (now - self._recent[0]))
+            self._recent.append(time.monotonic())
+
+
+class SyncThrottles:
+    """The throttle of each desk and rate, kept between rounds and shared by all background work."""
+
+    def __init__(self) -> None:
+        self._throttles: dict[tuple[str, int], SyncThrottle] = {}
+
+    def of(self, tenant_id: str, desk: DeskSettings) -> SyncThrottle:
+        rate = desk.rate_per_minute
+        return self._throttles.setdefault((tenant_id, rate), SyncThrottle(rate))
+
 
 MAX_CONCURRENT = 64
 _TIME_FACTOR = 2

@@ -15,9 +15,9 @@ from integrations.errors import DeskRefusedError, DeskUnavailableError, External
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 from knowledge import repository, sync_repository
+from knowledge.desk_tasks import SyncThrottle
 from knowledge.language import LANGUAGES
 from knowledge.sync_repository import Collection, DeskLease, ListedItem, PassState
-from knowledge.throttle import SyncThrottle
 from privacy import tombstones
 
 # Until items are read again whose lists lack fields that the rules need, or that the desk refused: once a day.

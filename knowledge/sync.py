@@ -14,7 +14,7 @@ from integrations.errors import DeferredError, ExternalError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.clients import Desks
 from knowledge import repository, sync_repository
-from knowledge.desk_tasks import DeskTasks
+from knowledge.desk_tasks import DeskTasks, SyncThrottle, SyncThrottles, call_seconds
 from knowledge.sources import (
     UNSEEN_HOURS,
     OnTicketRead,
@@ -26,7 +26,6 @@ from knowledge.sources import (
     is_item_failure,
 )
 from knowledge.sync_repository import COLLECTIONS, Extent, HeldByAnotherError, PassState
-from knowledge.throttle import SyncThrottle, SyncThrottles, call_seconds
 from observability import log_events, metrics
 from observability.identifiers import bound
 from observability.logging import log_event

@@ -63,7 +63,9 @@ def _near(read: ReadText) -> Iterator[Detection]:
         for near in _SHAPED.finditer(read.text, max(start, end), sentence.start() + 1 if sentence else start + 60):
             end = near.end()
             is_of_secret = _OF_SECRET.search(read.low, start, near.start())
-            if not is_of_secret and spelled(_DIGITS.sub("", near[0])) not in products()[0]:
+            # An identifier of a program: "rate_limit_exceeded".
+            is_named = len(near[0]) > 13 and any(part in words() for part in near[0].lower().split("_"))
+            if not (is_of_secret or is_named) and spelled(_DIGITS.sub("", near[0])) not in products()[0]:
                 yield Detection(*near.span(), "LOGIN")
 
 

@@ -20,12 +20,10 @@ _NO_DIGIT = re.compile(r"\D+")
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 _MOST_LOOKS = 100  # validating a number takes time
 _CANDIDATE, _NO_NUMBER, _SAID, _CALLED, _VERSION = patterns("phones", "candidate no_number said called version")
-_EXTENSION, _CELL, _BESIDE = patterns("phones", "extension cell beside")
-# As people group national numbers; some that are for examples are valid nowhere.
-_GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-](?:\d{3}[ -]?\d{3,4}|\d{6})")
+_EXTENSION, _CELL, _BESIDE, _GROUPED = patterns("phones", "extension cell beside grouped")
 _LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
-_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2, "busca": 5, "interne": 4}
+_LEAST = dict.fromkeys(_WEAK, 7) | {"station": 4, "intern": 4, "dial": 3, "poste": 2, "busca": 5, "interne": 4}
 # "Gloria x3307"
 _SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$|(?:for|or|and|if|after|until)[ ]))")
 _HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")

@@ -5,14 +5,13 @@ from itertools import islice
 
 from privacy.redaction.accounts import accounts, cards
 from privacy.redaction.desk import DeskPeople
-from privacy.redaction.identities import Identities, key_of
 from privacy.redaction.ids import alike, beside_names, birth_dates, far_ids, ids
 from privacy.redaction.logins import derived, logins
 from privacy.redaction.names import persons
 from privacy.redaction.network import addresses, hosts
 from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
-from privacy.redaction.placeholders import Placeholders, looked
+from privacy.redaction.placeholders import Identities, Placeholders, key_of, looked
 from privacy.redaction.recognizers import Detection, recognize, settled, table
 from privacy.redaction.secrets import codes, is_composed, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading

@@ -1,7 +1,7 @@
 """Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
 
 import re
-from bisect import bisect
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 
@@ -22,7 +22,7 @@ _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word
 _NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_word code_before year no_single")
 _PIN, _SHORT_LABEL, _ADJECTIVE, _JOINED = patterns("secrets", "pin short_label adjective joined")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
-_SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST = patterns("secrets", "shaped coded no_shape of_item host")
+_SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST, _OF_KEY = patterns("secrets", "shaped coded no_shape of_item host of_key")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _OF_PAIR = patterns("secrets", "of_phrase of_user of_both of_phone of_pair")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
@@ -62,7 +62,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
     """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
     is_of_thing = _is_of_things(label["digits"] or "", read.low[max(0, label.start() - 14) : label.start()])
-    for form in _FORMS if "?" in read.text[label.end() : label.end() + 45] else _FORMS[:-1]:
+    for form in _FORMS if "\n" in read.text[label.end() : label.end() + 45] else _FORMS[:-1]:
         if not (found := form.match(read.text, label.end())):
             continue
         name = next(name for name in _GROUPS if found[name])
@@ -85,7 +85,7 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_sure = form is _STRONG or read.text[begin - 1] == "("
+        is_sure = form in {_STRONG, _ASKED} or read.text[begin - 1] == "("
         is_phrase = is_sure or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
         if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
@@ -101,9 +101,10 @@ def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
         return None
     parts = read.text[begin : phrase.end()].split()
     plain = sum(map(_is_word_of_sentence, parts))
-    is_sentence = plain * 2 >= len(parts) or _is_name(parts[0]) or (_is_word_of_sentence(parts[0]) and len(parts) < 4)
-    is_aside = read.text[begin - 1] == "(" and not any(map(str.isdigit, phrase[0]))
-    return None if is_sentence or is_aside or (len(gap.split()) > 1 and len(parts) < 3) else phrase.end()
+    is_sentence = plain * 2 >= len(parts) + 2 * (len(parts) > 3) or _is_name(parts[0])
+    is_sentence = is_sentence or (_is_word_of_sentence(parts[0]) and len(parts) < 4)
+    is_aside = read.text[begin - 1] in "(=" and not any(map(str.isdigit, phrase[0]))
+    return None if is_sentence or is_aside or (gap and len(parts) < 3) else phrase.end()
 
 
 @lru_cache(2_000)
@@ -120,7 +121,7 @@ def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> in
     value = (value if "(" in value[1:] else value.rstrip(".,;:)]}")).rstrip(".,;:'\"”“»")
     for mark in ("/"[is_setting:], ",", ";"):
         head, _, rest = value.partition(mark or ",")
-        value = head if rest and len(head) > 5 and is_composed(head) else value
+        value = head if not rest.isdigit() and rest and len(head) > 5 and is_composed(head) else value
     return begin + len(value)
 
 
@@ -148,10 +149,11 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
         return False
     if label["digits"]:
-        is_short = form is not _STRONG and len(value) < 4 and label["digits"][:2] not in {"cv", "cr"}
+        is_short = form is not _STRONG and len(value) < 4 and label["digits"][:2].lower() not in {"cv", "cr"}
         return (bool(_CODE_VALUE.fullmatch(value.rstrip("?!"))) and not is_short) or _reach_of(value) > 0
     if label["weak"]:
-        return len(value) > 7 and (_reach_of(value) > 0 or (form is _SAID and _is_unheard(value)))
+        is_key = bool(_OF_KEY.fullmatch(value)) or _reach_of(value) > 0
+        return len(value) > 7 and (is_key or (form is _SAID and _is_unheard(value)))
     is_pair = form is _ADJACENT and _OF_PAIR.search(label.string, max(0, label.start() - 60), label.start())
     if form is _ASKED or is_pair:
         return not _is_name(value)
@@ -162,14 +164,14 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if form is _SAID and is_lower and not gap and not _ADJECTIVE.search(value):
         return True
     is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
-    is_unheard = is_unheard and _is_unheard(value) and not any(map(str.isdigit, gap)) and not _OF_USER.search(gap + " ")
+    is_unheard = is_unheard and _is_unheard(value) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
     return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 
 def _is_unheard(value: str) -> bool:
-    parts = spelled_words(value)
-    return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not (len(parts) < 3 and all(map(is_known, parts)))
+    is_known_word = all(map(is_known, parts := spelled_words(value))) and len(parts) < 3
+    return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not is_known_word
 
 
 def _is_mixed(value: str) -> bool:
@@ -177,7 +179,7 @@ def _is_mixed(value: str) -> bool:
     if len(value) < 5 or sum(map(str.isalpha, value)) < 2 or value.rstrip("!?*").isalpha():
         return False
     named = re.fullmatch(r"([^\W\d_]+)[-_ ]?\d{1,4}", value)
-    if _PLAIN_MIX.fullmatch(value) or (named and (named[1].lower() in products()[0] or len(named[1]) < 3)):
+    if _PLAIN_MIX.fullmatch(value) or (named and (named[1].lower() in terms("versioned") or len(named[1]) < 3)):
         return False
     has_sign = any(sign in "!#$%&*+=?^~" for sign in value[1:-1])
     return any(map(str.isdigit, value)) or (has_sign and not all(part in words() for part in spelled_words(value)))
@@ -191,7 +193,8 @@ def _is_like(value: str) -> bool:
 
 def is_composed(value: str) -> bool:
     """Return True for letters, digits and signs together, as hardly anything but a password has them."""
-    return len(value) >= 8 and any(map(str.isdigit, value)) and not _SIGNS.isdisjoint(value) and _is_like(value)
+    is_signed = not _SIGNS.isdisjoint(value) or ("@" in value and value.lower() != value)
+    return len(value) >= 8 and any(map(str.isdigit, value)) and is_signed and _is_like(value)
 
 
 def codes(read: ReadText) -> Iterator[Detection]:
@@ -204,9 +207,9 @@ def codes(read: ReadText) -> Iterator[Detection]:
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
         no_number = None if _PIN.search(word[0]) else _YEAR if reach > _REACH_OF_DIGITS else _NO_SINGLE
         for found in _CODE_NUMBER.finditer(read.text, max(word.end(), end), word.end() + reach):
-            end = found.end()
-            is_other = read.text[end : end + 1].isalnum() or (no_number and no_number.fullmatch(found[0]))
-            if not is_other and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
+            end = end if no_number and no_number.fullmatch(found[0]) else found.end()
+            is_cut = end != found.end() or read.text[end : end + 1].isalnum()
+            if not is_cut and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield Detection(*found.span(), "SECRET")
         if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
             yield Detection(*before.span("value"), "SECRET")
@@ -217,15 +220,16 @@ def shaped(read: ReadText) -> Iterator[Detection]:
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
-        value, place = read.text[begin:end], bisect(cues, begin)
+        value, place = read.text[begin:end], bisect_left(cues, begin)
         if (reach := _reach_of(value)) < 0:
             continue
-        gap = min([abs(begin - cue) for cue in cues[max(0, place - 1) : place + 1]], default=_ANYWHERE)
-        if gap > reach or _OF_USER.search(read.low, max(0, begin - 16), begin):
-            continue
-        against = _OF_HASH if _SHAPED.fullmatch(value) else _OF_ITEM
+        # A word in the value itself is no evidence: "token-429".
+        near = (*cues[max(0, place - 1) : place], *cues[(after := bisect_left(cues, end)) : after + 1])
+        gap = min([abs(begin - cue) for cue in near], default=_ANYWHERE)
         is_name = _HOST.fullmatch(value) and is_host(read, value, begin)
-        if not (is_name or against.search(read.low, max(0, begin - 30), begin)):
+        is_item = (_OF_HASH if _SHAPED.fullmatch(value) else _OF_ITEM).search(read.low, max(0, begin - 30), begin)
+        is_far = gap > reach or _OF_USER.search(read.low, max(0, begin - 16), begin)
+        if not (is_far or is_name or is_item):
             yield Detection(begin, end, "SECRET")
 
 
@@ -237,7 +241,8 @@ def _reach_of(value: str) -> int:
     if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):
         return -1
     parts = spelled_words(value)
-    if parts and parts[0] in products()[0] and len(parts) == 1 and value[-1:].isalnum() and not value[-3:].isdigit():
+    is_list = "/" in value and all(map(is_known, parts))
+    if is_list or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum()):
         return -1
     if _SURE.fullmatch(value) or (is_composed(value) and value.lower() != value != value.upper()):
         return _ANYWHERE
@@ -250,9 +255,8 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
         if found:
             begin, value = found.start("value"), found["value"].rstrip(".,:;)")
             is_shared = (found["user"] or found["role"]).lower() in terms("roles_accounts")
-            is_slashed = "/" in found["sign"]
-            is_secret = is_slashed and (value.isalnum() if is_shared else _is_mixed(value) and value.lower() != value)
-            if is_secret or _is_like(value) or (is_shared and _is_unheard(value)):
+            is_any = value.isalnum() if is_shared else _is_mixed(value) and value.lower() != value
+            if ("/" in found["sign"] and is_any) or _is_like(value) or (is_shared and _is_unheard(value)):
                 yield begin, begin + len(value)
 
 

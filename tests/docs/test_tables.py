@@ -4,9 +4,18 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import MetaData, create_engine
 
 from config import exits
+from db.session import driver_url
 from dev.stack import document_tables as tables
+from dev.stack.postgres import Postgres
+from integrations import rate_limit
+from integrations.servicedesk import auth as desk_tokens
+from jobs import inbox, probe_requests
+from jobs.queue import QUEUE, UNACKED
+from tests.docs.readme import ROOT
+from workflow.stored_answers import StoredKind
 
 # The table of redaction measures all sets, which takes 20 s.
 SLOW = "redaction.md"
@@ -37,3 +46,46 @@ def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() ->
     page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
     told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(map(int, told)) == sorted(exits.OF_PROCESSES.keys() - {0, 3, 143})
+
+
+PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+# Celery's keys beside the list and the hash.
+CELERYS = {"unacked_index", "unacked_mutex", "_kombu.binding"}
+
+
+@pytest.fixture
+def database_tables(server: Postgres) -> MetaData:
+    found, engine = MetaData(), create_engine(driver_url(server.superuser_url))
+    found.reflect(engine)
+    engine.dispose()
+    found.remove(found.tables["alembic_version"])
+    return found
+
+
+def cells(heading: str) -> list[list[str]]:
+    """Return the rows of the table under a heading, without its head."""
+    table = PAGE[PAGE.index(f"## {heading}") :].split("\n|", 1)[1].split("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+
+def test_each_column_of_each_table_stands_there_once(database_tables: MetaData) -> None:
+    """A new column must be classified as text or personal data."""
+    told = {row[0].strip("`"): sorted(re.findall(r"`(\w+)`", f"{row[1]} {row[2]}")) for row in cells("In Postgres")}
+    assert told == {name: sorted(table.columns.keys()) for name, table in database_tables.tables.items()}
+
+
+def test_columns_that_hold_text_from_outside_are_not_told_as_ids(database_tables: MetaData) -> None:
+    """At least those of documents, indexes and hashes."""
+    kinds = {"JSONB", "TSVECTOR", "BYTEA"}
+    for row in cells("In Postgres"):
+        name = row[0].strip("`")
+        columns = {column.name for column in database_tables.tables[name].columns if str(column.type) in kinds}
+        assert columns - {"key"} <= set(re.findall(r"`(\w+)`", row[1])), name
+
+
+def test_each_key_in_redis_stands_there() -> None:
+    """By prefix; tests/system/test_forget.py checks a running system."""
+    ours = {*(f"{what}:" for what in StoredKind), inbox.INBOX, inbox.DELIVERY}
+    ours |= {probe_requests.QUESTIONS, probe_requests.ANSWER, rate_limit.KEY, desk_tokens.KEY, QUEUE, UNACKED}
+    told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
+    assert told == ours | CELERYS

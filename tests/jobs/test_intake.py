@@ -17,6 +17,7 @@ from db.migrate import migrate
 from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from dev.stack.valkey import Valkey
+from jobs.batching import Batcher
 from jobs.inbox import INBOX, Inbox
 from jobs.intake import Intake, NotAcceptedError, within
 from jobs.queue import QUEUE, JobQueue, open_redis
@@ -250,3 +251,26 @@ async def test_a_caller_that_is_cancelled_cancels_its_work() -> None:
     assert caller.cancelled()
     async with asyncio.timeout(5):
         await cancelled.wait()
+
+
+async def test_who_has_left_is_skipped_and_the_others_are_told() -> None:
+    given: list[list[int]] = []
+    free = asyncio.Event()
+
+    async def double(numbers: list[int]) -> list[int]:
+        given.append(numbers)
+        await free.wait()
+        return [2 * number for number in numbers]
+
+    gathering: Batcher[int, int] = Batcher(double, 2)
+    tasks = []
+    for number in range(1, 6):
+        tasks.append(asyncio.ensure_future(gathering.put(number)))
+        await asyncio.sleep(0.01)
+    under_way, before_its_turn, *others = tasks
+    under_way.cancel()
+    before_its_turn.cancel()
+    await asyncio.sleep(0.01)
+    free.set()
+    assert await asyncio.gather(*others) == [6, 8, 10]
+    assert given == [[1], [3, 4], [5]]

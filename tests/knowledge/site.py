@@ -15,9 +15,9 @@ from config.tenants import NoteSettings, Tenant, TicketRules
 from db.session import Database
 from dev.simulators.servicedesk import create_desk
 from integrations.servicedesk.client import ServiceDeskPlus
+from knowledge.desk_tasks import SyncThrottle
 from knowledge.sources import SyncResult
 from knowledge.sync import sync_tenant
-from knowledge.throttle import SyncThrottle
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of

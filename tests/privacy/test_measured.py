@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from privacy.redaction.identities import key_of
+from privacy.redaction.placeholders import key_of
 from privacy.redaction.redaction import Finder, Redaction, without_personal
 from privacy.redaction.text import folded
 from tests.privacy import measure

@@ -25,7 +25,7 @@ from dev.simulators.servicedesk.history import past_tickets
 from dev.stack.postgres import Postgres
 from integrations.servicedesk.clients import Desks
 from jobs.inbox import Inbox
-from knowledge.throttle import SyncThrottles
+from knowledge.desk_tasks import SyncThrottles
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 from tests.kit.tenants_toml import filed

@@ -6,27 +6,30 @@ connection; the others wait.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 
 from config.secrets import own_secrets
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
+from db import known_secrets
+from db.known_secrets import LOOK_SECONDS, OF_PROCESS, SecretUsage
 from db.schema import DatabaseUnfitError, wait_for_database
-from db.session import DATABASE_FAILURES, Database, lead
+from db.session import DATABASE_FAILURES, Database, is_away, is_locked, lead
 from integrations.servicedesk.clients import Desks
 from jobs.inbox import Inbox
 from jobs.queue import open_redis
-from knowledge.desk_tasks import MAX_CONCURRENT, DeskTasks
+from knowledge.desk_tasks import MAX_CONCURRENT, DeskTasks, SyncThrottles
 from knowledge.embedding_sync import EmbeddingSync
 from knowledge.embeddings import Embedders
 from knowledge.sync import DeskSync
-from knowledge.throttle import SyncThrottles
-from observability import log_events, metrics_server
+from observability import log_events, metrics, metrics_server, tracing
 from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
 from observability.logging import Outage, log_event
 from observability.startup import end_loading, end_refused, start_process
@@ -34,8 +37,69 @@ from observability.tracing import Tracing
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
 from worker.scheduler.reconcile import Reconciliation
-from worker.scheduler.secret_ages import SecretAges
 from workflow.note_followup import NoteFollowUp
+
+_ANSWER_SECONDS = 30.0
+
+
+class SecretAges:
+    """Exports the ages of the `secrets` of this process and of others, by tenant and setting.
+
+    Tenants' secrets of other processes are exported there (`db.known_secrets`).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._usage = SecretUsage(database, secrets, monotonic=monotonic)
+        self._exported: Mapping[tuple[str, str], datetime] = {}
+
+    async def run(self, check_lead: Callable[[], Awaitable[None]]) -> None:
+        """Look until cancelled or the lead is lost."""
+        try:
+            while True:
+                await check_lead()
+                # If the sync takes all connections, the next look does it.
+                with contextlib.suppress(TimeoutError):
+                    await self.look()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            # The next leader exports them: both together would count twice in a sum.
+            self._export({})
+            self._usage.forget()
+
+    async def look(self) -> None:
+        """Record this process's secrets, and export all ages.
+
+        Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away.
+        """
+        before = self._usage.since
+        await self._usage.look()
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    if self._usage.since is not before:
+                        await known_secrets.purge(self._database)
+                    of_processes = await known_secrets.last_seen(self._database, OF_PROCESS)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            log_event(log_events.SECRET_AGES_UNKNOWN, reason="not read", failure=failure)
+            return
+        own = {(OF_PROCESS, setting): known.first_seen_at for setting, known in of_processes.items()}
+        self._export({**self._usage.since, **own})
+
+    def _export(self, since: Mapping[tuple[str, str], datetime]) -> None:
+        # A scrape while unchanged ages are set again would find none.
+        if since != self._exported:
+            self._exported = since
+            metrics.secret_ages(since)
+
 
 _NAME = "ai-agents housekeeping"
 _EMBED_SECONDS = 15.0

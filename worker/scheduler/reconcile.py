@@ -27,9 +27,8 @@ from jobs.intake import RecoveryReason, recover_job
 from jobs.queue import QueueUnavailableError
 from jobs.reconcile import ComparisonProgress, NewTicket, PostedNote
 from jobs.repository import has_room
-from knowledge.desk_tasks import DeskTasks
+from knowledge.desk_tasks import DeskTasks, SyncThrottles
 from knowledge.sources import is_item_failure
-from knowledge.throttle import SyncThrottles
 from observability import log_events, metrics
 from observability.identifiers import bound, other_numbers
 from observability.logging import log_event

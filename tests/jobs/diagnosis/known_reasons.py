@@ -27,7 +27,7 @@ SERVERS_WORDS = [
 ]
 # Words of events and of the row's webhook.
 OTHER_WORDS = {
-    "SIGNED_BY_PREVIOUS",
+    *("SIGNED_BY_PREVIOUS", "SIGNED_KEY"),
     *("ASKED_BY_HAND", "SEEN_REOPENED", "RECOVERED", "CONTEXT_INCOMPLETE", "CONTEXT_LATE", "CONTEXT_FAILED"),
 }
 

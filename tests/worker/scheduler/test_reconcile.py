@@ -16,8 +16,8 @@ from integrations.servicedesk.clients import Desks
 from jobs import reconcile
 from jobs.inbox import Inbox
 from jobs.repository import ASKED_BY_HAND
+from knowledge.desk_tasks import SyncThrottles
 from knowledge.sync import drop_other_tenants
-from knowledge.throttle import SyncThrottles
 from observability import metrics
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket
