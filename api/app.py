@@ -18,17 +18,17 @@ from api.webhooks import ApiState
 from config.secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory
-from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now, wait_for_database
 from db.session import Database
 from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.queue import JobQueue, open_redis, warn_of_eviction
-from jobs.relay import Relay
+from jobs.queue_relay import Relay
 from observability import log_events
 from observability.logging import log_event, refuse_start
 from observability.startup import end_loading, end_refused, start_process
 from observability.tracing import Tracing
+from privacy.secret_fingerprints import telling
 
 _DATABASE_CONNECTIONS = 10
 _MOST_NAMED = 10

@@ -33,8 +33,6 @@ from starlette.requests import ClientDisconnect
 from api.server import WHOLE_BODY
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
-from db import known_secrets
-from db.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
 from db.session import DATABASE_FAILURES, Database
 from jobs import payloads
 from jobs.payloads import (
@@ -47,6 +45,8 @@ from jobs.payloads import (
     Payload,
 )
 from observability import metrics, tracing
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
 
 _SIGNATURE_HEADER, _TIMESTAMP_HEADER = SIGNATURE_HEADER.lower(), TIMESTAMP_HEADER.lower()
 _TOKEN_HEADER = TOKEN_HEADER.lower()
@@ -468,8 +468,8 @@ class SecretUsage:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     while some := batch[:AT_ONCE]:
-                        seen = [known_secrets.seen(*secret, uses=uses) for secret, uses in some]
-                        await known_secrets.know(self._database, seen)
+                        seen = [secret_fingerprints.seen(*secret, uses=uses) for secret, uses in some]
+                        await secret_fingerprints.know(self._database, seen)
                         # Each committed batch is removed at once, so that a later failure does not repeat it.
                         del batch[:AT_ONCE]
         except BaseException:

@@ -34,7 +34,6 @@ from api.server import LARGEST_HEAD_BYTES
 from api.signature_diagnosis import SignatureDiagnosis
 from config.tenant_directory import TenantDirectory
 from config.tenants import is_tenant_id
-from db.known_secrets import PREVIOUS, RETIRED
 from db.session import DATABASE_FAILURES, Database
 from jobs import rejections
 from jobs.intake import Intake, NotAcceptedError, within
@@ -44,6 +43,7 @@ from jobs.repository import SIGNED_BY_PREVIOUS, SIGNED_KEY, Event, is_queue_full
 from observability import log_events, metrics, tracing
 from observability.identifiers import bind, bound
 from observability.logging import log_event
+from privacy.secret_fingerprints import PREVIOUS, RETIRED
 
 RETRY_SECONDS = 60
 _LONGEST_DELIVERY_ID = 200

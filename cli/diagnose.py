@@ -27,8 +27,8 @@ from jobs.diagnosis.facts import (
     within,
 )
 from jobs.diagnosis.report import document, evidence, log_line, not_checked, report, trace_of
-from jobs.diagnosis.rules import judge
-from jobs.diagnosis.verdicts import Diagnosis
+from jobs.diagnosis.verdict_codes import Diagnosis
+from jobs.diagnosis.verdict_rules import judge
 from jobs.inbox import Inbox
 from jobs.queue import open_redis
 from jobs.statistics import queue_activity

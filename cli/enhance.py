@@ -15,10 +15,10 @@ from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
 from config.tenant_validation import parse_tenants
 from db.session import Database
-from jobs import queries, refresh
+from jobs import details, refresh
+from jobs.details import Listed
 from jobs.intake import request_refresh
 from jobs.models import JobState
-from jobs.queries import Listed
 from jobs.repository import ASKED_BY_HAND, REFRESH_APART
 from observability.formats import when
 
@@ -26,7 +26,7 @@ from observability.formats import when
 def run(chosen: argparse.Namespace) -> int:
 
     async def work(database: Database, settings: ByHandSettings) -> int:
-        jobs = await queries.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
+        jobs = await details.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
         known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
         possible = {*known, *(job.tenant_id for job in jobs)}
         tenant_id, refusal = chosen.tenant or "", ""

@@ -22,9 +22,9 @@ from db.session import Database, split
 from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
 from jobs import repository
+from jobs.details import numbers_of_jobs
 from jobs.inbox import DELIVERY, Inbox
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
-from jobs.queries import numbers_of_jobs
 from jobs.queue import QueueUnavailableError, open_redis
 from jobs.repository import PublishedJob
 from observability import log_events, tracing

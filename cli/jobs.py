@@ -9,15 +9,15 @@ from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
 from config.settings import ByHandSettings
 from db.session import Database
-from jobs import queries
+from jobs import details
+from jobs.details import Listed
 from jobs.models import JobState
-from jobs.queries import Listed
 from observability.formats import age, duration
 
 
 def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, _settings: ByHandSettings) -> int:
-        found = await queries.listed(
+        found = await details.listed(
             database,
             tenant_id=chosen.tenant,
             ticket_id=chosen.ticket,

@@ -140,9 +140,11 @@ async def _replay(
         except (DeferredError, TemporaryError) as stopped:
             print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
             return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
-        text = f"{for_people(replayed, terminal_width())}\n"
         # A paid answer is shown before a later failure.
-        print(as_json(for_machines(replayed), indent=None) if chosen.json else text, flush=True)
+        if chosen.json:
+            print(as_json(for_machines(replayed), indent=None), flush=True)
+        else:
+            print(f"{for_people(replayed, terminal_width())}\n", flush=True)
     return 0 if answers == len(records) else NOT_DONE_EXIT
 
 

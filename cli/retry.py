@@ -14,10 +14,10 @@ from cli.terminal import as_json, confirmed, table, terminal_width
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from db.session import Database
-from jobs import manual_retry, queries
+from jobs import details, manual_retry
+from jobs.details import Listed, Retried
 from jobs.manual_retry import NotRetriedError, is_last_of_ticket
 from jobs.models import JobState
-from jobs.queries import Listed, Retried
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -56,7 +56,7 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     A ticket gets one enhancement: a job is left out if another one of its ticket failed later, is completed or is
     open. For a second note the operator names the job.
     """
-    found = await queries.listed(
+    found = await details.listed(
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
     )
     most = chosen.limit or MOST_RETRIED

@@ -17,9 +17,9 @@ from config.settings import ByHandSettings
 from config.tenants import setting_suffix
 from db.session import Database
 from integrations.resilience import DeskHoldReason, HoldReason
-from jobs import queries
+from jobs import details
+from jobs.details import Details, Happened, trace_id
 from jobs.models import JobState
-from jobs.queries import Details, Happened, trace_id
 from jobs.repository import (
     ALREADY_ENHANCED,
     DRY_RUN,
@@ -61,13 +61,13 @@ _SKIPPED = {
 
 def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, _settings: ByHandSettings) -> int:
-        job = await queries.details(database, chosen.job)
+        job = await details.details(database, chosen.job)
         if job is None:
             print(f"No job has the id {chosen.job}, or it was purged by age.", file=sys.stderr)
             return NOT_DONE_EXIT
-        happened = await queries.events(database, job)
-        events, remark = happened if chosen.events else None, queries.remark_of(happened)
-        answer = await queries.answer_of(database, job.tenant_id, job.id)
+        happened = await details.events(database, job)
+        events, remark = happened if chosen.events else None, details.remark_of(happened)
+        answer = await details.answer_of(database, job.tenant_id, job.id)
         note = None if answer is None else to_text(answer, job.id, job.model or "", job.refresh or "")
         values = (job, events, note, remark)
         print(as_json(for_machines(*values)) if chosen.json else for_people(*values))

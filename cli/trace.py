@@ -17,10 +17,10 @@ from cli.terminal import as_json
 from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import TraceFileSettings, TraceSettings
 from db.session import Database
-from jobs import queries
+from jobs import details
+from jobs.details import Details, Listed, trace_id
 from jobs.diagnosis.facts import DiagnosisSubject, choose
 from jobs.diagnosis.timeline import timeline
-from jobs.queries import Details, Listed, trace_id
 from observability.formats import clean, when
 from observability.tracing import GPT4, WORKER
 
@@ -93,7 +93,7 @@ async def _print_events(database: Database, subject: DiagnosisSubject, *, is_jso
     if job is None:
         print("Nothing is known of it, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
-    told = timeline(job, await queries.events(database, job), job.asked_at)
+    told = timeline(job, await details.events(database, job), job.asked_at)
     lines = []
     for place, span in enumerate(told.spans):
         by = "exception.message=" if span.state == "failed" else "outcome=" if span.name == WORKER else ""
@@ -113,10 +113,10 @@ async def _find_job(database: Database, subject: DiagnosisSubject) -> tuple[Deta
     """
     jobs: list[Listed] = []
     if subject.job_id is None:
-        jobs = await queries.listed(database, tenant_id=subject.tenant_id, ticket_id=subject.ticket_id)
+        jobs = await details.listed(database, tenant_id=subject.tenant_id, ticket_id=subject.ticket_id)
     best = choose(jobs)
     job_id = best.id if best else subject.job_id
-    job = await queries.details(database, job_id) if job_id else None
+    job = await details.details(database, job_id) if job_id else None
     return (None if job and subject.tenant_id not in (None, job.tenant_id) else job), jobs
 
 

@@ -17,7 +17,6 @@ from console.app import create_app
 from console.dependencies import Services
 from console.oidc import Provider
 from console.sessions import ConsoleAddress, ConsoleKeys, EndedSessions, Sessions
-from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
 from db.session import Database
 from integrations.http import EgressConfig
@@ -28,6 +27,7 @@ from observability.health import Readiness
 from observability.logging import log_event
 from observability.startup import end_loading, end_refused, start_process
 from observability.tracing import Tracing
+from privacy.secret_fingerprints import telling
 
 _NAME = "Console"
 MOST_CONNECTIONS = 200

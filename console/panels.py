@@ -15,16 +15,15 @@ from redis.exceptions import RedisError
 
 from config.tenants import Tenant
 from console import queries
-from console.queries import EndCause, TenantFigures, figures_of
+from console.queries import MOST_A_REASON, EndCause, TenantFigures, figures_of
 from console.templating import StateWord, Tone
 from db.session import DATABASE_FAILURES, Database, is_away
-from jobs import reconcile, rejections, statistics
+from jobs import missed_webhooks, rejections
 from jobs.diagnosis.causes import cause_of, known_cause
-from jobs.diagnosis.verdicts import VerdictCode
-from jobs.reconcile import MissedLately
+from jobs.diagnosis.verdict_codes import VerdictCode
+from jobs.missed_webhooks import MissedLately
 from jobs.rejections import RefusedTenant
 from jobs.statistics import (
-    MOST_A_REASON,
     MOST_COUNTED,
     QueueActivity,
     Reading,
@@ -116,8 +115,8 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
     sees_all = tenant_id is None
     (looked, failure, work, lacks), open_jobs, by_tenant, own = await asyncio.gather(
         _activity(database, redis),
-        in_time(statistics.open_jobs(database) if sees_all else asyncio.sleep(0)),
-        in_time(statistics.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
+        in_time(queries.open_jobs(database) if sees_all else asyncio.sleep(0)),
+        in_time(queries.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
         in_time(asyncio.sleep(0) if tenant_id is None else figures_of(database, tenant_id)),
     )
     warnings = _warnings(looked, failure, work, lacks) if sees_all else _warnings(looked, failure, None, "")
@@ -215,9 +214,9 @@ class TenantInShort(NamedTuple):
 async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str) -> tuple[list[TenantInShort], bool]:
     now = datetime.now(UTC)
     waiting, refused, missed, due, ended = await asyncio.gather(
-        in_time(statistics.reasons_of_waiting(database)),
+        in_time(queries.reasons_of_waiting(database)),
         in_time(rejections.refused_tenants(database, now - LATELY)),
-        in_time(reconcile.missed_of_all(database, now - LATELY)),
+        in_time(missed_webhooks.missed_of_all(database, now - LATELY)),
         in_time(queries.due_jobs(database) if lacks else asyncio.sleep(0, {})),
         in_time(queries.outcomes(database, [tenant.id for tenant in known])),
     )

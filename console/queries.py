@@ -13,12 +13,17 @@ from uuid import UUID
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.reconcile import MISSED_LATELY, MOST_MISSED, MissedLately
+from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedLately
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MOST_COUNTED
 
 EndState = Literal["failed", "skipped"]
 
+_OPEN = text("SELECT * FROM open_jobs(:most)")
+_REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
+MOST_A_REASON = 1_000
+"""Nor beyond so many of a tenant that wait for one reason."""
+_MOST_PAIRS = 2_000
 # Repeats the condition of the two partial indexes, so that the planner uses them.
 _OF_TENANT = (
     " FROM jobs j WHERE j.tenant_id = :tenant AND j.state = :state AND j.state IN ('failed', 'skipped')"
@@ -38,6 +43,24 @@ _LIST_OF_TENANT = text(
     " AND (CAST(:before AS timestamptz) IS NULL OR (j.finished_at, j.id) < (:before, CAST(:before_id AS uuid)))"
     " ORDER BY j.finished_at DESC, j.id DESC LIMIT :most"
 )
+
+
+class OpenJobs(NamedTuple):
+    """Due jobs and later ones: about `MOST_COUNTED` of each at most."""
+
+    waiting: int
+    later: int
+    oldest_waiting_seconds: float
+
+
+async def open_jobs(database: Database) -> OpenJobs:
+    (row,) = await database.call(_OPEN, most=MOST_COUNTED)
+    return OpenJobs(**row)
+
+
+async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
+    rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
+    return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
 class EndCause(NamedTuple):

@@ -24,6 +24,7 @@ from integrations.resilience import Breaker
 from integrations.servicedesk.auth import LentTokens, NoSharedTokenError
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.transport import Limits
+from integrations.values import DeskClient
 
 LOOK_SECONDS = 1.0
 """How long one look takes at most."""
@@ -122,7 +123,7 @@ async def probe_desk(
     return seen
 
 
-async def _look(desk: ServiceDeskPlus, seen: DeskProbe, sought: Sought, marks: NoteMarks) -> None:
+async def _look(desk: DeskClient, seen: DeskProbe, sought: Sought, marks: NoteMarks) -> None:
     desk_id = await desk.id_of(sought.number)
     is_sought = marks.is_ours if sought.job_id is None else partial(marks.is_of, sought.job_id)
     if sought.note_id is not None and await desk.has_note(desk_id, sought.note_id, is_sought):

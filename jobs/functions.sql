@@ -915,6 +915,10 @@ BEGIN
     )
     SELECT coalesce(array_agg(g.id), '{}') INTO v_page FROM gone g;
     DELETE FROM job_events e WHERE e.job_id = ANY (v_page);
+    -- Left by an interrupted erasure of an earlier release.
+    IF p_after IS NULL THEN
+        DELETE FROM job_events e WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = e.job_id);
+    END IF;
     erased := cardinality(v_page);
     RETURN NEXT;
 END $$;

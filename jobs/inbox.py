@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
-from jobs.batching import Batcher
+from db.batching import Batcher
 from jobs.queue import reaching_redis
 from jobs.repository import DELIVERY_KNOWN, SIGNED_KEY, Event
 from observability import log_events, metrics

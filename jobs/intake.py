@@ -1,7 +1,7 @@
 """Intake of events: a row in Postgres, then a message in Redis.
 
 Without Postgres, Redis stores both. An event is refused only if neither store takes it. Rows and messages are written
-in batches (`jobs.batching`), but each event has its own result.
+in batches (`db.batching`), but each event has its own result.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
+from db.batching import Batcher, BatchTimeoutError
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
-from jobs import reconcile, repository
-from jobs.batching import Batcher, BatchTimeoutError
+from jobs import missed_webhooks, repository
 from jobs.inbox import Inbox
+from jobs.missed_webhooks import NewTicket
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.reconcile import NewTicket
 from jobs.repository import RECOVERED, Event
 from observability import log_events, metrics, tracing
 from observability.identifiers import bind, bound, other_numbers
@@ -248,7 +248,7 @@ async def recover_job(
     """
     others = other_numbers(ticket.ticket_id, None, ticket.display_id)
     with _own_event(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
-        if not await reconcile.recover(database, event, timedelta(seconds=job_deadline_seconds)):
+        if not await missed_webhooks.recover(database, event, timedelta(seconds=job_deadline_seconds)):
             return None
         log_event(log_events.JOB_RECOVERED, job_id=event.job_id, ticket_id=ticket.ticket_id, reason=why)
     return event.job_id

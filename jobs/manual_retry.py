@@ -6,10 +6,10 @@ from uuid import UUID
 from sqlalchemy import text
 
 from db.session import Database
-from jobs import queries
+from jobs import details
+from jobs.details import Retried
 from jobs.models import JobState
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
-from jobs.queries import Retried
 from jobs.repository import DUPLICATE, RETRIED_BY_HAND
 from observability.identifiers import other_numbers
 
@@ -29,7 +29,7 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
     NotRetriedError.
     """
-    tenant_id = await queries.tenant_of(database, job_id)
+    tenant_id = await details.tenant_of(database, job_id)
     values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
     rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
     if tenant_id is None or not rows:
@@ -55,7 +55,7 @@ def why_not(state: str) -> str:
 
 async def is_last_of_ticket(database: Database, tenant_id: str, ticket_id: str, job_id: UUID) -> bool:
     """Return True if it is the ticket's newest failed job, and no other one is completed or open."""
-    jobs = await queries.listed(database, tenant_id=tenant_id, ticket_id=ticket_id)
+    jobs = await details.listed(database, tenant_id=tenant_id, ticket_id=ticket_id)
     newest_failed = next((job.id for job in jobs if job.state == JobState.FAILED), None)
     others = {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING}
     return newest_failed == job_id and others.isdisjoint(job.state for job in jobs)

@@ -11,8 +11,8 @@ from opentelemetry import trace
 from db.session import Database
 from jobs import claims
 from jobs.claims import Claim
+from jobs.details import Retried
 from jobs.models import JobState
-from jobs.queries import Retried
 from jobs.repository import Event, PublishedJob
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, tags

@@ -25,7 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 from uuid_utils import uuid4
 
-from jobs.batching import Batcher
+from db.batching import Batcher
 from observability import log_events
 from observability.logging import log_event
 

@@ -16,8 +16,6 @@ from jobs.repository import OVERDUE
 
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
 _HELD_BACK = text("SELECT * FROM jobs_held_back()")
-_OPEN = text("SELECT * FROM open_jobs(:most)")
-_REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
 # As `jobs_held_back`, limited to the tenant's first waiting jobs.
 _HELD_BACK_OF = text("""
     SELECT w.reason, count(*) AS jobs, max(last.at) AS last_at FROM (
@@ -29,9 +27,6 @@ _HELD_BACK_OF = text("""
 """)
 MOST_COUNTED = 10_000
 """Beyond so many jobs of a kind a page does not count on."""
-MOST_A_REASON = 1_000
-"""Nor beyond so many of a tenant that wait for one reason."""
-_MOST_PAIRS = 2_000
 
 
 class JobFigures(NamedTuple):
@@ -63,24 +58,6 @@ class HeldJobs(NamedTuple):
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
-
-
-class OpenJobs(NamedTuple):
-    """Due jobs and later ones: about `MOST_COUNTED` of each at most."""
-
-    waiting: int
-    later: int
-    oldest_waiting_seconds: float
-
-
-async def open_jobs(database: Database) -> OpenJobs:
-    (row,) = await database.call(_OPEN, most=MOST_COUNTED)
-    return OpenJobs(**row)
-
-
-async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
-    rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
-    return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
 # Outside the function, since only the application's own role sees the sessions' names.

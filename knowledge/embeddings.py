@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     # NumPy is an optional dependency of embeddings.
     from knowledge.embedding_space import EmbeddingSpace
 
-# The start of a longer ticket describes it: on the set in benchmarks/retrieval it finds as much.
+# The start of a longer ticket describes it: on the set in dev/benchmarks/retrieval it finds as much.
 _QUERY_LENGTH = 500
 # The input limit of a model with 512 tokens.
 _DOCUMENT_LENGTH = 2000

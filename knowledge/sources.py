@@ -12,8 +12,7 @@ from typing import ClassVar, NamedTuple
 from config.tenants import DeskSettings, Tenant, TicketRules, fold, fold_all
 from db.session import Database
 from integrations.errors import DeskRefusedError, DeskUnavailableError, ExternalError, TicketGoneError
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
+from integrations.values import DeskClient, DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 from knowledge import repository, sync_repository
 from knowledge.desk_tasks import SyncThrottle
 from knowledge.language import LANGUAGES
@@ -64,7 +63,7 @@ class SyncRun:
     """One sync of one tenant's desk. `tenant` returns the current settings."""
 
     database: Database
-    desk: ServiceDeskPlus
+    desk: DeskClient
     tenant: Callable[[], Tenant]
     settings: DeskSettings
     throttle: SyncThrottle

@@ -11,8 +11,8 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from integrations.errors import DeferredError, ExternalError
-from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.clients import Desks
+from integrations.values import DeskClient
 from knowledge import repository, sync_repository
 from knowledge.desk_tasks import DeskTasks, SyncThrottle, SyncThrottles, call_seconds
 from knowledge.sources import (
@@ -108,7 +108,7 @@ class DeskSync(DeskTasks):
 
 async def sync_tenant(
     database: Database,
-    desk: ServiceDeskPlus,
+    desk: DeskClient,
     tenant: Callable[[], Tenant],
     settings: DeskSettings,
     *,

@@ -34,7 +34,7 @@ _LONGEST_QUERY = 8000
 _SUBJECT = 3.0
 """How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
 # Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
-# other texts. All three were chosen on the training half of benchmarks/retrieval.
+# other texts. All three were chosen on the training half of dev/benchmarks/retrieval.
 _SATURATION = 2.0
 _BY_LENGTH = 0.75
 _USUAL_LENGTH = 60.0
@@ -47,7 +47,7 @@ _STOP_WORDS = {
 }
 # Weaker finds count as none. One in ten of the best right finds is lost by that.
 LEAST = 0.35
-# A logistic regression over the training half of the set in benchmarks/retrieval, among 475, 200, 60 and 15 earlier
+# A logistic regression over the training half of the set in dev/benchmarks/retrieval, among 475, 200, 60 and 15 earlier
 # tickets; docs/benchmarks.md has the results on the other half.
 _BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
 # Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.

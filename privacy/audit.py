@@ -124,7 +124,8 @@ def _kept_for(days: int) -> ColumnElement[bool]:
 
 
 def _answered(days: int) -> Select[AuditRecord]:
-    return select(AuditRecord).where(AuditRecord.answer.is_not(None), _kept_for(days))
+    of_enhancement = AuditRecord.prompt.regexp_match("^[0-9]")  # other families begin with a word
+    return select(AuditRecord).where(AuditRecord.answer.is_not(None), of_enhancement, _kept_for(days))
 
 
 async def newest(database: Database, tenant_id: str, most: int, *, days: int) -> list[AuditRecord]:

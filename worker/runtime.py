@@ -20,7 +20,6 @@ from config.secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import MODEL_KEYS, Tenant
-from db.known_secrets import telling
 from db.schema import DatabaseUnfitError, wait_for_database
 from db.session import Database
 from integrations.llm.clients import Models
@@ -40,6 +39,7 @@ from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
 from observability.startup import end_loading, end_refused
 from observability.tracing import Tracing, messages_go_into_spans
+from privacy.secret_fingerprints import telling
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from integrations.values import Document, ModelAnswer, Unanswered
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit
 from privacy.audit import ModelExchange
-from workflow.answer import Enhancement
 from workflow.question import ModelQuestion
 from workflow.state import Attempt
 from workflow.stored_answers import StoredKind, UnusableAnswer
@@ -66,7 +66,7 @@ async def keep_left_records(attempt: Attempt) -> None:
 def exchanges_of(
     attempt: Attempt,
     question: ModelQuestion,
-    came: Sequence[ModelAnswer[Enhancement] | Unanswered],
+    came: Sequence[ModelAnswer[Any] | Unanswered],
     unusable: UnusableAnswer | None,
 ) -> list[ModelExchange]:
     """Return the exchange with each endpoint, or its failure; empty without records.

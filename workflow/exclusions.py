@@ -5,7 +5,7 @@ from collections.abc import Callable
 from config.tenants import Tenant
 from db.session import Database
 from integrations.values import DeskTicket
-from jobs import claims, queries, refresh
+from jobs import claims, details, refresh
 from jobs.claims import Claim, is_forgotten
 from jobs.repository import ALREADY_ENHANCED, FORGOTTEN, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
 from knowledge import repository
@@ -76,7 +76,7 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
     if attempt.tenant_settings().dry_run:
         claim = attempt.claim
         if (
-            await retry_until_available(queries.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+            await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
             is not None
         ):
             raise NoNoteWantedError(ALREADY_ENHANCED)

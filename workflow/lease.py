@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import ParamSpec, TypeVar
 
+from db.batching import Batcher
 from db.session import DATABASE_FAILURES, Database, is_away
 from jobs import claims
-from jobs.batching import Batcher
 from jobs.claims import Claim, LeaseLostError
 from observability import tracing
 

@@ -1,4 +1,4 @@
-"""The HTML of a note (`note.html`), readable in ten seconds.
+"""The HTML of a note (`templates/note.html`), readable in ten seconds.
 
 Each text is escaped: nothing from the model or a desk becomes markup.
 """
@@ -12,25 +12,27 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from config.tenants import NoteSettings
 from workflow.answer import Content, NoteSource, NoteText, cut, printable
 from workflow.defanging import label
 from workflow.note_words import WORDS
 
 _LONGEST_MODEL = 80
+_DEFAULTS = NoteSettings()
 # Starts of notes in all languages.
 _BEGINS = tuple(
     begin
     for words in WORDS.values()
     for begin in (f"{words.title} ({words.author.partition('{}')[0]}", words.updated_asked, words.updated_reopened)
 )
-_MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
 _TAGS = re.compile("<[^>]*>")
 _NOTE = Environment(
     autoescape=True,
     undefined=StrictUndefined,
     finalize=lambda value: value if isinstance(value, Markup) else printable(str(value)),
-).from_string("".join(Path(__file__).with_name("note.html").read_text("utf-8").splitlines()))
+).from_string("".join((Path(__file__).parent / "templates" / "note.html").read_text("utf-8").splitlines()))
 
 
 def marker(job_id: object) -> str:
@@ -44,10 +46,18 @@ def is_note(text: str) -> bool:
 
 def is_note_of(job_id: object, text: str) -> bool:
     """Return True if a note's whole plain text is the job's, not a quote of it."""
-    return text.startswith(_BEGINS) and text.endswith(marker(job_id))
+    return text.startswith(_BEGINS) and marker(job_id) in text
 
 
-def to_html(content: Content, job_id: object, model: str, *, feedback_link: str = "", updated_because: str = "") -> str:
+def to_html(
+    content: Content,
+    job_id: object,
+    model: str,
+    *,
+    feedback_link: str = "",
+    updated_because: str = "",
+    settings: NoteSettings = _DEFAULTS,
+) -> str:
     """Return the note, which names the `model` that answered.
 
     `feedback_link` leads to the feedback page. `updated_because`: the reason of a further note, `asked` or `reopened`.
@@ -73,6 +83,7 @@ def to_html(content: Content, job_id: object, model: str, *, feedback_link: str 
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,
         marker=marker(job_id),
+        settings=settings,
     )
 
 

@@ -7,7 +7,7 @@ from config.tenants import Tenant
 from db.session import Database
 from integrations.errors import TicketClosedError, TicketNotFoundError
 from integrations.values import DeskTicket
-from jobs import feedback, reconcile, refresh
+from jobs import feedback, missed_webhooks, refresh
 from jobs.intake import request_refresh
 from jobs.repository import SEEN_REOPENED
 from knowledge.language import languages_of_tenant
@@ -33,9 +33,10 @@ class NoteFollowUp:
         `seconds_ago`: since when the desk may have shown this state, at most. Raises one of DATABASE_FAILURES.
         """
         if ticket.closed:
+            # First: the age of the state counts from the call.
+            await refresh.note_closed(self.database, tenant.id, ticket.ticket_id, seconds_ago)
             if ticket.resolution:
                 await self._measure_uptake(tenant, ticket)
-            await refresh.note_closed(self.database, tenant.id, ticket.ticket_id, seconds_ago)
         else:
             await self._check_reopened(tenant, ticket, seconds_ago)
 
@@ -63,7 +64,7 @@ class NoteFollowUp:
         elif await refresh.was_reopened(*key):
             await request_refresh(*key, SEEN_REOPENED, self.job_deadline_seconds)
         ago = timedelta(seconds=seconds_ago)
-        skipped = await reconcile.seen_open_again(*key, reasons=_SKIP_REASONS, window=_SKIP_WINDOW, ago=ago)
+        skipped = await missed_webhooks.seen_open_again(*key, reasons=_SKIP_REASONS, window=_SKIP_WINDOW, ago=ago)
         if skipped is None:
             return
         if skipped.is_new:

@@ -17,7 +17,7 @@ from pathlib import Path
 from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.tenant_directory import names_tenant, read_environment
 from config.tenants import setting_suffix
-from db.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN
+from privacy.secret_fingerprints import CURRENT, PREVIOUS, RETIRED, TOKEN
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
@@ -40,7 +40,7 @@ class NotWritableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SecretPlace:
+class SecretLocation:
     """One setting by its full name; `secret` is empty if there is none.
 
     `in_environment`: this process's environment has a value, which is valid without a file.
@@ -52,13 +52,13 @@ class SecretPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretPlaces:
+class SecretLocations:
     """Places of one tenant's secrets; `tenant_known` if it has any setting here."""
 
-    current: SecretPlace
-    previous: SecretPlace
-    retired: SecretPlace
-    token: SecretPlace
+    current: SecretLocation
+    previous: SecretLocation
+    retired: SecretLocation
+    token: SecretLocation
     tenant_known: bool
 
     @property
@@ -75,26 +75,26 @@ class SecretPlaces:
         return {setting: place.secret for setting, place in places.items() if place.secret}
 
 
-def read_places(tenant_id: str, folder: Path | None) -> SecretPlaces:
+def read_places(tenant_id: str, folder: Path | None) -> SecretLocations:
     """Read the places; `folder` is `SECRETS_DIR`. Raises PlacesUnusableError."""
     values, environment = read_environment(folder)(), read_environment(None)()
     if values.get("SECRETS_DIR") == UNREADABLE:
         raise PlacesUnusableError(NOT_LISTED)
 
-    def place(setting: str) -> SecretPlace:
+    def place(setting: str) -> SecretLocation:
         name = f"{setting}_{setting_suffix(tenant_id)}"
         secret = values.get(name, "")
         if secret == UNREADABLE:
             raise PlacesUnusableError(unreadable(name))
         if folder is not None and (folder / name).is_file() and not (folder / name).read_bytes().strip():
             raise PlacesUnusableError(f"{name}: its file is empty: somebody is writing it, or delete it")
-        return SecretPlace(name, secret, bool(environment.get(name)))
+        return SecretLocation(name, secret, bool(environment.get(name)))
 
     current, previous, retired, token = map(place, (CURRENT, PREVIOUS, RETIRED, TOKEN))
-    return SecretPlaces(current, previous, retired, token, names_tenant(values, tenant_id))
+    return SecretLocations(current, previous, retired, token, names_tenant(values, tenant_id))
 
 
-def writes(step: RotationStep, places: SecretPlaces, new: str) -> list[Callable[[Path], object]]:
+def writes(step: RotationStep, places: SecretLocations, new: str) -> list[Callable[[Path], object]]:
     """Return the writes of a step in the directory, in order. Each raises OSError.
 
     Call `sync_directory` after each. Every intermediate state is valid: a rotation interrupted at its start has the

@@ -18,7 +18,7 @@ from cli.secrets.files import (
     NotWritableError,
     PlacesUnusableError,
     RotationStep,
-    SecretPlaces,
+    SecretLocations,
     alone,
     insist_on_writable,
     read_places,
@@ -39,13 +39,13 @@ from config.exits import (
 from config.secret_files import secrets_dir
 from config.settings import ByHandSettings, LogSettings, SettingsError, load
 from config.tenants import setting_suffix
-from db import known_secrets
-from db.known_secrets import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError
 from db.session import DATABASE_FAILURES, Database
 from observability import log_events
 from observability.formats import age
 from observability.logging import log_event, refuse_start, start_logging
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import CURRENT, LATELY_HOURS, PREVIOUS, Remembered
 
 _SECRET_BYTES = 32
 _DATABASE_SECONDS = 4.0
@@ -363,8 +363,8 @@ class _Rotation:
     def _record(self) -> list[str]:
         try:
             present = read_places(self._tenant, self._folder).secrets
-            seen = [known_secrets.seen(self._tenant, setting, secret) for setting, secret in present.items()]
-            _query(lambda database: known_secrets.know(database, seen))
+            seen = [secret_fingerprints.seen(self._tenant, setting, secret) for setting, secret in present.items()]
+            _query(lambda database: secret_fingerprints.know(database, seen))
         except (UsesUnknownError, PlacesUnusableError) as untold:
             why = str(untold)
         except KeyboardInterrupt:
@@ -404,8 +404,8 @@ def commands(step: RotationStep, tenant_id: str) -> list[str]:
     return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]
 
 
-def _uses_of(tenant_id: str, places: SecretPlaces) -> dict[str, Remembered]:
-    return _query(lambda database: known_secrets.remembered(database, tenant_id, places.secrets))
+def _uses_of(tenant_id: str, places: SecretLocations) -> dict[str, Remembered]:
+    return _query(lambda database: secret_fingerprints.remembered(database, tenant_id, places.secrets))
 
 
 def _query(question: Callable[[Database], Awaitable[Result]]) -> Result:

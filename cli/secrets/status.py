@@ -17,10 +17,19 @@ from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
 from config.tenants import secrets_in
-from db import known_secrets
-from db.known_secrets import CURRENT, KEPT_KEYS, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
 from db.session import Database
 from observability.formats import age
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import (
+    CURRENT,
+    KEPT_KEYS,
+    LATELY_HOURS,
+    OF_PROCESS,
+    PREVIOUS,
+    RETIRED,
+    TOKEN,
+    Remembered,
+)
 
 QUIET = timedelta(hours=LATELY_HOURS)
 """How long nobody may have signed with the old secret before it is ended without a word."""
@@ -63,7 +72,7 @@ def run(chosen: argparse.Namespace) -> int:
         rows = [] if chosen.tenant else await _here(database, OF_PROCESS, by_tenant.pop("", {}))
         rows += [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
         if not rows and chosen.tenant is not None:
-            rows = _rows(chosen.tenant, await known_secrets.last_seen(database, chosen.tenant))
+            rows = _rows(chosen.tenant, await secret_fingerprints.last_seen(database, chosen.tenant))
             if rows:
                 print(_FROM_AFAR.format(tenant=chosen.tenant), file=sys.stderr)
         if not rows:
@@ -79,8 +88,8 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
-    known = await known_secrets.remembered(database, tenant_id, places)
-    told = await known_secrets.last_seen(database, tenant_id)
+    known = await secret_fingerprints.remembered(database, tenant_id, places)
+    told = await secret_fingerprints.last_seen(database, tenant_id)
     kinds = {_kind(setting) for setting in places} if tenant_id != OF_PROCESS else set()
     elsewhere = {one: told[one] for one in told if one not in places and _kind(one) not in kinds}
     return _rows(tenant_id, {setting: known.get(setting) for setting in places} | elsewhere)

@@ -30,7 +30,7 @@ from console.sessions import User
 from console.templating import templates
 from db.session import DATABASE_FAILURES
 from jobs import manual_retry
-from jobs.diagnosis.verdicts import VerdictCode
+from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.manual_retry import NotRetriedError, is_last_of_ticket, why_not
 from jobs.models import JobState
 from observability.formats import parse_moment

@@ -26,15 +26,15 @@ from console.panels import in_time, own_words
 from console.templating import Tone, templates
 from console.timeline import NARROW, WIDE, draw
 from db.session import Database
-from jobs import queries, rejections
+from jobs import details, rejections
+from jobs.details import Details, Listed, answer_in_row
 from jobs.diagnosis.causes import cause_of
 from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError
 from jobs.diagnosis.report import evidence, report
-from jobs.diagnosis.rules import judge
 from jobs.diagnosis.timeline import timeline
-from jobs.diagnosis.verdicts import VerdictCode
+from jobs.diagnosis.verdict_codes import VerdictCode
+from jobs.diagnosis.verdict_rules import judge
 from jobs.models import JobState
-from jobs.queries import Details, Listed, answer_in_row
 from jobs.rejections import RefusedLately
 from jobs.repository import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from jobs.statistics import reading_of
@@ -84,7 +84,7 @@ async def search(
     if tenant_id is not None:
         return redirect(f"/tickets/{tenant_id}/{ticket_id}")
     known = [tenant.id for tenant in services.tenants.all()]
-    owners = await queries.owners(services.database, ticket_id)
+    owners = await details.owners(services.database, ticket_id)
     if not owners:
         owners = await in_time(_heard_of(services.database, known, ticket_id)) or []
     found = sorted(owners) or known
@@ -106,9 +106,9 @@ async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -
     The error and its time are the same for a missing job and one of another tenant.
     """
     database = services.database
-    if user.tenant_id is not None and not await queries.is_of(database, user.tenant_id, job_id):
+    if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
-    found = await queries.details(database, job_id)
+    found = await details.details(database, job_id)
     if found is None or not user.sees(found.tenant_id):
         raise NotFound
     return found

@@ -22,7 +22,7 @@ from db.migrate import migrate
 from db.session import Database
 from dev.benchmarks.report import Benchmark, Goal, Report, table
 from dev.stack.postgres import Postgres
-from jobs import queries, repository
+from jobs import details, repository
 from jobs import statistics as job_statistics
 from jobs.claims import Claim, complete
 from jobs.fair_claim import Shares, claim_next
@@ -134,8 +134,8 @@ ASKED: dict[str, Ask] = {
     "a message that was lost": lambda on: repository.take_without_message(on.database, _LISTED, 1),
     "jobs that wait and run, for metrics": lambda on: job_statistics.job_figures(on.database),
     "jobs that are held back, for metrics": lambda on: job_statistics.jobs_held_back(on.database),
-    "the console: the queue": lambda on: job_statistics.open_jobs(on.database),
-    "the console: why jobs wait": lambda on: job_statistics.reasons_of_waiting(on.database),
+    "the console: the queue": lambda on: console_queries.open_jobs(on.database),
+    "the console: why jobs wait": lambda on: console_queries.reasons_of_waiting(on.database),
     "the console: failures by cause": lambda on: console_queries.causes(on.database, None, "failed", _day_ago()),
     "the console: the same of a tenant": lambda on: console_queries.causes(on.database, TENANT, "failed", _day_ago()),
     "the console: failed jobs": lambda on: console_queries.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
@@ -143,10 +143,10 @@ ASKED: dict[str, Ask] = {
         on.database, TENANT, "failed", _day_ago(), reasons=["a reason"], most=_SHOWN
     ),
     "the console: a tenant's figures": lambda on: console_queries.figures_of(on.database, TENANT),
-    "`ai-agents jobs`": lambda on: queries.listed(on.database, most=_SHOWN),
-    "`ai-agents jobs --state failed`": lambda on: queries.listed(on.database, states=["failed"], most=_SHOWN),
-    "`ai-agents jobs --tenant tenant-7`": lambda on: queries.listed(on.database, tenant_id=TENANT, most=_SHOWN),
-    "`ai-agents jobs --ticket 1007`": lambda on: queries.listed(on.database, ticket_id=TICKET, most=_SHOWN),
+    "`ai-agents jobs`": lambda on: details.listed(on.database, most=_SHOWN),
+    "`ai-agents jobs --state failed`": lambda on: details.listed(on.database, states=["failed"], most=_SHOWN),
+    "`ai-agents jobs --tenant tenant-7`": lambda on: details.listed(on.database, tenant_id=TENANT, most=_SHOWN),
+    "`ai-agents jobs --ticket 1007`": lambda on: details.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
 LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
 """What counts jobs that have not ended, each of them."""

@@ -1,4 +1,4 @@
-"""The evaluated tickets: the incoming ones of `benchmarks/retrieval` with finds.
+"""The evaluated tickets: the incoming ones of `dev/benchmarks/retrieval` with finds.
 
 The search is the product's, over the earlier tickets of all families, so each model gets the same finds.
 """

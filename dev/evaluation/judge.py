@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dev.evaluation.runner import AskedTicket
+from dev.evaluation.runner import TicketRun
 from dev.evaluation.things import KnownTexts, Thing, things_of
 from dev.evaluation.truth import names_fix
 from integrations.values import Document
@@ -53,7 +53,7 @@ class Judgement:
     note: str = ""
 
 
-def judged(asked: AskedTicket) -> Judgement:
+def judged(asked: TicketRun) -> Judgement:
     one, usage = asked.case.asked, asked.usage
     told: dict[str, Any] = {
         "repaired": asked.repaired,
@@ -82,7 +82,7 @@ def judged(asked: AskedTicket) -> Judgement:
     return Judgement(one.id, one.kind, one.language, one.family, **told)
 
 
-def _inventions(asked: AskedTicket, answer: Enhancement, language: str, known: KnownTexts) -> list[Thing]:
+def _inventions(asked: TicketRun, answer: Enhancement, language: str, known: KnownTexts) -> list[Thing]:
     placeholders = asked.question.placeholders
     found: dict[Thing, None] = {}
     for text in _texts(answer):
@@ -106,7 +106,7 @@ def _claims(answer: Enhancement) -> list[Statement]:
     return [each for each in (answer.likely_cause, *answer.next_steps) if each.text]
 
 
-def _sources(asked: AskedTicket, answer: Enhancement) -> dict[str, int]:
+def _sources(asked: TicketRun, answer: Enhancement) -> dict[str, int]:
     case = asked.case
     right = {each.id for each in asked.question.grounding.case.sources if case.is_right(_name(each))}
     counts = {"right": 0, "wrong": 0, "unsourced": 0}

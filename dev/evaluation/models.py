@@ -35,7 +35,7 @@ HEAD = (
 
 
 @dataclass(frozen=True, slots=True)
-class AskedModel:
+class PromptedModel:
     """A model with a prompt version and its judgements."""
 
     model: str
@@ -95,7 +95,7 @@ def _at(values: Sequence[float], share_below: float) -> float:
     return sorted(values)[int(len(values) * share_below)] if values else 0.0
 
 
-def rows_of(models: Sequence[AskedModel]) -> list[str]:
+def rows_of(models: Sequence[PromptedModel]) -> list[str]:
     return table(HEAD, [one.row() for one in models])
 
 
@@ -105,7 +105,7 @@ async def ask_models(
     versions: Sequence[str],
     settings: WorkerSettings,
     at_once: int,
-) -> list[AskedModel]:
+) -> list[PromptedModel]:
     """Query each model in each version in turn, after printing the number of paid requests."""
     clients = [_client(name, settings, at_once) for name in models]
     try:
@@ -119,7 +119,7 @@ async def ask_models(
         asked = []
         for client, version in runs:
             answers = await ask_about_all(cases, client, version, at_once)
-            asked.append(AskedModel(client.name, version, [judged(answer) for answer in answers]))
+            asked.append(PromptedModel(client.name, version, [judged(answer) for answer in answers]))
         return asked
     finally:
         for client in clients:

@@ -25,7 +25,7 @@ _NO_JOB = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
-class AskedTicket:
+class TicketRun:
     """The result of one question."""
 
     case: EvaluatedTicket
@@ -58,7 +58,7 @@ def question_about(case: EvaluatedTicket, model: str, version: str = CURRENT) ->
     return question_of(cast(Attempt, _TicketOfNoJob(model)), case.state, version=version)
 
 
-async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> AskedTicket:
+async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> TicketRun:
     """Query the model about a ticket and build the note; failures are returned, not raised."""
     question = question_about(case, model.name, version)
     paid, repaired = Usage(), False
@@ -83,19 +83,17 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> AskedT
         )
     except (ExternalError, DeferredError) as failure:
         seconds = time.monotonic() - began
-        return AskedTicket(case, question, paid, seconds, repaired, failed=failure.reason)
+        return TicketRun(case, question, paid, seconds, repaired, failed=failure.reason)
     seconds = time.monotonic() - began
     content = question.content(answer.content, nothing_found=case.state["nothing_found"])
     note = to_html(content, _NO_JOB, answer.model)
-    return AskedTicket(case, question, paid, seconds, repaired, answer.content, content, note)
+    return TicketRun(case, question, paid, seconds, repaired, answer.content, content, note)
 
 
-async def ask_about_all(
-    cases: Sequence[EvaluatedTicket], model: Model, version: str, at_once: int
-) -> list[AskedTicket]:
+async def ask_about_all(cases: Sequence[EvaluatedTicket], model: Model, version: str, at_once: int) -> list[TicketRun]:
     places = asyncio.Semaphore(at_once)
 
-    async def ask(case: EvaluatedTicket) -> AskedTicket:
+    async def ask(case: EvaluatedTicket) -> TicketRun:
         async with places:
             return await ask_about(case, model, version)
 

@@ -23,7 +23,7 @@ from config import exits, settings
 from config.settings import LogSettings
 from config.tenants import FIELDS, TENANT_SETTINGS
 from console.access import ACCESS_SETTINGS
-from jobs.diagnosis.verdicts import FAQ, VerdictCode
+from jobs.diagnosis.verdict_codes import FAQ, VerdictCode
 from observability import metrics, metrics_server
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -78,7 +78,7 @@ def open_openai(
 
 
 @dataclass(slots=True)
-class _Asking:
+class _ModelCall:
     on_paid: Callable[[Usage], None]
     started: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=Usage)
@@ -156,7 +156,7 @@ class ModelClient:
 
         `on_paid` is called also for an unusable or broken answer.
         """
-        asking = _Asking(on_paid)
+        asking = _ModelCall(on_paid)
         try:
             return await self._ask(asking, prompt, answer_type, unusable, on_unusable)
         except BaseException as stopped:
@@ -171,7 +171,7 @@ class ModelClient:
 
     async def _ask(
         self,
-        asking: _Asking,
+        asking: _ModelCall,
         prompt: Prompt,
         answer_type: type[Structured],
         unusable: str | None,
@@ -191,7 +191,7 @@ class ModelClient:
                 await on_unusable(unusable)
         raise ModelRefusedError("invalid answer")
 
-    def _answer(self, content: Structured, completion: Completion, asking: _Asking) -> ModelAnswer[Structured]:
+    def _answer(self, content: Structured, completion: Completion, asking: _ModelCall) -> ModelAnswer[Structured]:
         return ModelAnswer(
             content,
             completion.status,
@@ -205,7 +205,7 @@ class ModelClient:
         )
 
     async def _complete(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: _Asking
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: _ModelCall
     ) -> Completion:
         """Make one paid call, again without each part that the endpoint refuses, unpaid."""
         with self._hold.watch():
@@ -227,7 +227,7 @@ class ModelClient:
                     return completion
             raise ModelRefusedError("400 Bad Request")
 
-    async def _call(self, request: dict[str, Any], asking: _Asking) -> Completion:
+    async def _call(self, request: dict[str, Any], asking: _ModelCall) -> Completion:
         completion = Completion()
         try:
             await self._read(request, completion, asking)
@@ -241,7 +241,7 @@ class ModelClient:
             raise
         return completion
 
-    async def _read(self, request: dict[str, Any], completion: Completion, asking: _Asking) -> None:
+    async def _read(self, request: dict[str, Any], completion: Completion, asking: _ModelCall) -> None:
         before, asking.sent = asking.sent, True
         began = asyncio.get_running_loop().time()
         silence = asyncio.timeout(self._idle)

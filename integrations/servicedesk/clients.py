@@ -15,6 +15,7 @@ from integrations.resilience import PROBE_SECONDS, Breaker, DeskHoldReason, Hold
 from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.transport import Limits
+from integrations.values import DeskClient
 from observability import metrics
 
 _TENANTS_SHARE = 4
@@ -49,10 +50,10 @@ class Desks:
             connections=connections, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)
         )
         self._tokens = DeskTokens(self._http, redis, self._timeout)
-        self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
+        self._made: dict[str, tuple[DeskSettings, DeskClient]] = {}
         self._there: Sequence[Tenant] = ()
 
-    def of(self, tenant_id: str) -> ServiceDeskPlus:
+    def of(self, tenant_id: str) -> DeskClient:
         """Return the tenant's desk.
 
         Raises DeskUnavailableError if there is none: a new tenant may reach this process later than the API. Raises
@@ -83,7 +84,7 @@ class Desks:
                 hold=hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
                 note_hold=hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
             )
-            desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
+            desk: DeskClient = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]
 

@@ -12,7 +12,7 @@ from integrations.llm.spending import SPENDING_LIMIT
 from integrations.rate_limit import REASON as RATE_LIMIT
 from integrations.rate_limit import THROTTLED
 from integrations.resilience import DeskHoldReason, HoldReason
-from jobs.diagnosis.verdicts import VerdictCode
+from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.repository import (
     ALREADY_ENHANCED,
     ANOTHER_FIRST,

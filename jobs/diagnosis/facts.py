@@ -19,13 +19,13 @@ from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database
 from integrations.probes import DeskProbe, ModelProbe, Sought
 from integrations.resilience import HoldReason
-from jobs import queries, rejections, statistics
+from jobs import details, rejections, statistics
+from jobs.details import Details, Happened, Listed
 from jobs.diagnosis.causes import BEHIND_ANOTHER
 from jobs.inbox import Inbox
+from jobs.missed_webhooks import SeenWithoutWebhook, seen_without_webhook
 from jobs.models import JobState
-from jobs.queries import Details, Happened, Listed
 from jobs.queue import QueueUnavailableError
-from jobs.reconcile import SeenWithoutWebhook, seen_without_webhook
 from jobs.rejections import Receiving
 from jobs.repository import ALREADY_ENHANCED, Event
 from jobs.statistics import LATELY, HeldJobs, QueueActivity, WorkerActivity, queue_activity
@@ -118,7 +118,7 @@ async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Li
 
     The newest completed and the newest open job are included, however old.
     """
-    listed = partial(queries.listed, database, tenant_id=tenant_id, ticket_id=ticket_id)
+    listed = partial(details.listed, database, tenant_id=tenant_id, ticket_id=ticket_id)
     jobs = await listed(most=_MOST_JOBS)
     if len(jobs) < _MOST_JOBS:
         return jobs
@@ -195,7 +195,7 @@ class FactCollector:
         now = datetime.now(UTC)
         async with asyncio.timeout(_JOB_SECONDS):
             if subject.job_id is not None:
-                job = await queries.details(self._database, subject.job_id)
+                job = await details.details(self._database, subject.job_id)
                 if job is None or subject.tenant_id not in (None, job.tenant_id):
                     return None
                 jobs = await jobs_of(self._database, job.tenant_id, job.ticket_id)
@@ -223,7 +223,7 @@ class FactCollector:
         if removed is None or removed.state != JobState.COMPLETED or facts.desk.note is not False:
             return facts
         later = choose_after_removal(jobs, removed)
-        job = None if later is None else await within(queries.details(self._database, later.id))
+        job = None if later is None else await within(details.details(self._database, later.id))
         if job is None:
             return facts
         desk = await self._probes.desk(job.tenant_id, sought_of(facts.ticket_id, job))
@@ -234,11 +234,11 @@ class FactCollector:
 
     async def _details(self, jobs: Sequence[Listed]) -> Details | None:
         chosen = choose(jobs)
-        return None if chosen is None else await queries.details(self._database, chosen.id)
+        return None if chosen is None else await details.details(self._database, chosen.id)
 
     async def _tenant(self, ticket_id: str) -> str | None:
         known = [tenant.id for tenant in self._tenants.all()]
-        owners = set(await queries.owners(self._database, ticket_id))
+        owners = set(await details.owners(self._database, ticket_id))
 
         async def add_heard_of() -> None:
             for tenant in known[:_MOST_TENANTS]:
@@ -291,7 +291,7 @@ class FactCollector:
         most = tenant.share.most_running
         if most is None:
             return None
-        running = await queries.listed(self._database, tenant_id=tenant.id, states=[JobState.RUNNING], most=most)
+        running = await details.listed(self._database, tenant_id=tenant.id, states=[JobState.RUNNING], most=most)
         return most if len(running) >= most else None
 
     async def _held_elsewhere(self, tenant: Tenant) -> dict[str, datetime]:
@@ -322,7 +322,7 @@ class FactCollector:
                 within(rejections.receiving(database, tenant_id, sorted(numbers))),
                 within(seen_without_webhook(database, tenant_id, sorted(numbers))),
                 within(forgotten_among(database, tenant_id, numbers)) if job is None else asyncio.sleep(0),
-                within(queries.events(database, job)) if job is not None else asyncio.sleep(0),
+                within(details.events(database, job)) if job is not None else asyncio.sleep(0),
             )
             facts = replace(facts, webhooks=webhooks, missing=missing, forgotten=bool(forgotten))
             if job is not None:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from jobs.details import Details, remark_of, trace_id
 from jobs.diagnosis.causes import ENDED_UNHELD
 from jobs.diagnosis.facts import Facts
-from jobs.diagnosis.rules import unread_since
-from jobs.diagnosis.verdicts import FAQ, Diagnosis
+from jobs.diagnosis.verdict_codes import FAQ, Diagnosis
+from jobs.diagnosis.verdict_rules import unread_since
 from jobs.models import JobState
-from jobs.queries import Details, remark_of, trace_id
 from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from jobs.statistics import MOST_COUNTED, is_without_worker, reading_of
 from observability import log_events

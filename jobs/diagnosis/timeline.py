@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from jobs import repository
-from jobs.queries import Details, Happened
+from jobs.details import Details, Happened
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 
 REFRESH = "Refresh"

@@ -7,10 +7,10 @@ import pytest
 
 from api.authentication import Proof, SecretUsage
 from config.tenant_directory import TenantDirectory
-from db import known_secrets
-from db.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
 from db.session import Database
 from jobs.repository import SIGNED_BY_PREVIOUS
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
 from tests.kit.clock import Clock
 from tests.kit.postgres import Store
 from tests.kit.receiver import Receiver, raw
@@ -67,7 +67,7 @@ async def test_uses_are_told_together(store: Store) -> None:
         usage.count("acme", Proof(setting, secret))
     await usage.close()
     await usage.write()
-    known = await known_secrets.remembered(store.database, "acme", {CURRENT: NEW, PREVIOUS: OLD})
+    known = await secret_fingerprints.remembered(store.database, "acme", {CURRENT: NEW, PREVIOUS: OLD})
     assert {setting: one.uses for setting, one in known.items()} == {CURRENT: 1, PREVIOUS: 2}
 
 

@@ -211,7 +211,7 @@ ANOTHER_TENANT = "tenant_id is another one than in the address"
     ],
 )
 async def test_a_desks_body_is_read_whatever_its_type(start_log: StartLog, receiver: Receiver, body: str) -> None:
-    """Desks allow any header text for any body; `tests/webhooks` has more bodies."""
+    """Desks allow any header text for any body; `tests/jobs` has more bodies."""
     start_log()
     types = ("", "application/x-www-form-urlencoded", "json", "application/xml; charset=utf-8", "multipart/form-data")
     for content_type in types:

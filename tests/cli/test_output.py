@@ -22,7 +22,7 @@ from cli.show import for_machines, for_people, next_step
 from cli.terminal import as_json, table
 from dev.stack.postgres import Postgres
 from integrations.resilience import DeskHoldReason, HoldReason
-from jobs.queries import Details, Happened
+from jobs.details import Details, Happened
 from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
 from observability.formats import age, duration
 from tests.jobs.diagnosis.known import JOB_ID, NOW, ago, job

@@ -23,9 +23,9 @@ from cli.secrets.rotate import commands
 from config.tenant_directory import read_environment
 from config.tenant_validation import parse_tenants
 from config.tenants import Tenant
-from db import known_secrets
-from db.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN, seen
 from db.session import Database
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import CURRENT, PREVIOUS, RETIRED, TOKEN, seen
 from tests.kit.postgres import Table
 from tests.system.by_hand import Answer, here
 
@@ -88,7 +88,9 @@ def told(tmp_path: Path, untouched_logging: None, server: Any, table: Table) -> 
 async def use(database: Database, shelf: Shelf, **uses: int) -> None:
     """Record signed webhooks as the API does."""
     files = shelf.files()
-    await known_secrets.know(database, [seen("acme", name, files[f"{name}_ACME"], each) for name, each in uses.items()])
+    await secret_fingerprints.know(
+        database, [seen("acme", name, files[f"{name}_ACME"], each) for name, each in uses.items()]
+    )
 
 
 async def test_a_rotation_goes_step_by_step(told: Shelf, database: Database, table: Table) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cli.secrets.status import to_do
-from db import known_secrets
-from db.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN, Remembered, seen
 from db.session import Database
 from dev.stack.postgres import Postgres
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import CURRENT, PREVIOUS, RETIRED, TOKEN, Remembered, seen
 from tests.jobs.diagnosis.known import NOW, ago
 from tests.kit.postgres import Table
 from tests.system.by_hand import Answer, here
@@ -69,7 +69,7 @@ async def test_a_stopped_rotation_has_no_old_secret(server: Postgres, database: 
     """The desk signs with the current one, which is in both files."""
     for name in (CURRENT, PREVIOUS):
         (tmp_path / f"{name}_ACME").write_text("the 0ne", encoding="utf-8")
-    await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
+    await secret_fingerprints.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
     answer = await asked(server.url, "--json", SECRETS_DIR=str(tmp_path))
     (said,) = [row["to_do"] for row in json.loads(answer.stdout) if row["setting"] == PREVIOUS]
     assert said.startswith("the same as the current one: `ai-agents secrets rotate --tenant acme` was stopped")
@@ -84,7 +84,7 @@ async def test_a_secret_that_nobody_can_read_is_told_of(server: Postgres, tmp_pa
 
 
 async def test_each_secret_that_is_set_here_has_its_row(server: Postgres, database: Database, table: Table) -> None:
-    await known_secrets.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
+    await secret_fingerprints.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=3))
     answer = await asked(server.url, **SETTINGS)
     assert answer.returncode == 0, answer.stderr
@@ -98,7 +98,7 @@ async def test_each_secret_that_is_set_here_has_its_row(server: Postgres, databa
 
 
 async def test_without_settings_here_it_tells_what_processes_told(server: Postgres, database: Database) -> None:
-    await known_secrets.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
+    await secret_fingerprints.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
     answer = await asked(server.url, "--tenant", "acme", "--json")
     assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
     assert "No secret of acme is set here: this is what processes have told within two hours." in answer.stderr
@@ -110,7 +110,9 @@ async def test_without_settings_here_it_tells_what_processes_told(server: Postgr
 
 async def test_what_processes_have_themselves_is_told_too(server: Postgres, database: Database) -> None:
     """The console's token has no setting in a pod of the API."""
-    await known_secrets.know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")])
+    await secret_fingerprints.know(
+        database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")]
+    )
     rows = json.loads((await asked(server.url, "--json", **SETTINGS)).stdout)
     of_processes = {row["setting"]: row["first_seen_at"] for row in rows if row["tenant_id"] == "(process)"}
     assert of_processes.keys() == {"CONSOLE_TOKEN_ANNA", "OPENAI_API_KEY"}

@@ -1,1 +1,1 @@
-"""Tests of `support/console/`."""
+"""Tests of `console/`."""

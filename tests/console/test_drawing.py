@@ -7,8 +7,8 @@ import pytest
 
 from console.templating import templates
 from console.timeline import NARROW, WIDE, Picture, Shape, draw
+from jobs.details import Happened
 from jobs.diagnosis.timeline import Timeline, TimelineSpan, timeline
-from jobs.queries import Happened
 from tests.jobs.diagnosis.known import NOW, ago, job
 
 

@@ -13,7 +13,7 @@ from console.queries import Behind, EndCause, FinishedJob, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import ASKED, LINEAR, Filled
 from jobs import rejections
-from jobs.reconcile import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
+from jobs.missed_webhooks import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
 from jobs.repository import ASKED_BY_HAND, RECOVERED
 from tests.kit.postgres import Store

@@ -10,14 +10,15 @@ from sqlalchemy import text
 
 from config.tenants import DeskSettings, Tenant
 from console.panels import in_short, in_time, settings_word
+from console.queries import MOST_A_REASON
 from console.templating import StateWord
 from db.session import Database
 from jobs import rejections
+from jobs.missed_webhooks import MissedLately
 from jobs.queue import QUEUE, open_redis
-from jobs.reconcile import MissedLately
 from jobs.rejections import RefusedTenant
 from jobs.repository import WORKER_LOST
-from jobs.statistics import MOST_A_REASON, MOST_COUNTED, reading_of
+from jobs.statistics import MOST_COUNTED, reading_of
 from tests.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, Visits
 from tests.jobs.diagnosis.known import NOW, ago
 from tests.kit.logs import StartLog

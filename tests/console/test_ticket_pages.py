@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from console.routes.tickets import retry_caution, story
 from console.sessions import User
 from db.session import Database
-from jobs import reconcile, rejections
+from jobs import missed_webhooks, rejections
 from jobs.diagnosis.facts import DiagnosisSubject, FactCollector
 from jobs.diagnosis.report import report
-from jobs.diagnosis.rules import judge
+from jobs.diagnosis.verdict_rules import judge
+from jobs.missed_webhooks import NewTicket
 from jobs.queue import QUEUE
-from jobs.reconcile import NewTicket
 from jobs.statistics import QueueActivity
 from privacy import audit
 from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, READER, SETTINGS, SUPPORT, SessionOf, Visits
@@ -72,8 +72,8 @@ async def test_a_number_of_several_tenants_or_of_none_is_a_choice(known: Visits,
     assert await known.leads("/search", query={"q": "2", "tenant": "globex"}) == "/tickets/globex/2"
     # A missing webhook is the most frequent reason for a search: the desk's list leads to the tenant.
     now = datetime.now(UTC)
-    await reconcile.begin(database, "globex", now - timedelta(hours=1))
-    await reconcile.compare(database, "globex", [NewTicket("5", None, now)], seen_at=now, until=now)
+    await missed_webhooks.begin(database, "globex", now - timedelta(hours=1))
+    await missed_webhooks.compare(database, "globex", [NewTicket("5", None, now)], seen_at=now, until=now)
     assert await known.leads("/search", query={"q": "5"}) == "/tickets/globex/5"
     nobodys = await known.html("/search", query={"q": "99"})
     assert "No webhook of this number is known" in nobodys

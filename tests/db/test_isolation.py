@@ -9,17 +9,16 @@ from psycopg import errors
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from db import known_secrets
 from db.session import Database
 from dev.stack.postgres import Postgres
 from integrations.llm.spending import SpendingBook, Spent
-from jobs import feedback, reconcile, rejections
+from jobs import feedback, missed_webhooks, rejections
 from jobs.feedback import Vote
+from jobs.missed_webhooks import NewTicket
 from jobs.models import Job
-from jobs.reconcile import NewTicket
 from knowledge import repository, sync_repository
 from knowledge.sync_repository import ListedItem
-from privacy import audit, erasure
+from privacy import audit, erasure, secret_fingerprints
 from privacy.erasure import Which
 from tests.jobs.exchanges import exchange
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
@@ -44,9 +43,11 @@ async def fill(database: Database, new_event: NewEvent) -> None:
             pass
         await erasure.erase(database, Which(tenant_id, ticket_id="2"))
         now = datetime.now(UTC)
-        await reconcile.begin(database, tenant_id, now)
-        await reconcile.compare(database, tenant_id, [NewTicket("9", None, now)], seen_at=now, until=now)
-        await known_secrets.know(database, [known_secrets.seen(tenant_id, known_secrets.CURRENT, "s", 1)])
+        await missed_webhooks.begin(database, tenant_id, now)
+        await missed_webhooks.compare(database, tenant_id, [NewTicket("9", None, now)], seen_at=now, until=now)
+        await secret_fingerprints.know(
+            database, [secret_fingerprints.seen(tenant_id, secret_fingerprints.CURRENT, "s", 1)]
+        )
         book = SpendingBook(database)
         book.paid(tenant_id, Spent(1))
         await book.close()

@@ -13,15 +13,15 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import TextClause
 
+from db.batching import Batcher
 from db.migrate import migrate
 from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from dev.stack.valkey import Valkey
-from jobs.batching import Batcher
 from jobs.inbox import INBOX, Inbox
 from jobs.intake import Intake, NotAcceptedError, within
 from jobs.queue import QUEUE, JobQueue, open_redis
-from jobs.relay import Relay
+from jobs.queue_relay import Relay
 from jobs.repository import Event
 from tests.kit.postgres import DEADLINE, NewEvent, Store
 

@@ -26,7 +26,7 @@ from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.outcomes import OutcomeKind
 from jobs.queue import JobQueue
-from jobs.relay import Relay
+from jobs.queue_relay import Relay
 from observability import metrics
 from privacy import erasure
 from privacy.erasure import Which

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs import claims, manual_retry, queries, refresh, repository
+from jobs import claims, details, manual_retry, refresh, repository
 from jobs.claims import LeaseLostError
 from jobs.repository import NOTE_MISSING
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
@@ -104,9 +104,9 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
     # Another desk may have a ticket of that number.
     elsewhere = await store.accept(ticket_id=NUMBER, tenant_id="globex")
     for number, others in ((NUMBER, {elsewhere}), (DESK_ID, set())):
-        found = await queries.listed(store.database, ticket_id=number, most=9)
+        found = await details.listed(store.database, ticket_id=number, most=9)
         assert {job.id for job in found} == {of_people, of_desk} | others
-        found = await queries.listed(store.database, tenant_id="acme", ticket_id=number, most=9)
+        found = await details.listed(store.database, tenant_id="acme", ticket_id=number, most=9)
         assert {job.id for job in found} == {of_people, of_desk}
 
 

@@ -91,7 +91,7 @@ class Prometheus:
         values = {_named(series["metric"]): float(series["value"][1]) for series in found}
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
-    def settle(self, seconds: float = 3) -> None:
+    def wait_until_scraped(self, seconds: float = 3) -> None:
         """Wait for a few scrapes of each target; the first takes 5 s."""
         wait_for(lambda: {target["health"] for target in self.ask("targets")["activeTargets"]} == {"up"})
         time.sleep(seconds)
@@ -224,7 +224,7 @@ def main() -> int:
         prometheus = stack.enter_context(watching(system, folder / "prometheus"))
         world = World(system)
         stack.callback(world.close)
-        prometheus.settle()
+        prometheus.wait_until_scraped()
         start = time.time()
         live(system, world)
         recorded = folder / "recorded.json"

@@ -73,11 +73,11 @@ def told(system: System, prometheus: Prometheus) -> PanelAnswers:
     assert system.housekeeping is not None
     log = system.housekeeping.log_path
     wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
-    prometheus.settle()
+    prometheus.wait_until_scraped()
     before = _ask_all(prometheus)
     _live(world)
     wait_for(lambda: sum(prometheus.query("ai_agents_note_taken_up_ratio_count").values()) >= 8)
-    prometheus.settle(4)
+    prometheus.wait_until_scraped(4)
     wait_for(lambda: prometheus.query("sum(ai_agents_jobs_in_flight)") == {"": 0})
     answered = PanelAnswers(before, _ask_all(prometheus), _ask_all(prometheus, "acme"))
     world.close()

@@ -18,7 +18,7 @@ from dev.stack.postgres import Postgres
 from integrations.values import Person
 from jobs import claims
 from jobs.claims import LeaseLostError
-from jobs.queries import numbers_of_jobs
+from jobs.details import numbers_of_jobs
 from knowledge import repository, sync_repository
 from knowledge.models import Ticket
 from knowledge.sync_repository import ListedItem

@@ -61,24 +61,24 @@ def csrf_of(page: httpx2.Response) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class ConsoleRoute:
     method: str
     path: str
     least: str
 
 
-def places(method: str) -> list[Place]:
+def places(method: str) -> list[ConsoleRoute]:
     """Return the console's routes for this method, except login."""
     found = []
     for route in [route for router in PAGES for route in router.routes]:
         assert isinstance(route, APIRoute)
         needs = [each.dependency for each in route.dependencies]
         if method in (route.methods or ()):
-            found.append(Place(method, route.path, "operator" if require_operator in needs else "support"))
+            found.append(ConsoleRoute(method, route.path, "operator" if require_operator in needs else "support"))
     return found
 
 
-def address(place: Place, named: dict[str, str]) -> str:
+def address(place: ConsoleRoute, named: dict[str, str]) -> str:
     return _NAMED.sub(lambda found: quote(named.get(found[1], "1"), safe=""), place.path)
 
 

@@ -40,7 +40,7 @@ class Odd:
 
 
 def all_odd(sign: Sign) -> list[Odd]:
-    """Return each kind of request that is refused at once. `tests/webhooks` has many more bodies."""
+    """Return each kind of request that is refused at once. `tests/jobs` has many more bodies."""
 
     def signed(body: bytes, *headers: str) -> bytes:
         return request(body, *_lines(sign(body)), *headers)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.system.console_ground import TOKENS, ConsoleGround, Place, address, csrf_of, places
+from tests.system.console_ground import TOKENS, ConsoleGround, ConsoleRoute, address, csrf_of, places
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,9 @@ def names(console_ground: ConsoleGround) -> list[str]:
     return sorted(found - {"csrf", "viewport", "robots", "color-scheme", "htmx-config"})
 
 
-def tried(place: Place, ground: ConsoleGround, names: list[str], payload: str) -> Iterator[tuple[str, dict[str, str]]]:
+def tried(
+    place: ConsoleRoute, ground: ConsoleGround, names: list[str], payload: str
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Return addresses and fields with a payload in one place each, and in all; a field gets a few payloads only."""
     plain, filled = address(place, ground.ticket), dict.fromkeys(names, payload)
     if "{" in place.path:

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.system.console_ground import TOKENS, ConsoleGround, Place, address, places
+from tests.system.console_ground import TOKENS, ConsoleGround, ConsoleRoute, address, places
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -47,7 +47,7 @@ def log_in(page: Page, name: str) -> None:
     page.wait_for_url("/")
 
 
-def pages(ground: ConsoleGround) -> list[tuple[Place, str]]:
+def pages(ground: ConsoleGround) -> list[tuple[ConsoleRoute, str]]:
     return [(place, address(place, ground.ticket)) for place in places("GET")]
 
 

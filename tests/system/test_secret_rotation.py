@@ -15,9 +15,9 @@ import httpx2
 import pytest
 
 from config.tenants import TENANT_SETTINGS
-from db.known_secrets import OF_PROCESS
 from dev.stack.system import System
 from jobs.repository import SIGNED_BY_PREVIOUS
+from privacy.secret_fingerprints import OF_PROCESS
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.signing import timed
 from tests.kit.system import SHORT

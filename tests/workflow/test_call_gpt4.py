@@ -45,7 +45,7 @@ MAILBOX: GraphState = {
 
 
 @dataclass
-class Asking:
+class Caller:
     """The GPT-4 node of one job, whose tenant keeps records for 30 days by default."""
 
     job_id: UUID
@@ -97,11 +97,11 @@ class Asking:
 
 
 @pytest.fixture
-def asking(waiting: UUID, store: Store, redis: Redis, model: Simulator) -> Asking:
-    return Asking(waiting, store, redis, model)
+def asking(waiting: UUID, store: Store, redis: Redis, model: Simulator) -> Caller:
+    return Caller(waiting, store, redis, model)
 
 
-async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(asking: Asking) -> None:
+async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(asking: Caller) -> None:
     await asking.call()
     (record,) = asking.records()
     (request,) = asking.model.requests(operation="chat")
@@ -120,7 +120,7 @@ async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(asking:
 
 @pytest.mark.parametrize("days", [0, 1])
 async def test_a_tenant_that_masks_nothing_has_it_in_its_record_and_without_days_none_is_kept(
-    days: int, asking: Asking
+    days: int, asking: Caller
 ) -> None:
     assert (await asking.call(audit_days=days, note=NoteSettings(masking="none")))["content"].summary
     told = [(record["masking"], "Zoë Adeyemi" in record["sent"]) for record in asking.records()]
@@ -128,7 +128,7 @@ async def test_a_tenant_that_masks_nothing_has_it_in_its_record_and_without_days
 
 
 async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
-    asking: Asking, store: Store, start_log: StartLog
+    asking: Caller, store: Store, start_log: StartLog
 ) -> None:
     stream = start_log()
     store.table.run("ALTER TABLE audit_records RENAME TO elsewhere")
@@ -142,7 +142,7 @@ async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
     assert "Mailbox" not in stream.getvalue()
 
 
-async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_next_attempt(asking: Asking) -> None:
+async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_next_attempt(asking: Caller) -> None:
     asking.model.order(kind="slow_stream", seconds=0.05, pieces=8, times=1)
     under_way = asyncio.create_task(asking.call())
     await asking.received(under_way)
@@ -166,7 +166,7 @@ async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_nex
     ],
 )
 async def test_what_was_sent_without_a_usable_answer_has_a_record(
-    kind: str, times: int, reason: str, asking: Asking
+    kind: str, times: int, reason: str, asking: Caller
 ) -> None:
     asking.model.order(kind=kind, times=times)
     await asking.call_in_vain(opening={"idle": 1})
@@ -179,7 +179,7 @@ async def test_what_was_sent_without_a_usable_answer_has_a_record(
 
 
 @pytest.mark.parametrize(("days", "kept"), [(30, 1), (0, 0)])
-async def test_a_refused_request_has_a_record_if_the_tenant_keeps_any(days: int, kept: int, asking: Asking) -> None:
+async def test_a_refused_request_has_a_record_if_the_tenant_keeps_any(days: int, kept: int, asking: Caller) -> None:
     asking.model.order(kind="status", code=429, times=1)
     await asking.call_in_vain(audit_days=days)
     asking.wait_again()
@@ -189,7 +189,7 @@ async def test_a_refused_request_has_a_record_if_the_tenant_keeps_any(days: int,
     assert [record["reason"] for record in asking.records()] == [reason] * kept
 
 
-async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(asking: Asking) -> None:
+async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(asking: Caller) -> None:
     asking.model.order(kind="wrong_schema", times=1)
     await asking.call()
     (record,) = asking.records()
@@ -199,7 +199,7 @@ async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(aski
         assert record[column] == first[told] + second[told]
 
 
-async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(asking: Asking, store: Store) -> None:
+async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(asking: Caller, store: Store) -> None:
     """The answer's source ticket is not found any more by then."""
     asking.model.order(kind="wrong_schema", times=1)
     asking.model.order(kind="status", code=503, times=1)
@@ -232,7 +232,7 @@ class StoppedAtCommit:
         raise asyncio.CancelledError
 
 
-async def test_a_record_is_not_lost_when_the_worker_stops_right_after_the_commit(asking: Asking, store: Store) -> None:
+async def test_a_record_is_not_lost_when_the_worker_stops_right_after_the_commit(asking: Caller, store: Store) -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking.call(parts={"database": StoppedAtCommit(store.database)})
     assert asking.records() == []
@@ -242,7 +242,7 @@ async def test_a_record_is_not_lost_when_the_worker_stops_right_after_the_commit
 
 
 async def test_a_record_is_not_lost_when_the_worker_stops_while_it_is_written(
-    asking: Asking, store: Store, server: Postgres
+    asking: Caller, store: Store, server: Postgres
 ) -> None:
     with psycopg.connect(server.superuser_url) as other:
         other.execute("LOCK TABLE audit_records IN SHARE MODE")
@@ -257,7 +257,7 @@ async def test_a_record_is_not_lost_when_the_worker_stops_while_it_is_written(
     assert len(asking.records()) == 1
 
 
-async def test_a_question_that_was_out_when_the_worker_stopped_has_its_record(asking: Asking) -> None:
+async def test_a_question_that_was_out_when_the_worker_stopped_has_its_record(asking: Caller) -> None:
     asking.model.order(kind="stall", times=1)
     under_way = asyncio.create_task(asking.call())
     await asking.received()
@@ -320,7 +320,7 @@ def roles(model: Simulator) -> list[int]:
     return [len(request["payload"]["messages"]) for request in model.requests(operation="chat")]
 
 
-async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_for(asking: Asking, redis: Redis) -> None:
+async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_for(asking: Caller, redis: Redis) -> None:
     asking.model.order(kind="malformed", times=1)
     asking.model.order(kind="status", code=503, times=1)
     with pytest.raises(ModelUnavailableError):
@@ -332,7 +332,7 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
     assert await redis.keys("masked-unusable:*") == []
 
 
-async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(asking: Asking) -> None:
+async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(asking: Caller) -> None:
     """The breaker opens during the first answer: other jobs met a model that is down."""
     asking.model.order(kind="malformed", times=1)
     clock = Clock(0)
@@ -351,7 +351,7 @@ async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(
 
 
 async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries_it(
-    asking: Asking, store: Store
+    asking: Caller, store: Store
 ) -> None:
     asking.model.order(kind="malformed", times=2)
     with pytest.raises(ModelRefusedError):
@@ -364,7 +364,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
     assert store.table.job(asking.job_id)["enhancement"]["summary"]
 
 
-async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text(asking: Asking, redis: Redis) -> None:
+async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text(asking: Caller, redis: Redis) -> None:
     """A worker that stops during a slow Redis call must not lose the answer."""
 
     class SlowRedis(StoredAnswers):

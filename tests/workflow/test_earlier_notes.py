@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from integrations.errors import DeferredError, DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
-from jobs import claims, queries
+from jobs import claims, details
 from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import ANSWER, TICKET, run_job, runner_on
@@ -171,7 +171,7 @@ async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_a
     assert (await place.run(first))[1] == reason
     if fault is not None:
         assert (await place.run(second))[1] == "already enhanced"
-        assert await queries.answer_of(place.store.database, "acme", first)
+        assert await details.answer_of(place.store.database, "acme", first)
     assert place.paid() == 0
 
 

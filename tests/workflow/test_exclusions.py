@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from config.tenants import NoteSettings, Tenant
 from integrations.llm.client import ModelClient
-from jobs import manual_retry, queries
+from jobs import details, manual_retry
 from knowledge import repository
 from privacy import erasure
 from privacy.erasure import Which
@@ -181,7 +181,7 @@ async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: Work
     first, second, third = [await place.job(ticket_id) for _ in range(3)]
     assert await place.run(first) == ("skipped", "dry run")
     assert await place.run(second) == ("skipped", "already enhanced")
-    shown = [await queries.details(place.store.database, job_id) for job_id in (first, second)]
+    shown = [await details.details(place.store.database, job_id) for job_id in (first, second)]
     assert [job and job.dry_run_job for job in shown] == [None, first]
     row = place.row(first)
     place.change(first, enhancement=None)

@@ -18,8 +18,6 @@ from datetime import datetime
 from config.secrets import own_secrets
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from db import known_secrets
-from db.known_secrets import LOOK_SECONDS, OF_PROCESS, SecretUsage
 from db.schema import DatabaseUnfitError, wait_for_database
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, lead
 from integrations.servicedesk.clients import Desks
@@ -34,6 +32,8 @@ from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
 from observability.logging import Outage, log_event
 from observability.startup import end_loading, end_refused, start_process
 from observability.tracing import Tracing
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import LOOK_SECONDS, OF_PROCESS, SecretUsage
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
 from worker.scheduler.reconcile import Reconciliation
@@ -45,7 +45,7 @@ _ANSWER_SECONDS = 30.0
 class SecretAges:
     """Exports the ages of the `secrets` of this process and of others, by tenant and setting.
 
-    Tenants' secrets of other processes are exported there (`db.known_secrets`).
+    Tenants' secrets of other processes are exported there (`privacy.secret_fingerprints`).
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class SecretAges:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     if self._usage.since is not before:
-                        await known_secrets.purge(self._database)
-                    of_processes = await known_secrets.last_seen(self._database, OF_PROCESS)
+                        await secret_fingerprints.purge(self._database)
+                    of_processes = await secret_fingerprints.last_seen(self._database, OF_PROCESS)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise

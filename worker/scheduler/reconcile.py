@@ -17,15 +17,14 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from db.session import Database
 from integrations.errors import ExternalError, TicketGoneError
-from integrations.servicedesk.client import DeskLists, ServiceDeskPlus
 from integrations.servicedesk.clients import Desks
 from integrations.servicedesk.parsing import is_number
-from integrations.values import ListedTicket
-from jobs import reconcile
+from integrations.values import DeskClient, ListedTicket, Lists
+from jobs import missed_webhooks
 from jobs.inbox import Inbox
 from jobs.intake import RecoveryReason, recover_job
+from jobs.missed_webhooks import ComparisonProgress, NewTicket, PostedNote
 from jobs.queue import QueueUnavailableError
-from jobs.reconcile import ComparisonProgress, NewTicket, PostedNote
 from jobs.repository import has_room
 from knowledge.desk_tasks import DeskTasks, SyncThrottles
 from knowledge.sources import is_item_failure
@@ -105,11 +104,11 @@ class Reconciliation(DeskTasks):
                 log_event(log_events.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
             # Not before: listed tickets that could not be counted as missed would go unnoticed.
-            await reconcile.all_done(*key)
+            await missed_webhooks.all_done(*key)
         finally:
             # While the desk's API is down, webhooks and jobs continue: the old figures would raise an alarm.
             await self._report(tenant)
-        if state := await reconcile.load(*key):
+        if state := await missed_webhooks.load(*key):
             await report_removed_notes(
                 self._database, client, tenant.id, wait_turn, after=state.notes_until, now=state.now
             )
@@ -122,7 +121,7 @@ class Reconciliation(DeskTasks):
             metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
 
     async def _report(self, tenant: Tenant) -> None:
-        figures = await reconcile.figures(self._database, tenant.id)
+        figures = await missed_webhooks.figures(self._database, tenant.id)
         if figures is None:
             return
         # From the database, so that every leader exports the same.
@@ -131,7 +130,7 @@ class Reconciliation(DeskTasks):
         metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else figures.since_webhook)
         if figures.last_webhook_at is not None:
             metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(figures.last_webhook_at.timestamp())
-        found = await reconcile.take_found(self._database, tenant.id)
+        found = await missed_webhooks.take_found(self._database, tenant.id)
         if found is not None and any(found[1:]):
             since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
             log_event(log_events.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
@@ -152,7 +151,7 @@ class MissedTickets:
     """
 
     database: Database
-    desk: ServiceDeskPlus
+    desk: DeskClient
     inbox: Inbox
     tenant: Tenant
     current: Callable[[], Tenant | None]
@@ -168,7 +167,7 @@ class MissedTickets:
 
         A new tenant is compared from now on: its existing tickets are ignored.
         """
-        state = await reconcile.load(self.database, self.tenant.id)
+        state = await missed_webhooks.load(self.database, self.tenant.id)
         if state is None:
             # Its first page.
             listed, not_compared = await list_new(self.desk.lists, self.wait_turn, datetime.max.replace(tzinfo=UTC))
@@ -176,7 +175,7 @@ class MissedTickets:
             newest = _newest_by(now, listed)
             # If the newest may be missing, nothing before this moment counts.
             newest = max(newest or now, now) if not_compared else newest
-            await reconcile.begin(self.database, self.tenant.id, newest)
+            await missed_webhooks.begin(self.database, self.tenant.id, newest)
             return not_compared
         oldest = max(state.since, state.now - self.window)
         until = max(state.compared_until - _OVERLAP, oldest)
@@ -185,7 +184,7 @@ class MissedTickets:
         new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
         tickets = await self._without_forgotten([ticket for each, at in new if (ticket := self._wanted(each, at))])
         compared_until = max((at for _, at in listed.values()), default=state.compared_until)
-        await reconcile.compare(self.database, self.tenant.id, tickets, seen_at=state.now, until=compared_until)
+        await missed_webhooks.compare(self.database, self.tenant.id, tickets, seen_at=state.now, until=compared_until)
         await self._count_overdue(state)
         return not_compared
 
@@ -202,13 +201,13 @@ class MissedTickets:
         left = await tombstones.forgotten_among(self.database, self.tenant.id, numbers) if numbers else set()
         if left:
             gone = [each.ticket_id for each in tickets if not left.isdisjoint(each.numbers)]
-            await reconcile.forget(self.database, self.tenant.id, gone)
+            await missed_webhooks.forget(self.database, self.tenant.id, gone)
         return [each for each in tickets if left.isdisjoint(each.numbers)]
 
     async def _count_overdue(self, state: ComparisonProgress) -> None:
         waits = timedelta() if self.tenant.polled else self.interval * _INTERVAL_SHARE
         limits = {"before": state.now - waits, "oldest": state.now - self.window}
-        tickets = await reconcile.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
+        tickets = await missed_webhooks.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
         if not tickets:
             return
         try:
@@ -230,7 +229,7 @@ class MissedTickets:
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
         except TicketGoneError:
-            await reconcile.forget(self.database, self.tenant.id, [ticket.ticket_id])
+            await missed_webhooks.forget(self.database, self.tenant.id, [ticket.ticket_id])
             return False
         except ExternalError as failure:
             if not is_item_failure(failure):
@@ -239,12 +238,12 @@ class MissedTickets:
         else:
             wanted = not self.tenant.rules.leave_out(found.kinds)
         if not wanted:
-            await reconcile.leave_out(self.database, self.tenant.id, ticket.ticket_id)
+            await missed_webhooks.leave_out(self.database, self.tenant.id, ticket.ticket_id)
         return wanted
 
     async def _count(self, ticket: NewTicket) -> None:
         database, tenant, missed = self.database, self.tenant, not self.tenant.polled
-        if await reconcile.count_missed(database, tenant.id, ticket.ticket_id, counts=missed) and missed:
+        if await missed_webhooks.count_missed(database, tenant.id, ticket.ticket_id, counts=missed) and missed:
             metrics.RECONCILE_FOUND.labels(tenant.id, "missed").inc()
             created = f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}"
             mode = "on" if tenant.recovers else "report"
@@ -262,7 +261,7 @@ class MissedTickets:
             everything = begun.recovers
             why: RecoveryReason = "webhook missed" if everything else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
-            found = await reconcile.to_recover(database, tenant_id, oldest, only_refused=not everything)
+            found = await missed_webhooks.to_recover(database, tenant_id, oldest, only_refused=not everything)
             for ticket in await self._without_forgotten(found.tickets):
                 # A change of these settings counts at once.
                 tenant = self.current()
@@ -277,7 +276,7 @@ class MissedTickets:
             await sleep(found.more_in)
 
 
-async def list_new(lists: DeskLists, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
+async def list_new(lists: Lists, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
     """List tickets down to those created before `until`, and why some new ones are missing, or "".
 
     `wait_turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
@@ -318,7 +317,7 @@ def _newest_by(now: datetime, listed: Listed) -> datetime | None:
 
 async def report_removed_notes(
     database: Database,
-    desk: ServiceDeskPlus,
+    desk: DeskClient,
     tenant_id: str,
     wait_turn: Callable[[], Awaitable[None]],
     *,
@@ -330,18 +329,18 @@ async def report_removed_notes(
     Raises the desk's failures, or one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
-    for job in await reconcile.noted(database, tenant_id, after=after, until=until, most=MOST_CHECKED_NOTES):
+    for job in await missed_webhooks.noted(database, tenant_id, after=after, until=until, most=MOST_CHECKED_NOTES):
         with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
             removed = await _is_removed(desk, job, wait_turn)
             # One by one: a reported note is not reported again if the desk fails at the next.
-            await reconcile.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
+            await missed_webhooks.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
             if removed:
                 metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
                 log_event(log_events.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
-    await reconcile.looked_for_notes(database, tenant_id, until)
+    await missed_webhooks.looked_for_notes(database, tenant_id, until)
 
 
-async def _is_removed(desk: ServiceDeskPlus, job: PostedNote, wait_turn: Callable[[], Awaitable[None]]) -> bool:
+async def _is_removed(desk: DeskClient, job: PostedNote, wait_turn: Callable[[], Awaitable[None]]) -> bool:
     is_ours = partial(is_note_of, job.job_id)
     await wait_turn()
     try:

@@ -32,7 +32,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     kept = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
     if kept is not None:
         content, model = Content.model_validate(kept[0]), kept[1]
-        await _commit(attempt, content, model, [], None)
+        await commit(attempt, content, model, [], None)
         await keep_left_records(attempt)
         log_event(log_events.GPT4_ANSWER_KEPT)
         return {"content": content, "model": model}
@@ -67,9 +67,10 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         keep = keep_records if isinstance(stopped, Exception) else leave_records
         await keep(attempt, exchanges_of(attempt, question, in_vain, unusable))
         raise
+    attempt.answered = question, answer.content
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
     exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
-    await _commit(attempt, content, answer.model, exchanges, asked_at)
+    await commit(attempt, content, answer.model, exchanges, asked_at)
     if repaired:
         # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
         await answers.drop(job_id, StoredKind.UNUSABLE)
@@ -116,7 +117,7 @@ async def _ask(
         answer = await attempt.model.ask(
             question.prompt,
             Enhancement,
-            partial(_count, attempt),
+            partial(count_paid, attempt),
             unusable=text,
             on_unusable=keep,
             on_unanswered=on_unanswered,
@@ -127,13 +128,13 @@ async def _ask(
     return answer, repaired
 
 
-def _count(attempt: Attempt, usage: Usage) -> None:
+def count_paid(attempt: Attempt, usage: Usage) -> None:
     # The requested model: the name in an answer is external and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
     metrics.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
 
-async def _commit(
+async def commit(
     attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], asked_at: float | None
 ) -> None:
     """Write the answer into the row; store it for the next attempt if stopped.

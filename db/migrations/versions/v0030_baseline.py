@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "83b04b65f560f2265845d8fa6b944854dfe42cd691041cdcf34fd36032aacdc7"
+FUNCTIONS = "59d129f697606f3af8be6aad5f5e010d4e91f6dc2851e68e22615ce9faf283d1"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

@@ -16,7 +16,7 @@ from dev.evaluation.__main__ import main
 from dev.evaluation.cases import EvaluatedTicket, chosen, earlier_by_number, with_finds
 from dev.evaluation.judge import Judgement, judged
 from dev.evaluation.models import HEAD, ask_models, rows_of, sources_right
-from dev.evaluation.runner import AskedTicket, question_about
+from dev.evaluation.runner import TicketRun, question_about
 from dev.evaluation.things import KnownTexts, things_of
 from dev.evaluation.truth import ideas, names_fix
 from integrations.values import SimilarTicket, Usage
@@ -172,7 +172,7 @@ def judgement_of(**said_so: Any) -> Judgement:
     question = question_about(CASE, MODEL)
     told = answer(summary="Full.", sources=[], questions=[], **said_so)
     content = question.content(told, nothing_found=False)
-    return judged(AskedTicket(CASE, question, Usage(10, 5), 0.5, answer=told, content=content, note="<div>"))
+    return judged(TicketRun(CASE, question, Usage(10, 5), 0.5, answer=told, content=content, note="<div>"))
 
 
 def test_claims_are_right_wrong_or_without_a_source() -> None:
@@ -200,7 +200,7 @@ def test_an_invention_is_found_in_the_answer_and_in_the_note_unless_it_is_left_o
 
 def test_without_an_answer_nothing_but_the_failure_and_the_cost_is_told() -> None:
     question = question_about(CASE, MODEL)
-    one = judged(AskedTicket(CASE, question, Usage(10, 5, 0.25), 0.5, repaired=True, failed="invalid answer"))
+    one = judged(TicketRun(CASE, question, Usage(10, 5, 0.25), 0.5, repaired=True, failed="invalid answer"))
     assert (one.failed, one.repaired, one.fix_named, one.dollars) == ("invalid answer", True, None, 0.25)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from integrations.probes import DeskProbe, ModelProbe
+from jobs.details import Details, Happened, Listed
 from jobs.diagnosis.facts import Facts
-from jobs.queries import Details, Happened, Listed
-from jobs.reconcile import SeenWithoutWebhook
+from jobs.missed_webhooks import SeenWithoutWebhook
 from jobs.rejections import Receiving, RefusedWebhook
 from jobs.repository import Event
 from jobs.statistics import QueueActivity, WorkerActivity

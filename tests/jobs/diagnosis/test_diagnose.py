@@ -11,11 +11,11 @@ import pytest
 from config.exits import OF_COMMANDS, OF_VERDICTS
 from config.settings import DiagnoseSettings, SettingsError, load
 from integrations.probes import DeskProbe, ModelProbe
+from jobs.details import Happened
 from jobs.diagnosis.causes import CAUSES, known_cause
 from jobs.diagnosis.facts import Facts, choose
-from jobs.diagnosis.rules import judge
-from jobs.diagnosis.verdicts import FAQ, VerdictCode
-from jobs.queries import Happened
+from jobs.diagnosis.verdict_codes import FAQ, VerdictCode
+from jobs.diagnosis.verdict_rules import judge
 from jobs.rejections import RefusedLately
 from jobs.repository import CONTEXT_INCOMPLETE, CONTEXT_LATE
 from jobs.statistics import REDIS_REFUSES, HeldJobs, QueueActivity

@@ -18,7 +18,8 @@ from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError
 from integrations.probes import SOUGHT, DeskProbe, NoteMarks, Sought, probe_desk
 from integrations.rate_limit import DeskRate
-from jobs import reconcile, rejections
+from jobs import missed_webhooks, rejections
+from jobs.details import Listed
 from jobs.diagnosis.facts import (
     AmbiguousTenantError,
     DiagnosisSubject,
@@ -30,10 +31,9 @@ from jobs.diagnosis.facts import (
     sought_of,
 )
 from jobs.diagnosis.report import evidence, not_checked
-from jobs.diagnosis.rules import judge
-from jobs.diagnosis.verdicts import VerdictCode
-from jobs.queries import Listed
-from jobs.reconcile import NewTicket
+from jobs.diagnosis.verdict_codes import VerdictCode
+from jobs.diagnosis.verdict_rules import judge
+from jobs.missed_webhooks import NewTicket
 from privacy import erasure
 from privacy.erasure import Which
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job, listed
@@ -95,9 +95,9 @@ async def test_whose_ticket_it_is_is_known_by_refused_webhooks_and_by_desks_list
     assert (await facts_of(gatherer(store, "acme"), OF_124)).tenant_id == "acme"
     # Without a webhook its desk's list tells whose ticket it is, by either number.
     now = datetime.now(UTC)
-    await reconcile.begin(store.database, "globex", now - timedelta(hours=1))
+    await missed_webhooks.begin(store.database, "globex", now - timedelta(hours=1))
     seen = [NewTicket("9000125", "125", now)]
-    await reconcile.compare(store.database, "globex", seen, seen_at=now, until=now)
+    await missed_webhooks.compare(store.database, "globex", seen, seen_at=now, until=now)
     for number in ("125", "9000125"):
         facts = await facts_of(gatherer(store, "acme", "globex"), DiagnosisSubject(number, None, None))
         assert (facts.tenant_id, facts.missing is not None) == ("globex", True)

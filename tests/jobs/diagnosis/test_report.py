@@ -13,8 +13,8 @@ from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from dev.stack.postgres import Postgres
 from integrations.probes import ModelProbe
 from jobs.diagnosis.report import evidence, report
-from jobs.diagnosis.rules import judge
-from jobs.diagnosis.verdicts import FAQ
+from jobs.diagnosis.verdict_codes import FAQ
+from jobs.diagnosis.verdict_rules import judge
 from jobs.rejections import RefusedLately
 from jobs.repository import RECOVERED, SIGNED_BY_PREVIOUS
 from observability import log_events

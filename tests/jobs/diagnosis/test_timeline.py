@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from jobs.details import Happened
 from jobs.diagnosis import timeline as module
 from jobs.diagnosis.timeline import Timeline, TimelineSpan, timeline
-from jobs.queries import Happened
 from jobs.repository import ANOTHER_FIRST, ASKED_BY_HAND, CONTEXT_INCOMPLETE, CONTEXT_LATE, NAMED_FORGOTTEN, RECOVERED
 from tests.jobs.diagnosis.known import NOW, ago, job
 

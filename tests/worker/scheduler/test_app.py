@@ -9,9 +9,9 @@ import pytest
 
 from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
-from db.known_secrets import know, seen
 from db.session import DATABASE_FAILURES, Database
 from observability import metrics
+from privacy.secret_fingerprints import know, seen
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
 from tests.kit.tenants_toml import filed

@@ -10,7 +10,7 @@ import pytest
 from config.tenants import Tenant
 from integrations.errors import DeskUnavailableError
 from integrations.values import DeskTicket
-from jobs import reconcile
+from jobs import missed_webhooks
 from jobs.repository import SEEN_REOPENED
 from tests.kit.postgres import Store
 from tests.knowledge.site import Site, resolve
@@ -227,10 +227,10 @@ async def enhanced(site: Site, store: Store, **columns: Any) -> str:
 async def look(site: Site) -> int:
     """Run a look as a round does, the first one for a day's notes; return the number of desk calls."""
     before = len(site.desk.requests())
-    if await reconcile.load(site.database, "acme") is None:
-        await reconcile.begin(site.database, "acme", datetime.now(UTC))
+    if await missed_webhooks.load(site.database, "acme") is None:
+        await missed_webhooks.begin(site.database, "acme", datetime.now(UTC))
         site.table.run("UPDATE reconciliations SET notes_until = now() - interval '1 day'")
-    state = await reconcile.load(site.database, "acme")
+    state = await missed_webhooks.load(site.database, "acme")
     assert state is not None
 
     async def turn() -> None:

@@ -13,7 +13,7 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from db.session import Database
 from integrations.servicedesk.clients import Desks
-from jobs import reconcile
+from jobs import missed_webhooks
 from jobs.inbox import Inbox
 from jobs.repository import ASKED_BY_HAND
 from knowledge.desk_tasks import SyncThrottles
@@ -178,7 +178,7 @@ async def test_a_desk_that_was_polled_missed_none(rounds: RoundsOf, desks: Simul
     assert (value("missed_tickets"), value("missed_since_webhook")) == (0, 0)
     (polled, _) = store.table.run("SELECT ticket_id, job_id FROM missing_webhooks ORDER BY seen_at")
     assert polled["job_id"] is not None
-    seen = await reconcile.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
+    seen = await missed_webhooks.seen_without_webhook(store.database, "acme", [polled["ticket_id"]])
     assert seen is not None
     assert seen.missed_at is None
     # A ticket missed after that counts.

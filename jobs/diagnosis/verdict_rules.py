@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from config.tenants import key_name, setting_suffix
 from integrations.resilience import DeskHoldReason, HoldReason
+from jobs.details import Details, Happened
 from jobs.diagnosis.causes import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
 from jobs.diagnosis.facts import Facts
-from jobs.diagnosis.verdicts import Diagnosis, VerdictCode
+from jobs.diagnosis.verdict_codes import Diagnosis, VerdictCode
 from jobs.models import JobState
-from jobs.queries import Details, Happened
 from jobs.rejections import Receiving, RefusedLately
 from jobs.repository import CONTEXT_INCOMPLETE, FORGOTTEN
 from jobs.statistics import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, is_without_worker

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import known_secrets
-from db.known_secrets import (
+from db.session import DATABASE_FAILURES, Database
+from privacy import secret_fingerprints
+from privacy.secret_fingerprints import (
     CURRENT,
     OF_PROCESS,
     PREVIOUS,
@@ -20,7 +21,6 @@ from db.known_secrets import (
     seen,
     telling,
 )
-from db.session import DATABASE_FAILURES, Database
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
 from tests.kit.world import wait_for
@@ -89,7 +89,7 @@ async def test_no_row_tells_a_secret_or_that_two_tenants_share_one(database: Dat
     prints = {bytes(row["fingerprint"]) for row in rows}
     assert len(prints) == len(rows) == 5
     assert {row["tenant_id"] for row in rows} == {"acme", "globex", OF_PROCESS}
-    assert not prints & {known_secrets.digest(setting, OLD) for setting in (CURRENT, "OPENAI_API_KEY")}
+    assert not prints & {secret_fingerprints.digest(setting, OLD) for setting in (CURRENT, "OPENAI_API_KEY")}
     assert OLD not in str(rows)
 
 
@@ -103,7 +103,7 @@ async def test_what_no_process_has_any_more_goes_after_a_month(database: Databas
     await know(database, [seen("acme", CURRENT, OLD, uses=1), seen("acme", RETIRED, "gone", uses=1)])
     age(table, 31 * 24)
     await know(database, [seen("acme", CURRENT, OLD)])
-    await known_secrets.purge(database)
+    await secret_fingerprints.purge(database)
     assert [row["setting"] for row in table.run("SELECT setting FROM known_secrets")] == [CURRENT]
     assert table.run("SELECT * FROM secret_uses") == []
 

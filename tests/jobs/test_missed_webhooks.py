@@ -9,8 +9,8 @@ import pytest
 
 from api.rejections import RejectionRecorder
 from db.session import Database
-from jobs import reconcile, rejections, repository
-from jobs.reconcile import NewTicket, ReopenedJob
+from jobs import missed_webhooks, rejections, repository
+from jobs.missed_webhooks import NewTicket, ReopenedJob
 from jobs.repository import ASKED_BY_HAND, MOST_RECOVERED_A_MINUTE, RECOVERED, Event
 from privacy import erasure
 from privacy.erasure import Which
@@ -26,10 +26,10 @@ def tickets(count: int) -> list[NewTicket]:
 
 
 async def missed(database: Database, count: int = 1, tenant_id: str = "acme") -> None:
-    await reconcile.begin(database, tenant_id, NOW - HOUR)
-    await reconcile.compare(database, tenant_id, tickets(count), seen_at=NOW, until=NOW)
+    await missed_webhooks.begin(database, tenant_id, NOW - HOUR)
+    await missed_webhooks.compare(database, tenant_id, tickets(count), seen_at=NOW, until=NOW)
     for each in tickets(count):
-        assert await reconcile.count_missed(database, tenant_id, each.ticket_id, counts=True)
+        assert await missed_webhooks.count_missed(database, tenant_id, each.ticket_id, counts=True)
 
 
 def event(ticket_id: str = "0", tenant_id: str = "acme") -> Event:
@@ -39,7 +39,7 @@ def event(ticket_id: str = "0", tenant_id: str = "acme") -> Event:
 async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None:
     """For example two leaders, one of which has not noticed its replacement."""
     await missed(store.database)
-    made = await asyncio.gather(*(reconcile.recover(store.database, event(), HOUR) for _ in range(5)))
+    made = await asyncio.gather(*(missed_webhooks.recover(store.database, event(), HOUR) for _ in range(5)))
     assert sorted(made) == [False] * 4 + [True]
     (job,) = store.table.run("SELECT * FROM jobs")
     assert (job["ticket_id"], job["event"], job["state"], job["published_at"]) == ("0", RECOVERED, "waiting", None)
@@ -52,51 +52,54 @@ async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None
 
 
 async def test_what_nobody_missed_or_a_webhook_told_meanwhile_is_not_made(store: Store) -> None:
-    await reconcile.begin(store.database, "acme", NOW - HOUR)
-    await reconcile.compare(store.database, "acme", tickets(1), seen_at=NOW, until=NOW)
-    assert not await reconcile.recover(store.database, event(), HOUR)
-    assert not await reconcile.recover(store.database, event(tenant_id="globex"), HOUR)
+    await missed_webhooks.begin(store.database, "acme", NOW - HOUR)
+    await missed_webhooks.compare(store.database, "acme", tickets(1), seen_at=NOW, until=NOW)
+    assert not await missed_webhooks.recover(store.database, event(), HOUR)
+    assert not await missed_webhooks.recover(store.database, event(tenant_id="globex"), HOUR)
     assert store.table.run("SELECT * FROM jobs") == []
     await missed(store.database)
     await store.accept(ticket_id="0")
-    assert not await reconcile.recover(store.database, event(), HOUR)
-    assert (await reconcile.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
+    assert not await missed_webhooks.recover(store.database, event(), HOUR)
+    assert (await missed_webhooks.to_recover(store.database, "acme", NOW - HOUR)).tickets == []
     assert len(store.table.run("SELECT * FROM jobs")) == 1
 
 
 async def test_there_is_room_for_so_many_a_minute(database: Database, table: Table) -> None:
     await missed(database, MOST_RECOVERED_A_MINUTE + 5)
     await missed(database, 1, "globex")
-    first = await reconcile.to_recover(database, "acme", NOW - 2 * HOUR)
+    first = await missed_webhooks.to_recover(database, "acme", NOW - 2 * HOUR)
     assert (len(first.tickets), first.more_in) == (MOST_RECOVERED_A_MINUTE, 60)
     assert [each.ticket_id for each in first.tickets[:3]] == ["0", "1", "2"]
     for each in first.tickets[:50]:
-        assert await reconcile.recover(database, event(each.ticket_id), HOUR)
+        assert await missed_webhooks.recover(database, event(each.ticket_id), HOUR)
     table.run("UPDATE missing_webhooks SET recovered_at = now() - interval '20 seconds' WHERE job_id IS NOT NULL")
-    more = await reconcile.to_recover(database, "acme", NOW - 2 * HOUR)
+    more = await missed_webhooks.to_recover(database, "acme", NOW - 2 * HOUR)
     assert (len(more.tickets), more.tickets[0].ticket_id) == (10, "50")
     assert more.more_in == pytest.approx(40, abs=5)
     table.run("UPDATE missing_webhooks SET recovered_at = recovered_at - interval '1 minute'")
-    assert await reconcile.to_recover(database, "acme", NOW - 2 * HOUR) == ([*more.tickets, *tickets(65)[60:]], None)
-    assert len((await reconcile.to_recover(database, "globex", NOW - HOUR)).tickets) == 1
+    assert await missed_webhooks.to_recover(database, "acme", NOW - 2 * HOUR) == (
+        [*more.tickets, *tickets(65)[60:]],
+        None,
+    )
+    assert len((await missed_webhooks.to_recover(database, "globex", NOW - HOUR)).tickets) == 1
 
 
 async def test_a_tenant_is_first_seen_once(database: Database, table: Table) -> None:
-    assert await reconcile.load(database, "acme") is None
-    assert await reconcile.figures(database, "acme") is None
-    await reconcile.begin(database, "acme", NOW - HOUR)
-    await reconcile.begin(database, "acme", NOW)
-    state = await reconcile.load(database, "acme")
+    assert await missed_webhooks.load(database, "acme") is None
+    assert await missed_webhooks.figures(database, "acme") is None
+    await missed_webhooks.begin(database, "acme", NOW - HOUR)
+    await missed_webhooks.begin(database, "acme", NOW)
+    state = await missed_webhooks.load(database, "acme")
     assert state is not None
     assert (state.since, state.compared_until) == (NOW - HOUR, NOW - HOUR)
-    await reconcile.compare(database, "acme", [], seen_at=NOW, until=NOW + timedelta(days=9))
-    await reconcile.compare(database, "acme", [], seen_at=NOW, until=NOW - timedelta(days=9))
+    await missed_webhooks.compare(database, "acme", [], seen_at=NOW, until=NOW + timedelta(days=9))
+    await missed_webhooks.compare(database, "acme", [], seen_at=NOW, until=NOW - timedelta(days=9))
     (row,) = table.run("SELECT compared_until <= now() AS ours, compared_until > %s AS moved FROM reconciliations", NOW)
     assert row == {"ours": True, "moved": True}
 
 
 async def last_webhook_at(store: Store) -> datetime | None:
-    figures = await reconcile.figures(store.database, "acme")
+    figures = await missed_webhooks.figures(store.database, "acme")
     return figures and figures.last_webhook_at
 
 
@@ -104,7 +107,7 @@ async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_
     """Also once that was forgotten."""
     webhook = await store.accept(ticket_id="1", accepted_at="now() - interval '3 days'")
     store.table.change(await store.accept(ticket_id="2"), event=RECOVERED)
-    await reconcile.begin(store.database, "acme", NOW - HOUR)
+    await missed_webhooks.begin(store.database, "acme", NOW - HOUR)
     assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
     await erasure.erase(store.database, Which("acme", ticket_id="2"))
     assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
@@ -114,25 +117,25 @@ async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_
 
 async def test_what_was_found_is_told_once_an_hour(database: Database, table: Table) -> None:
     await missed(database, 3)
-    await reconcile.looked_for_notes(database, "acme", NOW, removed=True)
-    assert await reconcile.take_found(database, "acme") is None
+    await missed_webhooks.looked_for_notes(database, "acme", NOW, removed=True)
+    assert await missed_webhooks.take_found(database, "acme") is None
     for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
         table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-        told = await reconcile.take_found(database, "acme")
+        told = await missed_webhooks.take_found(database, "acme")
         assert told is not None
         assert told[1:] == found
 
 
 async def test_support_is_told_of_a_ticket_by_either_number(database: Database) -> None:
-    await reconcile.begin(database, "acme", NOW - HOUR)
+    await missed_webhooks.begin(database, "acme", NOW - HOUR)
     both = [NewTicket("123640000000240013", "102", NOW)]
-    await reconcile.compare(database, "acme", both, seen_at=NOW, until=NOW)
+    await missed_webhooks.compare(database, "acme", both, seen_at=NOW, until=NOW)
     for number in ("102", "123640000000240013"):
-        seen = await reconcile.seen_without_webhook(database, "acme", ["7", number])
+        seen = await missed_webhooks.seen_without_webhook(database, "acme", ["7", number])
         assert seen is not None
         assert (seen.ticket_id, seen.seen_at, seen.missed_at, seen.job_id) == ("123640000000240013", NOW, None, None)
-    assert await reconcile.seen_without_webhook(database, "acme", ["7"]) is None
-    assert await reconcile.seen_without_webhook(database, "globex", ["102"]) is None
+    assert await missed_webhooks.seen_without_webhook(database, "acme", ["7"]) is None
+    assert await missed_webhooks.seen_without_webhook(database, "globex", ["102"]) is None
     heard_of = [await rejections.is_heard_of(database, *whose) for whose in (("acme", "102"), ("globex", "102"))]
     assert heard_of == [True, False]
 
@@ -154,7 +157,7 @@ async def skipped(store: Store, **columns: Any) -> UUID:
 async def seen_open(store: Store, seconds_ago: float = 0) -> ReopenedJob | None:
     window, ago = timedelta(days=1), timedelta(seconds=seconds_ago)
     about = (store.database, "acme", "7")
-    return await reconcile.seen_open_again(*about, reasons=["ticket deleted or closed"], window=window, ago=ago)
+    return await missed_webhooks.seen_open_again(*about, reasons=["ticket deleted or closed"], window=window, ago=ago)
 
 
 async def test_a_skip_is_mended_by_a_later_reading_and_once(store: Store) -> None:

@@ -17,7 +17,7 @@ from jobs import claims, manual_retry
 from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.queue import JobQueue
-from jobs.relay import Relay, Shortage
+from jobs.queue_relay import Relay, Shortage
 from jobs.repository import MOST_ATTEMPTS
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
