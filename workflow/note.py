@@ -25,7 +25,7 @@ _BEGINS = tuple(
     for words in WORDS.values()
     for begin in (f"{words.title} ({words.author.partition('{}')[0]}", words.updated_asked, words.updated_reopened)
 )
-_MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
 _TAGS = re.compile("<[^>]*>")
 _NOTE = Environment(
@@ -46,7 +46,7 @@ def is_note(text: str) -> bool:
 
 def is_note_of(job_id: object, text: str) -> bool:
     """Return True if a note's whole plain text is the job's, not a quote of it."""
-    return text.startswith(_BEGINS) and marker(job_id) in text
+    return text.startswith(_BEGINS) and text.endswith(marker(job_id))
 
 
 def to_html(
