@@ -68,6 +68,10 @@ lint: install ## Check style, types and the direction of imports
 docs: install ## Build the documents as a site into site/, and check its links
 	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
 
+prose: install ## Print unusual words and long sentences in documents and docstrings (information only)
+	@$(VENV_PYTHON) -m dev.prose
+	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- proselint check docs README.md || true
+
 containers-test: install ## Build the image, bring docker-compose.yml up with it, and see that it holds (3 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
 

@@ -1,0 +1,83 @@
+"""Findings for writers: unusual words and long sentences in documents and docstrings. Information only."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CODE = ("api", "jobs", "worker", "workflow", "knowledge", "privacy", "integrations", "observability", "config", "db")
+OTHERS = ("cli", "console", "dev")
+# The word, and the plain one.
+WORDS = {
+    "what|whom|whoever|whatever": "name the subject",
+    "told|tells?|says?|said|asked|asks": "log, report, return, request, contain",
+    "stands|stood": "is, contains",
+    "nobody|somebody|anybody": "the role: operator, technician, tenant",
+    "anew": "again",
+    "mends?|mended": "fix",
+    "lest|besides|all the same|but for": "if, unless, because",
+}
+LONGEST_SENTENCE, MOST_WORDS = 20, 2_000
+_WORDS = {re.compile(rf"\b(?:{words})\b", re.IGNORECASE): advice for words, advice in WORDS.items()}
+_NO_PROSE = re.compile(
+    r"^```.*?^```|<!-- table: .*?<!-- end -->|^\|.*?$|`[^`\n]*`|\]\([^)]*\)|<[^>\n]*>", re.MULTILINE | re.DOTALL
+)
+
+
+def documents() -> list[Path]:
+    """Return the pages that count: no decisions, no changelog."""
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    return sorted(page for page in pages if "adr" not in page.parts)
+
+
+def _blanked(text: str) -> str:
+    return _NO_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+
+def words_in(page: Path) -> int:
+    """Return the number of words as `wc -w` counts them, without generated tables."""
+    text = re.sub(r"<!-- table: .*?<!-- end -->", "", page.read_text("utf-8"), flags=re.DOTALL)
+    return len(text.split())
+
+
+def _findings(text: str) -> Iterator[tuple[int, str]]:
+    for form, advice in _WORDS.items():
+        for found in form.finditer(text):
+            yield text.count("\n", 0, found.start()), f'"{found[0]}": {advice}'
+    for found in re.finditer(r"[^.!?:\n|]+(?:[.!?:](?=\s)|\n\n)", text):
+        if (count := len(found[0].split())) > LONGEST_SENTENCE:
+            yield text.count("\n", 0, found.start()), f"{count} words in a sentence"
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Return the docstrings of a module with their lines."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            text := ast.get_docstring(node)
+        ):
+            yield node.body[0].lineno, text
+
+
+def main() -> None:
+    total = 0
+    for page in documents():
+        name, count = page.relative_to(ROOT), words_in(page)
+        total += count
+        if count > MOST_WORDS:
+            print(f"{name}: {count} words, more than {MOST_WORDS}")
+        for line, finding in sorted(_findings(_blanked(page.read_text("utf-8")))):
+            print(f"{name}:{line + 1}: {finding}")
+    every = unusual = 0
+    for path in sorted(path for room in CODE + OTHERS for path in (ROOT / room).rglob("*.py")):
+        for line, text in docstrings(path):
+            found = [each for each in _findings(_blanked(text)) if each[1].startswith('"')]
+            every, unusual = every + 1, unusual + bool(found)
+            for offset, finding in found:
+                print(f"{path.relative_to(ROOT)}:{line + offset}: {finding}")
+    print(f"{total} words in documents; {unusual} of {every} docstrings with such a word", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
