@@ -23,6 +23,7 @@ import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from config.settings import ConsoleSettings, DeskClientSettings, EmbeddingSettings
+from integrations.errors import DeskTimeoutError, DeskUnavailableError
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000
@@ -211,6 +212,27 @@ async def bound(response: httpx2.Response) -> None:
         response.stream = _Bounded(response.stream, response)
 
 
+async def send_to_desk(
+    http: httpx2.AsyncClient, timeout_seconds: float, method: str, url: str, *, changes: bool = False, **request: Any
+) -> tuple[int, httpx2.Headers, bytes]:
+    """Return status, headers and body of an answer that came within the time.
+
+    Raises DeskTimeoutError or DeskUnavailableError, with `outcome_unknown` for a call that `changes` something.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds), http.stream(method, url, **request) as response:
+            return response.status_code, response.headers, await response.aread()
+    except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
+        raise DeskTimeoutError from None
+    except (TimeoutError, httpx2.TimeoutException):
+        raise DeskTimeoutError(outcome_unknown=changes) from None
+    except httpx2.HTTPError as failure:
+        sent = not isinstance(failure, (httpx2.ConnectError, httpx2.ProxyError))
+        raise DeskUnavailableError(connection_words(failure), outcome_unknown=changes and sent) from None
+    except AnswerTooLargeError:
+        raise DeskUnavailableError("invalid answer", outcome_unknown=changes) from None
+
+
 def connection_words(failure: Exception) -> str:
     """Return `connection` and the cause, if known, of an httpx2 failure."""
     causes = list(_causes(failure))
@@ -221,6 +243,14 @@ def connection_words(failure: Exception) -> str:
     status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
     answered = "unreachable" if status is None else f"answered {status_words(int(status))}"
     return f"connection: proxy {answered}"
+
+
+def proxy_remedy(host: str) -> str:
+    """Return the operator's action for an `HTTPS_PROXY` that is down or refuses a host."""
+    return (
+        f"check that the proxy of HTTPS_PROXY runs, accepts its credentials and allows calls to {host}, or add the "
+        "host to NO_PROXY"
+    )
 
 
 def never_connected(failure: Exception) -> bool:

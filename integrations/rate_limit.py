@@ -167,7 +167,7 @@ class DeskRate:
         return bool(taken[0]), int(taken[1]) / _MICROSECONDS
 
 
-class PassingRate(DeskRate):
+class ProbeRate(DeskRate):
     """The rate for diagnostic calls: never queued, and only if no job is held back."""
 
     async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place

@@ -1,12 +1,12 @@
-"""Values that cross the ports of `workflow`, for any desk, model and search; and the client of any kind of desk."""
+"""Values that cross the ports of `workflow`, for any desk, model and search."""
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -105,38 +105,6 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class SimilarTicket:
-    """A resolved, similar ticket.
-
-    `strength`: the probability that it is about the same. `category` and `group` are in small letters, if known.
-    """
-
-    ticket_id: str
-    subject: str
-    resolution: str
-    display_id: str = ""
-    created_at: datetime | None = field(default=None, compare=False)
-    strength: float = field(default=0.0, compare=False)
-    category: str = field(default="", compare=False)
-    group: str = field(default="", compare=False)
-    people: tuple[Person, ...] = field(default=(), compare=False, repr=False)
-
-    @property
-    def shown(self) -> str:
-        return self.display_id or self.ticket_id
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A passage of the knowledge base that may help; `strength` as of a similar ticket."""
-
-    title: str
-    text: str
-    strength: float = field(default=0.0, compare=False)
-    expires_at: datetime | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Prompt:
     """A model prompt: the house rules and the case."""
 
@@ -192,6 +160,12 @@ class ModelAnswer(Generic[Structured]):
     host: str = ""
 
 
+def is_number(text: str) -> bool:
+    """Return True for a ticket number: 1 to 20 digits."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+_NUMBER = re.compile("[0-9]{1,20}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _DEEPEST = 100
 
@@ -222,55 +196,3 @@ def _all_storable(value: Any, deepest: int) -> Any:
     if isinstance(value, list):
         return [_all_storable(item, deepest - 1) for item in value]
     return {storable(name): _all_storable(item, deepest - 1) for name, item in value.items()}
-
-
-class Lists(Protocol):
-    """The list calls of a desk."""
-
-    async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]: ...
-
-    async def solutions(self, start: int = 1) -> ListPage[ListedSolution]: ...
-
-    async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]: ...
-
-    async def mail(self, ticket_id: str, mail_id: str) -> str: ...
-
-
-class DeskClient(Protocol):
-    """One tenant's desk of any kind. Raises as `workflow.ports.Desk` says."""
-
-    @property
-    def wants_failure_note(self) -> bool: ...
-
-    @property
-    def lists(self) -> Lists: ...
-
-    def link_to(self, ticket_id: str) -> str: ...
-
-    async def id_of(self, number: str) -> str: ...
-
-    async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
-
-    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
-
-    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]: ...
-
-    async def read_solution(self, solution_id: str) -> Solution | None: ...
-
-    def check_notes(self, *, answered: bool) -> None: ...
-
-    async def add_note(
-        self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
-    ) -> str: ...
-
-    async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool: ...
-
-    async def find_note(
-        self,
-        ticket_id: str,
-        is_ours: Callable[[str], bool],
-        since: datetime | None = None,
-        *,
-        unread: Sequence[str] | None = None,
-        on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
-    ) -> str | None: ...

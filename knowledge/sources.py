@@ -12,7 +12,8 @@ from typing import ClassVar, NamedTuple
 from config.tenants import DeskSettings, Tenant, TicketRules, fold, fold_all
 from db.session import Database
 from integrations.errors import DeskRefusedError, DeskUnavailableError, ExternalError, TicketGoneError
-from integrations.values import DeskClient, DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
+from integrations.ports import DeskClient
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 from knowledge import repository, sync_repository
 from knowledge.desk_tasks import SyncThrottle
 from knowledge.language import LANGUAGES

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from cli.check.findings import Finding, Findings, proxy_remedy
+from cli.check.findings import Finding, Findings
 from config.settings import EmbeddingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from integrations.errors import (
@@ -16,6 +16,7 @@ from integrations.errors import (
     ModelUnavailableError,
     TextRefusedError,
 )
+from integrations.http import proxy_remedy
 from integrations.llm.clients import Endpoint, Models
 from integrations.llm.spending import Spent
 from integrations.resilience import HoldReason

@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-import httpx2
-
-from config.tenants import DeskSettings, Tenant
+from config.tenants import DeskSettings
 from integrations.errors import (
     DeferredError,
     DeskRefusedError,
@@ -24,12 +22,11 @@ from integrations.errors import (
     TicketClosedError,
     TicketNotFoundError,
 )
+from integrations.plain_text import lines_of, plain_text, unwrapped
 from integrations.servicedesk import parsing
-from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.parsing import DeskAnswer, checked
-from integrations.servicedesk.plain_text import lines_of, plain_text, unwrapped
-from integrations.servicedesk.transport import DeskCalls, Limits
-from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
+from integrations.servicedesk.transport import DeskCalls
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution, is_number
 
 NOTE_KEYS = ("note", "request_note")
 """What a note is called in a body: on premises, and in the cloud. Builds differ."""
@@ -146,21 +143,12 @@ class ServiceDeskPlus:
     TicketNotFoundError. DeferredError, before anything is sent, while the desk is down, busy, or over its rate.
     """
 
-    def __init__(
-        self,
-        tenant: Tenant,
-        http: httpx2.AsyncClient,
-        tokens: DeskTokens,
-        timeout_seconds: float,
-        limits: Limits,
-    ) -> None:
-        if tenant.desk is None:
-            raise DeskRefusedError("no desk configured")
-        self._desk: DeskSettings = tenant.desk
-        self.wants_failure_note = tenant.desk.failure_note
-        self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
-        self._note_key = NOTE_KEYS[self._desk.edition == "cloud"]
-        self.lists = DeskLists(self._calls, self._desk)
+    def __init__(self, desk: DeskSettings, calls: DeskCalls) -> None:
+        self._desk = desk
+        self._calls = calls
+        self.wants_failure_note = desk.failure_note
+        self._note_key = NOTE_KEYS[desk.edition == "cloud"]
+        self.lists = DeskLists(calls, desk)
 
     def link_to(self, ticket_id: str) -> str:
         """Return the ticket's browser URL; empty for an on-premises portal with a path.
@@ -175,6 +163,9 @@ class ServiceDeskPlus:
         named = {"woMode": "viewWO", "woID": ticket_id} | ({"PORTALID": desk.portal_id} if desk.portal_id else {})
         return f"{desk.url}/WorkOrder.do?{urlencode(named)}"
 
+    async def authenticate(self) -> None:
+        await self._calls.authenticate()
+
     async def id_of(self, number: str) -> str:
         """Return the desk's id for a ticket's number, calling only if it may differ.
 
@@ -182,7 +173,7 @@ class ServiceDeskPlus:
         named an id would cost a third of the desk's rate. Raises TicketNotFoundError if no ticket has the number;
         DeskUnavailableError if the answer is another ticket, because the note would be added to a wrong ticket.
         """
-        if self._desk.edition != "cloud" or not parsing.is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
+        if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
             return number
         criterion = {"field": "display_id", "condition": "is", "value": number}
         wanted = {"list_info": {"row_count": 1, "search_criteria": criterion}}
@@ -192,7 +183,7 @@ class ServiceDeskPlus:
         if not found:
             raise TicketNotFoundError(number)
         desk_id = str(found[0]["id"])
-        if len(found) > 1 or str(found[0].get("display_id")) != number or not parsing.is_number(desk_id):
+        if len(found) > 1 or str(found[0].get("display_id")) != number or not is_number(desk_id):
             raise DeskUnavailableError("invalid answer")
         return desk_id
 

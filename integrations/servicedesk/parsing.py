@@ -24,8 +24,8 @@ from integrations.errors import (
     TicketTrashedError,
 )
 from integrations.http import known_status, retry_after_seconds
-from integrations.servicedesk.plain_text import lines_of, plain_text, unwrapped
-from integrations.values import DeskTicket, ListedSolution, ListedTicket, Person, Solution, load_json
+from integrations.plain_text import lines_of, plain_text, unwrapped
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, Person, Solution, is_number, load_json
 
 SUCCESS = 2000
 WARNING = 3000
@@ -50,7 +50,6 @@ _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
 # A time in milliseconds: until the year 2286. A bare number from the year 2001 on: any shorter one is no time.
 _LONGEST_TIME, _SHORTEST_BARE_TIME = 13, 12
-_LONGEST_NUMBER = 20
 _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 _ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
 # Attributes of a request in the vendor's v3 API; each is an object with a name, or a list of them.
@@ -331,10 +330,6 @@ def moment_of(value: Any) -> datetime | None:
 def _other_number(body: dict[str, Any]) -> str:
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
-
-
-def is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 def _name(value: Any, key: str = "name") -> str:

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -17,14 +16,13 @@ from integrations.errors import (
     DeferredError,
     DeskDeniedError,
     DeskRefusedError,
-    DeskTimeoutError,
-    DeskUnavailableError,
     ExternalError,
 )
-from integrations.http import AnswerTooLargeError, connection_words, retry_after_of
-from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS, DeskRate
-from integrations.resilience import Breaker, DeskHoldReason, Hold
-from integrations.servicedesk.auth import DeskTokens
+from integrations.http import retry_after_of, send_to_desk
+from integrations.ports import DeskLimits
+from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS
+from integrations.resilience import DeskHoldReason
+from integrations.servicedesk.auth import AccessToken
 from integrations.servicedesk.parsing import DeskAnswer, decode
 from observability import metrics
 
@@ -38,24 +36,6 @@ MOST_REFUSED_TICKETS = 3
 """A note that is refused with 403 may be refused for its ticket; those of so many in a row are for a missing right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits on calls to a desk.
-
-    `most_at_once`: calls in flight. A silent desk holds each call until its timeout, and its breaker opens only then;
-    meanwhile it must not occupy all of the worker's jobs. `check` raises DeferredError or DeskUnavailableError if the
-    desk's credentials have changed. `hold` makes a DeferredError of refused credentials, `note_hold` of credentials
-    that may read but not write notes.
-    """
-
-    breaker: Breaker
-    rate: DeskRate
-    most_at_once: int
-    check: Callable[[], None] = lambda: None
-    hold: Hold | None = None
-    note_hold: Hold | None = None
-
-
 class DeskCalls:
     """Send a tenant's credentials to its desk only.
 
@@ -67,9 +47,9 @@ class DeskCalls:
         tenant_id: str,
         desk: DeskSettings,
         http: httpx2.AsyncClient,
-        tokens: DeskTokens,
+        token: AccessToken,
         timeout_seconds: float,
-        limits: Limits,
+        limits: DeskLimits,
         *,
         jitter: Callable[[float, float], float] = random.uniform,
         monotonic: Callable[[], float] = time.monotonic,
@@ -77,7 +57,7 @@ class DeskCalls:
         self._tenant_id = tenant_id
         self._desk = desk
         self._http = http
-        self._tokens = tokens
+        self._token = token
         self._timeout = timeout_seconds
         self._limits = limits
         self._refused_tickets: set[str] = set()
@@ -88,6 +68,9 @@ class DeskCalls:
         self._taken: dict[str, str] = {}
         self._fresh_token_at = -_FRESH_TOKEN_SECONDS
         self._places = asyncio.Semaphore(limits.most_at_once)
+
+    async def authenticate(self) -> None:
+        await self._credentials()
 
     def check_notes(self, *, answered: bool) -> None:
         """Raise DeferredError while notes are refused. `answered`: the answer is paid for."""
@@ -176,7 +159,7 @@ class DeskCalls:
                 await about_to_send()
             answer = await self._send(method, path, data, headers)
             if answer.unauthorized and self._wants_fresh_token(headers, own_right=own_right or answer.posted):
-                await self._tokens.drop(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
+                await self._token.drop(headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
                 # One more call. A refused token did nothing, so the call may be held back.
                 await self._limits.rate.take(who, begun=True)
@@ -212,33 +195,20 @@ class DeskCalls:
 
     async def _credentials(self) -> dict[str, str]:
         if self._desk.edition == "cloud":
-            return {"Authorization": f"Zoho-oauthtoken {await self._tokens.get(self._tenant_id, self._desk)}"}
+            return {"Authorization": f"Zoho-oauthtoken {await self._token.get()}"}
         portal = {"PORTALID": self._desk.portal_id} if self._desk.portal_id else {}
         return {"authtoken": self._desk.api_key} | portal
 
     async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> DeskAnswer:
         form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}
         posted = method != "GET"
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(
-                    method,
-                    f"{self._desk.url}/api/v3{path}",
-                    params=form if method == "GET" else None,
-                    data=form if method != "GET" else None,
-                    headers={"Accept": _ACCEPT, **headers},
-                ) as response,
-            ):
-                content = await response.aread()
-                return decode(response.status_code, content, retry_after_of(response.headers), posted=posted)
-        except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
-            raise DeskTimeoutError from None
-        except (TimeoutError, httpx2.TimeoutException):
-            raise DeskTimeoutError(outcome_unknown=posted) from None
-        except (httpx2.ConnectError, httpx2.ProxyError) as failure:
-            raise DeskUnavailableError(connection_words(failure)) from None
-        except httpx2.HTTPError:
-            raise DeskUnavailableError("connection", outcome_unknown=posted) from None
-        except AnswerTooLargeError:
-            raise DeskUnavailableError("invalid answer", outcome_unknown=posted) from None
+        status, answered, content = await send_to_desk(
+            self._http,
+            self._timeout,
+            method,
+            f"{self._desk.url}/api/v3{path}",
+            changes=posted,
+            headers={"Accept": _ACCEPT, **headers},
+            **{"data" if posted else "params": form},
+        )
+        return decode(status, content, retry_after_of(answered), posted=posted)

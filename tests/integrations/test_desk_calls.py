@@ -19,11 +19,12 @@ from integrations.errors import (
     TicketGoneError,
     TicketNotFoundError,
 )
+from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason
-from integrations.servicedesk.auth import DeskTokens
+from integrations.servicedesk.auth import AccessToken
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import DeskCalls, Limits
+from integrations.servicedesk.transport import DeskCalls
 from tests.integrations.street import desks_of
 from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, Edition, has, holds_by, line_of, new_ticket, notes_of, opened, settings
@@ -202,10 +203,10 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
             return httpx2.Response(200, json={"access_token": f"t{len(tokens)}"})
         return httpx2.Response(401 if request.url.path.endswith("/solutions") else 200, json={})
 
-    limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 100_000, None), 8)
+    limits = DeskLimits(Breaker("desk", "desk unavailable"), DeskRate("globex", 100_000, None), 8)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         desk = settings("http://desk", "cloud")
-        calls = DeskCalls("globex", desk, http, DeskTokens(http, None, 5), 5, limits, monotonic=clock)
+        calls = DeskCalls("globex", desk, http, AccessToken("globex", desk, http, None, 5), 5, limits, monotonic=clock)
         for seconds, fetched in ((0, 2), (3599, 2), (1, 3)):
             clock.now += seconds
             await calls.make("GET", "/requests")

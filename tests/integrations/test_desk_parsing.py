@@ -20,10 +20,10 @@ from integrations.errors import (
     TicketGoneError,
 )
 from integrations.http import retry_after_of
-from integrations.servicedesk.auth import DeskTokens
+from integrations.plain_text import plain_text
+from integrations.servicedesk.auth import AccessToken
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.parsing import UNCLEAR, DeskAnswer, decode, is_closed, ticket_of
-from integrations.servicedesk.plain_text import plain_text
 from tests.kit.desk import Edition, RecordedAnswer, line_of, opened, recorded_answers, settings
 
 RECORDED = recorded_answers()
@@ -83,8 +83,8 @@ async def what_comes_of(recorded: RecordedAnswer) -> Any:
     transport = httpx2.MockTransport(answer)
     try:
         if recorded.kind == "token":
-            tokens = DeskTokens(httpx2.AsyncClient(transport=transport), None, 5)
-            return await tokens.get("globex", settings("http://desk", "cloud"))
+            http = httpx2.AsyncClient(transport=transport)
+            return await AccessToken("globex", settings("http://desk", "cloud"), http, None, 5).get()
         async with opened(settings("http://desk", edition), transport=transport) as desk:
             came = await CALLS[recorded.kind](desk)
     except ExternalError as failure:

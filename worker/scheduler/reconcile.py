@@ -16,10 +16,10 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from db.session import Database
+from integrations.desks import Desks
 from integrations.errors import ExternalError, TicketGoneError
-from integrations.servicedesk.clients import Desks
-from integrations.servicedesk.parsing import is_number
-from integrations.values import DeskClient, ListedTicket, Lists
+from integrations.ports import DeskClient, Lists
+from integrations.values import ListedTicket, is_number
 from jobs import missed_webhooks
 from jobs.inbox import Inbox
 from jobs.intake import RecoveryReason, recover_job

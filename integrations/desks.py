@@ -1,4 +1,4 @@
-"""The desks of all tenants: one HTTP client, and one object per tenant."""
+"""The kinds of desks, and the desks of all tenants over one HTTP client."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,20 +10,22 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from integrations.errors import DeferredError, DeskUnavailableError
 from integrations.http import EgressConfig, open_client
+from integrations.ports import DeskClient, DeskKind, DeskLimits
 from integrations.rate_limit import DeskRate
-from integrations.resilience import PROBE_SECONDS, Breaker, DeskHoldReason, Hold
-from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import Limits
-from integrations.values import DeskClient
+from integrations.resilience import Breaker, DeskHoldReason, Hold
+from integrations.servicedesk.kind import SERVICEDESK
 from observability import metrics
 
+KINDS: dict[str, DeskKind] = {"onpremises": SERVICEDESK, "cloud": SERVICEDESK}
+"""Kinds of desks by `SERVICEDESK_EDITION_<TENANT>`."""
 _TENANTS_SHARE = 4
 _LEAST_AT_ONCE = 4
 _CLOSED_SECONDS = 30.0
 _CHANGED_SECONDS = 1.0
-CLOUD_PROBE_SECONDS = 300.0
-"""How often a cloud desk that refuses the credentials is tried: each try may cost one of ten tokens in ten minutes."""
+
+
+def kind_of(desk: DeskSettings) -> DeskKind:
+    return KINDS[desk.edition]
 
 
 class Desks:
@@ -49,7 +51,6 @@ class Desks:
         self._http = open_client(
             connections=connections, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)
         )
-        self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[DeskSettings, DeskClient]] = {}
         self._there: Sequence[Tenant] = ()
 
@@ -70,13 +71,11 @@ class Desks:
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(_server(tenant_id), "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
+            kind = kind_of(tenant.desk)
             hold_for = partial(
-                Hold,
-                breaker.server,
-                gauge=metrics.DESK_HELD,
-                probe_seconds=CLOUD_PROBE_SECONDS if tenant.desk.edition == "cloud" else PROBE_SECONDS,
+                Hold, breaker.server, gauge=metrics.DESK_HELD, probe_seconds=kind.hold_seconds(tenant.desk)
             )
-            limits = Limits(
+            limits = DeskLimits(
                 breaker,
                 rate,
                 self._most_at_once,
@@ -84,7 +83,7 @@ class Desks:
                 hold=hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
                 note_hold=hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
             )
-            desk: DeskClient = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
+            desk = kind.open(tenant_id, tenant.desk, self._http, self._redis, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]
 
