@@ -21,26 +21,11 @@ class ProbeSkippedError(Exception):
     """A probe would need a change that probes must not make; the text names it."""
 
 
-class Lists(Protocol):
-    """The list calls of a desk."""
-
-    async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]: ...
-
-    async def solutions(self, start: int = 1) -> ListPage[ListedSolution]: ...
-
-    async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]: ...
-
-    async def mail(self, ticket_id: str, mail_id: str) -> str: ...
-
-
 class DeskClient(Protocol):
     """One tenant's desk of any kind. `workflow.ports.Desk` documents the methods and their errors."""
 
     @property
     def wants_failure_note(self) -> bool: ...
-
-    @property
-    def lists(self) -> Lists: ...
 
     def link_to(self, ticket_id: str) -> str: ...
 
@@ -48,6 +33,16 @@ class DeskClient(Protocol):
         """Fetch a token if the desk needs one, without a call of the desk itself."""
 
     async def id_of(self, number: str) -> str: ...
+
+    async def list_tickets(
+        self, start: int = 1, *, changed_since: datetime | None = None
+    ) -> ListPage[ListedTicket]: ...
+
+    async def list_solutions(self, start: int = 1) -> ListPage[ListedSolution]: ...
+
+    async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]: ...
+
+    async def read_mail(self, ticket_id: str, mail_id: str) -> str: ...
 
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
 

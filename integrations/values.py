@@ -1,4 +1,4 @@
-"""Values that cross the ports of `workflow`, for any desk, model and search."""
+"""Values of any desk and model, and JSON that can be stored."""
 
 import json
 import re
@@ -15,7 +15,7 @@ Structured = TypeVar("Structured", bound=BaseModel)
 
 
 class Person(NamedTuple):
-    """A person as the desk names them."""
+    """A person of a ticket."""
 
     name: str = ""
     addresses: tuple[str, ...] = ()  # of mail
@@ -29,8 +29,7 @@ class DeskTicket:
 
     `requester`: the mail address, for `privacy.tombstones`, never for a prompt, a line or a span. `display_id`: the
     number that people see, if it is not the id. Times are by the desk's clock. `people`: the requester first.
-    `conversation`: whether mails were sent. What the desk does not report is None. `terms`: the desk's own names of
-    categories, groups, services and assets, no people.
+    `conversation`: mails were sent; None if unknown. `terms`: names of categories, groups, services and assets.
     """
 
     ticket_id: str
@@ -63,7 +62,7 @@ class DeskTicket:
 
 
 class ListedTicket(NamedTuple):
-    """A ticket in a list; see DeskTicket. `kinds`: category, group, site and template, if the list has them."""
+    """A ticket in a list. `kinds`: category, group, site and template, if the list has them."""
 
     ticket_id: str
     status: str
@@ -114,9 +113,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Paid tokens (0 if not reported), and dollars if reported.
+    """Paid tokens (0 if not reported), and dollars if reported; `estimated` for a broken stream.
 
-    `model` is the requested one; empty if it is the only one. `estimated`: the stream broke off before its usage.
+    `model` is the requested one; empty if it is the only one.
     """
 
     input_tokens: int = 0
@@ -133,7 +132,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question that was sent to `host`, or may have been, without a usable answer; `usage` was paid."""
+    """A question without a usable answer, which `host` got or may have got; `usage` was paid."""
 
     host: str
     model: str
@@ -146,7 +145,7 @@ class Unanswered:
 class ModelAnswer(Generic[Structured]):
     """A usable answer of `host`. `usage` includes every paid call for it.
 
-    `first_milliseconds`: until the first content of the last call; 0 if it came whole.
+    `first_milliseconds`: until the first content of the last call; 0 if not streamed.
     """
 
     content: Structured
@@ -176,9 +175,9 @@ def storable(text: str) -> str:
 
 
 def load_json(content: str | bytes) -> Any:
-    """Return a JSON value with storable texts.
+    """Return a JSON value with storable texts. Raises ValueError, also if nested over 100 deep.
 
-    Raises ValueError, also if nested over 100 deep: the limit of the json module differs between Python versions.
+    The limit of the json module differs between Python versions.
     """
     try:
         return _all_storable(json.loads(content), _DEEPEST)

@@ -51,7 +51,7 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
         except (ExternalError, DeferredError) as failure:
             return check.no_token(failure)
         try:
-            listed = (await client.lists.tickets()).items
+            listed = (await client.list_tickets()).items
         except (ExternalError, DeferredError) as failure:
             check.first_call_failed(failure)
         else:
@@ -77,7 +77,7 @@ class _DeskCheck:
             "ticket": lambda: client.read_ticket(ticket_id),
             # The first note ends the search: two calls at most.
             "notes": lambda: client.find_note(ticket_id, lambda _: True),
-            "solutions": client.lists.solutions,
+            "solutions": client.list_solutions,
         }
         if not ticket_id:
             del calls["ticket"], calls["notes"]

@@ -8,20 +8,13 @@ from pydantic import BaseModel, ConfigDict
 from cli.check.findings import Finding, Findings
 from config.settings import EmbeddingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
-from integrations.errors import (
-    DeferredError,
-    EmbeddingsUnavailableError,
-    ExternalError,
-    ModelTimeoutError,
-    ModelUnavailableError,
-    TextRefusedError,
-)
+from integrations.errors import DeferredError, ExternalError, ModelTimeoutError, ModelUnavailableError
 from integrations.http import proxy_remedy
 from integrations.llm.clients import Endpoint, Models
 from integrations.llm.spending import Spent
 from integrations.resilience import HoldReason
 from integrations.values import Prompt
-from knowledge.embeddings import Embedders
+from knowledge.embeddings import Embedders, EmbeddingsUnavailableError, TextRefusedError
 
 _PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')
 _EMBEDDINGS_SECONDS = 20.0

@@ -1,9 +1,8 @@
 """The models of all tenants: their own, the process's, and its fallback (ADR 21).
 
-The fallback answers at once, in the same attempt, if the first model is held or down; not after a 429, an answer or a
-refusal, because the first is up then. A tenant with an address or a key of its own has none: its texts may be meant for
-that model only. If the fallback fails too, the job waits for the first: a misconfigured fallback must not end jobs.
-Only paid calls count: an unusable answer or a refusal of the fallback ends the job, and a broken answer is an attempt.
+The fallback answers in the same attempt if the first model is held or down; not after a 429, an answer or a refusal. A
+tenant with an address or a key of its own has none: its texts may be meant for that model only. If the fallback fails
+unpaid, the job waits for the first model; a paid failure of the fallback counts as the attempt's.
 """
 
 import asyncio
@@ -43,7 +42,7 @@ class Endpoint:
 class Models:
     """The models by tenant; `close()` them. `connections` are for each endpoint.
 
-    Each endpoint has a client, its connections and its breaker, from its first use until its settings are gone.
+    Each endpoint has a client and a breaker, from its first use until its settings are gone.
     """
 
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
@@ -62,10 +61,7 @@ class Models:
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
-        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none.
-
-        Without the process's key, the endpoint has none, which holds its jobs as a refused key does.
-        """
+        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none."""
         tenant = self._tenants.get(tenant_id)
         endpoint = None if tenant is None else self._first(tenant)
         if endpoint is None:
@@ -88,7 +84,7 @@ class Models:
         return Endpoint(base_url, key, name, server)
 
     def fallback(self, tenant_id: str) -> Endpoint | None:
-        """Return the fallback; None for a tenant whose texts must not be sent there."""
+        """Return the fallback; None if the tenant's texts must not be sent there."""
         tenant, process = self._tenants.get(tenant_id), self._settings
         own = None if tenant is None else tenant.model
         if own is None or own.api_key or own.base_url or own.withdrawn or not process.openai_fallback_model:
@@ -97,7 +93,6 @@ class Models:
         key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
         if key is None:
             key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
-        # A missing fallback key is not replaced by the first's: that must not be sent to another address.
         server = f"fallback model at {urlsplit(base_url).hostname}"
         return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
 
@@ -201,7 +196,7 @@ class TenantModel:
     ) -> ModelAnswer[Structured]:
         """Return an answer, of the fallback if the first model fails.
 
-        Raises as `ModelClient.ask` does; DeferredError, before anything is sent, past the day's limit.
+        Raises the errors of `ModelClient.ask`; DeferredError, before anything is sent, past the day's limit.
         """
         await self._models.limits.ask(self._tenant_id)
         paid_for: set[Endpoint] = set()

@@ -12,12 +12,7 @@ from typing import Any
 import httpx2
 
 from config.tenants import DeskSettings
-from integrations.errors import (
-    DeferredError,
-    DeskDeniedError,
-    DeskRefusedError,
-    ExternalError,
-)
+from integrations.errors import DeferredError, DeskDeniedError, DeskRefusedError, ExternalError
 from integrations.http import retry_after_of, send_to_desk
 from integrations.ports import DeskLimits
 from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS
@@ -27,20 +22,16 @@ from integrations.servicedesk.parsing import DeskAnswer, decode
 from observability import metrics
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
-_PLACE_SECONDS = 1.0
+_SLOT_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
-# How often a call that needs a permission of its own, while others succeed with that token, gets a fresh token: the
-# next one would lack that permission too, and one in ten minutes is a tenth of a desk's tokens.
+# A fresh token lacks a missing permission too, and costs one of ten in ten minutes.
 _FRESH_TOKEN_SECONDS = 3600.0
 MOST_REFUSED_TICKETS = 3
-"""A note that is refused with 403 may be refused for its ticket; those of so many in a row are for a missing right."""
+"""A 403 for a note may be about its ticket; for so many tickets in a row it is a missing permission."""
 
 
 class DeskCalls:
-    """Send a tenant's credentials to its desk only.
-
-    `timeout_seconds` is for one answer.
-    """
+    """Calls with a tenant's credentials, to its desk only."""
 
     def __init__(
         self,
@@ -64,16 +55,14 @@ class DeskCalls:
         self._jitter = jitter
         self._monotonic = monotonic
         self._throttled_until = -math.inf
-        # The credentials that were last accepted, for any call.
-        self._taken: dict[str, str] = {}
+        self._accepted: dict[str, str] = {}
         self._fresh_token_at = -_FRESH_TOKEN_SECONDS
-        self._places = asyncio.Semaphore(limits.most_at_once)
+        self._slots = asyncio.Semaphore(limits.most_at_once)
 
     async def authenticate(self) -> None:
         await self._credentials()
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raise DeferredError while notes are refused. `answered`: the answer is paid for."""
         if self._limits.note_hold is not None:
             self._limits.note_hold.check(pays=not answered)
 
@@ -84,64 +73,62 @@ class DeskCalls:
         data: dict[str, Any] | None = None,
         about_to_send: Callable[[], Awaitable[None]] | None = None,
         *,
-        who: str = "",
+        caller: str = "",
         begun: bool = True,
-        own_right: bool = False,
+        own_permission: bool = False,
     ) -> DeskAnswer:
         """Make one call, with `data` as its `input_data`.
 
-        A cloud desk that refuses the token gets a fresh one, once. `who` and `begun` are those of `DeskRate.take`.
-        `own_right`: the call needs a permission that tickets do not, so a 401 is a DeskRefusedError and does not
-        concern the credentials. A POST is a note, which needs a permission of its own too. `about_to_send` is awaited
-        right before the call is sent. Raises DeferredError before anything is sent, or if the sent call surely did
-        nothing; DeskTimeoutError, DeskUnavailableError or DeskRefusedError, and without a hold DeskDeniedError. Only
-        answers about an outage, credentials or permissions raise.
+        A cloud desk that refuses the token gets a fresh one, once. `caller` and `begun` are those of `DeskRate.take`.
+        `own_permission`: the call needs a permission that tickets do not, so a 401 is a DeskRefusedError. A POST is a
+        note, which needs one too. `about_to_send` is awaited right before each call. Raises DeferredError if nothing
+        was done; DeskTimeoutError, DeskUnavailableError, DeskRefusedError or DeskDeniedError only for an outage,
+        credentials or permissions. Other failures are in the answer.
         """
-        # Checked first: jobs that find the desk down must not use up its rate.
         limits = self._limits
+        # Before the rate: jobs that find the desk down must not use it up.
         limits.breaker.check()
         self._check_throttle()
         holds = [each for each in (limits.hold, limits.note_hold if method == "POST" else None) if each is not None]
         for each in holds:
             each.check()
-        async with self._place():
-            await limits.rate.take(who, begun=begun)
-            # Checked last: a copy waits minutes for its turn.
+        async with self._slot():
+            await limits.rate.take(caller, begun=begun)
+            # After the rate: background calls wait minutes for it.
             limits.check()
             with ExitStack() as watches:
-                watched = [(each, watches.enter_context(each.watch())) for each in holds]
+                watched = [watches.enter_context(each.watch()) for each in holds]
                 call = watches.enter_context(metrics.external_call("servicedesk", self._tenant_id, ExternalError))
-                answer = await self._make(method, path, data, about_to_send, who, own_right=own_right)
-                self._refuse(answer, who, own_right=own_right)
+                answer = await self._make(method, path, data, about_to_send, caller, own_permission=own_permission)
+                self._refuse(answer, caller, own_permission=own_permission)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
-                for each, one in watched:
-                    # A sender without permission for notes may get these other answers too.
-                    one.granted = answer.succeeded if each is limits.note_hold else not answer.put_off
+                for hold, call_of_hold in zip(holds, watched, strict=True):
+                    # Without the permission for notes, other failures are possible too.
+                    call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.put_off
         if answer.throttled:
             answer.failure().log()
-            asked = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
-            until = self._monotonic() + min(asked, LONGEST_THROTTLE_SECONDS)
+            seconds = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
+            until = self._monotonic() + min(seconds, LONGEST_THROTTLE_SECONDS)
             self._throttled_until = max(self._throttled_until, until)
             self._check_throttle()
         return answer
 
     def _check_throttle(self) -> None:
-        """Raise DeferredError while the desk throttles this process. The wait extends the job's deadline."""
         left = self._throttled_until - self._monotonic()
         if left > 0:
             raise DeferredError(THROTTLED, left + self._jitter(0, left / 5))
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _slot(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(_PLACE_SECONDS):
-                await self._places.acquire()
+            async with asyncio.timeout(_SLOT_SECONDS):
+                await self._slots.acquire()
         except TimeoutError:
             raise DeferredError("desk busy", self._jitter(*_BUSY_SECONDS)) from None
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     async def _make(
         self,
@@ -149,49 +136,49 @@ class DeskCalls:
         path: str,
         data: dict[str, Any] | None,
         about_to_send: Callable[[], Awaitable[None]] | None,
-        who: str,
+        caller: str,
         *,
-        own_right: bool,
+        own_permission: bool,
     ) -> DeskAnswer:
         with self._limits.breaker.watch():
             headers = await self._credentials()
             if about_to_send is not None:
                 await about_to_send()
             answer = await self._send(method, path, data, headers)
-            if answer.unauthorized and self._wants_fresh_token(headers, own_right=own_right or answer.posted):
+            if answer.unauthorized and self._wants_fresh_token(headers, own_permission=own_permission or answer.posted):
                 await self._token.drop(headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
-                # One more call. A refused token did nothing, so the call may be held back.
-                await self._limits.rate.take(who, begun=True)
+                # A refused token did nothing, so the second call may be deferred.
+                await self._limits.rate.take(caller, begun=True)
                 answer = await self._send(method, path, data, headers)
             if answer.down:
                 raise answer.failure()
             if not answer.unauthorized:
-                self._taken = headers
+                self._accepted = headers
         return answer
 
-    def _wants_fresh_token(self, refused: dict[str, str], *, own_right: bool) -> bool:
+    def _wants_fresh_token(self, refused: dict[str, str], *, own_permission: bool) -> bool:
         if self._desk.edition != "cloud":
             return False
-        if own_right and refused == self._taken:
+        if own_permission and refused == self._accepted:
             now = self._monotonic()
             if now < self._fresh_token_at + _FRESH_TOKEN_SECONDS:
                 return False
             self._fresh_token_at = now
         return True
 
-    def _refuse(self, answer: DeskAnswer, who: str, *, own_right: bool) -> None:
+    def _refuse(self, answer: DeskAnswer, caller: str, *, own_permission: bool) -> None:
         status = answer.effective_status
         if answer.posted:
             if answer.succeeded:
                 self._refused_tickets.clear()
             elif status == 403 and len(self._refused_tickets) < MOST_REFUSED_TICKETS:
-                self._refused_tickets.add(who)
+                self._refused_tickets.add(caller)
             missing = status == 403 and len(self._refused_tickets) >= MOST_REFUSED_TICKETS
             if answer.unauthorized or missing:
                 raise DeskDeniedError(str(status), DeskHoldReason.NOTES_REFUSED)
         elif answer.unauthorized:
-            raise DeskRefusedError(str(status)) if own_right else answer.failure()
+            raise DeskRefusedError(str(status)) if own_permission else answer.failure()
 
     async def _credentials(self) -> dict[str, str]:
         if self._desk.edition == "cloud":

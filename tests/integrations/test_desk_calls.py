@@ -211,7 +211,7 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
             clock.now += seconds
             await calls.make("GET", "/requests")
             with pytest.raises(DeskRefusedError, match="401"):
-                await calls.make("GET", "/solutions", own_right=True)
+                await calls.make("GET", "/solutions", own_permission=True)
             assert len(tokens) == fetched
 
 
@@ -276,7 +276,7 @@ async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Sim
         desks.forget()
         for tries in (1, 2, 3):
             clock.now += 30
-            for call in (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets()):
+            for call in (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.list_tickets()):
                 with pytest.raises(DeferredError, match=WHY) as held:
                     await call
                 assert (held.value.extends_deadline, held.value.seconds >= 30) == (True, True)

@@ -38,13 +38,13 @@ async def ticket(desk: ServiceDeskPlus) -> Any:
 
 
 async def tickets(desk: ServiceDeskPlus) -> Any:
-    listed = await desk.lists.tickets()
+    listed = await desk.list_tickets()
     told = [(*each[:4], dict(each.kinds), each.subject, each.created_at, each.changed_at) for each in listed.items]
     return [*told, listed.has_more]
 
 
 async def solutions(desk: ServiceDeskPlus) -> Any:
-    listed = await desk.lists.solutions()
+    listed = await desk.list_solutions()
     return [*map(tuple, listed.items), listed.has_more]
 
 
