@@ -31,7 +31,7 @@ def kind_of(desk: DeskSettings) -> DeskKind:
 class Desks:
     """The desks by tenant; `close()` them.
 
-    `connections` are for all of them, a quarter for one. `yields`: its calls wait until no job's does, however long.
+    One desk may use a quarter of the `connections`. `yields`: its calls wait until no job's call waits.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Desks:
         """Return the tenant's desk.
 
         Raises DeskUnavailableError if there is none: a new tenant may reach this process later than the API. Raises
-        DeferredError until the tenant's settings are fixed: no number of retries would help.
+        DeferredError until unusable settings are fixed.
         """
         self._forget_gone()
         tenant = self._tenants.get(tenant_id)
@@ -67,7 +67,7 @@ class Desks:
         if tenant is None or tenant.desk is None:
             raise DeskUnavailableError("no desk configured")
         made = self._made.get(tenant_id)
-        # Compares the desk alone: a rotated webhook secret must not reset the desk's state.
+        # A rotated webhook secret must not reset the desk's state.
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(_server(tenant_id), "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)

@@ -75,10 +75,8 @@ class DeskClient(Protocol):
 class DeskLimits:
     """The limits on calls to a desk.
 
-    `most_at_once`: calls in flight. A silent desk holds each call until its timeout, and its breaker opens only then;
-    meanwhile it must not occupy all of the worker's jobs. `check` raises DeferredError or DeskUnavailableError if the
-    desk's credentials have changed. `hold` makes a DeferredError of refused credentials, `note_hold` of credentials
-    that may read but not write notes.
+    `most_at_once`: calls in flight, because a silent desk holds each until its timeout. `check` raises an error if the
+    desk's credentials have changed. `hold` is for refused credentials, `note_hold` for a missing permission for notes.
     """
 
     breaker: Breaker
@@ -109,10 +107,7 @@ class DeskKind(Protocol):
         *,
         probing: bool = False,
     ) -> DeskClient:
-        """Return a client, whose calls take at most `timeout_seconds`.
-
-        With `probing` it changes nothing, in Redis either, and raises ProbeSkippedError instead.
-        """
+        """Return a client. With `probing` it changes nothing, in Redis either, but raises ProbeSkippedError."""
 
     def remedy(self, tenant_id: str, desk: DeskSettings, step: CheckStep, reason: str) -> str:
         """Return the operator's action after a failed step of `ai-agents check`."""

@@ -50,10 +50,9 @@ def keys_of(tenant_id: str) -> list[str]:
 
 
 class Priority(StrEnum):
-    """The priority of a caller.
+    """The priority of a caller: jobs that have BEGUN go before NEW ones, so that started jobs end.
 
-    A job that has BEGUN goes before NEW ones, so that started jobs end. BACKGROUND calls pass only while no job is
-    deferred and a call is due; they keep no place.
+    BACKGROUND calls pass only while no job is deferred and a call is due; they keep no place.
     """
 
     BEGUN = "begun"
@@ -90,25 +89,6 @@ class Pace:
         return whole if priority is Priority.NEW and whole <= patience else self.interval
 
 
-class LocalBucket:
-    """The bucket of one process, without places."""
-
-    def __init__(self, pace: Pace, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._pace = pace
-        self._monotonic = monotonic
-        self._next = 0.0
-
-    def take(self, patience: float) -> tuple[bool, float]:
-        """Return True and seconds to wait before the call, or False and seconds to pause."""
-        now = self._monotonic()
-        due = max(self._next, now)
-        wait = max(0.0, due - self._pace.ahead - now)
-        if wait > patience:
-            return False, min(wait, LONGEST_HOLD_SECONDS)
-        self._next = due + self._pace.interval
-        return True, wait
-
-
 class DeskRate:
     """The rate of calls to one tenant's desk; waits over `patience_seconds` are deferred.
 
@@ -131,7 +111,8 @@ class DeskRate:
         self._patience = patience_seconds
         self._yields = yields
         self._script = None if redis is None else redis.register_script(_SCRIPT)
-        self._local = LocalBucket(Pace.of(per_minute, _SHARE_WITHOUT_REDIS), monotonic)
+        self._local_pace = Pace.of(per_minute, _SHARE_WITHOUT_REDIS)
+        self._local_next = 0.0
         self._monotonic = monotonic
         self._sleep = sleep
         self._redis_again_at = 0.0
@@ -153,9 +134,10 @@ class DeskRate:
             await self._sleep(seconds)
 
     async def _take(self, priority: Priority, caller: str = "") -> tuple[bool, float]:
+        """Return True and seconds to wait before the call, or False and seconds to pause."""
         patience = 0.0 if priority is Priority.BACKGROUND else self._patience
         if self._script is None or self._monotonic() < self._redis_again_at:
-            return self._local.take(patience)
+            return self._take_locally(patience)
         pace, apart = self._pace, self._pace.apart(priority, patience)
         seconds = (pace.interval, pace.ahead, patience, apart, LONGEST_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
         try:
@@ -163,8 +145,17 @@ class DeskRate:
             taken = await self._script(keys=self._keys, args=given)
         except (RedisError, OSError, TimeoutError):
             self._redis_again_at = self._monotonic() + _WITHOUT_REDIS_SECONDS
-            return self._local.take(patience)
+            return self._take_locally(patience)
         return bool(taken[0]), int(taken[1]) / _MICROSECONDS
+
+    def _take_locally(self, patience: float) -> tuple[bool, float]:
+        now = self._monotonic()
+        due = max(self._local_next, now)
+        wait = max(0.0, due - self._local_pace.ahead - now)
+        if wait > patience:
+            return False, min(wait, LONGEST_HOLD_SECONDS)
+        self._local_next = due + self._local_pace.interval
+        return True, wait
 
 
 class ProbeRate(DeskRate):

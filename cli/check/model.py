@@ -74,9 +74,9 @@ class ModelCheck:
             raise _UnusableAnswerError
 
         try:
-            with self._models.call(endpoint) as client:
-                answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
-                less = client.done_without
+            client = self._models.client(endpoint)
+            answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
+            less = client.done_without
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")
             rows.ok("taken", "model key", "model credit", "model name")

@@ -128,9 +128,14 @@ class ModelClient:
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=net)
         self._wire = Wire(base_url, model)
+        self._in_flight = 0
+        self._is_closing = False
 
     async def close(self) -> None:
-        await self._client.close()
+        """Close after the calls in flight."""
+        self._is_closing = True
+        if not self._in_flight:
+            await self._client.close()
 
     @property
     def done_without(self) -> frozenset[str]:
@@ -153,6 +158,7 @@ class ModelClient:
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type, see `workflow.ports.Model`."""
         call = _ModelCall(on_paid)
+        self._in_flight += 1
         try:
             return await self._ask(call, prompt, answer_type, unusable, on_unusable)
         except BaseException as stopped:
@@ -164,6 +170,10 @@ class ModelClient:
                     reason = stopped.reason
                 on_unanswered(Unanswered(self._host, self.name, reason, call.usage, call.milliseconds))
             raise
+        finally:
+            self._in_flight -= 1
+            if self._is_closing:
+                await self.close()
 
     async def _ask(
         self,

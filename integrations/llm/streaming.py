@@ -11,7 +11,7 @@ from math import ceil
 
 import httpx2
 
-from integrations.errors import ExternalError, ModelUnavailableError
+from integrations.errors import ModelUnavailableError
 from integrations.llm.errors import of_error
 from integrations.values import Usage, storable
 
@@ -57,8 +57,9 @@ class Completion:
         """
         if not isinstance(chunk, dict):
             raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
-        if chunk.get("error"):
-            raise _failure(chunk["error"])
+        if error := chunk.get("error"):
+            body: dict[str, object] = error if isinstance(error, dict) else {}
+            raise of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))
         choices = chunk.get("choices", 0)
         if not isinstance(choices, list | None):
             raise ValueError("not a chunk")  # noqa: TRY004 -- as above
@@ -171,8 +172,3 @@ def _usage_of(reported: object) -> Usage:
         output_tokens=int(_number(counts.get("completion_tokens")) or 0),
         cost=_number(counts.get("cost")),
     )
-
-
-def _failure(error: object) -> ExternalError:
-    body: dict[str, object] = error if isinstance(error, dict) else {}
-    return of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))

@@ -127,9 +127,11 @@ class AccessToken:
             raise DeskUnavailableError("429")
         if status == 429 or status >= 500:
             raise DeskUnavailableError(str(status))
-        if not isinstance(body, dict) or not _is_token(body.get("access_token")):
-            raise _refusal(status, str(body.get("error", "")) if isinstance(body, dict) else "")
-        return body["access_token"], _lifetime(body.get("expires_in"))
+        fields = body if isinstance(body, dict) else {}
+        token = fields.get("access_token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise _refusal(status, str(fields.get("error", "")))
+        return token, _lifetime(fields.get("expires_in"))
 
 
 class SharedToken(AccessToken):
@@ -138,15 +140,11 @@ class SharedToken(AccessToken):
     async def get(self) -> str:
         token = await self._shared()
         if token is None:
-            raise ProbeSkippedError("its workers share no token just now, and none is fetched for a look")
+            raise ProbeSkippedError("the workers share no token at the moment, and a probe fetches none")
         return token
 
     async def drop(self, token: str) -> None:  # noqa: ARG002 -- no token is dropped
-        raise ProbeSkippedError("it refuses the token that its workers share: they fetch another one")
-
-
-def _is_token(token: Any) -> bool:
-    return isinstance(token, str) and _TOKEN.fullmatch(token) is not None
+        raise ProbeSkippedError("it refuses the token that the workers share; they fetch another one")
 
 
 def _lifetime(seconds: Any) -> float:

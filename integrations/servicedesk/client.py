@@ -74,7 +74,7 @@ class ServiceDeskPlus:
         return f"{desk.url}/WorkOrder.do?{urlencode(named)}"
 
     async def authenticate(self) -> None:
-        await self._calls.authenticate()
+        await self._calls.credentials()
 
     async def id_of(self, number: str) -> str:
         """Return the desk's id for a ticket's number, which may be a cloud desk's display number.

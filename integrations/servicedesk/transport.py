@@ -59,9 +59,6 @@ class DeskCalls:
         self._fresh_token_at = -_FRESH_TOKEN_SECONDS
         self._slots = asyncio.Semaphore(limits.most_at_once)
 
-    async def authenticate(self) -> None:
-        await self._credentials()
-
     def check_notes(self, *, answered: bool) -> None:
         if self._limits.note_hold is not None:
             self._limits.note_hold.check(pays=not answered)
@@ -82,8 +79,7 @@ class DeskCalls:
         A cloud desk that refuses the token gets a fresh one, once. `caller` and `begun` are those of `DeskRate.take`.
         `own_permission`: the call needs a permission that tickets do not, so a 401 is a DeskRefusedError. A POST is a
         note, which needs one too. `about_to_send` is awaited right before each call. Raises DeferredError if nothing
-        was done; DeskTimeoutError, DeskUnavailableError, DeskRefusedError or DeskDeniedError only for an outage,
-        credentials or permissions. Other failures are in the answer.
+        was done, and other errors only for an outage, credentials or permissions.
         """
         limits = self._limits
         # Before the rate: jobs that find the desk down must not use it up.
@@ -141,13 +137,13 @@ class DeskCalls:
         own_permission: bool,
     ) -> DeskAnswer:
         with self._limits.breaker.watch():
-            headers = await self._credentials()
+            headers = await self.credentials()
             if about_to_send is not None:
                 await about_to_send()
             answer = await self._send(method, path, data, headers)
             if answer.unauthorized and self._wants_fresh_token(headers, own_permission=own_permission or answer.posted):
                 await self._token.drop(headers["Authorization"].rpartition(" ")[2])
-                headers = await self._credentials()
+                headers = await self.credentials()
                 # A refused token did nothing, so the second call may be deferred.
                 await self._limits.rate.take(caller, begun=True)
                 answer = await self._send(method, path, data, headers)
@@ -180,7 +176,7 @@ class DeskCalls:
         elif answer.unauthorized:
             raise DeskRefusedError(str(status)) if own_permission else answer.failure()
 
-    async def _credentials(self) -> dict[str, str]:
+    async def credentials(self) -> dict[str, str]:
         if self._desk.edition == "cloud":
             return {"Authorization": f"Zoho-oauthtoken {await self._token.get()}"}
         portal = {"PORTALID": self._desk.portal_id} if self._desk.portal_id else {}
