@@ -69,7 +69,7 @@ class Desks:
         made = self._made.get(tenant_id)
         # A rotated webhook secret must not reset the desk's state.
         if made is None or made[0] != tenant.desk:
-            breaker = Breaker(_server(tenant_id), "desk unavailable")
+            breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
             kind = kind_of(tenant.desk)
             hold_for = partial(
@@ -95,7 +95,7 @@ class Desks:
         there = {tenant.id for tenant in tenants if tenant.desk is not None}
         for tenant_id in self._made.keys() - there:
             del self._made[tenant_id]
-            metrics.server_gone(_server(tenant_id))
+            metrics.server_gone(f"desk of {tenant_id}")
 
     def _check_credentials(self, tenant_id: str, desk: DeskSettings) -> None:
         self.of(tenant_id)
@@ -104,7 +104,3 @@ class Desks:
 
     async def close(self) -> None:
         await self._http.aclose()
-
-
-def _server(tenant_id: str) -> str:
-    return f"desk of {tenant_id}"

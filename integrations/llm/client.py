@@ -12,7 +12,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -158,9 +159,38 @@ class ModelClient:
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type, see `workflow.ports.Model`."""
         call = _ModelCall(on_paid)
+        messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+        async with self._in_flight_call(call, on_unanswered):
+            for repairs in (False, True) if unusable is None else (True,):
+                if repairs:
+                    messages += repair(unusable or "")
+                completion = await self._complete(messages, answer_type, call)
+                call.pay(completion.usage)
+                content = _usable(completion, answer_type)
+                if content is not None:
+                    return ModelAnswer(
+                        content,
+                        completion.status,
+                        completion.model or self.name,
+                        completion.response_id,
+                        completion.finish_reason or "unknown",
+                        call.usage,
+                        call.milliseconds,
+                        round(completion.first_seconds * 1000),
+                        self._host,
+                    )
+                if not repairs:
+                    unusable = completion.text
+                    await on_unusable(unusable)
+            raise ModelRefusedError("invalid answer")
+
+    @asynccontextmanager
+    async def _in_flight_call(
+        self, call: _ModelCall, on_unanswered: Callable[[Unanswered], None]
+    ) -> AsyncIterator[None]:
         self._in_flight += 1
         try:
-            return await self._ask(call, prompt, answer_type, unusable, on_unusable)
+            yield
         except BaseException as stopped:
             if call.sent:
                 reason = "unexpected failure"
@@ -174,38 +204,6 @@ class ModelClient:
             self._in_flight -= 1
             if self._is_closing:
                 await self.close()
-
-    async def _ask(
-        self,
-        call: _ModelCall,
-        prompt: Prompt,
-        answer_type: type[Structured],
-        unusable: str | None,
-        on_unusable: Callable[[str], Awaitable[None]],
-    ) -> ModelAnswer[Structured]:
-        messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        for repairs in (False, True) if unusable is None else (True,):
-            if repairs:
-                messages += repair(unusable or "")
-            completion = await self._complete(messages, answer_type, call)
-            call.pay(completion.usage)
-            content = _usable(completion, answer_type)
-            if content is not None:
-                return ModelAnswer(
-                    content,
-                    completion.status,
-                    completion.model or self.name,
-                    completion.response_id,
-                    completion.finish_reason or "unknown",
-                    call.usage,
-                    call.milliseconds,
-                    round(completion.first_seconds * 1000),
-                    self._host,
-                )
-            if not repairs:
-                unusable = completion.text
-                await on_unusable(unusable)
-        raise ModelRefusedError("invalid answer")
 
     async def _complete(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall

@@ -54,14 +54,13 @@ class ServiceDeskPlus:
     TicketNotFoundError. DeferredError, before anything is sent, while the desk is down, busy, or over its rate.
     """
 
-    def __init__(self, desk: DeskSettings, calls: DeskCalls, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, desk: DeskSettings, calls: DeskCalls) -> None:
         self._desk = desk
         self._calls = calls
         self.wants_failure_note = desk.failure_note
         self._note_key = NOTE_KEYS[desk.edition == "cloud"]
         self._fields = [*_FIELDS, *(["display_id"] if desk.edition == "cloud" else [])]
         self._plain_until = -math.inf
-        self._monotonic = monotonic
 
     def link_to(self, ticket_id: str) -> str:
         """Return the browser URL; empty for an on-premises portal with a path, whose URLs are undocumented."""
@@ -117,13 +116,13 @@ class ServiceDeskPlus:
         async def get(**more: Any) -> DeskAnswer:
             return checked(await self._calls.make("GET", "/requests", {"list_info": wanted | more}))
 
-        if self._monotonic() < self._plain_until:
+        if time.monotonic() < self._plain_until:
             return await get()
         try:
             return await get(fields_required=self._fields)
         except DeskRefusedError:
             listed = await get()
-            self._plain_until = self._monotonic() + _PLAIN_SECONDS
+            self._plain_until = time.monotonic() + _PLAIN_SECONDS
             return listed
 
     async def list_solutions(self, start: int = 1) -> ListPage[ListedSolution]:

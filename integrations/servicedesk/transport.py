@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -28,6 +29,8 @@ _BUSY_SECONDS = (5.0, 6.0)
 _FRESH_TOKEN_SECONDS = 3600.0
 MOST_REFUSED_TICKETS = 3
 """A 403 for a note may be about its ticket; for so many tickets in a row it is a missing permission."""
+
+_Send = Callable[[dict[str, str]], Awaitable[DeskAnswer]]
 
 
 class DeskCalls:
@@ -78,14 +81,15 @@ class DeskCalls:
 
         A cloud desk that refuses the token gets a fresh one, once. `caller` and `begun` are those of `DeskRate.take`.
         `own_permission`: the call needs a permission that tickets do not, so a 401 is a DeskRefusedError. A POST is a
-        note, which needs one too. `about_to_send` is awaited right before each call. Raises DeferredError if nothing
+        note, which needs one too. `about_to_send` is awaited right before the call. Raises DeferredError if nothing
         was done, and other errors only for an outage, credentials or permissions.
         """
         limits = self._limits
         # Before the rate: jobs that find the desk down must not use it up.
         limits.breaker.check()
         self._check_throttle()
-        holds = [each for each in (limits.hold, limits.note_hold if method == "POST" else None) if each is not None]
+        posts = method == "POST"
+        holds = [each for each in (limits.hold, limits.note_hold if posts else None) if each is not None]
         for each in holds:
             each.check()
         async with self._slot():
@@ -95,7 +99,8 @@ class DeskCalls:
             with ExitStack() as watches:
                 watched = [watches.enter_context(each.watch()) for each in holds]
                 call = watches.enter_context(metrics.external_call("servicedesk", self._tenant_id, ExternalError))
-                answer = await self._make(method, path, data, about_to_send, caller, own_permission=own_permission)
+                send = partial(self._send, method, path, data)
+                answer = await self._authorized(send, about_to_send, caller, is_limited=own_permission or posts)
                 self._refuse(answer, caller, own_permission=own_permission)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for hold, call_of_hold in zip(holds, watched, strict=True):
@@ -126,37 +131,30 @@ class DeskCalls:
         finally:
             self._slots.release()
 
-    async def _make(
-        self,
-        method: str,
-        path: str,
-        data: dict[str, Any] | None,
-        about_to_send: Callable[[], Awaitable[None]] | None,
-        caller: str,
-        *,
-        own_permission: bool,
+    async def _authorized(
+        self, send: _Send, about_to_send: Callable[[], Awaitable[None]] | None, caller: str, *, is_limited: bool
     ) -> DeskAnswer:
         with self._limits.breaker.watch():
             headers = await self.credentials()
             if about_to_send is not None:
                 await about_to_send()
-            answer = await self._send(method, path, data, headers)
-            if answer.unauthorized and self._wants_fresh_token(headers, own_permission=own_permission or answer.posted):
+            answer = await send(headers)
+            if answer.unauthorized and self._wants_fresh_token(headers, is_limited=is_limited):
                 await self._token.drop(headers["Authorization"].rpartition(" ")[2])
                 headers = await self.credentials()
                 # A refused token did nothing, so the second call may be deferred.
                 await self._limits.rate.take(caller, begun=True)
-                answer = await self._send(method, path, data, headers)
+                answer = await send(headers)
             if answer.down:
                 raise answer.failure()
             if not answer.unauthorized:
                 self._accepted = headers
         return answer
 
-    def _wants_fresh_token(self, refused: dict[str, str], *, own_permission: bool) -> bool:
+    def _wants_fresh_token(self, refused: dict[str, str], *, is_limited: bool) -> bool:
         if self._desk.edition != "cloud":
             return False
-        if own_permission and refused == self._accepted:
+        if is_limited and refused == self._accepted:
             now = self._monotonic()
             if now < self._fresh_token_at + _FRESH_TOKEN_SECONDS:
                 return False
