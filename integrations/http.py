@@ -5,9 +5,11 @@
 
 import asyncio
 import ipaddress
+import math
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -270,15 +272,18 @@ def status_words(status: int) -> str:
     return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
 
 
-def retry_after_of(headers: Mapping[str, str]) -> str | None:
-    """Return `Retry-After`, or Zoho's `retry_after` in `X-Rate-Limit`."""
-    plain, within = headers.get("retry-after"), _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
-    return plain if within is None or retry_after_seconds(plain) else within[1]
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Return seconds from openai's `retry-after-ms`, `Retry-After`, or Zoho's `retry_after` in `X-Rate-Limit`."""
+    with suppress(ValueError):
+        seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
+        if 0 <= seconds < math.inf:
+            return seconds
+    plain = _seconds_of(headers.get("retry-after", "").strip())
+    within = _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
+    return float(within[1]) if within and not plain else plain
 
 
-def retry_after_seconds(header: str | None) -> float | None:
-    """Return `Retry-After`, seconds or an HTTP date in GMT, as seconds; None if malformed."""
-    value = (header or "").strip()
+def _seconds_of(value: str) -> float | None:
     if value.isdecimal():
         return float(value[:9])
     try:

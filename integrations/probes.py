@@ -1,6 +1,6 @@
 """Probes of a tenant's desk and model for diagnostics.
 
-A probe of a desk uses its rate and changes nothing; one of a model sends neither key nor question.
+A probe of a desk uses its rate and changes nothing; one of a model sends no key and no question.
 """
 
 import asyncio

@@ -5,15 +5,13 @@ https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/do
 recorded bodies: `tests/integrations/provider_answers.json`.
 """
 
-import math
 import re
-from collections.abc import Mapping
 
 import httpx2
 import openai
 
 from integrations.errors import ExternalError, ModelDeniedError, ModelRefusedError, ModelUnavailableError
-from integrations.http import retry_after_seconds, status_words
+from integrations.http import retry_after_of, status_words
 from integrations.resilience import HoldReason
 
 CONTENT_FILTER = "content_filter"
@@ -112,7 +110,7 @@ def _denied_in_words(status: int, message: object) -> ExternalError | None:
 
 def classed(failure: openai.OpenAIError) -> ExternalError:
     if isinstance(failure, openai.APIStatusError):
-        wait = _retry_after(failure.response.headers)
+        wait = retry_after_of(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
         return denied or of_status(failure.status_code, wait, failure.code, failure.type, param=failure.param)
     is_down = isinstance(failure, openai.APIConnectionError)
@@ -122,7 +120,7 @@ def classed(failure: openai.OpenAIError) -> ExternalError:
 def of_too_large(response: httpx2.Response) -> ExternalError:
     if response.status_code < 300:
         return ModelUnavailableError("invalid answer")
-    return of_status(response.status_code, _retry_after(response.headers))
+    return of_status(response.status_code, retry_after_of(response.headers))
 
 
 def message_of(failure: openai.APIStatusError) -> str:
@@ -133,15 +131,6 @@ def message_of(failure: openai.APIStatusError) -> str:
     body: object = failure.body
     message: object = body.get("message") if isinstance(body, dict) else body
     return message if isinstance(message, str) else failure.message
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of `retry-after-ms` (openai's header), or of `Retry-After`."""
-    try:
-        seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
-    except ValueError:
-        seconds = math.nan
-    return seconds if 0 <= seconds < math.inf else retry_after_seconds(headers.get("retry-after"))
 
 
 def _status_of(code: object) -> int | None:

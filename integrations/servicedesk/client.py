@@ -63,7 +63,7 @@ class ServiceDeskPlus:
         self._plain_until = -math.inf
 
     def link_to(self, ticket_id: str) -> str:
-        """Return the browser URL; empty for an on-premises portal with a path, whose URLs are undocumented."""
+        """Return the browser URL; empty for an on-premises portal with a path (undocumented)."""
         desk = self._desk
         if desk.edition == "cloud":
             return f"{desk.url}/ui/requests/{quote(ticket_id, safe='')}/details"

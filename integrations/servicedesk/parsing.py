@@ -22,7 +22,7 @@ from integrations.errors import (
     TicketNotFoundError,
     TicketTrashedError,
 )
-from integrations.http import known_status, retry_after_seconds
+from integrations.http import known_status
 from integrations.plain_text import lines_of, plain_text, unwrapped
 from integrations.values import DeskTicket, ListedSolution, ListedTicket, Person, Solution, is_number, load_json
 
@@ -127,15 +127,14 @@ class DeskAnswer:
         return failure
 
 
-def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
+def decode(status: int, content: bytes, retry_after: float | None, *, posted: bool = False) -> DeskAnswer:
     """Parse an answer. Raises DeskUnavailableError if it is not the API's."""
-    wait = retry_after_seconds(retry_after)
     try:
         body = load_json(content)
     except ValueError:
         body = None
     known: dict[str, Any] = body if isinstance(body, dict) else {}
-    answer = DeskAnswer(status, _code(known), known, wait, posted)
+    answer = DeskAnswer(status, _code(known), known, retry_after, posted)
     outer = content if body is None else json.dumps(_without_texts(body)).encode()
     by_name = not (answer.succeeded and answer.code == SUCCESS) and is_throttled(outer)
     if by_name or not _THROTTLED_CODES.isdisjoint((status, answer.code)):

@@ -130,7 +130,8 @@ def test_each_row_has_a_file_and_each_file_says_where_it_is_from() -> None:
 
 
 def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> DeskAnswer:
-    return decode(status, json.dumps({"response_status": response_status}).encode(), retry_after, posted=posted)
+    wait = retry_after_of({} if retry_after is None else {"retry-after": retry_after})
+    return decode(status, json.dumps({"response_status": response_status}).encode(), wait, posted=posted)
 
 
 def coded(code: int, inner: int | None = None) -> dict[str, Any]:
@@ -203,7 +204,7 @@ THROTTLED: list[Any] = [
 
 @pytest.mark.parametrize(("status", "body"), THROTTLED)
 def test_a_throttling_is_one_under_any_status_and_in_any_field(status: int, body: Any) -> None:
-    throttled = decode(status, json.dumps(body).encode(), "7", posted=True)
+    throttled = decode(status, json.dumps(body).encode(), 7, posted=True)
     assert (throttled.throttled, throttled.effective_status, throttled.retry_after) == (True, 429, 7)
     assert not any((throttled.succeeded, throttled.not_found, throttled.unauthorized, throttled.down))
     failure = throttled.failure()
@@ -314,8 +315,8 @@ def test_a_retry_after_as_seconds_or_date_is_kept(header: str | None, seconds: f
 @pytest.mark.parametrize(
     ("plain", "within", "wait"),
     [
-        *(("7", "5", "7"), ("soon", "5", "5"), ("0", "5", "5"), ("", "5", "5"), (None, "5", "5")),
-        *(("0", None, "0"), ("soon", None, "soon"), (None, None, None)),
+        *(("7", "5", 7.0), ("soon", "5", 5.0), ("0", "5", 5.0), ("", "5", 5.0), (None, "5", 5.0)),
+        *(("0", None, 0.0), ("soon", None, None), (None, None, None)),
     ],
 )
 def test_x_rate_limit_counts_without_retry_after(plain: Any, within: Any, wait: Any) -> None:
