@@ -82,6 +82,7 @@ class Models:
             return None
         base_url = process.openai_fallback_base_url or process.openai_base_url
         key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
+        # A key that is gone is empty, and not replaced: the first's must not be sent to another address.
         if key is None:
             key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
         server = f"fallback model at {urlsplit(base_url).hostname}"
