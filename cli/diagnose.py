@@ -16,7 +16,7 @@ from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import DiagnoseSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from db.session import Database
-from integrations.probes import DeskProbe, ModelProbe, NoteMarks, Sought, probe_desk, probe_model
+from integrations.probes import DeskProbe, ModelProbe, NoteMarks, ProbeTarget, probe_desk, probe_model
 from jobs.diagnosis.facts import (
     STORE_SECONDS,
     AmbiguousTenantError,
@@ -52,7 +52,7 @@ class DirectProbes:
         self._loaded = loaded
         self._redis = redis
 
-    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
+    async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         if tenant is None or self._loaded.desks is None:
             return DeskProbe(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
@@ -139,7 +139,7 @@ async def _facts_without_database(
     tenant_id = event.tenant_id if event else subject.tenant_id or (known[0] if len(known) == 1 else None)
     ticket_id = event.ticket_id if event else subject.ticket_id or ""
     # Any job's note: without rows the ticket's job is unknown.
-    desk = probes.desk(tenant_id, Sought(ticket_id, any_note=True)) if ticket_id else asyncio.sleep(0)
+    desk = probes.desk(tenant_id, ProbeTarget(ticket_id, any_note=True)) if ticket_id else asyncio.sleep(0)
     seen, model = await asyncio.gather(desk, probes.model(tenant_id))
     return Facts(
         datetime.now(UTC),

@@ -20,7 +20,7 @@ from config.settings import ForgetSettings
 from config.tenant_directory import names_tenant, read_environment
 from db.session import Database, split
 from integrations import rate_limit
-from integrations.servicedesk import auth as desk_tokens
+from integrations.desks import KINDS
 from jobs import repository
 from jobs.details import numbers_of_jobs
 from jobs.inbox import DELIVERY, Inbox
@@ -133,7 +133,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
         doomed = await _kept_of_jobs(redis, database, which)
         if which.all:
             doomed += rate_limit.keys_of(which.tenant_id)
-            for begin in (desk_tokens.KEY, DELIVERY):
+            for begin in {*(kind.redis_prefix for kind in KINDS.values()), DELIVERY}:
                 doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
         return sum([int(await redis.delete(*keys)) for keys in split(doomed)])
     except (RedisError, OSError, TimeoutError) as failure:

@@ -131,8 +131,8 @@ async def _replay(
         prompt, version = prompt_again(record, tenant.note, chosen.prompt)
         try:
             await models.limits.ask(tenant.id)
-            with models.call(endpoint) as client:
-                answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
+            client = models.client(endpoint)
+            answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
             replayed = Replayed(record, version, answer.model, answer)
             answers += 1
         except PermanentError as refused:

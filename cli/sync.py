@@ -15,8 +15,8 @@ from config.settings import SyncSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import DeskSettings
 from db.session import Database
+from integrations.desks import Desks
 from integrations.errors import DeferredError, ExternalError
-from integrations.servicedesk.clients import Desks
 from jobs.queue import open_redis
 from knowledge import sync_repository
 from knowledge.desk_tasks import call_seconds

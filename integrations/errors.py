@@ -5,19 +5,17 @@
     │   ├── ModelTimeoutError           no content for too long, or not done before the deadline
     │   ├── ModelUnavailableError       429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeoutError
-    │   ├── DeskUnavailableError        429, 5xx, connection failures, an answer that is not the API's
-    │   └── EmbeddingsUnavailableError
+    │   └── DeskUnavailableError        429, 5xx, connection failures, an answer that is not the API's
     ├── DeniedError                     no call succeeds until an operator acts
     │   ├── ModelDeniedError            no credit, no permission, no such model
     │   └── DeskDeniedError             401; for a note also 403, of several tickets in a row
     └── PermanentError                  a retry gives the same result
         ├── ModelRefusedError           400, 403, an unusable answer, a content filter
-        ├── DeskRefusedError            400, 403, redirects, a desk that is not configured
-        └── TextRefusedError            a text that is not embedded
+        └── DeskRefusedError            400, 403, redirects, a desk that is not configured
     TicketGoneError                     expected: the job ends as skipped
-    ├── TicketNotFoundError
+    ├── TicketNotFoundError             deleted
     └── TicketClosedError
-        └── TicketTrashedError          in the trash: deleted, as TicketNotFoundError is
+        └── TicketTrashedError          deleted
     DeferredError                       nothing was called: the server is down, or its rate is used up
 
 No class contains a server's text: it may be ticket text, and would be logged.
@@ -31,23 +29,19 @@ from observability.log_events import Phrase
 from observability.logging import log_event
 
 MODEL_UNAVAILABLE = "model unavailable"
-"""Why a job is held back while the model is known to be down."""
 
 
 class ExternalError(Exception):
-    """A failed external call; `values` fill `phrase`, `also` extends its log line.
-
-    `what` is a status, with words or without, or words of our own.
-    """
+    """A failed call. `cause` is a status or fixed words; `values` fill `phrase`, `also` extends its log line."""
 
     phrase: Phrase
     server = ""
     also: Mapping[str, object] = MappingProxyType({})
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{self.server}: {what}" if self.server else what)
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{self.server}: {cause}" if self.server else cause)
         self.reason = str(self)
-        self.values: dict[str, object] = {"reason": what}
+        self.values: dict[str, object] = {"reason": cause}
 
     def log(self) -> None:
         log_event(self.phrase, self.values, also=self.also)
@@ -60,11 +54,11 @@ class TemporaryError(ExternalError):
     unable to do this one thing.
     """
 
-    def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, cause: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
+        super().__init__(cause)
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
-        self.down = what == "connection" or what.startswith(("5", "connection: proxy"))
+        self.down = cause == "connection" or cause.startswith(("5", "connection: proxy"))
 
 
 class PermanentError(ExternalError):
@@ -72,13 +66,10 @@ class PermanentError(ExternalError):
 
 
 class DeniedError(ExternalError):
-    """No call succeeds until an operator acts.
+    """No call succeeds until an operator acts. A Hold of `integrations.resilience` for `why` defers the jobs."""
 
-    `why` is a reason in `integrations.resilience`, whose Hold makes a DeferredError of it.
-    """
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(what)
+    def __init__(self, cause: str, why: str) -> None:
+        super().__init__(cause)
         self.why = why
 
 
@@ -90,10 +81,6 @@ class _ModelError(ExternalError):
 class _DeskError(ExternalError):
     phrase = log_events.DESK_FAILED
     server = "ServiceDesk Plus API"
-
-
-class _EmbeddingsError(ExternalError):
-    phrase = log_events.EMBEDDINGS_FAILED
 
 
 class ModelTimeoutError(TemporaryError):
@@ -108,11 +95,11 @@ class ModelTimeoutError(TemporaryError):
 
 
 class ModelUnavailableError(_ModelError, TemporaryError):
-    """The model's service is down; `what` is a status with words, or `connection`."""
+    """The model's service is down or busy."""
 
 
 class ModelRefusedError(_ModelError, PermanentError):
-    """The model's service refuses; `what` is a status or `invalid answer`."""
+    """The model's service refuses this question."""
 
 
 class ModelDeniedError(_ModelError, DeniedError):
@@ -120,7 +107,7 @@ class ModelDeniedError(_ModelError, DeniedError):
 
 
 class DeskTimeoutError(TemporaryError):
-    """ServiceDesk Plus did not answer in time."""
+    """The desk did not answer in time."""
 
     phrase = log_events.DESK_TIMEOUT
 
@@ -130,45 +117,26 @@ class DeskTimeoutError(TemporaryError):
 
 
 class DeskUnavailableError(_DeskError, TemporaryError):
-    """ServiceDesk Plus fails; `what` is a status, `connection` or `invalid answer`."""
+    """The desk is down or busy, or its answer is invalid."""
 
     @property
     def unusable(self) -> bool:
-        """True if the answer is invalid, maybe only for this one request."""
         return self.values["reason"] == "invalid answer"
 
 
 class DeskRefusedError(_DeskError, PermanentError):
-    """ServiceDesk Plus refuses; `what` is a status, or the missing part."""
+    """The desk refuses this call."""
 
 
 class DeskDeniedError(_DeskError, DeniedError):
-    """ServiceDesk Plus refuses our credentials or their notes, or issues no token."""
+    """The desk refuses the credentials or their notes, or issues no token."""
 
-    def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
-        super().__init__(what, why)
-
-
-class NoteMissingError(DeskRefusedError):
-    """The last check for a note of unknown outcome failed, and no attempt is left."""
-
-    def __init__(self) -> None:
-        super().__init__("note did not arrive")
-
-
-class EmbeddingsUnavailableError(_EmbeddingsError, TemporaryError):
-    """No embedding now; `what` is a status, `connection`, or a missing part."""
-
-
-class TextRefusedError(_EmbeddingsError, PermanentError):
-    """One of the texts is refused: it is too long, or a filter rejects it."""
+    def __init__(self, cause: str = "401", why: str = "desk credentials refused") -> None:
+        super().__init__(cause, why)
 
 
 class TicketGoneError(Exception):
-    """The ticket needs no enhancement any more; `values` fill `phrase`.
-
-    `deleted`: the desk has erased it, so every copy must be erased.
-    """
+    """The ticket needs no enhancement any more. `deleted`: its copies must be erased."""
 
     expected = True
     result = "skipped"
@@ -182,7 +150,7 @@ class TicketGoneError(Exception):
 
 
 class TicketNotFoundError(TicketGoneError):
-    """The desk has no ticket of that id."""
+    """The desk has no such ticket."""
 
     deleted = True
 
@@ -204,10 +172,9 @@ class TicketTrashedError(TicketClosedError):
 
 
 class DeferredError(Exception):
-    """The job is deferred for `seconds`, which costs it no attempt.
+    """Defer the job for `seconds`, at no attempt.
 
-    `extends_deadline`: the wait is the system's choice (fairness, caution) and is added to the job's deadline; an
-    outage is not.
+    `extends_deadline`: the system chose to wait (fairness, caution), so the wait is added to the job's deadline.
     """
 
     expected = True
@@ -218,10 +185,3 @@ class DeferredError(Exception):
         self.reason = reason
         self.seconds = max(1.0, seconds)
         self.extends_deadline = extends_deadline
-
-
-class NoteUnsettledError(DeferredError):
-    """An attempt stopped while posting the note, which the desk may still store."""
-
-    def __init__(self, wait_seconds: float) -> None:
-        super().__init__("note may still arrive", wait_seconds)

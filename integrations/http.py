@@ -1,16 +1,17 @@
-"""HTTP to external services: proxy and authorities, a span per request, bounded answers, statuses.
+"""HTTP to external services: proxy and certificates, a span per request, bounded answers, statuses.
 
 `HTTP_PROXY` and `ALL_PROXY` are ignored: a key for an `http://` address in the own network must not reach a proxy.
 """
 
 import asyncio
 import ipaddress
+import math
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -23,14 +24,14 @@ import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from config.settings import ConsoleSettings, DeskClientSettings, EmbeddingSettings
+from integrations.errors import DeskTimeoutError, DeskUnavailableError
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000
-KEPT_SECONDS = 3.0
-"""How long an idle connection is used again: less than servers keep theirs (5 s and more), or a request would now and
-then meet a connection that is just being closed."""
+# Less than servers keep an idle connection (5 s and more), which would be closed under a request.
+_KEEPALIVE_SECONDS = 3.0
 PLAIN = {"Accept-Encoding": "identity"}
-"""Asked of each server: a few compressed bytes may become gigabytes."""
+"""A few compressed bytes may become gigabytes."""
 _BEFORE_SENDING = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
 _LONGEST_WAIT_SECONDS = 999_999_999.0
@@ -41,8 +42,8 @@ _IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
 class EgressConfig:
     """The network settings of one kind of calls.
 
-    `proxy` may contain credentials and is not in the repr; `no_proxy` are names that are called directly. `ca_bundle`
-    (PEM) is trusted in addition to the usual authorities, also for the proxy.
+    `no_proxy`: hosts that are called directly. `ca_bundle` (PEM) is trusted in addition to the usual authorities, also
+    for the proxy.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -54,7 +55,6 @@ class EgressConfig:
         return cls(settings.https_proxy, settings.no_proxy or "", ca_bundle)
 
     def by_proxy(self, url: str) -> bool:
-        """Return True if the proxy is used; `no_proxy` has the rules of Python's urllib."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         if self.proxy is None or parts.scheme != "https" or _is_this_host(host):
@@ -65,7 +65,6 @@ class EgressConfig:
 
 
 STRAIGHT = EgressConfig()
-"""No proxy, and the usual authorities."""
 
 
 def _is_this_host(host: str) -> bool:
@@ -76,10 +75,9 @@ def _is_this_host(host: str) -> bool:
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
-    """Send each request in a span that ends with the head of the response.
+    """Send each request in a span, by OpenTelemetry's conventions for HTTP clients, that ends with the response's head.
 
-    Names and attributes follow OpenTelemetry's conventions for HTTP clients; status 400 and above is an error. The URL
-    has no query, in which ServiceDesk Plus takes ticket text. No trace header is sent to other services.
+    The span's URL has no query, which contains ticket text for ServiceDesk Plus. No trace header is sent.
     """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
@@ -99,8 +97,7 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             try:
                 response = await self._transport.handle_async_request(request)
             except asyncio.CancelledError as cancelled:
-                # Usually the caller's timeout.
-                tracing.record_failure(span, cancelled, "cancelled")
+                tracing.record_failure(span, cancelled, "cancelled")  # usually the caller's timeout
                 raise
             span.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 400:
@@ -128,7 +125,7 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         try:
             return await self._through.handle_async_request(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
-            # A TLS error comes from behind the proxy, or is about its certificate.
+            # The proxy was reached, or its certificate is wrong.
             if any(isinstance(cause, ssl.SSLError) for cause in _causes(failure)):
                 raise
             raise httpx2.ProxyError("unreachable") from failure
@@ -140,7 +137,6 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
 
 @lru_cache(maxsize=8)
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trust the usual authorities and those of `ca_bundle`, a PEM file that `config.settings` has checked."""
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(cafile=str(ca_bundle))
@@ -149,7 +145,7 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> httpx2.AsyncBaseTransport:
     limits = httpx2.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEPALIVE_SECONDS
     )
     options: dict[str, Any] = {"verify": trust(egress.ca_bundle), "trust_env": False, "limits": limits}
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(**options)
@@ -161,9 +157,9 @@ def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> http
 
 
 def open_client(*, connections: int, egress: EgressConfig = STRAIGHT, traced: bool = True) -> httpx2.AsyncClient:
-    """Return a client that verifies certificates, bounds answers, and limits only the time to connect.
+    """Return a client that bounds answers and the time to connect. Each caller limits the whole call.
 
-    It follows no redirect, which would forward the credentials. Each caller limits the whole call.
+    It follows no redirect, which would forward the credentials.
     """
     transport = open_transport(connections=connections, egress=egress)
     return httpx2.AsyncClient(
@@ -173,7 +169,7 @@ def open_client(*, connections: int, egress: EgressConfig = STRAIGHT, traced: bo
         timeout=httpx2.Timeout(None, connect=10),
         headers=PLAIN,
         event_hooks={"response": [bound]},
-        # All tenants share this client, and some share a host: sessions must not mix.
+        # Tenants share this client, and some share a host: sessions must not mix.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
@@ -206,13 +202,34 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Make reading the body raise AnswerTooLargeError before more is in memory; a response hook."""
+    """Response hook: reading a too large body raises AnswerTooLargeError."""
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream, response)
 
 
+async def send_to_desk(
+    http: httpx2.AsyncClient, timeout_seconds: float, method: str, url: str, *, changes: bool = False, **request: Any
+) -> tuple[int, httpx2.Headers, bytes]:
+    """Return status, headers and body of an answer that came within the time.
+
+    Raises DeskTimeoutError or DeskUnavailableError, with `outcome_unknown` for a call that `changes` something.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds), http.stream(method, url, **request) as response:
+            return response.status_code, response.headers, await response.aread()
+    except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
+        raise DeskTimeoutError from None
+    except (TimeoutError, httpx2.TimeoutException):
+        raise DeskTimeoutError(outcome_unknown=changes) from None
+    except httpx2.HTTPError as failure:
+        sent = not isinstance(failure, (httpx2.ConnectError, httpx2.ProxyError))
+        raise DeskUnavailableError(connection_words(failure), outcome_unknown=changes and sent) from None
+    except AnswerTooLargeError:
+        raise DeskUnavailableError("invalid answer", outcome_unknown=changes) from None
+
+
 def connection_words(failure: Exception) -> str:
-    """Return `connection` and the cause, if known, of an httpx2 failure."""
+    """Return `connection` and the cause, if known."""
     causes = list(_causes(failure))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "connection: certificate not trusted"
@@ -221,6 +238,14 @@ def connection_words(failure: Exception) -> str:
     status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
     answered = "unreachable" if status is None else f"answered {status_words(int(status))}"
     return f"connection: proxy {answered}"
+
+
+def proxy_remedy(host: str) -> str:
+    """Return the operator's action for an `HTTPS_PROXY` that is down or refuses a host."""
+    return (
+        f"check that the proxy of HTTPS_PROXY runs, accepts its credentials and allows calls to {host}, or add the "
+        "host to NO_PROXY"
+    )
 
 
 def never_connected(failure: Exception) -> bool:
@@ -236,7 +261,7 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
 
 
 def known_status(status: int) -> int:
-    """Return the status, or its class for a nonstandard one, to bound metric labels."""
+    """Return the status, or its class if nonstandard: metric labels are bounded."""
     if status in _OPENAI_WORDS or status in set(HTTPStatus):
         return status
     return status // 100 * 100 if 100 <= status < 600 else 500
@@ -247,27 +272,22 @@ def status_words(status: int) -> str:
     return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
 
 
-def retry_after_of(headers: Mapping[str, str]) -> str | None:
-    """Return `Retry-After`, else Zoho's `retry_after` in `X-Rate-Limit`."""
-    plain, within = headers.get("retry-after"), _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
-    return plain if within is None or retry_after_seconds(plain) else within[1]
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Return seconds from openai's `retry-after-ms`, `Retry-After`, or Zoho's `retry_after` in `X-Rate-Limit`."""
+    with suppress(ValueError):
+        seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
+        if 0 <= seconds < math.inf:
+            return seconds
+    plain = _seconds_of(headers.get("retry-after", "").strip())
+    within = _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
+    return float(within[1]) if within and not plain else plain
 
 
-def retry_after_seconds(header: str | None) -> float | None:
-    """Return `Retry-After`, seconds or an HTTP date, as seconds; None if malformed.
-
-    An HTTP date is in GMT: another zone is unreliable.
-    """
-    value = (header or "").strip()
+def _seconds_of(value: str) -> float | None:
     if value.isdecimal():
         return float(value[:9])
-    if not value.endswith(" GMT"):
-        return None
     try:
-        moment = parsedate_to_datetime(value)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
+        moment = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    except ValueError:
         return None
-    if moment.utcoffset():  # the parser takes the first of two zones
-        return None
-    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _LONGEST_WAIT_SECONDS)

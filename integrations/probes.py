@@ -1,6 +1,6 @@
-"""Checks of a tenant's desk and model for diagnostics: their values, and how they are made.
+"""Probes of a tenant's desk and model for diagnostics.
 
-A check of a desk uses its rate and changes nothing; one of a model sends neither key nor question.
+A probe of a desk uses its rate and changes nothing; one of a model sends no key and no question.
 """
 
 import asyncio
@@ -17,24 +17,21 @@ from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings, ModelAddressSettings
 from config.tenants import Tenant
+from integrations.desks import kind_of
 from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.http import EgressConfig, connection_words, open_client
-from integrations.rate_limit import THROTTLED, PassingRate
+from integrations.ports import DeskClient, DeskLimits, ProbeSkippedError
+from integrations.rate_limit import THROTTLED, ProbeRate
 from integrations.resilience import Breaker
-from integrations.servicedesk.auth import LentTokens, NoSharedTokenError
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import Limits
-from integrations.values import DeskClient
 
-LOOK_SECONDS = 1.0
-"""How long one look takes at most."""
-TicketState = Literal["open", "closed", "gone"]
+_TIMEOUT_SECONDS = 1.0
+_TOO_LATE = f"it did not answer within {_TIMEOUT_SECONDS:g} s"
 # They become parts of a desk URL.
 _Number = Annotated[str, StringConstraints(pattern="^[0-9]{1,20}$")]
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class ProbeTarget:
     """A ticket, by any of its numbers, and optionally a note to find in it.
 
     `job_id`: the note of this job, posted not long before `since`; `note_id`: its id, if the desk has confirmed it.
@@ -58,7 +55,7 @@ class DeskProbe:
 
     asked: bool = False
     failure: str = ""
-    ticket: TicketState | None = None
+    ticket: Literal["open", "closed", "gone"] | None = None
     note: bool | None = None
     numbers: tuple[str, ...] = ()
 
@@ -71,10 +68,10 @@ class ModelProbe:
     failure: str = ""
 
 
-SOUGHT = TypeAdapter(Sought)
+PROBE_TARGET = TypeAdapter(ProbeTarget)
 DESK_PROBE = TypeAdapter(DeskProbe)
 MODEL_PROBE = TypeAdapter(ModelProbe)
-"""How each is written as JSON and read, when one process looks for another."""
+"""JSON of each, for a process that probes for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,55 +83,51 @@ class NoteMarks:
 
 
 async def probe_desk(
-    tenant: Tenant, settings: DeskClientSettings, redis: Redis | None, sought: Sought, marks: NoteMarks
+    tenant: Tenant, settings: DeskClientSettings, redis: Redis | None, target: ProbeTarget, marks: NoteMarks
 ) -> DeskProbe:
-    """Look for the requested note and for the ticket.
-
-    A cloud desk is called with the workers' shared token. Results before a failure count.
-    """
-    if tenant.desk is None:
+    """Look for the requested note and for the ticket. Results before a failure count."""
+    desk = tenant.desk
+    if desk is None:
         return DeskProbe(failure="this process has no desk of the tenant")
-    if not tenant.desk.has_keys:
-        return DeskProbe(failure="this process has no key of the tenant's desk: ask where a worker runs")
+    if not desk.has_keys:
+        return DeskProbe(failure="this process has no key of the tenant's desk: run this in a worker")
     seen = DeskProbe(asked=True)
     async with open_client(connections=2, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)) as http:
-        rate = PassingRate(tenant.id, tenant.desk.rate_per_minute, redis)
-        limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable", shown=False), rate, 1)
-        tokens = LentTokens(http, redis, LOOK_SECONDS)
-        desk = ServiceDeskPlus(tenant, http, tokens, LOOK_SECONDS, limits)
+        breaker = Breaker(f"desk of {tenant.id}", "desk unavailable", shown=False)
+        limits = DeskLimits(breaker, ProbeRate(tenant.id, desk.rate_per_minute, redis), 1)
+        client = kind_of(desk).open(tenant.id, desk, http, redis, _TIMEOUT_SECONDS, limits, probing=True)
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                if tenant.desk.edition == "cloud":
-                    # Before a call is taken from the rate.
-                    await tokens.get(tenant.id, tenant.desk)
-                await _look(desk, seen, sought, marks)
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                # Before a call is taken from the rate.
+                await client.authenticate()
+                await _probe(client, seen, target, marks)
         except TicketGoneError:
             seen.ticket = "gone"
         except DeferredError as held:
             seen.asked = held.reason == THROTTLED
-            busy = f"jobs have the desk's calls of this minute ({held.reason})"
+            busy = f"jobs use all calls of this minute ({held.reason})"
             seen.failure = "it throttles our calls" if seen.asked else busy
-        except NoSharedTokenError as none:
-            seen.asked, seen.failure = False, str(none)
+        except ProbeSkippedError as skipped:
+            seen.asked, seen.failure = False, str(skipped)
         except ExternalError as failed:
             seen.failure = failed.reason
         except TimeoutError:
-            seen.failure = f"it did not answer within {LOOK_SECONDS:g} s"
+            seen.failure = _TOO_LATE
     return seen
 
 
-async def _look(desk: DeskClient, seen: DeskProbe, sought: Sought, marks: NoteMarks) -> None:
-    desk_id = await desk.id_of(sought.number)
-    is_sought = marks.is_ours if sought.job_id is None else partial(marks.is_of, sought.job_id)
-    if sought.note_id is not None and await desk.has_note(desk_id, sought.note_id, is_sought):
+async def _probe(client: DeskClient, seen: DeskProbe, target: ProbeTarget, marks: NoteMarks) -> None:
+    desk_id = await client.id_of(target.number)
+    is_wanted = marks.is_ours if target.job_id is None else partial(marks.is_of, target.job_id)
+    if target.note_id is not None and await client.has_note(desk_id, target.note_id, is_wanted):
         # One call in the usual case.
         seen.note = True
         return
-    ticket = await desk.read_ticket(desk_id)
+    ticket = await client.read_ticket(desk_id)
     seen.ticket = "closed" if ticket.closed else "open"
     seen.numbers = tuple(filter(None, (ticket.ticket_id, ticket.display_id)))
-    if sought.job_id is not None or sought.any_note:
-        seen.note = await desk.find_note(desk_id, is_sought, sought.since) is not None
+    if target.job_id is not None or target.any_note:
+        seen.note = await client.find_note(desk_id, is_wanted, target.since) is not None
 
 
 async def probe_model(tenant: Tenant, settings: ModelAddressSettings) -> ModelProbe:
@@ -143,13 +136,13 @@ async def probe_model(tenant: Tenant, settings: ModelAddressSettings) -> ModelPr
     url = f"{tenant.model.base_url or settings.openai_base_url}/models"
     try:
         async with (
-            asyncio.timeout(LOOK_SECONDS),
+            asyncio.timeout(_TIMEOUT_SECONDS),
             open_client(connections=1, egress=EgressConfig.of(settings, settings.openai_ca_bundle)) as http,
-            http.stream("GET", url, timeout=LOOK_SECONDS),
+            http.stream("GET", url),
         ):
             return ModelProbe(asked=True)
     except (TimeoutError, httpx2.TimeoutException):
-        return ModelProbe(asked=True, failure=f"it did not answer within {LOOK_SECONDS:g} s")
+        return ModelProbe(asked=True, failure=_TOO_LATE)
     except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
         words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         return ModelProbe(asked=True, failure=words)

@@ -1,9 +1,9 @@
 """Rate limiting of desk calls: one bucket per tenant, shared through Redis.
 
 In no minute a desk gets more calls than its rate: a burst of a sixth of it, and the rest evenly (GCRA: the bucket is
-the time of the next even call; a call may come ahead of it by the burst). A caller with too long a wait is held back
+the time of the next even call; a call may come ahead of it by the burst). A caller with too long a wait is deferred
 and keeps its place in the queue; later callers do not overtake it, except calls that finish started jobs. Without Redis
-each process takes a quarter of the rate, and nobody has a place.
+each process takes a quarter of the rate, without a queue.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ from redis.exceptions import RedisError
 from integrations.errors import DeferredError
 
 KEY = "rate:"
-"""How a bucket's key begins; the tenant's id follows."""
+"""Start of a bucket's key; the tenant's id follows."""
 PATIENCE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
 THROTTLED = "desk throttled"
-"""Why a job is held back while the desk refuses calls for their rate, by its own limit."""
+"""Reason of deferred jobs while the desk's own limit refuses calls."""
 # A minute, plus the network jitter between two calls.
 _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
-# A call is reserved for a returning caller for so long; then those behind it are let through.
+# A call is reserved for a returning caller for so long.
 _EXPECTED_SECONDS = 15.0
-# A caller that is this late has lost its place: most likely it does not come back.
+# A later caller has lost its place.
 _LATE_SECONDS = 120.0
 _WITHOUT_REDIS_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
 THROTTLED_SECONDS = 60.0
-# Zoho Projects locks for about 22 minutes; a longer wait is tried earlier, since the lock may be gone.
+# Zoho Projects locks for about 22 minutes. A longer wait is cut: the lock may be gone.
 LONGEST_THROTTLE_SECONDS = 3600.0
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
@@ -49,14 +49,15 @@ def keys_of(tenant_id: str) -> list[str]:
     return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
 
 
-class Standing(StrEnum):
-    """The priority of a caller."""
+class Priority(StrEnum):
+    """The priority of a caller: jobs that have BEGUN go before NEW ones, so that started jobs end.
+
+    BACKGROUND calls pass only while no job is deferred and a call is due; they keep no place.
+    """
 
     BEGUN = "begun"
-    """A job that has had its first call: it goes before those that have not, lest many begin and none ends."""
     NEW = "new"
-    COPY = "copy"
-    """Nobody waits for it: it is let through while nobody is held back and a call is due, and keeps no place."""
+    BACKGROUND = "background"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,6 @@ class Pace:
 
     @classmethod
     def of(cls, per_minute: int, share: int = 1) -> Self:
-        """Return the pace that keeps any minute within `per_minute` (divided by `share`)."""
         mine = per_minute // share
         if mine < 1:
             return cls(_MINUTE_SECONDS * share / max(1, per_minute), 1)
@@ -80,38 +80,19 @@ class Pace:
         """Seconds that a call may come ahead of its even time."""
         return self.interval * (self.burst - 1)
 
-    def apart(self, standing: Standing, patience: float) -> float:
-        """Return the seconds between the turns of two held back callers.
+    def apart(self, priority: Priority, patience: float) -> float:
+        """Return the seconds between the turns of two deferred callers.
 
-        A job makes all of its calls in its turn, unless they are so far apart that it is held back for each.
+        A job makes all of its calls in its turn, unless they are so far apart that it is deferred for each.
         """
         whole = self.interval * _CALLS_OF_A_JOB
-        return whole if standing is Standing.NEW and whole <= patience else self.interval
-
-
-class LocalBucket:
-    """The bucket of one process, without places."""
-
-    def __init__(self, pace: Pace, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._pace = pace
-        self._monotonic = monotonic
-        self._next = 0.0
-
-    def take(self, patience: float) -> tuple[bool, float]:
-        """Return True and seconds to wait before the call, or False and seconds to pause."""
-        now = self._monotonic()
-        due = max(self._next, now)
-        wait = max(0.0, due - self._pace.ahead - now)
-        if wait > patience:
-            return False, min(wait, LONGEST_HOLD_SECONDS)
-        self._next = due + self._pace.interval
-        return True, wait
+        return whole if priority is Priority.NEW and whole <= patience else self.interval
 
 
 class DeskRate:
-    """The calls to one tenant's desk; waits over `patience_seconds` are held back.
+    """The rate of calls to one tenant's desk; waits over `patience_seconds` are deferred.
 
-    `yields`: background calls, which wait until no job does, however long.
+    `yields`: background calls, which wait until no job does.
     """
 
     def __init__(
@@ -130,47 +111,57 @@ class DeskRate:
         self._patience = patience_seconds
         self._yields = yields
         self._script = None if redis is None else redis.register_script(_SCRIPT)
-        self._local = LocalBucket(Pace.of(per_minute, _SHARE_WITHOUT_REDIS), monotonic)
+        self._local_pace = Pace.of(per_minute, _SHARE_WITHOUT_REDIS)
+        self._local_next = 0.0
         self._monotonic = monotonic
         self._sleep = sleep
         self._redis_again_at = 0.0
 
-    async def take(self, who: str = "", *, begun: bool = False) -> None:
+    async def take(self, caller: str = "", *, begun: bool = False) -> None:
         """Wait until the rate allows a call. Raises DeferredError if that takes too long.
 
-        `who` keeps its place in the queue while held back; `begun`: it has had a call before.
+        `caller` keeps its place in the queue while deferred; `begun`: it has had a call before.
         """
         while self._yields:
-            let_through, seconds = await self._take(Standing.COPY)
-            if let_through:
+            allowed, seconds = await self._take(Priority.BACKGROUND)
+            if allowed:
                 return
             await self._sleep(max(_LOOK_AGAIN_SECONDS, seconds))
-        let_through, seconds = await self._take(Standing.BEGUN if begun else Standing.NEW, who)
-        if not let_through:
+        allowed, seconds = await self._take(Priority.BEGUN if begun else Priority.NEW, caller)
+        if not allowed:
             raise DeferredError(REASON, seconds)
         if seconds:
             await self._sleep(seconds)
 
-    async def _take(self, standing: Standing, who: str = "") -> tuple[bool, float]:
-        """Take from the shared bucket, or from this process's while Redis, after a failure, rests some seconds."""
-        patience = 0.0 if standing is Standing.COPY else self._patience
+    async def _take(self, priority: Priority, caller: str = "") -> tuple[bool, float]:
+        """Return True and seconds to wait before the call, or False and seconds to pause."""
+        patience = 0.0 if priority is Priority.BACKGROUND else self._patience
         if self._script is None or self._monotonic() < self._redis_again_at:
-            return self._local.take(patience)
-        pace, apart = self._pace, self._pace.apart(standing, patience)
+            return self._take_locally(patience)
+        pace, apart = self._pace, self._pace.apart(priority, patience)
         seconds = (pace.interval, pace.ahead, patience, apart, LONGEST_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
         try:
-            given: list[str | int] = [standing, who, *(round(value * _MICROSECONDS) for value in seconds)]
+            given: list[str | int] = [priority, caller, *(round(value * _MICROSECONDS) for value in seconds)]
             taken = await self._script(keys=self._keys, args=given)
         except (RedisError, OSError, TimeoutError):
             self._redis_again_at = self._monotonic() + _WITHOUT_REDIS_SECONDS
-            return self._local.take(patience)
+            return self._take_locally(patience)
         return bool(taken[0]), int(taken[1]) / _MICROSECONDS
 
+    def _take_locally(self, patience: float) -> tuple[bool, float]:
+        now = self._monotonic()
+        due = max(self._local_next, now)
+        wait = max(0.0, due - self._local_pace.ahead - now)
+        if wait > patience:
+            return False, min(wait, LONGEST_HOLD_SECONDS)
+        self._local_next = due + self._local_pace.interval
+        return True, wait
 
-class PassingRate(DeskRate):
-    """The rate for diagnostic calls: never queued, and only if no job is held back."""
 
-    async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
-        let_through, seconds = await self._take(Standing.COPY)
-        if not let_through:
+class ProbeRate(DeskRate):
+    """The rate for diagnostic calls: never queued, and only if no job is deferred."""
+
+    async def take(self, caller: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
+        allowed, seconds = await self._take(Priority.BACKGROUND)
+        if not allowed:
             raise DeferredError(REASON, seconds)

@@ -1,7 +1,6 @@
 """Circuit breakers for servers that are down, and holds for refusals that only an operator can fix.
 
-Each process has breakers and holds of its own, so a fault is noticed once and not by each job. A server does not
-recover by itself from a hold, such as one for credit or keys: it begins with the first refusal, and its time is not
+Each process has its own. A hold, such as one for credit or keys, begins with the first refusal, and its time is not
 counted against the jobs' deadlines.
 """
 
@@ -23,18 +22,16 @@ MOST_FAILURES = 5
 REST_SECONDS = 15.0
 PROBE_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 300.0
-# A held job comes again after this part of the time that the hold has lasted: over a day it would else come 2,900
-# times. Never earlier than the next probe, and never later than `LONGEST_WAIT_SECONDS`.
+# A held job is retried after this part of the hold's time so far: each 30 s would be 2,900 times a day.
 _WAIT_OF_HOLD = 0.1
-# Every job that waits for a try has come again by then: after so long without one there is none that waits.
+# After so long without a refusal no held job is left.
 _STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
 
 
 class Breaker:
-    """Open after `most_failures` in a row that mean "down".
+    """Open after `most_failures` in a row of a server that is down; after `rest_seconds` one call probes it.
 
-    After `rest_seconds` one call probes the server. `server` names the server in log lines, and in the metric if
-    `shown`; `reason` is the reason of held back jobs.
+    `server` names it in log lines, and in the metric if `shown`; `reason` is that of deferred jobs.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class Breaker:
         self._failures = 0
         self._open_until: float | None = None
         self._trying = False
-        # Results of calls that began in an earlier era are ignored: they are out of date.
+        # Results of calls that began in an earlier era are out of date, and ignored.
         self._era = 0
         if shown:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
@@ -67,17 +64,16 @@ class Breaker:
             return
         left = self._open_until - self._monotonic()
         if left > 0:
-            raise self._held_back(left)
+            raise self._deferred(left)
         if self._trying:
-            # The probe's outcome is pending; most arrive within a moment.
-            raise self._held_back(self._rest / 3)
+            # Most probes end within a moment.
+            raise self._deferred(self._rest / 3)
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Guard one call, the block, and count its outcome.
+        """Guard one call, the block, and count its outcome. Raises DeferredError while open.
 
-        A TemporaryError that is `down` counts against the server; any other answer, even a refusal, shows that it is
-        up. A cancelled call does not count. Raises DeferredError while open.
+        Any answer but a TemporaryError that is `down` shows that the server is up. A cancelled call does not count.
         """
         self.check()
         era = self._era
@@ -115,13 +111,12 @@ class Breaker:
         self._trying = False
         self._era += 1
 
-    def _held_back(self, seconds: float) -> DeferredError:
-        # Jitter spreads the retries; none comes before the rest is over.
+    def _deferred(self, seconds: float) -> DeferredError:
         return DeferredError(self._reason, seconds + self._jitter(0, self._rest / 5), extends_deadline=False)
 
 
 class HoldReason(StrEnum):
-    """Reasons to hold all jobs of a model, as shown to people."""
+    """Reasons to hold all jobs of a model."""
 
     KEY_REFUSED = "model key refused"
     OUT_OF_CREDIT = "model out of credit"
@@ -141,14 +136,14 @@ class WatchedCall:
     """One call under a hold."""
 
     granted: bool = True
-    """Set it to False where the answer does not say that what was refused is granted by now."""
+    """False if the answer does not show that the refusal is over."""
 
 
 class Hold:
     """Hold jobs after a DeniedError for one of `reasons`, until a probe succeeds.
 
-    Every `probe_seconds` one job's call probes. Only watched calls count, so each permission has a hold of its own.
-    `server` names the model's service, or a desk, in the log lines of begin and end, and in the metric, `gauge`.
+    Every `probe_seconds` one job's call probes. Only watched calls count: each permission has its own hold. `server`
+    names the model's service, or a desk, in log lines and in the metric, `gauge`.
     """
 
     def __init__(
@@ -168,36 +163,30 @@ class Hold:
         self._reasons = tuple(reasons)
         self._reason: StrEnum | None = None
         self._began_at = self._refused_at = self._try_at = self._pays_at = 0.0
-        # Results of calls that began in an earlier era are ignored: they are out of date.
         self._era = 0
         for reason in self._reasons:
             gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
 
     def _shown(self, reason: StrEnum) -> float:
-        # Another process may have finished the held jobs, so that this one gets no probe.
+        # Without a probe: another process may have finished the held jobs.
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
     def check(self, *, pays: bool = False) -> None:
         """Raise DeferredError while the hold lasts.
 
-        `pays`: the job has costs before this call. Probes are left to jobs that have paid already, except one every ten
-        minutes, because theirs may be refused for reasons of their own.
+        `pays`: the job would pay before this call, so it probes only every ten minutes; jobs that have paid go first.
         """
         if self._reason is None:
             return
         now = self._monotonic()
         if now < (self._pays_at if pays else self._try_at):
-            raise self._held_back(self._reason)
+            raise self._deferred(self._reason)
         if pays:
             self._pays_at = now + _STALE_SECONDS
 
     @contextmanager
     def watch(self) -> Iterator[WatchedCall]:
-        """Guard one call, the block. Raises DeferredError while the hold lasts.
-
-        A DeniedError for one of the reasons becomes DeferredError, whose time is not counted against the job's
-        deadline. Other failures do not affect the hold, nor does an answer that sets `granted` to False.
-        """
+        """Guard one call, the block. Raises DeferredError during the hold, and for a DeniedError of its reasons."""
         self.check()
         era = self._era
         if self._reason is not None:
@@ -211,14 +200,13 @@ class Hold:
                 raise
             if era == self._era:
                 self._refused(denied, reason)
-            raise self._held_back(reason) from None
+            raise self._deferred(reason) from None
         if watched.granted and era == self._era and self._reason is not None:
             self._reason = None
             self._era += 1
             log_event(log_events.HOLD_ENDED, server=self._server)
 
     def _refused(self, denied: DeniedError, reason: StrEnum) -> None:
-        # Logged here, once per probe, because no attempt of a job has failed.
         denied.log()
         now = self._monotonic()
         self._refused_at, self._try_at = now, now + self._probe
@@ -230,9 +218,8 @@ class Hold:
             self._reason = reason
             log_event(log_events.HOLD_BEGUN, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
 
-    def _held_back(self, reason: StrEnum) -> DeferredError:
+    def _deferred(self, reason: StrEnum) -> DeferredError:
         now = self._monotonic()
         left = self._try_at - now if self._try_at > now else self._probe
         seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
-        # Jitter spreads the retries.
         return DeferredError(reason.value, seconds + self._jitter(0, seconds / 5))

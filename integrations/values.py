@@ -1,12 +1,12 @@
-"""Values that cross the ports of `workflow`, for any desk, model and search; and the client of any kind of desk."""
+"""Values of any desk and model, and JSON that can be stored."""
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,7 +15,7 @@ Structured = TypeVar("Structured", bound=BaseModel)
 
 
 class Person(NamedTuple):
-    """A person as the desk names them."""
+    """A person of a ticket."""
 
     name: str = ""
     addresses: tuple[str, ...] = ()  # of mail
@@ -29,8 +29,7 @@ class DeskTicket:
 
     `requester`: the mail address, for `privacy.tombstones`, never for a prompt, a line or a span. `display_id`: the
     number that people see, if it is not the id. Times are by the desk's clock. `people`: the requester first.
-    `conversation`: whether mails were sent. What the desk does not report is None. `terms`: the desk's own names of
-    categories, groups, services and assets, no people.
+    `conversation`: mails were sent; None if unknown. `terms`: names of categories, groups, services and assets.
     """
 
     ticket_id: str
@@ -63,7 +62,7 @@ class DeskTicket:
 
 
 class ListedTicket(NamedTuple):
-    """A ticket in a list; see DeskTicket. `kinds`: category, group, site and template, if the list has them."""
+    """A ticket in a list. `kinds`: category, group, site and template, if the list has them."""
 
     ticket_id: str
     status: str
@@ -105,38 +104,6 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class SimilarTicket:
-    """A resolved, similar ticket.
-
-    `strength`: the probability that it is about the same. `category` and `group` are in small letters, if known.
-    """
-
-    ticket_id: str
-    subject: str
-    resolution: str
-    display_id: str = ""
-    created_at: datetime | None = field(default=None, compare=False)
-    strength: float = field(default=0.0, compare=False)
-    category: str = field(default="", compare=False)
-    group: str = field(default="", compare=False)
-    people: tuple[Person, ...] = field(default=(), compare=False, repr=False)
-
-    @property
-    def shown(self) -> str:
-        return self.display_id or self.ticket_id
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A passage of the knowledge base that may help; `strength` as of a similar ticket."""
-
-    title: str
-    text: str
-    strength: float = field(default=0.0, compare=False)
-    expires_at: datetime | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Prompt:
     """A model prompt: the house rules and the case."""
 
@@ -146,9 +113,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Paid tokens (0 if not reported), and dollars if reported.
+    """Paid tokens (0 if not reported), and dollars if reported; `estimated` for a broken stream.
 
-    `model` is the requested one; empty if it is the only one. `estimated`: the stream broke off before its usage.
+    `model` is the requested one; empty if it is the only one.
     """
 
     input_tokens: int = 0
@@ -165,7 +132,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question that was sent to `host`, or may have been, without a usable answer; `usage` was paid."""
+    """A question without a usable answer, which `host` got or may have got; `usage` was paid."""
 
     host: str
     model: str
@@ -178,7 +145,7 @@ class Unanswered:
 class ModelAnswer(Generic[Structured]):
     """A usable answer of `host`. `usage` includes every paid call for it.
 
-    `first_milliseconds`: until the first content of the last call; 0 if it came whole.
+    `first_milliseconds`: until the first content of the last call; 0 if not streamed.
     """
 
     content: Structured
@@ -192,6 +159,12 @@ class ModelAnswer(Generic[Structured]):
     host: str = ""
 
 
+def is_number(text: str) -> bool:
+    """Return True for a ticket number: 1 to 20 digits."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+_NUMBER = re.compile("[0-9]{1,20}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _DEEPEST = 100
 
@@ -202,9 +175,9 @@ def storable(text: str) -> str:
 
 
 def load_json(content: str | bytes) -> Any:
-    """Return a JSON value with storable texts.
+    """Return a JSON value with storable texts. Raises ValueError, also if nested over 100 deep.
 
-    Raises ValueError, also if nested over 100 deep: the limit of the json module differs between Python versions.
+    The limit of the json module differs between Python versions.
     """
     try:
         return _all_storable(json.loads(content), _DEEPEST)
@@ -222,55 +195,3 @@ def _all_storable(value: Any, deepest: int) -> Any:
     if isinstance(value, list):
         return [_all_storable(item, deepest - 1) for item in value]
     return {storable(name): _all_storable(item, deepest - 1) for name, item in value.items()}
-
-
-class Lists(Protocol):
-    """The list calls of a desk."""
-
-    async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]: ...
-
-    async def solutions(self, start: int = 1) -> ListPage[ListedSolution]: ...
-
-    async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]: ...
-
-    async def mail(self, ticket_id: str, mail_id: str) -> str: ...
-
-
-class DeskClient(Protocol):
-    """One tenant's desk of any kind. Raises as `workflow.ports.Desk` says."""
-
-    @property
-    def wants_failure_note(self) -> bool: ...
-
-    @property
-    def lists(self) -> Lists: ...
-
-    def link_to(self, ticket_id: str) -> str: ...
-
-    async def id_of(self, number: str) -> str: ...
-
-    async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
-
-    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
-
-    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]: ...
-
-    async def read_solution(self, solution_id: str) -> Solution | None: ...
-
-    def check_notes(self, *, answered: bool) -> None: ...
-
-    async def add_note(
-        self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
-    ) -> str: ...
-
-    async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool: ...
-
-    async def find_note(
-        self,
-        ticket_id: str,
-        is_ours: Callable[[str], bool],
-        since: datetime | None = None,
-        *,
-        unread: Sequence[str] | None = None,
-        on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
-    ) -> str | None: ...

@@ -14,7 +14,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from integrations.probes import SOUGHT, DeskProbe, ModelProbe, Sought
+from integrations.probes import PROBE_TARGET, DeskProbe, ModelProbe, ProbeTarget
 from jobs.queue import open_redis, reaching_redis
 
 QUESTIONS = "housekeeping:questions"
@@ -75,8 +75,8 @@ class ProbeClient:
             raise NoAnswerError(f"housekeeping did not answer within {ASK_SECONDS:g} s")
         return str(found[1])
 
-    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
-        about = SOUGHT.dump_json(sought, exclude_defaults=True).decode()
+    async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
+        about = PROBE_TARGET.dump_json(sought, exclude_defaults=True).decode()
         return await self._probe("desk", tenant_id, about, DeskProbe)
 
     async def model(self, tenant_id: str | None) -> ModelProbe:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 
-from integrations.servicedesk.plain_text import INVISIBLE, lines_of
+from integrations.plain_text import INVISIBLE, lines_of
 
 MOST_SECONDS = 60
 _MOST_MEMORY = 1 << 30

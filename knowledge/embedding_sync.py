@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database, split
-from integrations.errors import DeferredError, EmbeddingsUnavailableError
+from integrations.errors import DeferredError
 from integrations.values import Person
 from knowledge import embedding_repository
 from knowledge.embedding_repository import UnembeddedCopy
-from knowledge.embeddings import Embedder
+from knowledge.embeddings import Embedder, EmbeddingsUnavailableError
 from knowledge.language import LANGUAGES, languages_of, languages_of_tenant
 from knowledge.models import people_kept
 from knowledge.sync_repository import COLLECTIONS

@@ -21,13 +21,7 @@ import openai
 
 from config.settings import EmbeddingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.errors import (
-    DeferredError,
-    EmbeddingsUnavailableError,
-    ExternalError,
-    PermanentError,
-    TextRefusedError,
-)
+from integrations.errors import DeferredError, ExternalError, PermanentError, TemporaryError
 from integrations.http import AnswerTooLargeError, EgressConfig
 from integrations.llm.client import open_openai
 from integrations.llm.errors import classed
@@ -53,6 +47,18 @@ _MASKED_LENGTH = 2000
 _QUERY_SECONDS, _DOCUMENT_SECONDS = 5.0, 30.0
 _CONNECTIONS = 32
 _MOST_DIMENSIONS = 4096
+
+
+class _EmbeddingsError(ExternalError):
+    phrase = log_events.EMBEDDINGS_FAILED
+
+
+class EmbeddingsUnavailableError(_EmbeddingsError, TemporaryError):
+    """The embedding endpoint or package is unavailable."""
+
+
+class TextRefusedError(_EmbeddingsError, PermanentError):
+    """A text is too long to embed, or a filter rejects it."""
 
 
 class EmbeddingModel(Protocol):

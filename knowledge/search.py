@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
-from integrations.values import Document, Person, SimilarTicket
+from integrations.values import Person
 from knowledge.embedding_repository import (
     INDEX_EXISTS,
     SCAN_SETTINGS,
@@ -29,6 +29,7 @@ from knowledge.embedding_repository import (
 )
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import people_kept
+from knowledge.results import Document, SimilarTicket
 from knowledge.terms import LEAST, query_terms, strength, strength_by_both
 
 

@@ -12,7 +12,8 @@ from typing import ClassVar, NamedTuple
 from config.tenants import DeskSettings, Tenant, TicketRules, fold, fold_all
 from db.session import Database
 from integrations.errors import DeskRefusedError, DeskUnavailableError, ExternalError, TicketGoneError
-from integrations.values import DeskClient, DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
+from integrations.ports import DeskClient
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution
 from knowledge import repository, sync_repository
 from knowledge.desk_tasks import SyncThrottle
 from knowledge.language import LANGUAGES
@@ -135,14 +136,14 @@ class TicketSource:
 
     async def record_page(self, start: int, pass_from: datetime) -> RecordedPage:
         await self._run.wait_turn()
-        listed = await self._run.desk.lists.tickets(start)
+        listed = await self._run.desk.list_tickets(start)
         kept, new = await self._record(listed.items, pass_from)
         ids, created = [each.ticket_id for each in listed.items], [each.created_at for each in listed.items]
         return RecordedPage(ids, created, kept, new, listed.has_more)
 
     async def record_newest(self, state: PassState) -> PassState:
         await self._run.wait_turn()
-        listed = await self._run.desk.lists.tickets()
+        listed = await self._run.desk.list_tickets()
         self._run.lists_changes = any(each.changed_at is not None for each in listed.items)
         await self._record(listed.items)
         times = [moment for each in listed.items for moment in (each.created_at, each.changed_at) if moment is not None]
@@ -186,7 +187,7 @@ class TicketSource:
     async def _changed_after(self, after: datetime, start: int) -> ListPage[ListedTicket]:
         await self._run.wait_turn()
         try:
-            return await self._run.desk.lists.tickets(start, changed_since=after)
+            return await self._run.desk.list_tickets(start, changed_since=after)
         except DeskRefusedError:
             # As for a list that ignores the query.
             return ListPage([ListedTicket("", "")], has_more=False)
@@ -258,12 +259,12 @@ class TicketSource:
         await sync_repository.mark_read(*run.key, "t", ticket_id, created_at=created_at, changed_at=changed_at)
 
     async def _conversation(self, ticket_id: str) -> str:
-        lists, texts = self._run.desk.lists, []
+        desk, texts = self._run.desk, []
         try:
             await self._run.wait_turn()
-            for mail_id, _sent in (await lists.mails(ticket_id))[-_MOST_MAILS:]:
+            for mail_id, _sent in (await desk.list_mails(ticket_id))[-_MOST_MAILS:]:
                 await self._run.wait_turn()
-                texts.append(await lists.mail(ticket_id, mail_id))
+                texts.append(await desk.read_mail(ticket_id, mail_id))
         except (DeskRefusedError, TicketGoneError):
             pass
         return "\n\n".join(filter(None, texts))
@@ -281,7 +282,7 @@ class SolutionSource:
         run = self._run
         await run.wait_turn()
         try:
-            listed = await run.desk.lists.solutions(start)
+            listed = await run.desk.list_solutions(start)
         except DeskRefusedError:
             # The technician of a key, or the scope of a token, may have access to tickets but not to solutions.
             run.result.with_solutions = False

@@ -10,9 +10,9 @@ from typing import Any
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
+from integrations.desks import Desks
 from integrations.errors import DeferredError, ExternalError
-from integrations.servicedesk.clients import Desks
-from integrations.values import DeskClient
+from integrations.ports import DeskClient
 from knowledge import repository, sync_repository
 from knowledge.desk_tasks import DeskTasks, SyncThrottle, SyncThrottles, call_seconds
 from knowledge.sources import (

@@ -22,9 +22,9 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import MODEL_KEYS, Tenant
 from db.schema import DatabaseUnfitError, wait_for_database
 from db.session import Database
+from integrations.desks import Desks
 from integrations.llm.clients import Models
 from integrations.llm.spending import SpendingBook
-from integrations.servicedesk.clients import Desks
 from jobs.fair_claim import FairShares, NoStartableJobError
 from jobs.feedback import FeedbackLinks
 from jobs.inbox import Inbox

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from integrations.values import Document, ModelAnswer, Unanswered
+from integrations.values import ModelAnswer, Unanswered
+from knowledge.results import Document
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit

@@ -21,10 +21,11 @@ from integrations.errors import (
     ModelUnavailableError,
     TicketGoneError,
 )
-from integrations.values import DeskTicket, Document, SimilarTicket
+from integrations.values import DeskTicket
 from jobs import claims
 from jobs.claims import Claim
 from jobs.repository import FORGOTTEN
+from knowledge.results import Document, SimilarTicket
 from observability import log_events, tracing
 from observability.logging import log_event
 from privacy import tombstones

@@ -8,17 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
-from integrations.values import (
-    DeskTicket,
-    Document,
-    ModelAnswer,
-    Person,
-    Prompt,
-    SimilarTicket,
-    Structured,
-    Unanswered,
-    Usage,
-)
+from integrations.values import DeskTicket, ModelAnswer, Person, Prompt, Structured, Unanswered, Usage
+from knowledge.results import Document, SimilarTicket
 
 
 class Desk(Protocol):

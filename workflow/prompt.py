@@ -15,7 +15,8 @@ from typing import Any
 
 import tiktoken
 
-from integrations.values import DeskTicket, Document, Prompt, SimilarTicket
+from integrations.values import DeskTicket, Prompt
+from knowledge.results import Document, SimilarTicket
 
 CURRENT = "2"  # a file in `prompts/`
 _VERSIONS = Path(__file__).with_name("prompts")

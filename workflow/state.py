@@ -9,8 +9,9 @@ from uuid import UUID
 
 from config.tenants import Tenant
 from db.session import Database
-from integrations.values import DeskTicket, Document, SimilarTicket
+from integrations.values import DeskTicket
 from jobs.claims import Claim
+from knowledge.results import Document, SimilarTicket
 from workflow.answer import Content, Enhancement
 from workflow.ports import Desk, Model, Search
 from workflow.stored_answers import StoredAnswers

@@ -1,29 +1,23 @@
-"""Check of a tenant's desk: at most five calls, read only."""
+"""Check of a tenant's desk: a few calls, read only."""
 
 import time
+from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 from redis.asyncio import Redis
 
-from cli.check.findings import Finding, Findings, proxy_remedy
+from cli.check.findings import Finding, Findings
 from config.settings import DeskClientSettings
-from config.tenants import DeskSettings, Tenant, key_name, setting_suffix
-from integrations.errors import DeferredError, ExternalError
+from config.tenants import DeskSettings, Tenant, key_name
+from integrations.desks import kind_of
+from integrations.errors import DeferredError, DeskTimeoutError, ExternalError, TicketGoneError
 from integrations.http import EgressConfig, open_client
+from integrations.ports import CheckStep, DeskClient, DeskLimits
 from integrations.rate_limit import THROTTLED, DeskRate
 from integrations.resilience import Breaker
-from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.parsing import DeskAnswer
-from integrations.servicedesk.transport import DeskCalls, Limits
 
-_REQUESTS = "SDPOnDemand.requests.ALL"
-_SOLUTIONS = "SDPOnDemand.solutions.READ"
-_BUNDLE = "give the authority that signed it as SERVICEDESK_CA_BUNDLE"
-_ONE = {"list_info": {"row_count": 1}}
-_NEWEST = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
+_BUNDLE = "add the authority that signed it to SERVICEDESK_CA_BUNDLE"
 
 
 def clock_ahead(date: str | None) -> float | None:
@@ -35,133 +29,117 @@ def clock_ahead(date: str | None) -> float | None:
 
 
 async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis | None) -> list[Finding]:
-    rows, desk = Findings("desk", tenant.id), tenant.desk
+    desk = tenant.desk
     if desk is None:
-        return rows.not_checked("the tenant has no desk")
+        return Findings("desk", tenant.id).not_checked("the tenant has no desk")
+    check = _DeskCheck(tenant.id, desk)
     if not desk.has_keys:
-        return rows.not_checked("no key of it is here: look where a worker runs")
-    rows.not_checked("only a note would show it: the first job does", "desk note writing")
+        return check.rows.not_checked("no key of it is here: look where a worker runs")
+    check.rows.not_checked("only a note would show it: the first job does", "desk note writing")
     answers: list[httpx2.Response] = []
 
-    async def heard(response: httpx2.Response) -> None:
+    async def keep(response: httpx2.Response) -> None:
         answers.append(response)
 
     async with open_client(connections=2, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)) as http:
-        http.event_hooks["response"].append(heard)
-        tokens = DeskTokens(http, redis, settings.servicedesk_timeout_seconds)
+        http.event_hooks["response"].append(keep)
         rate = DeskRate(tenant.id, desk.rate_per_minute, redis)
-        limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)
-        calls = DeskCalls(tenant.id, desk, http, tokens, settings.servicedesk_timeout_seconds, limits)
+        limits = DeskLimits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)
+        client = kind_of(desk).open(tenant.id, desk, http, redis, settings.servicedesk_timeout_seconds, limits)
         try:
-            if desk.edition == "cloud":
-                await tokens.get(tenant.id, desk)
+            await client.authenticate()
         except (ExternalError, DeferredError) as failure:
-            return _accounts_failed(rows, failure, desk, tenant.id)
+            return check.no_token(failure)
         try:
-            listed = (await _get(calls, "/requests", _NEWEST)).body.get("requests")
+            listed = (await client.list_tickets()).items
         except (ExternalError, DeferredError) as failure:
-            _first_call_failed(rows, failure, desk, tenant.id)
+            check.first_call_failed(failure)
         else:
-            rows.answers(desk.url)
-            rows.ok("taken", "desk credentials", "desk portal")
-            rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {len(answers)}", "desk rate")
-            await _rights(rows, calls, listed, desk, tenant.id)
-    rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
-    return rows.all
+            check.rows.answers(desk.url)
+            check.rows.ok("taken", "desk credentials", "desk portal")
+            check.rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {len(answers)}", "desk rate")
+            await check.rights(client, next((ticket.ticket_id for ticket in listed if not ticket.is_trashed), ""))
+    check.rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
+    return check.rows.all
 
 
-async def _get(calls: DeskCalls, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
-    answer = await calls.make("GET", path, data, who="check")
-    if not answer.succeeded:
-        raise answer.failure()
-    return answer
+class _DeskCheck:
+    """The findings of one desk."""
 
+    def __init__(self, tenant_id: str, desk: DeskSettings) -> None:
+        self.rows = Findings("desk", tenant_id)
+        self._tenant_id = tenant_id
+        self._desk = desk
 
-async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSettings, tenant_id: str) -> None:
-    ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
-    paths = [("desk solutions", _SOLUTIONS, "/solutions", _ONE)]
-    if ticket_id:
-        paths.insert(0, ("desk notes", _REQUESTS, f"/requests/{ticket_id}/notes", _ONE))
-        paths.insert(0, ("desk ticket", _REQUESTS, f"/requests/{ticket_id}", {}))
-    else:
-        rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
-    for name, scope, path, data in paths:
-        try:
-            await _get(calls, path, data or None)
-        except DeferredError as held:
-            if held.reason == THROTTLED:
-                _rate_failed(rows, held.reason, desk, tenant_id)
-                return
-            rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
-        except ExternalError as failure:
-            remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
-            rows.failed(name, failure.reason, remedy)
+    async def rights(self, client: DeskClient, ticket_id: str) -> None:
+        """Read a ticket, its notes, and solutions."""
+        calls: dict[CheckStep, Callable[[], Awaitable[object]]] = {
+            "ticket": lambda: client.read_ticket(ticket_id),
+            # The first note ends the search: two calls at most.
+            "notes": lambda: client.find_note(ticket_id, lambda _: True),
+            "solutions": client.list_solutions,
+        }
+        if not ticket_id:
+            del calls["ticket"], calls["notes"]
+            self.rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
+        for step, call in calls.items():
+            name = f"desk {step}"
+            try:
+                await call()
+            except DeferredError as held:
+                if held.reason == THROTTLED:
+                    self._rate_failed(held.reason)
+                    return
+                self.rows.not_checked(_busy(held), name)
+            except ExternalError as failure:
+                self._failed(name, failure, step)
+            except TicketGoneError:
+                self.rows.not_checked("the newest ticket is gone", name)
+            else:
+                self.rows.ok("readable", name)
+
+    def no_token(self, failure: ExternalError | DeferredError) -> list[Finding]:
+        seen = f"the accounts host gives no token ({failure.reason})"
+        if "certificate" in failure.reason:
+            return self.rows.failed("desk credentials", seen, _BUNDLE)
+        remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, "authenticate", _what(failure))
+        return self.rows.failed("desk credentials", seen, remedy)
+
+    def first_call_failed(self, failure: ExternalError | DeferredError) -> None:
+        what = _what(failure)
+        if "certificate" in what:
+            self.rows.ok("it answers", "desk address")
+            self.rows.failed("desk certificate", "it is not trusted", _BUNDLE)
+        elif isinstance(failure, DeferredError) and what != THROTTLED:
+            self.rows.not_checked(_busy(failure))
+        elif what.startswith(("connection", "5")):
+            self._failed("desk address", failure, "address")
         else:
-            rows.ok("readable", name)
+            self.rows.answers(self._desk.url)
+            if what == "401":
+                self._failed("desk credentials", failure, "credentials")
+            elif what == "403":
+                self.rows.ok("taken", "desk credentials", "desk portal")
+                self._failed("desk ticket", failure, "ticket")
+            elif what == THROTTLED:
+                self._rate_failed(what)
+            else:
+                self._failed("desk portal", failure, "portal")
+
+    def _failed(self, name: str, failure: ExternalError | DeferredError, step: CheckStep) -> None:
+        remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, step, _what(failure))
+        self.rows.failed(name, failure.reason, remedy)
+
+    def _rate_failed(self, reason: str) -> None:
+        name = key_name(self._tenant_id, "servicedesk.rate_per_minute")
+        self.rows.failed("desk rate", reason, f"lower {name} (now {self._desk.rate_per_minute})")
+
+
+def _busy(held: DeferredError) -> str:
+    return f"jobs have the desk's calls of this minute ({held.reason})"
 
 
 def _what(failure: ExternalError | DeferredError) -> str:
-    return str(failure.values.get("reason", "")) if isinstance(failure, ExternalError) else failure.reason
-
-
-def _accounts_failed(
-    rows: Findings, failure: ExternalError | DeferredError, desk: DeskSettings, tenant_id: str
-) -> list[Finding]:
-    """Add the row for a missing token.
-
-    Only an answer of the accounts host itself is evidence about the secrets.
-    """
-    what = _what(failure)
-    address = key_name(tenant_id, "servicedesk.accounts_url")
-    if "certificate" in what:
-        remedy = _BUNDLE
-    elif "proxy" in what:
-        remedy = proxy_remedy(urlsplit(desk.accounts_url).hostname or "")
-    elif not what or what == "invalid answer" or what.startswith(("connection", "5")):
-        remedy = f"see that {address} is the accounts host of the desk's region, and that this machine may reach it"
-    elif what == "429":
-        remedy = "wait ten minutes: the accounts host gives a refresh token ten tokens in that time"
-    else:
-        remedy = f"make {tenant_id}.servicedesk.client_id, its secret and refresh token anew, for {address}"
-    return rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
-
-
-def _first_call_failed(
-    rows: Findings, failure: ExternalError | DeferredError, desk: DeskSettings, tenant_id: str
-) -> None:
-    what, suffix = _what(failure), setting_suffix(tenant_id)
-    address = f"SERVICEDESK_URL_{suffix}"
-    if "certificate" in what:
-        rows.ok("it answers", "desk address")
-        rows.failed("desk certificate", "it is not trusted", _BUNDLE)
-    elif "proxy" in what:
-        rows.failed("desk address", failure.reason, proxy_remedy(urlsplit(desk.url).hostname or ""))
-    elif isinstance(failure, DeferredError) and what != THROTTLED:
-        rows.not_checked(f"jobs have the desk's calls of this minute ({what})")
-    elif not what or what.startswith(("connection", "5")):
-        remedy = (
-            f"see that {address} is right and the desk runs, and that this machine may reach it, by the proxy of "
-            "HTTPS_PROXY where there is one"
-        )
-        rows.failed("desk address", failure.reason, remedy)
-    else:
-        rows.answers(desk.url)
-        if what == "401":
-            credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
-            or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""
-            remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired{or_scope}"
-            rows.failed("desk credentials", failure.reason, remedy)
-        elif what == "403":
-            rows.ok("taken", "desk credentials", "desk portal")
-            may = "the right to see requests, or the cloud's token the scope"
-            rows.failed("desk ticket", failure.reason, f"give the technician of the key {may} {_REQUESTS}")
-        elif what == THROTTLED:
-            _rate_failed(rows, failure.reason, desk, tenant_id)
-        else:
-            remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
-            rows.failed("desk portal", failure.reason, remedy)
-
-
-def _rate_failed(rows: Findings, reason: str, desk: DeskSettings, tenant_id: str) -> None:
-    name = key_name(tenant_id, "servicedesk.rate_per_minute")
-    rows.failed("desk rate", reason, f"lower {name} (now {desk.rate_per_minute})")
+    if isinstance(failure, DeferredError):
+        return failure.reason
+    return "connection" if isinstance(failure, DeskTimeoutError) else str(failure.values["reason"])

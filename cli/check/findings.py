@@ -150,14 +150,6 @@ class Findings:
         return list(self._rows.values())
 
 
-def proxy_remedy(host: str) -> str:
-    """Return the remedy for an `HTTPS_PROXY` that is down or refuses a host."""
-    return (
-        f"see that the proxy of HTTPS_PROXY runs, takes the credentials given there and lets calls to {host} through, "
-        "or name it in NO_PROXY"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings that could be loaded; None for an unusable part."""

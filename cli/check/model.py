@@ -5,22 +5,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from cli.check.findings import Finding, Findings, proxy_remedy
+from cli.check.findings import Finding, Findings
 from config.settings import EmbeddingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
-from integrations.errors import (
-    DeferredError,
-    EmbeddingsUnavailableError,
-    ExternalError,
-    ModelTimeoutError,
-    ModelUnavailableError,
-    TextRefusedError,
-)
+from integrations.errors import DeferredError, ExternalError, ModelTimeoutError, ModelUnavailableError
+from integrations.http import proxy_remedy
 from integrations.llm.clients import Endpoint, Models
 from integrations.llm.spending import Spent
 from integrations.resilience import HoldReason
 from integrations.values import Prompt
-from knowledge.embeddings import Embedders
+from knowledge.embeddings import Embedders, EmbeddingsUnavailableError, TextRefusedError
 
 _PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')
 _EMBEDDINGS_SECONDS = 20.0
@@ -80,9 +74,9 @@ class ModelCheck:
             raise _UnusableAnswerError
 
         try:
-            with self._models.call(endpoint) as client:
-                answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
-                less = client.done_without
+            client = self._models.client(endpoint)
+            answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
+            less = client.done_without
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")
             rows.ok("taken", "model key", "model credit", "model name")

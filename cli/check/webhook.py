@@ -10,10 +10,10 @@ from uuid import UUID
 import httpx2
 
 from cli.check.desk import clock_ahead
-from cli.check.findings import Finding, Findings, proxy_remedy
+from cli.check.findings import Finding, Findings
 from config.settings import DeskClientSettings, FeedbackSettings
 from config.tenants import Tenant, setting_suffix
-from integrations.http import STRAIGHT, AnswerTooLargeError, EgressConfig, connection_words, open_client
+from integrations.http import STRAIGHT, AnswerTooLargeError, EgressConfig, connection_words, open_client, proxy_remedy
 from jobs.feedback import FeedbackLinks
 from jobs.payloads import CHECK_EVENT, TOKEN_HEADER, signed_headers
 

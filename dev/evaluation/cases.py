@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dev.benchmarks.retrieval.methods import CopiesInPostgres, said
 from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
-from integrations.values import DeskTicket, Document, SimilarTicket
+from integrations.values import DeskTicket
+from knowledge.results import Document, SimilarTicket
 from workflow.state import GraphState
 
 # Above all existing ticket numbers.

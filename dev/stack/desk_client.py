@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from integrations.servicedesk.plain_text import lines_of
+from integrations.plain_text import lines_of
 
 _SECONDS = 5.0
 

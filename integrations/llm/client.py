@@ -1,19 +1,19 @@
 """GPT-4 through the openai package: one structured answer, streamed.
 
-Streaming separates silence from slowness: `idle_seconds` without content is the timeout (keep-alives, comments and
-empty chunks are not content), `total_seconds` limits the whole. The package's own retries are off: a retry belongs to
-the job. An unusable answer is sent back once for repair; no call of `ask` pays for more than two. If the repair is
-unavailable (open breaker, 429), a later `ask` may begin with it: see `unusable`.
+`idle_seconds` without content is the timeout (keep-alives, comments and empty chunks are not content), `total_seconds`
+limits the whole. The package's own retries are off: a retry belongs to the job. An unusable answer is sent back once
+for repair. If that fails (open breaker, 429), a later call may begin with the repair: see `unusable`.
 
 The order of formats: strict `json_schema`; if refused, `json_object` with the schema in the prompt; if refused too, the
-schema in the prompt alone. Fences around an answer are always removed.
+schema in the prompt alone.
 """
 
 import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -46,23 +46,24 @@ from integrations.llm.streaming import Completion, read_completion
 from integrations.resilience import Breaker, Hold, HoldReason
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage, load_json
 
-REFUSALS = (openai.BadRequestError, openai.NotFoundError)
-"""What may be about a part of the request, and not about the whole."""
 Refusal = openai.BadRequestError | openai.NotFoundError
+"""A refusal that may be about a part of the request."""
 _MOST_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
-# OpenRouter's 404 if no endpoint takes all parts; it names none. The strict schema goes first: the schema is then in
-# the prompt. Without `reasoning` a model may think, which is paid; without `provider` an endpoint may ignore the rest.
+# OpenRouter's 404 if no endpoint takes all parts; it names none. The strict schema is left out first: the schema is
+# then in the prompt. Without `reasoning` a model may think, which costs; without `provider` it may ignore the rest.
 _NO_ENDPOINT = "No endpoints found that can handle the requested parameters"
 _UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
-# Quoted names, and words that can only be such a name: "no provider available" is about no parameter.
+# Quoted names, and words with an underscore: "no provider available" is about no parameter.
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 # Each optional part of a request may be refused once, and each format but the last.
 _MOST_REFUSALS = 8
-# Silence is measured this exactly.
-_HEARD_SECONDS = 0.1
+_OPTIONAL = {"reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options", "provider", "reasoning"}
+_REPAIR = "That was not one complete JSON object of the schema. Answer with it alone, shorter."
+# Precision of the idle timeout: setting it for each piece takes a fiftieth of a job's CPU.
+_IDLE_PRECISION_SECONDS = 0.1
 
 
 def open_openai(
@@ -82,8 +83,7 @@ class _ModelCall:
     on_paid: Callable[[Usage], None]
     started: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=Usage)
-    sent: bool = False
-    """True if it has left the house, or may have."""
+    sent: bool = False  # or may have been
 
     def pay(self, usage: Usage) -> None:
         self.usage = usage.plus(self.usage)
@@ -102,7 +102,7 @@ class ModelClient:
     """The model's client of one process; `close()` it."""
 
     provider = "openai"
-    """Whose API is spoken, in OpenTelemetry's words."""
+    """The API, as OpenTelemetry names it."""
 
     def __init__(  # noqa: PLR0913 -- each is a setting, or a part that tests have of their own
         self,
@@ -125,13 +125,18 @@ class ModelClient:
         self._total = total_seconds
         self._breaker = breaker
         self._hold = hold or Hold(breaker.server)
-        # Our own timeouts decide; the client's are only a safety net. Without a key nothing is sent.
+        # Only a safety net: `idle_seconds` and `total_seconds` decide.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=net)
         self._wire = Wire(base_url, model)
+        self._in_flight = 0
+        self._is_closing = False
 
     async def close(self) -> None:
-        await self._client.close()
+        """Close after the calls in flight."""
+        self._is_closing = True
+        if not self._in_flight:
+            await self._client.close()
 
     @property
     def done_without(self) -> frozenset[str]:
@@ -152,62 +157,58 @@ class ModelClient:
         on_unusable: Callable[[str], Awaitable[None]] = _ignore,
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
     ) -> ModelAnswer[Structured]:
-        """Return an answer of that type, see `workflow.ports.Model`.
+        """Return an answer of that type, see `workflow.ports.Model`."""
+        call = _ModelCall(on_paid)
+        messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+        async with self._in_flight_call(call, on_unanswered):
+            for repairs in (False, True) if unusable is None else (True,):
+                if repairs:
+                    messages += repair(unusable or "")
+                completion = await self._complete(messages, answer_type, call)
+                call.pay(completion.usage)
+                content = _usable(completion, answer_type)
+                if content is not None:
+                    return ModelAnswer(
+                        content,
+                        completion.status,
+                        completion.model or self.name,
+                        completion.response_id,
+                        completion.finish_reason or "unknown",
+                        call.usage,
+                        call.milliseconds,
+                        round(completion.first_seconds * 1000),
+                        self._host,
+                    )
+                if not repairs:
+                    unusable = completion.text
+                    await on_unusable(unusable)
+            raise ModelRefusedError("invalid answer")
 
-        `on_paid` is called also for an unusable or broken answer.
-        """
-        asking = _ModelCall(on_paid)
+    @asynccontextmanager
+    async def _in_flight_call(
+        self, call: _ModelCall, on_unanswered: Callable[[Unanswered], None]
+    ) -> AsyncIterator[None]:
+        self._in_flight += 1
         try:
-            return await self._ask(asking, prompt, answer_type, unusable, on_unusable)
+            yield
         except BaseException as stopped:
-            if asking.sent:
+            if call.sent:
                 reason = "unexpected failure"
                 if isinstance(stopped, asyncio.CancelledError):
                     reason = "stopped while it was asked"
                 elif isinstance(stopped, (DeferredError, ExternalError)):
                     reason = stopped.reason
-                on_unanswered(Unanswered(self._host, self.name, reason, asking.usage, asking.milliseconds))
+                on_unanswered(Unanswered(self._host, self.name, reason, call.usage, call.milliseconds))
             raise
-
-    async def _ask(
-        self,
-        asking: _ModelCall,
-        prompt: Prompt,
-        answer_type: type[Structured],
-        unusable: str | None,
-        on_unusable: Callable[[str], Awaitable[None]],
-    ) -> ModelAnswer[Structured]:
-        messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        for repairs in (False, True) if unusable is None else (True,):
-            if repairs:
-                messages += self._wire.repair(unusable or "")
-            completion = await self._complete(messages, answer_type, asking)
-            asking.pay(completion.usage)
-            content = _usable(completion, answer_type)
-            if content is not None:
-                return self._answer(content, completion, asking)
-            if not repairs:
-                unusable = completion.text
-                await on_unusable(unusable)
-        raise ModelRefusedError("invalid answer")
-
-    def _answer(self, content: Structured, completion: Completion, asking: _ModelCall) -> ModelAnswer[Structured]:
-        return ModelAnswer(
-            content,
-            completion.status,
-            completion.model or self.name,
-            completion.response_id,
-            completion.finish_reason or "unknown",
-            asking.usage,
-            asking.milliseconds,
-            round(completion.first_seconds * 1000),
-            self._host,
-        )
+        finally:
+            self._in_flight -= 1
+            if self._is_closing:
+                await self.close()
 
     async def _complete(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: _ModelCall
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall
     ) -> Completion:
-        """Make one paid call, again without each part that the endpoint refuses, unpaid."""
+        """Make one paid call, after unpaid ones without each part that the endpoint refuses."""
         with self._hold.watch():
             if not self._has_key:
                 raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
@@ -216,8 +217,8 @@ class ModelClient:
                 request = self._wire.request(messages, answer_type, refused)
                 try:
                     with self._breaker.watch():
-                        completion = await self._call(request, asking)
-                except REFUSALS as refusal:
+                        completion = await self._call(request, call)
+                except (openai.BadRequestError, openai.NotFoundError) as refusal:
                     part = refused_part(refusal, request)
                     if part is None:
                         raise classed(refusal) from None
@@ -227,59 +228,57 @@ class ModelClient:
                     return completion
             raise ModelRefusedError("400 Bad Request")
 
-    async def _call(self, request: dict[str, Any], asking: _ModelCall) -> Completion:
+    async def _call(self, request: dict[str, Any], call: _ModelCall) -> Completion:
         completion = Completion()
         try:
-            await self._read(request, completion, asking)
+            await self._read(request, completion, call)
         except BaseException as stopped:
-            # Received content is paid for, but a broken stream lacks the usage of its last event.
+            # Received content is paid for; a broken stream lacks the usage of its last event.
             completion.estimate(sum(len(message["content"]) for message in request["messages"]))
             if completion.is_whole and isinstance(stopped, TemporaryError):
                 return completion
             if completion.has_content:
-                asking.pay(completion.usage)
+                call.pay(completion.usage)
             raise
         return completion
 
-    async def _read(self, request: dict[str, Any], completion: Completion, asking: _ModelCall) -> None:
-        before, asking.sent = asking.sent, True
+    async def _read(self, request: dict[str, Any], completion: Completion, call: _ModelCall) -> None:
+        before, call.sent = call.sent, True
         began = asyncio.get_running_loop().time()
         silence = asyncio.timeout(self._idle)
 
-        def heard() -> None:
+        def on_content() -> None:
             now = asyncio.get_running_loop().time()
             if not completion.first_seconds:
                 completion.first_seconds = now - began
-            # Not for each piece: that is a fiftieth of a job's CPU.
-            if now + self._idle - (silence.when() or 0.0) > _HEARD_SECONDS:
+            if now + self._idle - (silence.when() or 0.0) > _IDLE_PRECISION_SECONDS:
                 silence.reschedule(now + self._idle)
 
         try:
             async with asyncio.timeout(self._total), silence:
-                # Not `chat.completions.create`, which walks through a request by its types: 0.5 ms of CPU each time.
+                # `chat.completions.create` walks through a request by its types: 0.5 ms of CPU each time.
                 response: Any = await self._client.post(
                     "/chat/completions",
                     cast_to=httpx2.Response,
-                    body=as_body(request),
+                    body=request,
                     stream=True,
                     stream_cls=AsyncStream[Any],
                 )
-                await read_completion(response, completion, heard)
+                await read_completion(response, completion, on_content)
         except TimeoutError:
             raise ModelTimeoutError(self._idle if silence.expired() else self._total) from None
-        except REFUSALS:
+        except (openai.BadRequestError, openai.NotFoundError):
             raise
         except AnswerTooLargeError as failure:
             raise of_too_large(failure.response) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as failure:
             if never_connected(failure):
-                asking.sent = before
+                call.sent = before
             raise ModelUnavailableError(connection_words(failure)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except ValueError:
-            # An event of the stream that is not JSON.
-            raise ModelUnavailableError("invalid answer") from None
+            raise ModelUnavailableError("invalid answer") from None  # an event that is not JSON
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
@@ -304,8 +303,7 @@ def strip_fence(text: str) -> str:
 class Wire:
     """The request format of one endpoint.
 
-    A refused part is left out for ten minutes, once a request without it has succeeded: one odd answer must not degrade
-    all later ones, and an endpoint may add support.
+    A refused part is left out for ten minutes, once a request without it has succeeded.
     """
 
     def __init__(self, base_url: str, model: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -338,33 +336,25 @@ class Wire:
             strict = {"name": answer_type.__name__, "strict": True, "schema": schema}
             request["response_format"] = {"type": "json_schema", "json_schema": strict}
         else:
-            asked = f"{messages[0]['content']}\nAnswer with one JSON object of this schema:\n{json.dumps(schema)}"
-            request["messages"] = [{**messages[0], "content": asked}, *messages[1:]]
+            system = f"{messages[0]['content']}\nAnswer with one JSON object of this schema:\n{json.dumps(schema)}"
+            request["messages"] = [{**messages[0], "content": system}, *messages[1:]]
             if form == "json_object":
                 request["response_format"] = {"type": "json_object"}
         if self._openrouter:
             # Without `provider` an endpoint may ignore the response format.
-            extra = {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
-            request["extra_body"] = {name: value for name, value in extra.items() if name not in refused}
+            request |= {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
             request["max_tokens"] = _MOST_TOKENS
         else:
             request["reasoning_effort"] = "none"
             request["max_completion_tokens"] = _MOST_TOKENS
         return {name: value for name, value in request.items() if name not in refused}
 
-    def repair(self, unusable: str) -> list[dict[str, str]]:
-        return [
-            {"role": "assistant", "content": unusable[:4000] or "(nothing)"},
-            {
-                "role": "user",
-                "content": "That was not one complete JSON object of the schema. Answer with it alone, shorter.",
-            },
-        ]
 
-
-def as_body(request: dict[str, Any]) -> dict[str, Any]:
-    extra: dict[str, Any] = request.get("extra_body", {})
-    return {name: value for name, value in request.items() if name != "extra_body"} | extra
+def repair(unusable: str) -> list[dict[str, str]]:
+    return [
+        {"role": "assistant", "content": unusable[:4000] or "(nothing)"},
+        {"role": "user", "content": _REPAIR},
+    ]
 
 
 @cache
@@ -376,8 +366,7 @@ def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
     """Return the part to leave out after a refusal of `sent`; None if there is none."""
     form = sent.get("response_format", {}).get("type")
     parts = dict.fromkeys(("response_format", "json_schema", "json_object"), form) if form else {}
-    optional = {"reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options"} & set(sent)
-    parts |= {name: name for name in optional | set(sent.get("extra_body", {}))}
+    parts |= {name: name for name in _OPTIONAL & sent.keys()}
     if isinstance(refusal, openai.NotFoundError):
         unnamed = _UNNAMED if message_of(refusal).startswith(_NO_ENDPOINT) else ()
         return next((name for name in unnamed if name in parts.values()), None)

@@ -1,16 +1,12 @@
 """The models of all tenants: their own, the process's, and its fallback (ADR 21).
 
-The fallback answers at once, in the same attempt, if the first model is held or down; not after a 429, an answer or a
-refusal, because the first is up then. A tenant with an address or a key of its own has none: its texts may be meant for
-that model only. If the fallback fails too, the job waits for the first: a misconfigured fallback must not end jobs.
-Only paid calls count: an unusable answer or a refusal of the fallback ends the job, and a broken answer is an attempt.
+The fallback answers in the same attempt if the first model is held or down; not after a 429, an answer or a refusal. A
+tenant with an address or a key of its own has none: its texts may be meant for that model only. If the fallback fails
+unpaid, the job waits for the first model; a paid failure of the fallback counts as the attempt's.
 """
 
-import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -43,7 +39,7 @@ class Endpoint:
 class Models:
     """The models by tenant; `close()` them. `connections` are for each endpoint.
 
-    Each endpoint has a client, its connections and its breaker, from its first use until its settings are gone.
+    Each endpoint has a client and a breaker, from its first use until its settings are gone.
     """
 
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
@@ -51,9 +47,6 @@ class Models:
         self._settings = settings
         self._connections = connections
         self.clients: dict[Endpoint, ModelClient] = {}
-        self._calls: Counter[ModelClient] = Counter()
-        self._retired: set[ModelClient] = set()
-        self._closing: set[asyncio.Task[None]] = set()
         self._replaced_at: dict[str, float] = {}
         self._kept_for: tuple[Sequence[Tenant], int] = ((), 0)
         self.limits = SpendingLimits(tenants, book)
@@ -62,10 +55,7 @@ class Models:
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
-        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none.
-
-        Without the process's key, the endpoint has none, which holds its jobs as a refused key does.
-        """
+        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none."""
         tenant = self._tenants.get(tenant_id)
         endpoint = None if tenant is None else self._first(tenant)
         if endpoint is None:
@@ -74,30 +64,27 @@ class Models:
 
     def _first(self, tenant: Tenant) -> Endpoint | None:
         own, process = tenant.model, self._settings
-        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_directory`).
-        key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
         if own.withdrawn:
             return None
+        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_directory`).
+        key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
         base_url = own.base_url or process.openai_base_url
         name = own.model or process.openai_model
-        server = f"model at {urlsplit(base_url).hostname}"
-        if own.api_key:
-            server = f"model of {tenant.id}"
-        elif name != process.openai_model:
-            server = f"model {name} at {urlsplit(base_url).hostname}"
+        server = "model" if name == process.openai_model else f"model {name}"
+        server = f"model of {tenant.id}" if own.api_key else f"{server} at {urlsplit(base_url).hostname}"
         return Endpoint(base_url, key, name, server)
 
     def fallback(self, tenant_id: str) -> Endpoint | None:
-        """Return the fallback; None for a tenant whose texts must not be sent there."""
+        """Return the fallback; None if the tenant's texts must not be sent there."""
         tenant, process = self._tenants.get(tenant_id), self._settings
         own = None if tenant is None else tenant.model
         if own is None or own.api_key or own.base_url or own.withdrawn or not process.openai_fallback_model:
             return None
         base_url = process.openai_fallback_base_url or process.openai_base_url
         key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
+        # A key that is gone is empty, and not replaced: the first's must not be sent to another address.
         if key is None:
             key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
-        # A missing fallback key is not replaced by the first's: that must not be sent to another address.
         server = f"fallback model at {urlsplit(base_url).hostname}"
         return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
 
@@ -119,33 +106,20 @@ class Models:
             )
         return self.clients[endpoint]
 
-    @contextmanager
-    def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        client = self.client(endpoint)
-        self._calls[client] += 1
-        try:
-            yield client
-        finally:
-            self._calls[client] -= 1
-            self._close_gone()
-
-    def _close_gone(self) -> None:
+    async def close_gone(self) -> None:
+        """Close the clients of endpoints that no tenant uses any more, each after its calls in flight."""
         tenants = self._tenants.all()
         # An endpoint that was chosen before a change may have been opened after it.
-        if tenants is not self._kept_for[0] or len(self.clients) != self._kept_for[1]:
-            wanted = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
-            gone = self.clients.keys() - wanted
-            self._retired |= {self.clients.pop(endpoint) for endpoint in gone}
-            # An endpoint with another key has the same name, and the metric is its own now.
-            for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self.clients}:
-                metrics.server_gone(server)
-            self._kept_for = (tenants, len(self.clients))
-        for client in [client for client in self._retired if not self._calls[client]]:
-            self._retired.remove(client)
-            del self._calls[client]
-            task = asyncio.create_task(client.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        if tenants is self._kept_for[0] and len(self.clients) == self._kept_for[1]:
+            return
+        wanted = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
+        gone = {endpoint: self.clients.pop(endpoint) for endpoint in self.clients.keys() - wanted}
+        # An endpoint with another key has the same name, and the metric is its own now.
+        for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self.clients}:
+            metrics.server_gone(server)
+        self._kept_for = (tenants, len(self.clients))
+        for client in gone.values():
+            await client.close()
 
     def log_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
         now = time.monotonic()
@@ -156,7 +130,6 @@ class Models:
     async def close(self) -> None:
         for client in self.clients.values():
             await client.close()
-        await asyncio.gather(*self._closing, return_exceptions=True)
 
 
 class TenantModel:
@@ -201,7 +174,7 @@ class TenantModel:
     ) -> ModelAnswer[Structured]:
         """Return an answer, of the fallback if the first model fails.
 
-        Raises as `ModelClient.ask` does; DeferredError, before anything is sent, past the day's limit.
+        Raises the errors of `ModelClient.ask`; DeferredError, before anything is sent, past the day's limit.
         """
         await self._models.limits.ask(self._tenant_id)
         paid_for: set[Endpoint] = set()
@@ -217,10 +190,12 @@ class TenantModel:
                 self._models.limits.paid(self._tenant_id, usage)
                 on_paid(replace(usage, model=endpoint.name))
 
-            with self._models.call(endpoint) as client:
-                return await client.ask(
+            try:
+                return await self._models.client(endpoint).ask(
                     prompt, answer_type, paid, unusable=unusable, on_unusable=keep, on_unanswered=on_unanswered
                 )
+            finally:
+                await self._models.close_gone()
 
         first = self._models.first(self._tenant_id)
         try:

@@ -1,23 +1,20 @@
-"""Errors of the openai package, and in the body of an answer, as ours.
+"""Mapping of the openai package's errors, and of errors in answers, to those of `integrations.errors`.
 
 Sources of the codes: https://developers.openai.com/api/docs/guides/error-codes,
 https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/docs/api/reference/errors-and-debugging;
 recorded bodies: `tests/integrations/provider_answers.json`.
 """
 
-import math
 import re
-from collections.abc import Mapping
 
 import httpx2
 import openai
 
 from integrations.errors import ExternalError, ModelDeniedError, ModelRefusedError, ModelUnavailableError
-from integrations.http import retry_after_seconds, status_words
+from integrations.http import retry_after_of, status_words
 from integrations.resilience import HoldReason
 
 CONTENT_FILTER = "content_filter"
-"""The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
 _LATER = {408, 409, 425, 429}
 _NAMED_CODES = frozenset(
     {
@@ -33,7 +30,7 @@ _NAMED_PARAMS = frozenset(
         *("max_completion_tokens", "max_tokens", "temperature", "top_p", "provider"),
     }
 )
-"""The codes and parameters of a refusal that lines and rows may name; a server may put any text into either."""
+"""Codes and parameters that log lines may contain; a server may put any text into either."""
 _RATE = "rate_limit_exceeded"
 _NO_CREDIT = (
     *("insufficient_quota", "credit_balance_exhausted", "exceeded_current_quota_error"),
@@ -48,9 +45,9 @@ _STATUSES = {
     "server_error": 500,
     "overloaded": 503,
 }
-"""What a code means that comes without a status: in a stream, or in a body under HTTP 200."""
+"""Statuses of codes in a stream, or in a body under HTTP 200."""
 _DENIED_STATUSES = {401: HoldReason.KEY_REFUSED, 402: HoldReason.OUT_OF_CREDIT, 404: HoldReason.NOT_FOUND}
-# A 403 without one of these codes or messages is about the one question: OpenRouter's moderation uses it.
+# Another 403 is about the one question: OpenRouter's moderation uses it.
 _DENIED_CODES = {
     **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
     "invalid_api_key": HoldReason.KEY_REFUSED,
@@ -58,22 +55,19 @@ _DENIED_CODES = {
     "AuthenticationTypeDisabled": HoldReason.KEY_REFUSED,
     "unsupported_country_region_territory": HoldReason.NOT_PERMITTED,
 }
+# End of OpenRouter's 400 for an unknown model.
 _NO_SUCH_MODEL = "is not a valid model ID"
-"""How OpenRouter's 400 for a model that it does not have ends."""
+# Start of a 403 without a code that is about all questions: OpenRouter's, and Azure's.
 _DENIED_MESSAGES = {
     "Key limit exceeded": HoldReason.OUT_OF_CREDIT,
     "Access denied due to Virtual Network/Firewall rules": HoldReason.NOT_PERMITTED,
     "A Virtual Network is configured for this resource": HoldReason.NOT_PERMITTED,
     "Public access is disabled": HoldReason.NOT_PERMITTED,
 }
-"""How a 403 begins that has no code of its own and is about all questions: OpenRouter's, and Azure's."""
 
 
 def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> ExternalError:
-    """Return the failure for an HTTP status and its codes.
-
-    `param` is the refused part of the question.
-    """
+    """Return the failure for an HTTP status and its codes. `param` is the refused part of the question."""
     named = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in named:
         return ModelRefusedError(status_words(status) + _named_part(named, param))
@@ -116,11 +110,9 @@ def _denied_in_words(status: int, message: object) -> ExternalError | None:
 
 def classed(failure: openai.OpenAIError) -> ExternalError:
     if isinstance(failure, openai.APIStatusError):
-        wait = wait_asked_for(failure.response.headers)
+        wait = retry_after_of(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
-        named = (failure.code, failure.type)
-        return denied or of_status(failure.status_code, wait, *named, param=failure.param)
-    # The package's timeout is a connection error too: only connecting exceeds it.
+        return denied or of_status(failure.status_code, wait, failure.code, failure.type, param=failure.param)
     is_down = isinstance(failure, openai.APIConnectionError)
     return ModelUnavailableError("connection") if is_down else ModelRefusedError("invalid answer")
 
@@ -128,26 +120,17 @@ def classed(failure: openai.OpenAIError) -> ExternalError:
 def of_too_large(response: httpx2.Response) -> ExternalError:
     if response.status_code < 300:
         return ModelUnavailableError("invalid answer")
-    return of_status(response.status_code, wait_asked_for(response.headers))
+    return of_status(response.status_code, retry_after_of(response.headers))
 
 
 def message_of(failure: openai.APIStatusError) -> str:
-    """Return the error message in the body, or else the package's text.
+    """Return the message in the body, or the package's text.
 
     LM Studio's error is the message itself (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189).
     """
     body: object = failure.body
     message: object = body.get("message") if isinstance(body, dict) else body
     return message if isinstance(message, str) else failure.message
-
-
-def wait_asked_for(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of `retry-after-ms`, else of `Retry-After`, as openai does."""
-    try:
-        seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
-    except ValueError:
-        seconds = math.nan
-    return seconds if 0 <= seconds < math.inf else retry_after_seconds(headers.get("retry-after"))
 
 
 def _status_of(code: object) -> int | None:

@@ -1,11 +1,11 @@
-"""The daily (UTC) spending limit of a tenant, past which its jobs wait.
+"""Spending of each tenant, and its daily (UTC) limit, past which its jobs wait.
 
-It is checked before a call is paid for. Jobs past that point go on: each one in flight may pay for one more answer and
-its repair.
+The limit is checked before a call; each job in flight may pay for one more answer and its repair.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,9 +22,8 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 
 SPENDING_LIMIT = "spending limit of today reached"
-"""Why a job is held back past it."""
-_LOOK_SECONDS = 3600.0
-"""Longest hold at once: a limit that was raised counts for the jobs that wait, too."""
+# Then a waiting job checks whether the limit was raised.
+_LONGEST_HOLD_SECONDS = 3600.0
 _READ_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
@@ -40,7 +39,7 @@ _PURGE = text("DELETE FROM spending WHERE day <= current_date - CAST(:days AS in
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The total cost of a tenant's jobs."""
+    """The cost of a tenant's jobs."""
 
     tokens: int = 0
     dollars: float = 0.0
@@ -48,16 +47,9 @@ class Spent:
     def plus(self, other: "Spent") -> "Spent":
         return Spent(self.tokens + other.tokens, self.dollars + other.dollars)
 
-    def at_least(self, other: "Spent") -> "Spent":
-        """Return the larger of both, for tokens and for dollars."""
-        return Spent(max(self.tokens, other.tokens), max(self.dollars, other.dollars))
-
-
-_NOTHING = Spent()
-
 
 class SpendingBook:
-    """Spending known to one process, by its clock; `close()` it before the database."""
+    """Spending in the database; `close()` it before the database."""
 
     def __init__(
         self,
@@ -75,30 +67,29 @@ class SpendingBook:
 
     def paid(self, tenant_id: str, spent: Spent) -> None:
         key = (tenant_id, self._now().date())
-        self._unwritten[key] = self._unwritten.get(key, _NOTHING).plus(spent)
+        self._unwritten[key] = self._unwritten.get(key, Spent()).plus(spent)
         if self._writing is None or self._writing.done():
-            # A separate context: it also writes other jobs' spending.
+            # A context of its own: it also writes other jobs' spending.
             self._writing = asyncio.create_task(self._write(), context=Context())
 
     def known(self, tenant_id: str) -> Spent:
         today = self._now().date()
-        day, total = self._known.get(tenant_id, (today, _NOTHING))
-        unwritten = self._unwritten.get((tenant_id, today), _NOTHING)
-        return (total if day == today else _NOTHING).plus(unwritten)
+        return self._stored(tenant_id, today).plus(self._unwritten.get((tenant_id, today), Spent()))
+
+    def _stored(self, tenant_id: str, today: date) -> Spent:
+        day, total = self._known.get(tenant_id, (today, Spent()))
+        return total if day == today else Spent()
 
     async def read(self, tenant_id: str) -> Spent:
         """Return today's spending of all workers; the known part if the database fails."""
         today = self._now().date()
-        try:
-            with tracing.untraced():
-                async with asyncio.timeout(_READ_SECONDS):
-                    (rows,) = await self._database.call_as(tenant_id, _SPENT, day=today)
-        except (*DATABASE_FAILURES, TimeoutError):
-            return self.known(tenant_id)
-        stored = Spent(**rows[0]) if rows else _NOTHING
-        day, known = self._known.get(tenant_id, (today, _NOTHING))
-        # Values written during the read are known already; a day's sum only grows.
-        self._known[tenant_id] = today, stored.at_least(known) if day == today else stored
+        with suppress(*DATABASE_FAILURES, TimeoutError), tracing.untraced():
+            async with asyncio.timeout(_READ_SECONDS):
+                (rows,) = await self._database.call_as(tenant_id, _SPENT, day=today)
+            stored, known = Spent(**rows[0]) if rows else Spent(), self._stored(tenant_id, today)
+            # Values written during the read are known already; a day's sum only grows.
+            total = Spent(max(stored.tokens, known.tokens), max(stored.dollars, known.dollars))
+            self._known[tenant_id] = today, total
         return self.known(tenant_id)
 
     async def close(self) -> None:
@@ -110,8 +101,9 @@ class SpendingBook:
         with tracing.untraced():
             while self._unwritten:
                 key, spent = next(iter(self._unwritten.items()))
+                values = {"day": key[1], "tokens": spent.tokens, "dollars": spent.dollars}
                 try:
-                    total = await _add(self._database, *key, spent)
+                    ((total,),) = await self._database.call_as(key[0], _ADD, **values)
                 except DATABASE_FAILURES as failure:
                     if not is_away(failure):
                         log_event(log_events.DATABASE_UNREACHABLE, reason="spending not written", failure=failure)
@@ -120,14 +112,8 @@ class SpendingBook:
                     continue
                 left = self._unwritten.pop(key)
                 if left != spent:
-                    more = Spent(left.tokens - spent.tokens, left.dollars - spent.dollars)
-                    self._unwritten[key] = more
-                self._known[key[0]] = key[1], total
-
-
-async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> Spent:
-    ((total,),) = await database.call_as(tenant_id, _ADD, day=day, tokens=spent.tokens, dollars=spent.dollars)
-    return Spent(**total)
+                    self._unwritten[key] = left.plus(Spent(-spent.tokens, -spent.dollars))
+                self._known[key[0]] = key[1], Spent(**total)
 
 
 async def purge(database: Database, tenant_id: str, days: int) -> None:
@@ -135,16 +121,13 @@ async def purge(database: Database, tenant_id: str, days: int) -> None:
 
 
 class Book(Protocol):
-    """Today's spending of each tenant. No method raises."""
+    """Today's spending of each tenant: of one call, known to this process, of all processes. No method raises."""
 
-    def paid(self, tenant_id: str, spent: Spent) -> None:
-        """Record the cost of one call."""
+    def paid(self, tenant_id: str, spent: Spent) -> None: ...
 
-    def known(self, tenant_id: str) -> Spent:
-        """Return today's spending, as far as this process knows."""
+    def known(self, tenant_id: str) -> Spent: ...
 
-    async def read(self, tenant_id: str) -> Spent:
-        """Return today's spending of all processes, if available."""
+    async def read(self, tenant_id: str) -> Spent: ...
 
 
 class SpendingLimits:
@@ -158,9 +141,9 @@ class SpendingLimits:
         self._now = now
         self._reached: set[str] = set()
         self._unreported: set[str] = set()
+        # Dollars per token of the tenant's last call that reported both.
         self._price: dict[str, float] = {}
-        """Dollars for a token, by tenant, of the last call that reported both."""
-        metrics.SPENDING_USED.ask = self._used
+        metrics.SPENDING_USED.ask = self._used_shares
 
     def check(self, tenant_id: str) -> None:
         self._check_limit(tenant_id, self._book.known(tenant_id))
@@ -171,10 +154,7 @@ class SpendingLimits:
             self._check_limit(tenant_id, await self._book.read(tenant_id))
 
     def paid(self, tenant_id: str, usage: Usage) -> None:
-        """Record a paid call; an unreported cost is not limited, and logged once.
-
-        For a broken call the tokens are an estimate, and the price per token is the last call's.
-        """
+        """Record a paid call, with an estimate for a broken one; an unreported cost is logged once."""
         tokens = usage.input_tokens + usage.output_tokens
         if usage.estimated:
             self._book.paid(tenant_id, Spent(tokens, tokens * self._price.get(tenant_id, 0.0)))
@@ -196,7 +176,7 @@ class SpendingLimits:
         return ModelSettings() if tenant is None else tenant.model
 
     def _check_limit(self, tenant_id: str, spent: Spent) -> None:
-        if used(self._limits(tenant_id), spent) < 1:
+        if _used(self._limits(tenant_id), spent) < 1:
             self._reached.discard(tenant_id)
             return
         if tenant_id not in self._reached:
@@ -205,18 +185,17 @@ class SpendingLimits:
             log_event(log_events.SPENDING_LIMIT_REACHED, tenant_id=tenant_id, tokens=spent.tokens, dollars=dollars)
         now = self._now()
         tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        raise DeferredError(SPENDING_LIMIT, min(_LOOK_SECONDS, (tomorrow - now).total_seconds() + 1))
+        raise DeferredError(SPENDING_LIMIT, min(_LONGEST_HOLD_SECONDS, (tomorrow - now).total_seconds() + 1))
 
-    def _used(self) -> dict[str, float]:
-        limits = {tenant.id: tenant.model for tenant in self._tenants.all()}
+    def _used_shares(self) -> dict[str, float]:
         return {
-            tenant_id: used(model, self._book.known(tenant_id))
-            for tenant_id, model in limits.items()
-            if model.daily_tokens is not None or model.daily_dollars is not None
+            tenant.id: _used(tenant.model, self._book.known(tenant.id))
+            for tenant in self._tenants.all()
+            if tenant.model.daily_tokens is not None or tenant.model.daily_dollars is not None
         }
 
 
-def used(limits: ModelSettings, spent: Spent) -> float:
+def _used(limits: ModelSettings, spent: Spent) -> float:
     tokens = spent.tokens / limits.daily_tokens if limits.daily_tokens else 0.0
     dollars = spent.dollars / limits.daily_dollars if limits.daily_dollars else 0.0
     return max(tokens, dollars)

@@ -1,7 +1,7 @@
 """One chat completion, assembled from its stream.
 
-The stream is read here and not by the openai package or httpx2's `EventSource`: their objects for each piece are most
-of an answer's CPU cost (`make bench ARGS=alternatives`).
+It is not read by the openai package or httpx2's `EventSource`: their objects for each piece are most of an answer's CPU
+cost (`make bench ARGS=alternatives`).
 """
 
 import json
@@ -11,7 +11,7 @@ from math import ceil
 
 import httpx2
 
-from integrations.errors import ExternalError, ModelUnavailableError
+from integrations.errors import ModelUnavailableError
 from integrations.llm.errors import of_error
 from integrations.values import Usage, storable
 
@@ -24,7 +24,7 @@ _CHARACTERS_OF_A_TOKEN = 4
 
 @dataclass(slots=True)
 class Completion:
-    """The result of one call, as far as it has come."""
+    """The received part of an answer; `first_seconds` until its first content."""
 
     status: int = 0
     chunks: int = 0
@@ -37,7 +37,6 @@ class Completion:
     reported: object = None
     usage: Usage = field(default_factory=Usage)
     first_seconds: float = 0.0
-    """Until the first content of a stream came."""
 
     @property
     def text(self) -> str:
@@ -52,15 +51,15 @@ class Completion:
         return self.size > 0 or self.refused
 
     def add(self, chunk: object) -> bool:
-        """Add a chunk and return True if it has content.
+        """Add a chunk and return True if it has content. Raises ValueError if malformed.
 
-        Raises ValueError for anything else, and the failure of an error: OpenRouter reports those of its upstream in
-        the middle of a stream or under 200.
+        Raises an ExternalError for an error, which OpenRouter sends in the middle of a stream or under 200.
         """
         if not isinstance(chunk, dict):
             raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
-        if chunk.get("error"):
-            raise _failure(chunk["error"])
+        if error := chunk.get("error"):
+            body: dict[str, object] = error if isinstance(error, dict) else {}
+            raise of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))
         choices = chunk.get("choices", 0)
         if not isinstance(choices, list | None):
             raise ValueError("not a chunk")  # noqa: TRY004 -- as above
@@ -91,7 +90,7 @@ class Completion:
         return bool(piece) or refusal
 
     def add_whole(self, body: bytes) -> None:
-        """Add an answer that was not streamed. Raises as `add`, but ModelUnavailableError."""
+        """Add an answer that was not streamed. Raises an ExternalError."""
         try:
             data = json.loads(body)
             if not data.get("error"):
@@ -101,17 +100,15 @@ class Completion:
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise ModelUnavailableError("invalid answer") from None
 
-    def estimate(self, asked: int) -> None:
+    def estimate(self, prompt_size: int) -> None:
+        """Estimate unreported usage from the characters of prompt and answer."""
         if self.reported is None:
-            asked, answered = ceil(asked / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN)
-            self.usage = Usage(asked, answered, estimated=True)
+            prompt, answer = ceil(prompt_size / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN)
+            self.usage = Usage(prompt, answer, estimated=True)
 
 
 async def read_completion(response: httpx2.Response, completion: Completion, on_content: Callable[[], None]) -> None:
-    """Read the answer to its end; `on_content` is called for each piece of content.
-
-    `completion` has the received part of a stream, however the reading ends. Raises as `Completion.add`.
-    """
+    """Read the answer to its end; `on_content` is called for each piece. Raises the errors of `Completion.add`."""
     completion.status = response.status_code
     if "text/event-stream" not in response.headers.get("content-type", ""):
         completion.add_whole(await response.aread())
@@ -132,11 +129,10 @@ async def read_completion(response: httpx2.Response, completion: Completion, on_
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield the data of each event until `[DONE]`.
+    """Yield the data of each event until `[DONE]`, and read the rest, so that the connection can be reused.
 
-    The rest is read so that the connection can be reused. The format:
-    https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is known to end
-    its lines with a CR alone.
+    Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is known
+    to end its lines with a CR alone.
     """
     data: list[bytes] = []
     begun: list[bytes] = []
@@ -163,7 +159,7 @@ def _word(value: object) -> str:
 
 
 def _number(value: object) -> float | None:
-    """Return a count or a price; None for other values (NaN fails both comparisons)."""
+    """Return a count or a price; None for other values, NaN too."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
         return None
     return float(value)
@@ -176,8 +172,3 @@ def _usage_of(reported: object) -> Usage:
         output_tokens=int(_number(counts.get("completion_tokens")) or 0),
         cost=_number(counts.get("cost")),
     )
-
-
-def _failure(error: object) -> ExternalError:
-    body: dict[str, object] = error if isinstance(error, dict) else {}
-    return of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))

@@ -19,12 +19,13 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
-from integrations.errors import DeskDeniedError, DeskRefusedError, DeskTimeoutError, DeskUnavailableError
-from integrations.http import AnswerTooLargeError, connection_words
+from integrations.errors import DeskDeniedError, DeskRefusedError, DeskUnavailableError
+from integrations.http import send_to_desk
+from integrations.ports import ProbeSkippedError
 from integrations.servicedesk.parsing import is_throttled
 
 KEY = "desk-token:"
-"""How a token's key begins; the tenant's id and a colon follow."""
+"""Start of a token's key; the tenant's id and a colon follow."""
 _SPARE_SECONDS = 60
 _LIFETIME_SECONDS = 3600.0
 _LONGEST_LIFETIME_SECONDS = 1e9
@@ -33,74 +34,73 @@ _LOCK_SECONDS = 15
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 
 
-class DeskTokens:
-    """Access tokens by tenant."""
+class AccessToken:
+    """The access token of one cloud desk."""
 
-    def __init__(self, http: httpx2.AsyncClient, redis: Redis | None, timeout_seconds: float) -> None:
+    def __init__(
+        self, tenant_id: str, desk: DeskSettings, http: httpx2.AsyncClient, redis: Redis | None, timeout_seconds: float
+    ) -> None:
+        self._desk = desk
         self._http = http
         self._redis = redis
         self._timeout = timeout_seconds
-        self._tokens: dict[str, tuple[str, float]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        # The hash prevents that a token is sent to another desk.
+        settings = "\0".join((desk.url, desk.accounts_url, desk.client_id, desk.refresh_token))
+        self._key = f"{KEY}{tenant_id}:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        self._kept: tuple[str, float] = ("", 0.0)
+        self._lock = asyncio.Lock()
 
-    async def get(self, tenant_id: str, desk: DeskSettings) -> str:
+    async def get(self) -> str:
         """Return a token that is valid for at least a minute.
 
         Raises DeskDeniedError, DeskRefusedError, DeskUnavailableError or DeskTimeoutError.
         """
-        name = _name(tenant_id, desk)
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            token = self._own(name) or await self._shared(name)
-            if token is None:
-                token = await self._fetch_once(name, desk)
-            return token
+        async with self._lock:
+            return self._own() or await self._shared() or await self._fetch_once()
 
-    async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
+    async def drop(self, token: str) -> None:
         """Drop a refused token, unless another process has replaced it already."""
-        name = _name(tenant_id, desk)
-        if self._own(name) == token:
-            del self._tokens[name]
-        if self._redis is not None and await self._shared(name) == token:
+        if self._own() == token:
+            self._kept = ("", 0.0)
+        if self._redis is not None and await self._shared() == token:
             with suppress(RedisError):
-                await self._redis.delete(_key(name))
-                self._tokens.pop(name, None)
+                await self._redis.delete(self._key)
+                self._kept = ("", 0.0)
 
-    def _own(self, name: str) -> str | None:
-        token, ends = self._tokens.get(name, ("", 0.0))
+    def _own(self) -> str | None:
+        token, ends = self._kept
         return token if time.time() < ends - _SPARE_SECONDS else None
 
-    async def _shared(self, name: str) -> str | None:
-        if self._redis is None:
-            return None
-        try:
-            stored = await self._redis.get(_key(name))
-        except RedisError:
-            return None
+    async def _shared(self) -> str | None:
+        stored = None
+        if self._redis is not None:
+            with suppress(RedisError):
+                stored = await self._redis.get(self._key)
         if stored is None:
             return None
         token, ends = json.loads(stored)
-        self._tokens[name] = (token, float(ends))
-        return self._own(name)
+        self._kept = (token, float(ends))
+        return self._own()
 
-    async def _fetch_once(self, name: str, desk: DeskSettings) -> str:
-        async with self._locked(name):
+    async def _fetch_once(self) -> str:
+        async with self._locked():
             # Checked with the lock too: another process may have fetched a token and released the lock meanwhile.
-            if (token := await self._shared(name)) is not None:
+            if (token := await self._shared()) is not None:
                 return token
-            token, lifetime = await self._request(desk)
-            self._tokens[name] = (token, time.time() + lifetime)
+            token, lifetime = await self._request()
+            self._kept = (token, time.time() + lifetime)
             if self._redis is not None:
                 with suppress(RedisError):
-                    await self._redis.set(_key(name), json.dumps(self._tokens[name]), ex=max(1, int(lifetime)))
+                    await self._redis.set(self._key, json.dumps(self._kept), ex=max(1, int(lifetime)))
             return token
 
     @asynccontextmanager
-    async def _locked(self, name: str) -> AsyncIterator[None]:
+    async def _locked(self) -> AsyncIterator[None]:
         if self._redis is None:
             yield
             return
-        key, seconds, locked = f"{_key(name)}:lock", _LOCK_SECONDS, False
-        lock = Lock(self._redis, key, timeout=seconds, blocking_timeout=seconds, sleep=0.25)
+        locked, seconds = False, _LOCK_SECONDS
+        lock = Lock(self._redis, f"{self._key}:lock", timeout=seconds, blocking_timeout=seconds, sleep=0.25)
         with suppress(RedisError):
             locked = await lock.acquire()
         try:
@@ -110,54 +110,41 @@ class DeskTokens:
                 with suppress(RedisError):
                     await lock.release()
 
-    async def _request(self, desk: DeskSettings) -> tuple[str, float]:
+    async def _request(self) -> tuple[str, float]:
         form = {
             "grant_type": "refresh_token",
-            "client_id": desk.client_id,
-            "client_secret": desk.client_secret,
-            "refresh_token": desk.refresh_token,
+            "client_id": self._desk.client_id,
+            "client_secret": self._desk.client_secret,
+            "refresh_token": self._desk.refresh_token,
         }
+        url = f"{self._desk.accounts_url}/oauth/v2/token"
+        status, _, content = await send_to_desk(self._http, self._timeout, "POST", url, data=form)
         try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream("POST", f"{desk.accounts_url}/oauth/v2/token", data=form) as response,
-            ):
-                status, content = response.status_code, await response.aread()
-                body = json.loads(content)
-        except TimeoutError:
-            raise DeskTimeoutError from None
-        except httpx2.HTTPError as failure:
-            raise DeskUnavailableError(connection_words(failure)) from None
-        except (ValueError, RecursionError, AnswerTooLargeError):
+            body = json.loads(content)
+        except (ValueError, RecursionError):
             raise DeskUnavailableError("invalid answer") from None
         if is_throttled(content):
             raise DeskUnavailableError("429")
         if status == 429 or status >= 500:
             raise DeskUnavailableError(str(status))
-        if not isinstance(body, dict) or not _is_token(body.get("access_token")):
-            raise _refusal(status, str(body.get("error", "")) if isinstance(body, dict) else "")
-        return body["access_token"], _lifetime(body.get("expires_in"))
+        fields = body if isinstance(body, dict) else {}
+        token = fields.get("access_token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise _refusal(status, str(fields.get("error", "")))
+        return token, _lifetime(fields.get("expires_in"))
 
 
-class NoSharedTokenError(Exception):
-    """Redis has no token, or the desk refuses it; the text distinguishes them."""
+class SharedToken(AccessToken):
+    """The access token for probes: none is fetched, stored or dropped."""
 
-
-class LentTokens(DeskTokens):
-    """The shared tokens for diagnostics: none is fetched, stored or dropped."""
-
-    async def get(self, tenant_id: str, desk: DeskSettings) -> str:
-        token = await self._shared(_name(tenant_id, desk))
+    async def get(self) -> str:
+        token = await self._shared()
         if token is None:
-            raise NoSharedTokenError("its workers share no token just now, and none is fetched for a look")
+            raise ProbeSkippedError("the workers share no token at the moment, and a probe fetches none")
         return token
 
-    async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:  # noqa: ARG002 -- no token is dropped
-        raise NoSharedTokenError("it refuses the token that its workers share: they fetch another one")
-
-
-def _is_token(token: Any) -> bool:
-    return isinstance(token, str) and _TOKEN.fullmatch(token) is not None
+    async def drop(self, token: str) -> None:  # noqa: ARG002 -- no token is dropped
+        raise ProbeSkippedError("it refuses the token that the workers share; they fetch another one")
 
 
 def _lifetime(seconds: Any) -> float:
@@ -177,13 +164,3 @@ def _refusal(status: int, error: str) -> DeskDeniedError | DeskRefusedError | De
     if status == 401 or error.startswith(("invalid", "un")):
         return DeskDeniedError()
     return DeskRefusedError(str(status)) if status >= 400 else DeskUnavailableError("invalid answer")
-
-
-def _name(tenant_id: str, desk: DeskSettings) -> str:
-    """Return a name for the desk settings: a token is never sent to another desk."""
-    parts = (desk.url, desk.accounts_url, desk.client_id, desk.refresh_token)
-    return f"{tenant_id}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
-
-
-def _key(name: str) -> str:
-    return f"{KEY}{name}"

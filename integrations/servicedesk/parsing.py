@@ -5,12 +5,11 @@ operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure
 `messages[].status_code` under an outer 4000. The worst of several counts. Throttling is a 429, or under any status the
 code 4015 or one of Zoho's names, such as `URL_ROLLING_THROTTLES_LIMIT_EXCEEDED` (docs/dev/outside.md).
 
-Each field of a content may be missing or of another kind than documented; texts become plain, and are cut to a storable
-length.
+Fields may be missing or of another type than documented. Texts become plain, and are cut to a storable length.
 """
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,37 +22,34 @@ from integrations.errors import (
     TicketNotFoundError,
     TicketTrashedError,
 )
-from integrations.http import known_status, retry_after_seconds
-from integrations.servicedesk.plain_text import lines_of, plain_text, unwrapped
-from integrations.values import DeskTicket, ListedSolution, ListedTicket, Person, Solution, load_json
+from integrations.http import known_status
+from integrations.plain_text import lines_of, plain_text, unwrapped
+from integrations.values import DeskTicket, ListedSolution, ListedTicket, Person, Solution, is_number, load_json
 
 SUCCESS = 2000
 WARNING = 3000
 NOT_FOUND = 4007
 UNCLEAR = -1
-"""In place of a code: the answer says that it failed and not why, or its code is no code."""
-
-EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
+"""Code of a failure without a valid code."""
 _THROTTLED_CODES = frozenset({429, 4015})
 _THROTTLED = b"THROTTLES_LIMIT_EXCEEDED"
 _TEXTS = frozenset({"request", "note", "request_note", "solution", "notification"})
 _TEXTS |= {f"{name}s" for name in _TEXTS} | {"conversations"}
-"""The names of tickets and the like, whose texts may contain the name of a throttling error."""
+"""Keys of texts, which may contain the name of a throttling error."""
 _HTTP_OF_CODE = dict.fromkeys((4001, 4012, 4014, 4016, 4021), 400)
 _HTTP_OF_CODE |= {4002: 403, 4004: 500, NOT_FOUND: 404, 4015: 429, 4022: 401}
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 _NOT_DONE = {"failed", "failure", "error", "warning"}
 _MOST_DIGITS = 9
-# The safe limit of a text index, for description and resolution together: it has room for 1,048,575 bytes of words, and
-# a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
+# Limit of a text index, for description and resolution together: 1,048,575 bytes, and up to 8.2 bytes a character
+# (words of four-byte characters with hyphens count as a whole and in parts).
 _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
-# A time in milliseconds: until the year 2286. A bare number from the year 2001 on: any shorter one is no time.
+# Digits of a time in milliseconds: until 2286, and as a bare number from 2001 on.
 _LONGEST_TIME, _SHORTEST_BARE_TIME = 13, 12
-_LONGEST_NUMBER = 20
 _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 _ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
-# Attributes of a request in the vendor's v3 API; each is an object with a name, or a list of them.
+# Each is an object with a name, or a list of them.
 _THINGS = (
     *("category", "subcategory", "item", "group", "site", "template"),
     *("service_category", "assets", "configuration_items"),
@@ -66,7 +62,7 @@ _MOST_PEOPLE, _MOST_TERMS = 20, 50
 class DeskAnswer:
     """A decoded answer: HTTP status, API code (0 if absent), JSON, wait in seconds.
 
-    `posted`: the call changes something, which may have happened even if the answer is a failure.
+    `posted`: the call changes something, maybe even if it failed. `throttled`: refused for its rate, under any status.
     """
 
     status: int
@@ -75,7 +71,6 @@ class DeskAnswer:
     retry_after: float | None
     posted: bool = False
     throttled: bool = False
-    """True if the desk refused it for the rate of calls, whatever the status."""
 
     @property
     def succeeded(self) -> bool:
@@ -83,8 +78,7 @@ class DeskAnswer:
 
     @property
     def not_found(self) -> bool:
-        """True if the ticket, or another requested object, does not exist."""
-        # A 404 without one of the API's codes comes from a wrong address: no reason to report the ticket as gone.
+        # A 404 without one of the API's codes comes from a wrong address.
         return not self.throttled and (self.code == NOT_FOUND or (self.status == 404 and self.code > 0))
 
     @property
@@ -93,7 +87,7 @@ class DeskAnswer:
 
     @property
     def put_off(self) -> bool:
-        """True for a retry later; any caller may get it, before credentials are checked."""
+        """True for a retry later, possible before credentials are checked."""
         return self.effective_status in _LATER
 
     @property
@@ -102,12 +96,12 @@ class DeskAnswer:
 
     @property
     def names_extra_key(self) -> bool:
-        """True if the key was the other edition's, so that surely nothing was done."""
-        return self.status == 400 and EXTRA_KEY in json.dumps(self.body)
+        """True if the key was the other edition's, so that nothing was done."""
+        return self.status == 400 and "EXTRA_KEY_FOUND_IN_JSON" in json.dumps(self.body)
 
     @property
     def effective_status(self) -> int:
-        """The equivalent HTTP status (400 for an unknown code), or UNCLEAR, or WARNING."""
+        """The HTTP status of the code (400 for an unknown one), or UNCLEAR, or WARNING."""
         if self.throttled:
             return 429
         if self.status < 200 or self.status >= 300:
@@ -120,13 +114,12 @@ class DeskAnswer:
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
     def failure(self) -> ExternalError:
-        """Return the failure of the answer; its line has the desk's code if needed."""
         status = self.effective_status
         failure: ExternalError = DeskDeniedError() if self.unauthorized else DeskRefusedError(str(status))
         if status == UNCLEAR:
             failure = DeskUnavailableError("invalid answer", outcome_unknown=self.posted)
         elif self.put_off or 500 <= status < 600:
-            # 429 and similar statuses did nothing; a 5xx may have failed after the work was done.
+            # A 5xx may have failed after the work was done.
             failure = DeskUnavailableError(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
         shown = self.code if 200 <= self.status < 300 else self.status
         if shown not in (UNCLEAR, status) and shown not in _HTTP_OF_CODE:
@@ -134,21 +127,20 @@ class DeskAnswer:
         return failure
 
 
-def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
-    """Parse an answer into storable texts. Raises DeskUnavailableError for other formats."""
-    wait = retry_after_seconds(retry_after)
+def decode(status: int, content: bytes, retry_after: float | None, *, posted: bool = False) -> DeskAnswer:
+    """Parse an answer. Raises DeskUnavailableError if it is not the API's."""
     try:
         body = load_json(content)
     except ValueError:
         body = None
     known: dict[str, Any] = body if isinstance(body, dict) else {}
-    answer = DeskAnswer(status, _code(known), known, wait, posted)
+    answer = DeskAnswer(status, _code(known), known, retry_after, posted)
     outer = content if body is None else json.dumps(_without_texts(body)).encode()
     by_name = not (answer.succeeded and answer.code == SUCCESS) and is_throttled(outer)
     if by_name or not _THROTTLED_CODES.isdisjoint((status, answer.code)):
         return replace(answer, throttled=True)
     if body is not known and 200 <= status < 300:
-        # A login page or a proxy's page under 200: the operation may not have happened.
+        # A login page or a proxy's page under 200.
         raise DeskUnavailableError("invalid answer", outcome_unknown=posted)
     return answer
 
@@ -174,29 +166,25 @@ def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
 
 
 def _code(body: dict[str, Any]) -> int:
-    statuses = body.get("response_status")
-    entries = statuses if isinstance(statuses, list) else [statuses]
-    return max((_code_of(entry) for entry in entries if isinstance(entry, dict)), key=_badness, default=0)
+    return max(map(_code_of, _objects(body.get("response_status"))), key=_badness, default=0)
 
 
 def _code_of(entry: dict[str, Any]) -> int:
-    outer = _number(entry.get("status_code"))
-    messages = entry.get("messages")
-    inner = [
-        _number(message.get("status_code"))
-        for message in (messages if isinstance(messages, list) else [])
-        if isinstance(message, dict)
-    ]
-    worst = max(inner, key=_badness, default=0)
-    code = worst if worst >= WARNING or worst == UNCLEAR else outer
-    says_not_done = str(entry.get("status")).casefold() in _NOT_DONE
-    return UNCLEAR if says_not_done and code in (0, SUCCESS) else code
+    inner = [_number(message.get("status_code")) for message in _objects(entry.get("messages"))]
+    failures = [code for code in inner if code >= WARNING or code == UNCLEAR]
+    code = max(failures, key=_badness, default=_number(entry.get("status_code")))
+    is_not_done = str(entry.get("status")).casefold() in _NOT_DONE
+    return UNCLEAR if is_not_done and code in (0, SUCCESS) else code
 
 
 def _badness(code: int) -> int:
     if code > WARNING:
         return 5
     return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
 def _number(value: object) -> int:
@@ -207,10 +195,9 @@ def _number(value: object) -> int:
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
-    """Return the list under the present one of `keys`; its items have ids.
+    """Return the list under the present one of `keys`, which differ by edition; its items have ids.
 
-    Editions differ in the key. A desk may omit an empty list. That counts only for a success without a list of another
-    name, which may be the same under an unknown key. Raises DeskUnavailableError for anything else.
+    A desk may omit an empty list, in a success without a list of another name. Raises DeskUnavailableError otherwise.
     """
     body = answer.body
     found = next((body[key] for key in keys if key in body), None)
@@ -228,10 +215,10 @@ def has_more(answer: DeskAnswer) -> bool:
 
 
 def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
-    """Return True if the ticket is closed, or its status in `closed_statuses`.
+    """Return True if the ticket is closed, or its status in `closed_statuses` (casefolded).
 
-    The statuses are casefolded. The cloud's status has `in_progress` (true for one on hold). On premises it has only a
-    name, which each site can change: closed by one of the default names, or because it has a `completed_time`.
+    The cloud's status has `in_progress` (true for one on hold). On premises each site can change the names: one of the
+    default names counts, or a `completed_time`.
     """
     value = body.get("status")
     status = value if isinstance(value, dict) else {}
@@ -272,8 +259,8 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
 
 
 def _solved(body: dict[str, Any]) -> str:
-    said = (("resolution", "content"), ("closure_info", "closure_comments"))
-    found = [str(part.get(name) or "") for key, name in said if isinstance(part := body.get(key), dict)]
+    parts = (("resolution", "content"), ("closure_info", "closure_comments"))
+    found = [str(part.get(name) or "") for key, name in parts for part in _objects(body.get(key))]
     lines = dict.fromkeys(unwrapped(lines_of(each)[:_LONGEST_TEXT]) for each in found)
     return "\n".join(filter(None, lines))[:_LONGEST_TEXT]
 
@@ -320,7 +307,7 @@ def _expiry_of(body: dict[str, Any]) -> datetime | None:
 
 
 def moment_of(value: Any) -> datetime | None:
-    """Return the time of `{"value": "<epoch ms>"}`, or in some builds the number."""
+    """Return the time of `{"value": "<epoch ms>"}`, or of the bare number of some builds."""
     text = str(value.get("value") if isinstance(value, dict) else value)
     shortest = 1 if isinstance(value, dict) else _SHORTEST_BARE_TIME
     if not (text.isascii() and text.isdecimal() and shortest <= len(text) <= _LONGEST_TIME):
@@ -331,10 +318,6 @@ def moment_of(value: Any) -> datetime | None:
 def _other_number(body: dict[str, Any]) -> str:
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
-
-
-def is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 def _name(value: Any, key: str = "name") -> str:
@@ -350,13 +333,8 @@ def _truth(value: Any) -> bool | None:
 
 
 def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
-    people = map(_person, _objects_in(ticket, _ROLES))
+    people = [_person(each) for role in _ROLES for each in _objects(ticket.get(role))]
     return tuple(dict.fromkeys(person for person in people if any(person)))[:_MOST_PEOPLE]
-
-
-def _objects_in(ticket: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    values = [each for value in map(ticket.get, names) for each in (value if isinstance(value, list) else [value])]
-    return [each for each in values if isinstance(each, dict)]
 
 
 def _person(body: dict[str, Any]) -> Person:
@@ -365,11 +343,12 @@ def _person(body: dict[str, Any]) -> Person:
         return tuple(dict.fromkeys(filter(None, values)))
 
     name = those("name") or those("first_name", "last_name")
-    # Login and employee id were in no observed ticket; if present, they must be masked too.
+    # Not in any observed ticket; if present, they must be redacted.
     others = those("login_name", "employee_id")
     return Person(" ".join(name), those("email_id", "sms_mail"), those("phone", "mobile"), others)
 
 
 def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
-    names = (str(each.get("name") or "").strip()[:_LONGEST_PERSONAL] for each in _objects_in(ticket, _THINGS))
+    things = [each for name in _THINGS for each in _objects(ticket.get(name))]
+    names = (str(each.get("name") or "").strip()[:_LONGEST_PERSONAL] for each in things)
     return tuple(dict.fromkeys(filter(None, names)))[:_MOST_TERMS]

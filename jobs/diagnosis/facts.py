@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database
-from integrations.probes import DeskProbe, ModelProbe, Sought
+from integrations.probes import DeskProbe, ModelProbe, ProbeTarget
 from integrations.resilience import HoldReason
 from jobs import details, rejections, statistics
 from jobs.details import Details, Happened, Listed
@@ -159,22 +159,22 @@ def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | 
 class Probes(Protocol):
     """Lookups within seconds that change nothing; a failed one carries its reason."""
 
-    async def desk(self, tenant_id: str | None, sought: Sought) -> DeskProbe:
+    async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
         """Look for the note, or for the ticket."""
 
     async def model(self, tenant_id: str | None) -> ModelProbe:
         """Check that the server of the tenant's model answers."""
 
 
-def sought_of(ticket_id: str, job: Details | None) -> Sought:
+def sought_of(ticket_id: str, job: Details | None) -> ProbeTarget:
     if job is None:
-        return Sought(ticket_id)
+        return ProbeTarget(ticket_id)
     number = job.desk_id or job.ticket_id
     completed = job.state == JobState.COMPLETED
     if completed or job.note_attempted_at:
         note_id = job.note_id if completed else None
-        return Sought(number, job.id, job.note_attempted_at, note_id or None)
-    return Sought(number, any_note=job.reason == ALREADY_ENHANCED)
+        return ProbeTarget(number, job.id, job.note_attempted_at, note_id or None)
+    return ProbeTarget(number, any_note=job.reason == ALREADY_ENHANCED)
 
 
 class FactCollector:

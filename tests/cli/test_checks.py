@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
 from contextlib import AbstractContextManager
 from typing import Any
@@ -95,6 +96,14 @@ def test_a_wrong_address_is_thought_of() -> None:
     row = failed(asyncio.run(desk_rows(tenant(given), DeskClientSettings(**SERVERS), None)))
     assert row.name == "desk credentials"
     assert "globex.servicedesk.accounts_url in tenants.toml is the accounts host" in row.remedy
+
+
+def test_a_desk_that_does_not_answer_may_have_a_wrong_address() -> None:
+    settings = DeskClientSettings(**SERVERS, servicedesk_timeout_seconds=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = ACME | {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        row = failed(asyncio.run(desk_rows(tenant(given), settings, None)))
+    assert (row.name, "SERVICEDESK_URL_ACME" in row.remedy) == ("desk address", True)
 
 
 def test_the_probe_proves_itself_as_a_webhook_does() -> None:

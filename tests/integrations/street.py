@@ -16,9 +16,9 @@ from starlette.routing import Route
 from config.settings import DeskClientSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from dev.simulators.serving import serve_in_thread
+from integrations.desks import Desks
 from integrations.llm.clients import Models, TenantModel
 from integrations.llm.spending import Spent
-from integrations.servicedesk.clients import Desks
 from integrations.values import ModelAnswer, Unanswered, Usage
 from jobs.queue import open_redis
 from tests.config.given import ACME, CLOUD

@@ -101,10 +101,10 @@ async def test_a_missing_ticket_is_no_failure(edition: Edition, desks: Simulator
 async def test_newest_tickets_and_solutions_are_listed(edition: Edition, desks: Simulator, tokens: Redis) -> None:
     newest = [new_ticket(desks, edition, subject=f"T{number}") for number in range(3)]
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        listed = (await desk.lists.tickets()).items[:3]
+        listed = (await desk.list_tickets()).items[:3]
         assert {each.ticket_id for each in listed} == set(newest)
         assert {(each.status, each.is_trashed) for each in listed} == {("Open", False)}
-        solutions = (await desk.lists.solutions()).items
+        solutions = (await desk.list_solutions()).items
         first = await desk.read_solution(solutions[0].solution_id)
     assert len(solutions) > 3
     assert first is not None
@@ -117,7 +117,7 @@ async def test_a_missing_solution_is_none_and_a_missing_list_is_no_missing_ticke
         assert await desk.read_solution("999") is None
         desks.order(kind="status", code=404)
         with pytest.raises(DeskRefusedError) as refused:
-            await desk.lists.tickets()
+            await desk.list_tickets()
     assert line_of(refused.value) == "ServiceDesk Plus API error: 404"
 
 
@@ -171,8 +171,8 @@ async def test_what_a_desk_lists_twice_counts_once() -> None:
 
     async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as desk:
         expected = [str(number) for number in range(200)]
-        assert [each.ticket_id for each in (await desk.lists.tickets()).items] == expected
-        assert [each.solution_id for each in (await desk.lists.solutions()).items] == expected
+        assert [each.ticket_id for each in (await desk.list_tickets()).items] == expected
+        assert [each.solution_id for each in (await desk.list_solutions()).items] == expected
 
 
 @EDITIONS
@@ -192,7 +192,7 @@ async def test_the_number_that_people_see_is_searched_for_and_both_are_read(desk
     async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
         assert [await desk.id_of(number) for number in shown] == ids
         assert (await desk.read_ticket(ids[0])).shown == shown[0]
-        listed = {ticket.ticket_id: ticket.display_id for ticket in (await desk.lists.tickets()).items}
+        listed = {ticket.ticket_id: ticket.display_id for ticket in (await desk.list_tickets()).items}
         assert [listed[ticket_id] for ticket_id in ids] == shown
         with pytest.raises(TicketNotFoundError):
             await desk.id_of("99999999999")

@@ -19,11 +19,12 @@ from integrations.errors import (
     TicketGoneError,
     TicketNotFoundError,
 )
+from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason
-from integrations.servicedesk.auth import DeskTokens
+from integrations.servicedesk.auth import AccessToken
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import DeskCalls, Limits
+from integrations.servicedesk.transport import DeskCalls
 from tests.integrations.street import desks_of
 from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, Edition, has, holds_by, line_of, new_ticket, notes_of, opened, settings
@@ -202,15 +203,15 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
             return httpx2.Response(200, json={"access_token": f"t{len(tokens)}"})
         return httpx2.Response(401 if request.url.path.endswith("/solutions") else 200, json={})
 
-    limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 100_000, None), 8)
+    limits = DeskLimits(Breaker("desk", "desk unavailable"), DeskRate("globex", 100_000, None), 8)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         desk = settings("http://desk", "cloud")
-        calls = DeskCalls("globex", desk, http, DeskTokens(http, None, 5), 5, limits, monotonic=clock)
+        calls = DeskCalls("globex", desk, http, AccessToken("globex", desk, http, None, 5), 5, limits, monotonic=clock)
         for seconds, fetched in ((0, 2), (3599, 2), (1, 3)):
             clock.now += seconds
             await calls.make("GET", "/requests")
             with pytest.raises(DeskRefusedError, match="401"):
-                await calls.make("GET", "/solutions", own_right=True)
+                await calls.make("GET", "/solutions", own_permission=True)
             assert len(tokens) == fetched
 
 
@@ -275,7 +276,7 @@ async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Sim
         desks.forget()
         for tries in (1, 2, 3):
             clock.now += 30
-            for call in (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets()):
+            for call in (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.list_tickets()):
                 with pytest.raises(DeferredError, match=WHY) as held:
                     await call
                 assert (held.value.extends_deadline, held.value.seconds >= 30) == (True, True)

@@ -257,7 +257,7 @@ async def test_an_answer_that_is_no_list_or_no_note_does_not_say_that_there_is_n
 @pytest.mark.parametrize("answer", NOT_THE_APIS)
 async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[str, Any]) -> None:
     async with opened(settings("http://desk"), transport=desk_with(answer, answer)) as desk:
-        readings = (desk.read_ticket("1"), desk.find_note("1", has("x")), desk.lists.tickets(), desk.lists.solutions())
+        readings = (desk.read_ticket("1"), desk.find_note("1", has("x")), desk.list_tickets(), desk.list_solutions())
         for call in readings:
             with pytest.raises(DeskUnavailableError) as failed:
                 await call

@@ -20,10 +20,10 @@ from integrations.errors import (
     TicketGoneError,
 )
 from integrations.http import retry_after_of
-from integrations.servicedesk.auth import DeskTokens
+from integrations.plain_text import plain_text
+from integrations.servicedesk.auth import AccessToken
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.parsing import UNCLEAR, DeskAnswer, decode, is_closed, ticket_of
-from integrations.servicedesk.plain_text import plain_text
 from tests.kit.desk import Edition, RecordedAnswer, line_of, opened, recorded_answers, settings
 
 RECORDED = recorded_answers()
@@ -38,13 +38,13 @@ async def ticket(desk: ServiceDeskPlus) -> Any:
 
 
 async def tickets(desk: ServiceDeskPlus) -> Any:
-    listed = await desk.lists.tickets()
+    listed = await desk.list_tickets()
     told = [(*each[:4], dict(each.kinds), each.subject, each.created_at, each.changed_at) for each in listed.items]
     return [*told, listed.has_more]
 
 
 async def solutions(desk: ServiceDeskPlus) -> Any:
-    listed = await desk.lists.solutions()
+    listed = await desk.list_solutions()
     return [*map(tuple, listed.items), listed.has_more]
 
 
@@ -83,8 +83,8 @@ async def what_comes_of(recorded: RecordedAnswer) -> Any:
     transport = httpx2.MockTransport(answer)
     try:
         if recorded.kind == "token":
-            tokens = DeskTokens(httpx2.AsyncClient(transport=transport), None, 5)
-            return await tokens.get("globex", settings("http://desk", "cloud"))
+            http = httpx2.AsyncClient(transport=transport)
+            return await AccessToken("globex", settings("http://desk", "cloud"), http, None, 5).get()
         async with opened(settings("http://desk", edition), transport=transport) as desk:
             came = await CALLS[recorded.kind](desk)
     except ExternalError as failure:
@@ -130,7 +130,8 @@ def test_each_row_has_a_file_and_each_file_says_where_it_is_from() -> None:
 
 
 def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> DeskAnswer:
-    return decode(status, json.dumps({"response_status": response_status}).encode(), retry_after, posted=posted)
+    wait = retry_after_of({} if retry_after is None else {"retry-after": retry_after})
+    return decode(status, json.dumps({"response_status": response_status}).encode(), wait, posted=posted)
 
 
 def coded(code: int, inner: int | None = None) -> dict[str, Any]:
@@ -203,7 +204,7 @@ THROTTLED: list[Any] = [
 
 @pytest.mark.parametrize(("status", "body"), THROTTLED)
 def test_a_throttling_is_one_under_any_status_and_in_any_field(status: int, body: Any) -> None:
-    throttled = decode(status, json.dumps(body).encode(), "7", posted=True)
+    throttled = decode(status, json.dumps(body).encode(), 7, posted=True)
     assert (throttled.throttled, throttled.effective_status, throttled.retry_after) == (True, 429, 7)
     assert not any((throttled.succeeded, throttled.not_found, throttled.unauthorized, throttled.down))
     failure = throttled.failure()
@@ -314,8 +315,8 @@ def test_a_retry_after_as_seconds_or_date_is_kept(header: str | None, seconds: f
 @pytest.mark.parametrize(
     ("plain", "within", "wait"),
     [
-        *(("7", "5", "7"), ("soon", "5", "5"), ("0", "5", "5"), ("", "5", "5"), (None, "5", "5")),
-        *(("0", None, "0"), ("soon", None, "soon"), (None, None, None)),
+        *(("7", "5", 7.0), ("soon", "5", 5.0), ("0", "5", 5.0), ("", "5", 5.0), (None, "5", 5.0)),
+        *(("0", None, 0.0), ("soon", None, None), (None, None, None)),
     ],
 )
 def test_x_rate_limit_counts_without_retry_after(plain: Any, within: Any, wait: Any) -> None:

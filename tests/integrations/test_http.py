@@ -18,17 +18,16 @@ from redis.asyncio import Redis
 
 from config.settings import HousekeepingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings, Tenant
+from config.tenants import DeskSettings
 from dev.stack.free_ports import free_port
+from integrations.desks import Desks
 from integrations.errors import DeferredError, DeskUnavailableError, ExternalError
 from integrations.http import LARGEST_ANSWER_BYTES, EgressConfig, TracedTransport, open_client
 from integrations.llm.clients import Models
+from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker
-from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.clients import Desks
-from integrations.servicedesk.transport import Limits
+from integrations.servicedesk.kind import SERVICEDESK
 from observability import tracing
 from tests.integrations.canned import CannedServer, serving, whole, with_certificate
 from tests.integrations.street import BookInMemory, asked
@@ -79,15 +78,15 @@ class OutsideServers:
             await models.close()
 
 
-def limits(most_failures: int = 5) -> Limits:
+def limits(most_failures: int = 5) -> DeskLimits:
     breaker = Breaker("desk", "desk unavailable", most_failures=most_failures)
-    return Limits(breaker, DeskRate("acme", 100_000, None), 8)
+    return DeskLimits(breaker, DeskRate("acme", 100_000, None), 8)
 
 
 async def read_ticket(egress: EgressConfig, url: str = "https://desk.test", **changed: Any) -> str:
     desk = DeskSettings(**{"url": url, "edition": "onpremises", "api_key": "key-of-acme", **changed})
     async with open_client(connections=2, egress=egress) as http:
-        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+        client = SERVICEDESK.open("acme", desk, http, None, 5, limits())
         return (await client.read_ticket("1")).subject
 
 
@@ -127,12 +126,11 @@ async def test_an_answer_that_is_too_large_or_compressed_is_not_read(body: bytes
 async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
     with serving(CannedServer()) as accounts, serving(CannedServer()) as first, serving(CannedServer()) as second:
         async with open_client(connections=2) as http:
-            tokens = DeskTokens(http, None, 5)
             for desk_server, token in ((first, b"token-1"), (second, b"token-2")):
                 accounts.body = TOKEN.replace(b"token-1", token)
                 cloud = CLOUD_KEYS | {"accounts_url": accounts.url}
                 desk = DeskSettings(url=desk_server.url, edition="cloud", **cloud)
-                await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5, limits()).read_ticket("1")
+                await SERVICEDESK.open("acme", desk, http, None, 5, limits()).read_ticket("1")
     assert first.authorities == ["Zoho-oauthtoken token-1"]
     assert second.authorities == ["Zoho-oauthtoken token-2"]
 
@@ -142,7 +140,7 @@ async def test_a_session_of_one_tenants_desk_is_not_anothers_on_the_same_host() 
         async with open_client(connections=2) as http:
             for tenant_id in ("acme", "globex"):
                 desk = DeskSettings(url=f"{server.url}/{tenant_id}", edition="onpremises", api_key="key")
-                client = ServiceDeskPlus(Tenant(tenant_id, desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+                client = SERVICEDESK.open(tenant_id, desk, http, None, 5, limits())
                 for _ in range(2):
                     await client.read_ticket("1")
     assert server.cookies == [""] * 4
@@ -304,7 +302,7 @@ async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside:
     outside.proxy.credentials = "acme:other"
     desk = DeskSettings(url="https://desk.test", edition="onpremises", api_key="key-of-acme")
     async with open_client(connections=2, egress=outside.way()) as http:
-        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits(1))
+        client = SERVICEDESK.open("acme", desk, http, None, 5, limits(1))
         with pytest.raises(ExternalError) as failed:
             await client.add_note("1", "<p>note</p>")
         assert not failed.value.outcome_unknown  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ from dev.simulators.serving import serve_in_thread
 from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.http import EgressConfig
-from integrations.llm.client import Refusal, Wire, refused_part, strip_fence
+from integrations.llm.client import Refusal, Wire, refused_part, repair, strip_fence
 from integrations.resilience import HoldReason
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
@@ -240,18 +240,18 @@ def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() ->
     assert (request["model"], request["messages"]) == ("gpt-6-luna", MESSAGES)
     assert (request["stream"], request["stream_options"]) == (True, {"include_usage": True})
     assert (request["reasoning_effort"], request["max_completion_tokens"] > 0) == ("none", True)
-    assert not {"max_tokens", "extra_body", "temperature"} & set(request)
+    assert not {"max_tokens", "provider", "reasoning", "temperature"} & set(request)
 
 
 @pytest.mark.parametrize("base_url", [OPENROUTER, "https://eu.openrouter.ai/api/v1"])
 def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
     request = asked(Wire(base_url, "openai/gpt-6-luna"))
-    assert request["extra_body"] == {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
+    assert (request["provider"], request["reasoning"]) == ({"require_parameters": True}, {"effort": "none"})
     assert request["max_tokens"] > 0
     assert not {"max_completion_tokens", "reasoning_effort"} & set(request)
     # A host that only looks like it.
     for other in ("https://notopenrouter.ai/v1", "https://openrouter.ai.example/v1"):
-        assert "extra_body" not in asked(Wire(other, "m"))
+        assert not {"provider", "reasoning"} & set(asked(Wire(other, "m")))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Ref
     assert learn(wire, refused) is (left_out is not None)
     request = asked(wire)
     whole = {"max_tokens", "provider", "reasoning"}
-    assert whole - {*request, *request["extra_body"]} == ({left_out} if left_out else set())
+    assert whole - set(request) == ({left_out} if left_out else set())
 
 
 @pytest.mark.parametrize(
@@ -332,11 +332,10 @@ def test_a_fence_around_an_answer_is_taken_off(fence: str) -> None:
 
 
 def test_a_repair_shows_the_model_its_own_answer_within_bounds() -> None:
-    wire = Wire(OPENAI, "m")
-    shown, request = wire.repair("x" * 100_000)
+    shown, request = repair("x" * 100_000)
     assert (shown["role"], request["role"]) == ("assistant", "user")
     assert 0 < len(shown["content"]) < 10_000
-    assert wire.repair("")[0]["content"] != ""
+    assert repair("")[0]["content"] != ""
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,7 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         street.says["acme"] = "wait"
         model = its_town.models.of("acme")
-        with its_town.models.call(its_town.models.first("acme")) as before:
-            pass
+        before = its_town.models.client(its_town.models.first("acme"))
         running = asyncio.create_task(asked(model))
         await came_to(street)
         its_town.change(**{"OPENAI_API_KEY_ACME": "rotated", BASE_URL: at(street, "new")})
@@ -83,7 +82,6 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
         assert not before._client.is_closed()
         street.says.clear()
         assert (await running).model == "gpt-6-luna in acme"
-        await asyncio.sleep(0)
         assert before._client.is_closed()
     assert [came[:2] for came in street.came] == [("acme", "of-acme"), ("new", "rotated")]
 

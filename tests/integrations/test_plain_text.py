@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from integrations.servicedesk.plain_text import lines_of, unwrapped
+from integrations.plain_text import lines_of, unwrapped
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import redis
 from redis.asyncio import Redis
 
 from integrations.errors import DeferredError
-from integrations.rate_limit import LONGEST_HOLD_SECONDS, DeskRate, PassingRate
+from integrations.rate_limit import LONGEST_HOLD_SECONDS, DeskRate, ProbeRate
 from jobs.queue import open_redis
 from tests.kit.clock import Clock
 
@@ -154,7 +154,7 @@ class Simulation:
         self._waited = 0.0
         server: Any = ClockedRedis(redis_url, self.clock)
         self._rate = DeskRate("acme", per_minute, server, sleep=self._wait)
-        self._passing = PassingRate("acme", per_minute, server)
+        self._passing = ProbeRate("acme", per_minute, server)
         self._events: list[tuple[float, int, Callable[[], Awaitable[None]]]] = []
         self._order = count()
         self._random = Random(7)  # noqa: S311 -- no secret

@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.session import Database
-from integrations.errors import NoteMissingError
 from jobs import claims, manual_retry, refresh, repository
 from jobs.claims import Claim, LeaseLostError
 from tests.kit.postgres import DEADLINE, LEASE, Store, claim_by_id, claimed
 from workflow.lease import Leases, hold_lease
+from workflow.nodes.resume import NoteMissingError
 
 RAN_OUT = "now() - interval '1 second'"
 

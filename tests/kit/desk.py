@@ -12,14 +12,14 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from config.tenants import DeskSettings, Tenant
+from config.tenants import DeskSettings
 from integrations.errors import ExternalError
 from integrations.http import open_client
+from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
-from integrations.servicedesk.auth import DeskTokens
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import Limits
+from integrations.servicedesk.kind import SERVICEDESK
 from observability import metrics
 from tests.kit.clock import Clock
 from tests.kit.simulators import Simulator
@@ -55,11 +55,11 @@ async def opened(
     holds: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[ServiceDeskPlus]:
     http = open_client(connections=8) if transport is None else httpx2.AsyncClient(transport=transport)
-    tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
+    tenant_id = TENANT_OF[desk.edition]
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
-        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once, **holds or {})
-        yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
+        limits = DeskLimits(breaker, rate or DeskRate(tenant_id, 100_000, None), most_at_once, **holds or {})
+        yield SERVICEDESK.open(tenant_id, desk, http, redis, timeout, limits)
 
 
 def holds_by(clock: Clock) -> dict[str, Any]:

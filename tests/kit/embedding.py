@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from integrations.errors import EmbeddingsUnavailableError, TextRefusedError
 from knowledge.embedding_space import parallel_texts
-from knowledge.embeddings import Embedder
+from knowledge.embeddings import Embedder, EmbeddingsUnavailableError, TextRefusedError
 
 DIMENSIONS = 64
 # As in real models, the language weighs more than the meaning.

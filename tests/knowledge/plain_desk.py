@@ -48,17 +48,13 @@ class PlainDesk:
         made = [PlainTicket(1000 + number, moment, moment) for number, moment in enumerate(moments)]
         return cls({ticket.id: ticket for ticket in made})
 
-    @property
-    def lists(self) -> "PlainDesk":
-        return self
-
-    async def solutions(self, _start: int = 1) -> ListPage[ListedSolution]:
+    async def list_solutions(self, _start: int = 1) -> ListPage[ListedSolution]:
         return ListPage([], has_more=False)
 
     async def read_solution(self, _solution_id: str) -> Solution | None:
         return None
 
-    async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
+    async def list_tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
         """Return a page of either list; a test may alter the list of all tickets."""
         there = list(self.there.values())
         if changed_since is None:

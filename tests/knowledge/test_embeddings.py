@@ -14,10 +14,17 @@ import pytest
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.errors import DeferredError, EmbeddingsUnavailableError, TextRefusedError
+from integrations.errors import DeferredError
 from integrations.http import STRAIGHT
 from integrations.values import Person
-from knowledge.embeddings import Embedder, Embedders, EndpointModel, LocalModel
+from knowledge.embeddings import (
+    Embedder,
+    Embedders,
+    EmbeddingsUnavailableError,
+    EndpointModel,
+    LocalModel,
+    TextRefusedError,
+)
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
 from tests.kit.clock import Clock

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from cli.config import parse_names
 from config.tenants import TicketRules, fold_all
 from db.session import Database
-from integrations.values import Document, SimilarTicket
 from knowledge import repository
 from knowledge.language import LANGUAGES
+from knowledge.results import Document, SimilarTicket
 from knowledge.search import SearchInPostgres
 from knowledge.terms import weighed_terms
 from privacy import erasure

@@ -23,7 +23,7 @@ from db.session import DATABASE_FAILURES
 from dev.simulators.servicedesk import create_desk
 from dev.simulators.servicedesk.history import past_tickets
 from dev.stack.postgres import Postgres
-from integrations.servicedesk.clients import Desks
+from integrations.desks import Desks
 from jobs.inbox import Inbox
 from knowledge.desk_tasks import SyncThrottles
 from tests.kit.postgres import Table

@@ -18,10 +18,11 @@ from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
-from integrations.values import DeskTicket, Document, Person, SimilarTicket
+from integrations.values import DeskTicket, Person
 from jobs import claims, manual_retry
 from jobs.claims import LeaseLostError
 from jobs.queue import open_redis
+from knowledge.results import Document, SimilarTicket
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.clock import Clock

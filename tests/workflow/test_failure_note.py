@@ -9,10 +9,10 @@ import pytest
 
 from db.session import Database
 from integrations.rate_limit import DeskRate
-from integrations.values import SimilarTicket
 from jobs import claims, manual_retry
 from jobs.claims import Claim
 from knowledge import repository
+from knowledge.results import SimilarTicket
 from knowledge.search import SearchInPostgres
 from privacy import erasure
 from privacy.erasure import Which

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from integrations.values import DeskTicket, Document, SimilarTicket, storable
+from integrations.values import DeskTicket, storable
+from knowledge.results import Document, SimilarTicket
 from tests.docs.readme import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator

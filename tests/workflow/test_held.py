@@ -13,16 +13,14 @@ import pytest
 
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import Tenant
 from db.session import Database
 from integrations.errors import DeferredError, DeskTimeoutError
 from integrations.llm.clients import Models
 from integrations.llm.spending import SpendingBook
+from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, Hold
-from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import Limits
+from integrations.servicedesk.kind import SERVICEDESK
 from tests.config.given import ACME
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, opened, settings
@@ -179,9 +177,8 @@ class OneCallDesk:
         self._breaker = Breaker("desk", "desk unavailable", most_failures=1)
         self.others: list[asyncio.Task[object]] = []
         rate = DeskRate("acme", 1 if why == "desk rate limit" else 100_000, None)
-        limits = Limits(self._breaker, rate, 1, self._check)
-        tenant = Tenant("acme", desk=settings("http://desk"))
-        self.client = ServiceDeskPlus(tenant, self.http, DeskTokens(self.http, None, 1), 60, limits)
+        limits = DeskLimits(self._breaker, rate, 1, self._check)
+        self.client = SERVICEDESK.open("acme", settings("http://desk"), self.http, None, 60, limits)
 
     def _check(self) -> None:
         if self._shown and self._why == "tenant closed":

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from integrations.servicedesk.plain_text import plain_text
+from integrations.plain_text import plain_text
 from tests.workflow.answers import ANSWERED, answer, claims, grounded, read
 from workflow.answer import Content, Enhancement, NoteSource, NoteText, Suggested
 from workflow.note import is_note, is_note_of, marker, to_html

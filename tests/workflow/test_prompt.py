@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from config.tenants import NoteSettings
-from integrations.values import DeskTicket, Document, Person, SimilarTicket
+from integrations.values import DeskTicket, Person
+from knowledge.results import Document, SimilarTicket
 from privacy.models import AuditRecord
 from tests.jobs.exchanges import ANSWER, SENT
 from tests.kit.model import BARE, STATE, TICKET, case_in

@@ -20,7 +20,7 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from db.schema import DatabaseUnfitError, wait_for_database
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, lead
-from integrations.servicedesk.clients import Desks
+from integrations.desks import Desks
 from jobs.inbox import Inbox
 from jobs.queue import open_redis
 from knowledge.desk_tasks import MAX_CONCURRENT, DeskTasks, SyncThrottles

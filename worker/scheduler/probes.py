@@ -13,7 +13,7 @@ from config.tenant_directory import TenantDirectory
 from integrations.probes import (
     DESK_PROBE,
     MODEL_PROBE,
-    SOUGHT,
+    PROBE_TARGET,
     DeskProbe,
     ModelProbe,
     NoteMarks,
@@ -70,7 +70,7 @@ class ProbeServer:
             model = ModelProbe(failure=_UNKNOWN) if tenant is None else await probe_model(tenant, self._settings)
             return MODEL_PROBE.dump_json(model)
         try:
-            sought = SOUGHT.validate_json(request.about)
+            sought = PROBE_TARGET.validate_json(request.about)
         except ValidationError:
             return None
         if tenant is None:

@@ -16,10 +16,10 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from db.session import Database
+from integrations.desks import Desks
 from integrations.errors import ExternalError, TicketGoneError
-from integrations.servicedesk.clients import Desks
-from integrations.servicedesk.parsing import is_number
-from integrations.values import DeskClient, ListedTicket, Lists
+from integrations.ports import DeskClient
+from integrations.values import ListedTicket, is_number
 from jobs import missed_webhooks
 from jobs.inbox import Inbox
 from jobs.intake import RecoveryReason, recover_job
@@ -170,7 +170,7 @@ class MissedTickets:
         state = await missed_webhooks.load(self.database, self.tenant.id)
         if state is None:
             # Its first page.
-            listed, not_compared = await list_new(self.desk.lists, self.wait_turn, datetime.max.replace(tzinfo=UTC))
+            listed, not_compared = await list_new(self.desk, self.wait_turn, datetime.max.replace(tzinfo=UTC))
             now = datetime.now(UTC)
             newest = _newest_by(now, listed)
             # If the newest may be missing, nothing before this moment counts.
@@ -179,7 +179,7 @@ class MissedTickets:
             return not_compared
         oldest = max(state.since, state.now - self.window)
         until = max(state.compared_until - _OVERLAP, oldest)
-        listed, not_compared = await list_new(self.desk.lists, self.wait_turn, until)
+        listed, not_compared = await list_new(self.desk, self.wait_turn, until)
         latest = state.now + state.ahead + MOST_AHEAD
         new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
         tickets = await self._without_forgotten([ticket for each, at in new if (ticket := self._wanted(each, at))])
@@ -276,7 +276,7 @@ class MissedTickets:
             await sleep(found.more_in)
 
 
-async def list_new(lists: Lists, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
+async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
     """List tickets down to those created before `until`, and why some new ones are missing, or "".
 
     `wait_turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
@@ -286,7 +286,7 @@ async def list_new(lists: Lists, wait_turn: Callable[[], Awaitable[None]], until
     start, last, in_order = 1, None, True
     for _ in range(MOST_PAGES):
         await wait_turn()
-        page = await lists.tickets(start)
+        page = await desk.list_tickets(start)
         fresh = [each for each in page.items if each.ticket_id not in listed]
         # A ticket without a time does not exclude the others.
         timed = {each.ticket_id: (each, each.created_at) for each in fresh if each.created_at is not None}

@@ -8,7 +8,7 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import DeferredError, NoteMissingError, NoteUnsettledError
+from integrations.errors import DeferredError, DeskRefusedError
 from jobs import claims
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from observability import log_events, tracing
@@ -23,6 +23,20 @@ from workflow.stored_answers import StoredKind, UnfinishedCheck
 
 # Longer than a hundred notes take at one call a minute.
 _LOOK_SECONDS = 7200.0
+
+
+class NoteMissingError(DeskRefusedError):
+    """A note of unknown outcome did not arrive, and no attempt is left."""
+
+    def __init__(self) -> None:
+        super().__init__("note did not arrive")
+
+
+class NoteUnsettledError(DeferredError):
+    """The desk may still store the note of a stopped attempt."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__("note may still arrive", wait_seconds)
 
 
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature

@@ -17,11 +17,11 @@ from dev.benchmarks.machine import python_of
 from dev.benchmarks.retrieval.sets import Article, Incoming, Resolved
 from dev.stack.postgres import Postgres
 from dev.stack.programs import PROJECT
-from integrations.servicedesk.plain_text import lines_of, unwrapped
-from integrations.values import Document, SimilarTicket
+from integrations.plain_text import lines_of, unwrapped
 from knowledge import repository
 from knowledge.embedding_sync import embed_some
 from knowledge.embeddings import EmbeddedQuery, Embedder, LocalModel
+from knowledge.results import Document, SimilarTicket
 from knowledge.search import EmbedQuery, SearchInPostgres, no_embedding
 
 TENANT = "acme"

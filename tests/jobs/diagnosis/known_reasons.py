@@ -13,6 +13,7 @@ from integrations.llm.spending import SPENDING_LIMIT
 from integrations.rate_limit import REASON as RATE_LIMIT
 from integrations.rate_limit import THROTTLED
 from integrations.resilience import DeskHoldReason, HoldReason
+from workflow.nodes.resume import NoteMissingError, NoteUnsettledError
 
 ROOT = Path(__file__).resolve().parents[3]
 PRODUCT = ("workflow", "worker", "jobs", "integrations")
@@ -59,13 +60,13 @@ def raised_reasons() -> Iterator[str]:
     raised: list[Any] = [
         errors.ModelTimeoutError(1),
         errors.DeskTimeoutError(),
-        errors.NoteMissingError(),
+        NoteMissingError(),
         errors.TicketNotFoundError("1"),
     ]
     raised += [
         errors.TicketClosedError(),
         errors.TicketTrashedError(),
-        errors.NoteUnsettledError(1),
+        NoteUnsettledError(1),
         errors.DeskDeniedError(),
     ]
     raised += [errors.DeskRefusedError("no desk configured"), errors.ModelDeniedError("401 Unauthorized", "x")]

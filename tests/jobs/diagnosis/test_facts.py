@@ -16,7 +16,7 @@ from config.tenants import Tenant
 from dev.simulators.servicedesk import create_desk
 from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError
-from integrations.probes import SOUGHT, DeskProbe, NoteMarks, Sought, probe_desk
+from integrations.probes import PROBE_TARGET, DeskProbe, NoteMarks, ProbeTarget, probe_desk
 from integrations.rate_limit import DeskRate
 from jobs import missed_webhooks, rejections
 from jobs.details import Listed
@@ -202,20 +202,20 @@ MICRO = NOW - timedelta(microseconds=1)
 @pytest.mark.parametrize(
     ("of", "sought"),
     [
-        (None, Sought("124")),
-        (job("waiting"), Sought("124")),
-        (job("running", desk_id="900", note_attempted_at=MICRO), Sought("900", JOB_ID, MICRO)),
-        (job("failed", "x", note_id="7", **POSTED), Sought("124", JOB_ID, NOW)),
-        (job("completed", note_id="7", **POSTED), Sought("124", JOB_ID, NOW, "7")),
-        (job("completed", note_id="", note_attempted_at=None), Sought("124", JOB_ID)),
-        (job("skipped", "already enhanced"), Sought("124", any_note=True)),
-        (job("skipped", "ticket not found"), Sought("124")),
+        (None, ProbeTarget("124")),
+        (job("waiting"), ProbeTarget("124")),
+        (job("running", desk_id="900", note_attempted_at=MICRO), ProbeTarget("900", JOB_ID, MICRO)),
+        (job("failed", "x", note_id="7", **POSTED), ProbeTarget("124", JOB_ID, NOW)),
+        (job("completed", note_id="7", **POSTED), ProbeTarget("124", JOB_ID, NOW, "7")),
+        (job("completed", note_id="", note_attempted_at=None), ProbeTarget("124", JOB_ID)),
+        (job("skipped", "already enhanced"), ProbeTarget("124", any_note=True)),
+        (job("skipped", "ticket not found"), ProbeTarget("124")),
     ],
 )
-def test_what_is_looked_for_follows_from_the_job(of: Any, sought: Sought) -> None:
+def test_what_is_looked_for_follows_from_the_job(of: Any, sought: ProbeTarget) -> None:
     found = sought_of("124", of)
     assert found == sought
-    assert SOUGHT.validate_json(SOUGHT.dump_json(found, exclude_defaults=True)) == sought
+    assert PROBE_TARGET.validate_json(PROBE_TARGET.dump_json(found, exclude_defaults=True)) == sought
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def desk_simulator() -> Iterator[Simulator]:
 async def look(desks: Simulator, redis: Redis, edition: Edition, ticket_id: str, **changed: Any) -> DeskProbe:
     tenant = Tenant(TENANT_OF[edition], desk=settings(desks.url, edition, **changed))
     marks = NoteMarks(is_note_of, is_note)
-    return await probe_desk(tenant, DeskClientSettings(**STORES), redis, Sought(ticket_id), marks)
+    return await probe_desk(tenant, DeskClientSettings(**STORES), redis, ProbeTarget(ticket_id), marks)
 
 
 async def everything(redis: Redis) -> dict[str, Any]:

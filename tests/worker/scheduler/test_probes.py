@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dev.stack.free_ports import free_port
-from integrations.probes import Sought
+from integrations.probes import ProbeTarget
 from jobs.diagnosis.facts import sought_of
 from jobs.probe_requests import ANSWER, QUESTIONS, NoAnswerError, ProbeClient, ProbeRequest, ProbeRequests
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job
@@ -54,8 +54,8 @@ def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) ->
 async def test_a_ticket_and_the_model_are_looked_at(console: Console, desks: Simulator, model: Simulator) -> None:
     ticket_id = new_ticket(desks)
     async with console() as probes:
-        seen, server = await asyncio.gather(probes.desk("acme", Sought(ticket_id)), probes.model("acme"))
-        gone = await probes.desk("acme", Sought("999999"))
+        seen, server = await asyncio.gather(probes.desk("acme", ProbeTarget(ticket_id)), probes.model("acme"))
+        gone = await probes.desk("acme", ProbeTarget("999999"))
     assert (seen.asked, seen.failure, seen.ticket, seen.note, seen.numbers[0]) == (True, "", "open", None, ticket_id)
     assert (server.asked, server.failure) == (True, "")
     assert (gone.asked, gone.ticket) == (True, "gone")
@@ -68,8 +68,8 @@ async def test_the_note_of_a_job_is_looked_for(console: Console, desks: Simulato
     async with console() as probes, opened(settings(desks.url)) as worker:
         missing = await probes.desk("acme", sought_of(ticket_id, done))
         note_id = await worker.add_note(ticket_id, to_html(Content(summary="s"), JOB_ID, "m"))
-        there = await probes.desk("acme", Sought(ticket_id, JOB_ID, note_id=note_id))
-        by_another = await probes.desk("acme", Sought(ticket_id, any_note=True))
+        there = await probes.desk("acme", ProbeTarget(ticket_id, JOB_ID, note_id=note_id))
+        by_another = await probes.desk("acme", ProbeTarget(ticket_id, any_note=True))
     assert (missing.ticket, missing.note) == ("open", False)
     assert (there.note, by_another.note) == (True, True)
 
@@ -78,8 +78,8 @@ async def test_a_look_that_fails_says_why(console: Console, desks: Simulator) ->
     nowhere = f"http://127.0.0.1:{free_port()}"
     own = {"acme.openai.base_url": f"{nowhere}/v1", "OPENAI_API_KEY_ACME": "sk-of-acme"}
     async with console(SERVICEDESK_URL_ACME=nowhere, **own) as probes:
-        desk, server = await asyncio.gather(probes.desk("acme", Sought("1")), probes.model("acme"))
-        unknown = await probes.desk("initech", Sought("1")), await probes.model("initech")
+        desk, server = await asyncio.gather(probes.desk("acme", ProbeTarget("1")), probes.model("acme"))
+        unknown = await probes.desk("initech", ProbeTarget("1")), await probes.model("initech")
     assert (desk.asked, desk.failure) == (True, "ServiceDesk Plus API: connection")
     assert (server.asked, bool(server.failure)) == (True, True)
     assert [look.failure for look in unknown] == ["housekeeping does not know the tenant"] * 2
@@ -176,7 +176,7 @@ async def test_without_redis_it_is_said_at_once() -> None:
 @pytest.mark.parametrize("answer", ["", "no JSON", "[]", '{"ticket": "lost"}', '{"asked": "perhaps"}'])
 async def test_an_answer_that_cant_be_read_is_no_look(answer: str, asking: ProbeClient, redis: Redis) -> None:
     questions = ProbeRequests(redis)
-    looks = asyncio.gather(asking.desk("acme", Sought("124")), asking.model("acme"))
+    looks = asyncio.gather(asking.desk("acme", ProbeTarget("124")), asking.model("acme"))
     while not looks.done():
         if (question := await questions.take()) is not None:
             await questions.answer(question, answer)
@@ -186,5 +186,5 @@ async def test_an_answer_that_cant_be_read_is_no_look(answer: str, asking: Probe
 
 
 async def test_nobody_is_asked_about_a_ticket_of_no_tenant(asking: ProbeClient, redis: Redis) -> None:
-    failures = [(await asking.desk(None, Sought("124"))).failure, (await asking.model(None)).failure]
+    failures = [(await asking.desk(None, ProbeTarget("124"))).failure, (await asking.model(None)).failure]
     assert (failures, await redis.keys()) == (["this process does not know the tenant"] * 2, [])

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from db.session import Database
-from integrations.servicedesk.clients import Desks
+from integrations.desks import Desks
 from jobs import missed_webhooks
 from jobs.inbox import Inbox
 from jobs.repository import ASKED_BY_HAND

@@ -1,4 +1,4 @@
-"""The desks of all tenants: one HTTP client, and one object per tenant."""
+"""The kinds of desks, and the desks of all tenants over one HTTP client."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,26 +10,28 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from integrations.errors import DeferredError, DeskUnavailableError
 from integrations.http import EgressConfig, open_client
+from integrations.ports import DeskClient, DeskKind, DeskLimits
 from integrations.rate_limit import DeskRate
-from integrations.resilience import PROBE_SECONDS, Breaker, DeskHoldReason, Hold
-from integrations.servicedesk.auth import DeskTokens
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.transport import Limits
-from integrations.values import DeskClient
+from integrations.resilience import Breaker, DeskHoldReason, Hold
+from integrations.servicedesk.kind import SERVICEDESK
 from observability import metrics
 
+KINDS: dict[str, DeskKind] = {"onpremises": SERVICEDESK, "cloud": SERVICEDESK}
+"""Kinds of desks by `SERVICEDESK_EDITION_<TENANT>`."""
 _TENANTS_SHARE = 4
 _LEAST_AT_ONCE = 4
 _CLOSED_SECONDS = 30.0
 _CHANGED_SECONDS = 1.0
-CLOUD_PROBE_SECONDS = 300.0
-"""How often a cloud desk that refuses the credentials is tried: each try may cost one of ten tokens in ten minutes."""
+
+
+def kind_of(desk: DeskSettings) -> DeskKind:
+    return KINDS[desk.edition]
 
 
 class Desks:
     """The desks by tenant; `close()` them.
 
-    `connections` are for all of them, a quarter for one. `yields`: its calls wait until no job's does, however long.
+    One desk may use a quarter of the `connections`. `yields`: its calls wait until no job's call waits.
     """
 
     def __init__(
@@ -49,7 +51,6 @@ class Desks:
         self._http = open_client(
             connections=connections, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)
         )
-        self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[DeskSettings, DeskClient]] = {}
         self._there: Sequence[Tenant] = ()
 
@@ -57,7 +58,7 @@ class Desks:
         """Return the tenant's desk.
 
         Raises DeskUnavailableError if there is none: a new tenant may reach this process later than the API. Raises
-        DeferredError until the tenant's settings are fixed: no number of retries would help.
+        DeferredError until unusable settings are fixed.
         """
         self._forget_gone()
         tenant = self._tenants.get(tenant_id)
@@ -66,17 +67,15 @@ class Desks:
         if tenant is None or tenant.desk is None:
             raise DeskUnavailableError("no desk configured")
         made = self._made.get(tenant_id)
-        # Compares the desk alone: a rotated webhook secret must not reset the desk's state.
+        # A rotated webhook secret must not reset the desk's state.
         if made is None or made[0] != tenant.desk:
-            breaker = Breaker(_server(tenant_id), "desk unavailable")
+            breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
+            kind = kind_of(tenant.desk)
             hold_for = partial(
-                Hold,
-                breaker.server,
-                gauge=metrics.DESK_HELD,
-                probe_seconds=CLOUD_PROBE_SECONDS if tenant.desk.edition == "cloud" else PROBE_SECONDS,
+                Hold, breaker.server, gauge=metrics.DESK_HELD, probe_seconds=kind.hold_seconds(tenant.desk)
             )
-            limits = Limits(
+            limits = DeskLimits(
                 breaker,
                 rate,
                 self._most_at_once,
@@ -84,7 +83,7 @@ class Desks:
                 hold=hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
                 note_hold=hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
             )
-            desk: DeskClient = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
+            desk = kind.open(tenant_id, tenant.desk, self._http, self._redis, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]
 
@@ -96,7 +95,7 @@ class Desks:
         there = {tenant.id for tenant in tenants if tenant.desk is not None}
         for tenant_id in self._made.keys() - there:
             del self._made[tenant_id]
-            metrics.server_gone(_server(tenant_id))
+            metrics.server_gone(f"desk of {tenant_id}")
 
     def _check_credentials(self, tenant_id: str, desk: DeskSettings) -> None:
         self.of(tenant_id)
@@ -105,7 +104,3 @@ class Desks:
 
     async def close(self) -> None:
         await self._http.aclose()
-
-
-def _server(tenant_id: str) -> str:
-    return f"desk of {tenant_id}"

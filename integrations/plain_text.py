@@ -1,8 +1,7 @@
-"""The own text of a ticket: HTML as plain lines, without mail headers, forms and politeness.
+"""Plain text of HTML and mails, without mail headers, quotes, forms and greetings.
 
-Removed lines are lost, so a line goes only if it can hardly be anything else, and one that names a code or a fault
-stays. Each line is matched by its first words, so that the cost is linear for a long log; the library for it
-(mail-parser-reply) has expressions that can match anywhere (docs/adr/0026).
+A line is removed only if its first words are unambiguous; one that names a code or a fault stays. The cost is linear,
+unlike that of the library for it, mail-parser-reply (docs/adr/0026).
 """
 
 import html
@@ -37,7 +36,7 @@ _MARKS = re.compile(
 _NAMED = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
 _SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
 _EMPTY_FIELD = re.compile(r"[^\W\d_][^\W\d_]*(?: [^\W\d_]+){0,2}\s*:\s*(?:n/?a|-+)?", re.IGNORECASE)
-# A contact label of signatures and forms, followed by a number or an address.
+# A label of signatures and forms, followed by a number or an address.
 _CONTACT = re.compile(
     r"(?:tel|telefon|phone|mobile|mobil|cell|fax|direct|durchwahl|office|[mtpfe]|e-?mail|mail|web|www|móvil|téléphone"
     r"|portable|callback(?: number)?|extension|ext)\b\W{0,3}"
@@ -53,22 +52,19 @@ _LONGEST_LOOKED_AT = 400
 _MOST_OF_SIGNATURE = 10
 _MOST_OF_HEAD = 12
 _MOST_OF_NOTICE = 8
-# At the first count, words are a message; below the second, they may only point to the mail below.
+# So many words are a message; fewer than the second may only point to the mail below.
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
 _QUOTED_LINES = 3
 
 
 def plain_text(markup: str) -> str:
-    """Return HTML as plain text: tags removed, entities resolved, white space folded."""
+    """Return HTML as one line of plain text."""
     return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())
 
 
 def lines_of(markup: str) -> str:
-    """Return HTML as lines: entities resolved, white space folded, none empty.
-
-    A line that a mail program marked as quoted begins with `>`, as in a mail of plain text.
-    """
+    """Return HTML as lines: entities resolved, white space folded, none empty. A quoted line begins with `>`."""
     for begin, end in _UNSEEN:
         markup = _without(markup, begin, end)
     has_breaks = any((tag.group(2) or "").lower() in _BREAKS for tag in _TAG.finditer(markup))
@@ -106,39 +102,41 @@ def _own_lines(text: str, *, kept: bool) -> str:
 
 
 def unwrapped(text: str) -> str:
-    """Return a text without its wrapping, in lines; unchanged if nothing is left.
+    """Remove mail headers, greetings, signatures, notices, quoted replies, picture markers and empty fields.
 
-    Removes mail headers, greetings, signatures, confidentiality notices, quoted replies, picture markers and empty
-    fields. A forwarded mail, or one that a few words point to, stays.
+    A forwarded mail, or one that a few words point to, stays. If nothing is left, the text is unchanged.
     """
     lines = [line for line in (" ".join(_MARKS.sub(" ", each).split()) for each in text.split("\n")) if line]
-    said: list[str] = []
+    own: list[str] = []
     position, is_below_mark = 0, False
     while position < len(lines):
         after, is_forward = _past_head(lines, position)
         if after > position:
-            if not is_forward and _says_enough(said):
+            if not is_forward and _is_message(own):
                 break
             position, is_below_mark = after, True
             continue
         quoted = _quoted(lines, position)
         if quoted >= (1 if is_below_mark or quoted == len(lines) else _QUOTED_LINES):
-            if _says_enough(said):
+            if _is_message(own):
                 position += quoted
             else:
                 lines[position : position + quoted] = [
                     each.lstrip("> ") for each in lines[position : position + quoted]
                 ]
-        elif said and _is_closing(lines[position]):
+        elif own and _is_closing(lines[position]):
             position = _past_signature(lines, position + 1)
         elif (after := _past_notice(lines, position)) > position:
             position = after
         else:
-            if (line := _without_banner(lines[position])) and not _is_wrapping(line):
-                said.append(line)
+            line = lines[position]
+            banner = next((each for each in _PHRASES["banners"] if _low(line).startswith(each)), "")
+            line = line[len(banner) :].strip()
+            if line and not _is_wrapping(line):
+                own.append(line)
             position += 1
         is_below_mark = False
-    return "\n".join(said or lines)
+    return "\n".join(own or lines)
 
 
 def _quoted(lines: Sequence[str], position: int) -> int:
@@ -148,19 +146,16 @@ def _quoted(lines: Sequence[str], position: int) -> int:
     return end - position
 
 
-def _says_enough(said: Sequence[str]) -> bool:
-    words = sum(len(line.split()) for line in said)
-    text = " ".join(said[:_SOME_WORDS]).lower()
+def _is_message(own: Sequence[str]) -> bool:
+    words = sum(len(line.split()) for line in own)
+    text = " ".join(own[:_SOME_WORDS]).lower()
     return words >= _MANY_WORDS or (
         words >= _SOME_WORDS and not any(pointing in text for pointing in _PHRASES["pointing"])
     )
 
 
 def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
-    """Return the position after a mail header, and whether it is a forward.
-
-    A reply mark counts too. The same position if none begins here.
-    """
+    """Return the position after a mail header or reply mark here, or the same, and True for a forward."""
     low = _low(lines[position])
     is_forward = low.startswith(_PHRASES["forward_marks"])
     if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(low):
@@ -229,7 +224,8 @@ def _is_sentence(line: str) -> bool:
 
 def _past_notice(lines: Sequence[str], position: int) -> int:
     low = _low(lines[position])
-    is_legal = _has(low, _PHRASES["secret"]) and _has(low, _PHRASES["legal"]) and len(low.split()) >= _WORDS_OF_A_NOTICE
+    is_legal = all(any(word in low for word in _PHRASES[kind]) for kind in ("secret", "legal"))
+    is_legal = is_legal and len(low.split()) >= _WORDS_OF_A_NOTICE
     if not is_legal and not low.startswith(_PHRASES["notices"]):
         return position
     last = min(len(lines), position + _MOST_OF_NOTICE) - 1
@@ -263,14 +259,5 @@ def _may_be_name(word: str) -> bool:
     return word[:1].isupper() and not word.isupper() and word.strip(".,").replace("-", "").isalpha()
 
 
-def _without_banner(line: str) -> str:
-    banner = next((one for one in _PHRASES["banners"] if _low(line).startswith(one)), "")
-    return line[len(banner) :].strip()
-
-
 def _low(line: str) -> str:
     return line[:_LONGEST_LOOKED_AT].lower()
-
-
-def _has(low: str, words: Sequence[str]) -> bool:
-    return any(word in low for word in words)
