@@ -71,10 +71,14 @@ def _near(read: ReadText) -> Iterator[Detection]:
 
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
     place, small = bisect_right(secrets, end), read.low[begin:end]
+    is_role = small in terms("roles_accounts") - terms("login_firsts")
+    if is_role and place and begin - secrets[place - 1] < 60 and "\n" not in read.text[secrets[place - 1] : begin]:
+        return True
     if place == len(secrets) or small in terms("no_secret"):
         return False
+    between = read.text[end : secrets[place]].strip(" \"'”“»„«)")
     label = _TO_SECRET.fullmatch(read.low, end, secrets[place])
-    return bool(label and label[1] in terms("secret_firsts"))
+    return between in {":", "/", "="} or bool(label and label[1] in terms("secret_firsts"))
 
 
 def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:
@@ -107,7 +111,7 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
         return small not in terms("no_secret") and not is_word and not is_name
     is_unheard = key not in words() or any(map(str.isdigit, name))
     is_code = name.isupper() or (read.text[begin - 1] == "(" and read.text[end : end + 1] == ")")
-    return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 4
+    return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 3
 
 
 def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:

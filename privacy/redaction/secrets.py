@@ -23,7 +23,8 @@ _NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_wo
 _PIN, _SHORT_LABEL, _ADJECTIVE, _JOINED = patterns("secrets", "pin short_label adjective joined")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
 _SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST, _OF_KEY = patterns("secrets", "shaped coded no_shape of_item host of_key")
-_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _OF_PAIR = patterns("secrets", "of_phrase of_user of_both of_phone of_pair")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
+_OF_PAIR, _WAS = patterns("secrets", "of_pair was")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters from a word for it
@@ -86,10 +87,13 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
         is_sure = form in {_STRONG, _ASKED} or read.text[begin - 1] == "("
-        is_phrase = is_sure or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        said = form is _SAID and _PHRASE.match(read.text, end)
+        is_phrase = is_sure or (said and said[0][-1].isdigit() and said[0].count(" ") < 5) or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
         if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
-        if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
+        # "The club's password was kamera"
+        is_old = (found["gap"] or "").count(" ") < 4 and _WAS.search(read.text, begin - 7, begin)
+        if not is_of_thing and _is_secret(read.text[begin:end], label, form, "" if is_old else found["gap"]):
             further = list(_further(read, end))
             is_user = further and _OF_BOTH.search(read.low, max(0, label.start() - 12), label.end())
             return further if is_user else [(begin, end), *further]
@@ -160,7 +164,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_lower = value.islower() and value.isalpha() and len(value) > 4
+    is_lower = value.islower() and value.replace("-", "").isalpha() and len(value) > 4
     if form is _SAID and is_lower and not gap and not _ADJECTIVE.search(value):
         return True
     is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
@@ -242,7 +246,7 @@ def _reach_of(value: str) -> int:
         return -1
     parts = spelled_words(value)
     is_list = "/" in value and all(map(is_known, parts))
-    if is_list or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum()):
+    if is_list or value.lower() in terms("versioned") or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum()):
         return -1
     if _SURE.fullmatch(value) or (is_composed(value) and value.lower() != value != value.upper()):
         return _ANYWHERE

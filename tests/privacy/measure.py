@@ -26,7 +26,7 @@ SET_NAMES = (
     *("eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
 )
 # The name of one of these sets; empty after it was read, until the next one is measured.
-UNSEEN = "seventeenth"
+UNSEEN = ""
 GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
     "product": "at most .02",
     "desk_person": "1.0",
