@@ -72,7 +72,8 @@ def _near(read: ReadText) -> Iterator[Detection]:
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
     place, small = bisect_right(secrets, end), read.low[begin:end]
     is_role = small in terms("roles_accounts") - terms("login_firsts")
-    if is_role and place and begin - secrets[place - 1] < 60 and "\n" not in read.text[secrets[place - 1] : begin]:
+    near = [each for each in secrets[max(0, place - 1) : place + 1] if abs(each - begin) < 60]
+    if is_role and any("\n" not in read.text[min(each, begin) : max(each, begin)] for each in near):
         return True
     if place == len(secrets) or small in terms("no_secret"):
         return False

@@ -88,10 +88,13 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
         is_sure = form in {_STRONG, _ASKED} or read.text[begin - 1] == "("
         said = form is _SAID and _PHRASE.match(read.text, end)
-        is_phrase = is_sure or (said and said[0][-1].isdigit() and said[0].count(" ") < 5) or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        is_phrase = (
+            is_sure
+            or (said and said[0][-1].isdigit() and said[0].count(" ") < 5)
+            or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        )
         if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
-        # "The club's password was kamera"
         is_old = (found["gap"] or "").count(" ") < 4 and _WAS.search(read.text, begin - 7, begin)
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, "" if is_old else found["gap"]):
             further = list(_further(read, end))
@@ -246,7 +249,11 @@ def _reach_of(value: str) -> int:
         return -1
     parts = spelled_words(value)
     is_list = "/" in value and all(map(is_known, parts))
-    if is_list or value.lower() in terms("versioned") or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum()):
+    if (
+        is_list
+        or value.lower() in terms("versioned")
+        or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum())
+    ):
         return -1
     if _SURE.fullmatch(value) or (is_composed(value) and value.lower() != value != value.upper()):
         return _ANYWHERE

@@ -128,7 +128,7 @@ def _cells(text: str) -> Iterator[Cell]:
     """Find the cells of each table: a line of words in cells, and the lines after it with as many."""
     if "\n" not in text:
         return
-    lines, at, marks = [], 0, "".join(filter(text.__contains__, "|;\t,"))
+    lines, at, marks = [], 0, [mark for mark in ("|", ";", "\t", " / ", ",") if mark in text]
     for line in text.split("\n"):
         lines.append((at, line))
         at += len(line) + 1
@@ -156,7 +156,7 @@ def _cells(text: str) -> Iterator[Cell]:
                     yield Cell(head, begun, begun + len(stripped), row)
 
 
-def _mark(line: str, marks: str) -> str:
+def _mark(line: str, marks: Iterable[str]) -> str:
     mark = next((mark for mark in marks if line.count(mark) > (mark == ",")), "")
     return mark or ("  " if line.count("  ") > 1 else "")
 
