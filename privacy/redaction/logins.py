@@ -22,7 +22,7 @@ _DIGITS, _MADE = re.compile(r"\d{1,4}$"), re.compile(r"[^\W\d_]{1,40}\d{0,4}")
 
 
 def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
-    """Find login names whose label, command, path or column shows what they are."""
+    """Find login names by their label, command, path or column."""
     secrets = sorted(secrets)
     for found in (*read.after(_FIRSTS, _LABELLED), *read.after(_FIRSTS, _BESIDE)):
         begin, end = _trimmed(read, *found.span("value"))

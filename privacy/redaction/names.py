@@ -220,7 +220,7 @@ class _Names:
     # Evidence for.
 
     def _by_itself(self, at: int, key: str) -> None:
-        """Mark a first name, a pair of names, initials with a surname, and what a mail address has as well."""
+        """Mark first names, pairs of names, initials with a surname, and names that a mail address contains."""
         if not self._may(at) or (1 < len(key) < 5 and self._text(at).isupper() and not self.is_loud):
             return
         kind, follows = self.classes[at], self.classes[at + 1] if self._goes_on(at) and self.capital[at + 1] else ""

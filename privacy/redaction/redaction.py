@@ -109,7 +109,7 @@ class Finder:
         self._network = network
 
     def finds(self, text: str) -> list[Detection]:
-        """Return the values of a folded text; what comes first here wins a place that two of them claim."""
+        """Return the values of a folded text; of overlapping values the earlier found one wins."""
         read = reading(text)
         found = [Detection(each.begin, each.end, "TEXT") for each in looked(text)]
         further = list(shaped(read))
@@ -131,7 +131,7 @@ class Finder:
 
 
 def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
-    """Find login names of which a part is a name that was found: "zoe.kettler", "ghaas-adm", "Anne-So"."""
+    """Extend found names to the login name around them: "zoe.kettler", "ghaas-adm", "Anne-So"."""
     for find in finds:
         if find.kind not in {"PERSON", "LOGIN"} or " " in text[find.begin : find.end]:
             continue

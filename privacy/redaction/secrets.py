@@ -199,13 +199,13 @@ def _is_like(value: str) -> bool:
 
 
 def is_composed(value: str) -> bool:
-    """Return True for letters, digits and signs together, as hardly anything but a password has them."""
+    """Return True for a mix of letters, digits and signs that is rare outside of passwords."""
     is_signed = not _SIGNS.isdisjoint(value) or ("@" in value and value.lower() != value)
     return len(value) >= 8 and any(map(str.isdigit, value)) and is_signed and _is_like(value)
 
 
 def codes(read: ReadText) -> Iterator[Detection]:
-    """Find digits in the line of a word for a code or password, behind it or "4711 is my code"."""
+    """Find digits in the line of a word for a code, behind it or before it: "4711 is my code"."""
     end, digit = 0, re.compile(r"\d")
     for start in read.starts(filter(_BEGINS_CODE, read.places)):
         word = _CODE_WORD.match(read.text, start) if digit.search(read.text, max(0, start - 60), start + 300) else None
@@ -223,7 +223,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
 
 
 def shaped(read: ReadText) -> Iterator[Detection]:
-    """Find what has the shape of a password or code, near words about access: "tried summer24 and mersey-9-fox"."""
+    """Find tokens shaped like passwords or codes near words about access: "tried summer24 and mersey-9-fox"."""
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))

@@ -1,4 +1,4 @@
-"""A text as it is compared: folded characters, lower case, words with their keys, and table cells."""
+"""Text prepared for recognizers: folded characters, lower case, words with keys, table cells."""
 
 import re
 import unicodedata
