@@ -25,7 +25,9 @@ _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
 _NAMES = first_names, unsure_names, also_names
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
-_BEFORE_NAME, _BEHIND_NAME, _SAYING = map(terms, ("before_desk_name", "behind_desk_name", "saying"))
+_BEFORE_NAME, _BEHIND_NAME, _SAYING, _GREETINGS = map(
+    terms, ("before_desk_name", "behind_desk_name", "saying", "greetings")
+)
 
 
 class DeskPeople:
@@ -89,10 +91,15 @@ class DeskPeople:
                 while 0 <= other < len(read.keys) and other not in owners and self._belongs(read, those, beside, other):
                     owners[other] = those
                     beside, other = other, other + step
-        for at, key in enumerate(read.keys[:-1]):
-            if read.keys[at + 1] in _SAYING and len(key) < 4 and read.text[read.begins[at] :][: len(key)].isupper():
+        for at, (before, key, after) in enumerate(zip(["", *read.keys], read.keys, [*read.keys[1:], ""], strict=False)):
+            those = set[int]()
+            if len(key) < 4 and read.text[read.begins[at] :][: len(key)].isupper():
+                is_whole = len(key) > 2 and key in self._initials and not is_known(key)
                 those = {who for who, name in enumerate(self.parts) if _is_short_of(key, name)}
-                owners |= {at: those} if those else {}
+                those = those if is_whole or after in _SAYING else set()
+            elif before in _GREETINGS and read.text[read.begins[at]].isupper():
+                those = {who for who, name in enumerate(self.parts) if name[0].startswith(key)}
+            owners |= {at: those} if those and at not in owners else {}
         for (begin, end), those in self._signed(read):
             for place in range(bisect_left(read.begins, begin), bisect_left(read.begins, end)):
                 owners.setdefault(place, those)
@@ -158,7 +165,7 @@ class DeskPeople:
         at, ended = 0, len(read.text.rstrip())
         for line in read.text.split("\n"):
             end = at + len(line)
-            is_last = end >= ended or read.text.startswith("\n\n", end)
+            is_last = end >= ended or read.text.startswith(("\n\n", "\n>", "\n[", "\n--"), end)
             if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
                 begin = found.start("sign")
                 is_behind_word = read.text[begin].islower() and read.text[begin - 2 : begin - 1].isalpha()
