@@ -25,9 +25,8 @@ _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
 _NAMES = first_names, unsure_names, also_names
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
-_BEFORE_NAME, _BEHIND_NAME, _SAYING, _GREETINGS = map(
-    terms, ("before_desk_name", "behind_desk_name", "saying", "greetings")
-)
+_BEFORE_NAME, _BEHIND_NAME = terms("before_desk_name"), terms("behind_desk_name")
+_SAYING, _GREETINGS = terms("saying"), terms("greetings")
 
 
 class DeskPeople:

@@ -13,7 +13,7 @@ from privacy.redaction.text import ReadText
 _FIRSTS, _LABEL = terms("login_firsts"), fragment("logins.label")
 _CUES = _FIRSTS | terms("login_cues")
 _LABELLED, _BESIDE, _NEXT, _SEVERAL = patterns("logins", "labelled beside next several")
-_SHAPED, _SENTENCE, _OF_SECRET = patterns("logins", "shaped sentence of_secret")
+_SHAPED, _SENTENCE, _OF_SECRET, _FILE = patterns("logins", "shaped sentence of_secret file")
 _LOGIN, _INITIALED, _TO_SECRET, _BEFORE_SECRET = patterns("logins", "name initialed to_secret before_secret")
 # Each names its user by its place: logs, commands, paths.
 _PLACED = table("logins")
@@ -40,7 +40,7 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     for find in recognize(_PLACED, read):
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
-        is_file = read.text[end - 4 : end - 3] == "." and read.text[end - 3 : end] not in {"ext", "adm"}
+        is_file = read.text[begin + 1] != "." and _FILE.search(read.low, begin, end)
         is_usual = not is_path and _DIGITS.sub("", read.low[begin:end]) in words()
         if not (is_file or is_usual or _is_plain(read.low[begin:end])) and _is_personal(read.text[begin:end]):
             yield Detection(begin, end, "LOGIN")
@@ -71,10 +71,6 @@ def _near(read: ReadText) -> Iterator[Detection]:
 
 def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) -> bool:
     place, small = bisect_right(secrets, end), read.low[begin:end]
-    is_role = small in terms("roles_accounts") - terms("login_firsts")
-    near = [each for each in secrets[max(0, place - 1) : place + 1] if abs(each - begin) < 60]
-    if is_role and any("\n" not in read.text[min(each, begin) : max(each, begin)] for each in near):
-        return True
     if place == len(secrets) or small in terms("no_secret"):
         return False
     between = read.text[end : secrets[place]].strip(" \"'”“»„«)")
@@ -102,6 +98,8 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
     name = value.rpartition("\\")[2]
     stem, small = _DIGITS.sub("", name), name.lower()
     key = spelled(stem if len(stem) > 2 or len(name) < 5 else name)
+    if small in terms("builtin_accounts"):
+        return True
     if not _is_personal(value) or key in products()[0] or (name.isupper() and name.isalpha() and len(name) > 10):
         return False
     if "\\" in value or (("." in name or "_" in name) and not key.endswith((".com", ".de"))):

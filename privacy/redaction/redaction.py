@@ -20,7 +20,7 @@ _MAILS = table("mails")
 # Beyond so many values each spelling of a telephone number is one by itself: comparing two takes its time.
 _MOST_COMPARED = 500
 _REPEATED = frozenset(["ID", "SECRET", "LOGIN"])
-_BEFORE, _BEHIND, _SHORTENED, _FILE = patterns("joined", "before behind shortened file")
+_BEFORE, _BEHIND, _SHORTENED, _FILE = patterns("logins", "before behind shortened file")
 _SHORTEST_REPEATED, _MOST_REPEATED = 5, 50
 
 
@@ -137,7 +137,8 @@ def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
             continue
         before, behind = _BEFORE.search(text, max(0, find.begin - 24), find.begin), _BEHIND.match(text, find.end)
         begin, end = before.start() if before else find.begin, behind.end() if behind else find.end
-        if end - begin > find.end - find.begin and text[begin:end].islower() and not _FILE.search(text, begin, end):
+        is_one = text[begin:end].islower() or (find.kind == "LOGIN" and text[begin:end].isupper())
+        if end - begin > find.end - find.begin and is_one and not _FILE.search(text, begin, end):
             yield Detection(begin, end, "LOGIN")
         elif short := _SHORTENED.match(text, find.end):
             yield find._replace(end=short.end())

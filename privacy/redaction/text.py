@@ -16,7 +16,6 @@ _UNSEEN = re.compile(
 )
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u3002": ".", "\uff61": "."}
 _CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”‘’»«€§°]")
-# Some characters become a whole phrase.
 _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
 _SHAPE = bytes(97 if chr(each).isalpha() else 48 if chr(each).isdigit() else each for each in range(128)) + bytes(128)
