@@ -63,7 +63,7 @@ def ids(read: ReadText) -> Iterator[Detection]:
 def far_ids(read: ReadText) -> Iterator[Detection]:
     """Find long numbers in the sentence of a word for a number of a person: "her tax office has it as 83 041 772"."""
     end = 0
-    for begin in read.starts(filter(_may_begin, read.places)):
+    for begin in read.starts(filter(_may_begin, read.places)) if "0" in read.shape else ():
         sentence = _SENTENCE.search(read.text, begin, begin + 80)
         for found in _FAR.finditer(read.text, max(begin, end), sentence.start() + 1 if sentence else begin + 80):
             end = found.end()
