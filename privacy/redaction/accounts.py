@@ -53,7 +53,7 @@ def cards(read: ReadText) -> Iterator[Detection]:
         is_grouped = bool(found[1] or found[2]) and len(digits) >= 15
         is_sure = is_grouped or (luhn.is_valid(digits) and len(digits) in {15, 16})
         is_told = _OF_CARDS.search(read.low, max(0, found.start() - 60), found.start())
-        if _ISSUED.fullmatch(digits) and (is_sure or is_told):
+        if (_ISSUED.fullmatch(digits) and (is_sure or is_told)) or (is_grouped and is_told and found[0][4] == " "):
             yield Detection(*found.span(), "CARD")
             if back := _BACK.match(read.text, found.end()):
                 yield Detection(*back.span(1), "SECRET")

@@ -26,7 +26,7 @@ _NAMES = first_names, unsure_names, also_names
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
 # Words before and behind a name in small letters.
 _BEFORE_NAME, _BEHIND_NAME = terms("before_desk_name"), terms("behind_desk_name")
-_SAYING, _GREETINGS = terms("saying"), terms("greetings")
+_SAYING, _GREETINGS, _CLOSINGS = terms("saying"), terms("greetings"), terms("closings")
 
 
 class DeskPeople:
@@ -155,7 +155,6 @@ class DeskPeople:
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
         if len(key) == 2 and other < at and set(key) <= initials and joint == " ":
             return key not in words() or any(self._initials[owner].lower().startswith(key) for owner in owners)
-        # "Fer Olvera", "Fco. Javier", "Ma José".
         longer = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
         is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in longer)
         return is_short and joint in {" ", ". ", ", "} and read.text[begin].isupper()
@@ -168,7 +167,8 @@ class DeskPeople:
             if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
                 begin = found.start("sign")
                 is_behind_word = read.text[begin].islower() and read.text[begin - 2 : begin - 1].isalpha()
-                is_alone = begin == at or (is_last and not is_behind_word)
+                is_closed = line.partition(",")[0].lower() in _CLOSINGS
+                is_alone = begin == at or is_closed or (is_last and not is_behind_word)
                 if owners := self._signers(found["sign"], is_alone=is_alone):
                     yield found.span("sign"), owners
             if (led := _LED.match(read.text, at, end)) and (owners := self._signers(led["sign"], is_alone=True)):
