@@ -24,7 +24,6 @@ _PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
 _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
 _NAMES = first_names, unsure_names, also_names
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
-# Words before and behind a name in small letters.
 _BEFORE_NAME, _BEHIND_NAME = terms("before_desk_name"), terms("behind_desk_name")
 _SAYING, _GREETINGS, _CLOSINGS = terms("saying"), terms("greetings"), terms("closings")
 
@@ -91,14 +90,14 @@ class DeskPeople:
                     owners[other] = those
                     beside, other = other, other + step
         for at, (before, key, after) in enumerate(zip(["", *read.keys], read.keys, [*read.keys[1:], ""], strict=False)):
-            those = set[int]()
-            if len(key) < 4 and read.text[read.begins[at] :][: len(key)].isupper():
-                is_whole = len(key) > 2 and key in self._initials and not is_known(key)
+            begin = read.begins[at]
+            is_whole = len(key) == 3 and key in self._initials and not is_known(key)
+            if len(key) < 4 and (is_whole or after in _SAYING) and read.text[begin : begin + len(key)].isupper():
                 those = {who for who, name in enumerate(self.parts) if _is_short_of(key, name)}
-                those = those if is_whole or after in _SAYING else set()
-            elif before in _GREETINGS and read.text[read.begins[at]].isupper():
+                owners |= {at: those} if those else {}
+            elif before in _GREETINGS and at not in owners and read.text[begin].isupper():
                 those = {who for who, name in enumerate(self.parts) if name[0].startswith(key)}
-            owners |= {at: those} if those and at not in owners else {}
+                owners |= {at: those} if those else {}
         for (begin, end), those in self._signed(read):
             for place in range(bisect_left(read.begins, begin), bisect_left(read.begins, end)):
                 owners.setdefault(place, those)

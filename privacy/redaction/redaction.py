@@ -127,7 +127,8 @@ class Finder:
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
         found += [*further, *far_ids(read), *names]
         found = settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
-        return settled([*_joined(found, text), *found], text)
+        joined = list(_joined(found, text))
+        return settled([*joined, *found], text) if joined else found
 
 
 def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
