@@ -1,1 +1,1 @@
-"""What is personal stays inside: redaction before a model, erasure."""
+"""Personal data: redaction before a model, erasure, audit records."""

@@ -27,18 +27,18 @@ class ModelExchange:
 
     prompt: str
     model: str
-    """The one that answered, as the answer names it, or that was asked in vain."""
+    """The model named in the answer, else the requested one."""
     host: str
     masking: str
     system: str
     sent: str
     answer: dict[str, Any] | None
     sources: Sequence[dict[str, str]]
-    """What was found for the ticket: id, kind and title, and of a ticket its number, and its `desk_id` if another."""
+    """Sources given to the model: id, kind, title, and a ticket's number and `desk_id` if they differ."""
     input_tokens: int
     output_tokens: int
     cost: float | None
-    """In dollars, where the endpoint told it."""
+    """In dollars, if the endpoint returns it."""
     seconds: float
     reason: str | None = None
 

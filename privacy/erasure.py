@@ -68,12 +68,12 @@ class Stored(NamedTuple):
     """Number of erasable rows."""
 
     copies: int
-    """Of tickets, and where all goes, of parts of solutions."""
+    """Copies of tickets; of a whole tenant also parts of solutions."""
     answers: int
-    """GPT-4's, of jobs of these tickets or with one of them among the similar ones."""
+    """Model answers of these tickets' jobs, or of jobs that used one of these tickets."""
     jobs: int
     unattributed: int
-    """Copies and answers of which it is not known whose ticket they are of."""
+    """Copies and answers without a known requester."""
     records: int = 0
     of_requester: bool = False
 
@@ -129,7 +129,7 @@ async def _pages(
     statement: TextClause,
     values: Mapping[str, object],
 ) -> AsyncIterator[RowMapping]:
-    """Yield the result of each page, each of a transaction of its own, until no row is left."""
+    """Yield the result of each page, one transaction each, until no row is left."""
     after: Any = None
     while True:
         async with transaction() as session:
@@ -147,7 +147,7 @@ class Erased(NamedTuple):
     answers: int
     ended: Sequence[EndedJob]
     running: int
-    """Other jobs of the tenant that workers were at: they may have read what was erased, and write it once more."""
+    """Running jobs of the tenant: they may have read the erased texts, and may write them again."""
     rows: int = 0
     records: int = 0
 

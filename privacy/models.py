@@ -29,9 +29,9 @@ class AuditRecord(Base):
     system: Mapped[str]
     sent: Mapped[str]
     answer: Mapped[dict[str, Any] | None]
-    """The validated one, with its placeholders; null where no usable one came."""
+    """The validated answer with its placeholders; null without a usable one."""
     sources: Mapped[list[dict[str, str]]]
-    """What was found; of a ticket also its requester, as a keyed hash in hex, where its copy told it."""
+    """Sources given to the model; a ticket's requester as a keyed hash in hex, if known."""
     input_tokens: Mapped[int] = mapped_column(BigInteger)
     output_tokens: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[float | None]

@@ -23,11 +23,11 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 
 OF_PROCESS = "(process)"
-"""Stands for the tenant of a secret that is no tenant's; no tenant's id can be that."""
+"""Tenant value of secrets without a tenant; not a valid tenant id."""
 CURRENT, PREVIOUS, RETIRED = "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"
 TOKEN = "WEBHOOK_TOKEN"  # noqa: S105 -- a setting's name
 KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "CONSOLE_KEY"}
-"""Where a process has its key from before the last change -> where it has the one that came."""
+"""Setting of the previous key -> setting of the current one."""
 # A rotated secret stays the same in its new place; so does a personal token under another name.
 _KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
 _NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
@@ -61,7 +61,7 @@ class SecretSeen(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """A known secret; `uses` within a day, whose first hour counts whole."""
+    """A known secret; `uses` within a day, the first hour counted whole."""
 
     setting: str
     fingerprint: bytes
@@ -77,14 +77,14 @@ def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen
 
 
 def digest(setting: str, secret: str) -> bytes:
-    """Return the hash sent to the database: the same in each place of a secret."""
+    """Return the hash sent to the database; equal for equal secrets."""
     kind = _NAMED_TOKEN if setting.startswith(_NAMED_TOKEN) else _KIND.get(setting, setting)
     # An environment variable may be invalid UTF-8.
     return hmac.digest(f"ai-agents {kind}".encode(), secret.encode("utf-8", "surrogateescape"), sha256)
 
 
 async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
-    """Record secrets and uses; return the time since when each is known."""
+    """Record secrets and uses; return the first time that each was seen."""
     told: dict[tuple[str, bytes], dict[str, object]] = {}
     for secret in secrets:
         row = told.setdefault(

@@ -57,7 +57,7 @@ MAKE_KEY = text("""
     INSERT INTO tombstone_keys (tenant_id, key) VALUES (current_setting('app.tenant_id'), :key) ON CONFLICT DO NOTHING
 """)
 SHARE_KEY = text("SELECT tenant_id FROM tombstone_keys FOR SHARE")
-"""As `lock` to copy, for a transaction that is one round trip; `key` is a `new_key`."""
+"""Like `lock`, in one round trip with the copied rows; `key` is a `new_key`."""
 _KEEP_KEY = text("SELECT tenant_id FROM tombstone_keys FOR UPDATE")
 
 
@@ -84,7 +84,7 @@ ARE_LEFT = text("""
         || ARRAY(SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k
                  WHERE :folded <> ''))) AS are_left
 """).bindparams(bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text))
-"""Whether one of the `numbers` of a ticket, or the address of whoever asked, `folded`, was forgotten."""
+"""Test if one of a ticket's `numbers`, or the requester's address `folded`, was forgotten."""
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:

@@ -9,8 +9,7 @@ from privacy.redaction.lexicon import terms
 from privacy.redaction.recognizers import Detection, fragment, pattern, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
-# Looked at from its first digits, of which there are fewer than letters; no more than these is taken up, since what
-# begins like one may stand right before one.
+# Searched from its first digits, which are rarer than letters; the rest is a lookahead, since matches may overlap.
 _IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=((?:[ -]?[A-Za-z0-9]){11,30})(?![^\W_]))")
 # How long an IBAN of a country is (registry of SWIFT), which is how one in a sentence ends where it does.
 _LENGTH_OF = {each[:2]: int(each[2:]) for each in fragment("accounts.lengths").split()}
@@ -54,7 +53,7 @@ def cards(read: ReadText) -> Iterator[Detection]:
         is_grouped = bool(found[1] or found[2]) and len(digits) >= 15
         is_sure = is_grouped or (luhn.is_valid(digits) and len(digits) in {15, 16})
         is_told = _OF_CARDS.search(read.low, max(0, found.start() - 60), found.start())
-        if _ISSUED.fullmatch(digits) and (is_sure or is_told):
+        if (_ISSUED.fullmatch(digits) and (is_sure or is_told)) or (is_grouped and is_told and found[0][4] == " "):
             yield Detection(*found.span(), "CARD")
             if back := _BACK.match(read.text, found.end()):
                 yield Detection(*back.span(1), "SECRET")

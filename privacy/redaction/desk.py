@@ -24,8 +24,8 @@ _PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
 _PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
 _NAMES = first_names, unsure_names, also_names
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?: [^\W\d_]){3,20}(?!\w)")
-# Words before and behind a name in small letters.
-_BEFORE_NAME, _BEHIND_NAME, _SAYING = map(terms, ("before_desk_name", "behind_desk_name", "saying"))
+_BEFORE_NAME, _BEHIND_NAME = terms("before_desk_name"), terms("behind_desk_name")
+_SAYING, _GREETINGS, _CLOSINGS = terms("saying"), terms("greetings"), terms("closings")
 
 
 class DeskPeople:
@@ -89,9 +89,14 @@ class DeskPeople:
                 while 0 <= other < len(read.keys) and other not in owners and self._belongs(read, those, beside, other):
                     owners[other] = those
                     beside, other = other, other + step
-        for at, key in enumerate(read.keys[:-1]):
-            if read.keys[at + 1] in _SAYING and len(key) < 4 and read.text[read.begins[at] :][: len(key)].isupper():
+        for at, (before, key, after) in enumerate(zip(["", *read.keys], read.keys, [*read.keys[1:], ""], strict=False)):
+            begin = read.begins[at]
+            is_whole = len(key) == 3 and key in self._initials and not is_known(key)
+            if len(key) < 4 and (is_whole or after in _SAYING) and read.text[begin : begin + len(key)].isupper():
                 those = {who for who, name in enumerate(self.parts) if _is_short_of(key, name)}
+                owners |= {at: those} if those else {}
+            elif before in _GREETINGS and at not in owners and read.text[begin].isupper():
+                those = {who for who, name in enumerate(self.parts) if name[0].startswith(key)}
                 owners |= {at: those} if those else {}
         for (begin, end), those in self._signed(read):
             for place in range(bisect_left(read.begins, begin), bisect_left(read.begins, end)):
@@ -149,7 +154,6 @@ class DeskPeople:
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
         if len(key) == 2 and other < at and set(key) <= initials and joint == " ":
             return key not in words() or any(self._initials[owner].lower().startswith(key) for owner in owners)
-        # "Fer Olvera", "Fco. Javier", "Ma José".
         longer = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
         is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in longer)
         return is_short and joint in {" ", ". ", ", "} and read.text[begin].isupper()
@@ -158,11 +162,12 @@ class DeskPeople:
         at, ended = 0, len(read.text.rstrip())
         for line in read.text.split("\n"):
             end = at + len(line)
-            is_last = end >= ended or read.text.startswith("\n\n", end)
+            is_last = end >= ended or read.text.startswith(("\n\n", "\n>", "\n[", "\n--"), end)
             if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
                 begin = found.start("sign")
                 is_behind_word = read.text[begin].islower() and read.text[begin - 2 : begin - 1].isalpha()
-                is_alone = begin == at or (is_last and not is_behind_word)
+                is_closed = line.partition(",")[0].lower() in _CLOSINGS
+                is_alone = begin == at or is_closed or (is_last and not is_behind_word)
                 if owners := self._signers(found["sign"], is_alone=is_alone):
                     yield found.span("sign"), owners
             if (led := _LED.match(read.text, at, end)) and (owners := self._signers(led["sign"], is_alone=True)):

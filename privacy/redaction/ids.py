@@ -5,29 +5,20 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from privacy.redaction.lexicon import terms
-from privacy.redaction.recognizers import Detection, fragment, pattern, recognize, table
+from privacy.redaction.recognizers import Detection, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
-# Words of whom or what a number is.
-_OF_PERSON, _NUMBER_WORD = fragment("ids.of_person"), fragment("ids.number_word")
-# "employee number", "Personalnr.", "numéro de sécurité sociale", "Steuer-ID", "n° d'étudiant".
-_LABEL, _LABELLED = fragment("ids.label"), pattern("ids.labelled")
-# With other words between: "Personalausweis zur Prüfung: L7Y3K04N9".
-_SPACED, _NATIONAL = pattern("ids.spaced"), pattern("ids.national")
+# Behind a label, with words between ("Personalausweis zur Prüfung: L7Y3K04N9"), in the sentence of a word for one.
+_LABELLED, _SPACED, _NATIONAL, _FAR = patterns("ids", "labelled spaced national far")
+_SHAPED, _OF_THINGS, _OF_PHONE, _NO_ID = patterns("ids", "shaped of_things of_phone no_id")
+_HEAD, _CELL, _BORN, _BORN_HEAD, _DATE = patterns("ids", "head cell born born_head date")
+_BESIDE = tuple(zip(patterns("ids", "beside born_beside"), ("ID", "BIRTHDATE"), strict=True))
+_MOST_SHAPES = 8
 _NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge", "ni"])
 _FIRSTS = terms("id_firsts")
 _BEGINNINGS = tuple(first for first in _FIRSTS if len(first) > 3)
-_OF_PHONE = re.compile(r"(?<![^\W_])(?:t[eé]l\w*|mobile|portable|handy|m[oó]vil)\.? $")
 _FORMS = table("ids")
-
-DATE, _BIRTH = fragment("ids.date"), fragment("ids.birth")
-_BORN = re.compile(rf"(?i)(?<![^\W_]){_BIRTH}(?![^\W_])(?P<gap>[^\d\n]{{0,48}}\n?[^\d\n]{{0,12}})(?P<value>{DATE})")
-_BORN_HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_BIRTH}|dob)(?:[\s_).-].*)?")
-_ANY_DATE = re.compile(rf"(?i){DATE}")
-_NO_ID = pattern("ids.no_id")
-_HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_LABEL}|(?:{_OF_PERSON})(?:[ _./-]?{_NUMBER_WORD})?)(?:[\s_).:-].*)?")
-_CELL = re.compile(r"(?=[^\n]{0,14}\d)[A-Za-z]{0,4}[-./ ]?\d[\dA-Za-z ./-]{2,20}")
-_FAR, _SENTENCE = pattern("ids.far"), re.compile(r"[^\W\d][.!?] |\n")
+_SENTENCE = re.compile(r"[^\W\d][.!?] |\n")
 _DIGIT, _BORN_FIRSTS = re.compile(r"\d"), terms("birth_firsts")
 
 
@@ -39,7 +30,7 @@ def birth_dates(read: ReadText) -> Iterator[Detection]:
         if found:
             yield Detection(*found.span("value"), "BIRTHDATE")
     for cell in read.column(_BORN_HEAD):
-        if _ANY_DATE.fullmatch(read.text, cell.begin, cell.end):
+        if _DATE.fullmatch(read.low, cell.begin, cell.end):
             yield Detection(cell.begin, cell.end, "BIRTHDATE")
 
 
@@ -72,7 +63,7 @@ def ids(read: ReadText) -> Iterator[Detection]:
 def far_ids(read: ReadText) -> Iterator[Detection]:
     """Find long numbers in the sentence of a word for a number of a person: "her tax office has it as 83 041 772"."""
     end = 0
-    for begin in read.starts(filter(_may_begin, read.places)):
+    for begin in read.starts(filter(_may_begin, read.places)) if "0" in read.shape else ():
         sentence = _SENTENCE.search(read.text, begin, begin + 80)
         for found in _FAR.finditer(read.text, max(begin, end), sentence.start() + 1 if sentence else begin + 80):
             end = found.end()
@@ -85,10 +76,6 @@ def far_ids(read: ReadText) -> Iterator[Detection]:
 @cache
 def _may_begin(word: str) -> bool:
     return word in _FIRSTS or word.startswith(_BEGINNINGS)
-
-
-_SHAPED, _OF_THINGS = pattern("ids.shaped"), pattern("ids.of_things")
-_MOST_SHAPES = 8
 
 
 def alike(read: ReadText, found: Sequence[Detection]) -> Iterator[Detection]:
@@ -108,10 +95,6 @@ def _shape(value: str) -> tuple[int, str | int] | None:
     if letters and len(value) > 8:
         return len(value), len(letters[0])
     return len(value), letters[0] if letters else " " if " " in value else value[:2]
-
-
-_BORN_BESIDE = re.compile(rf"(?i) \((?=[^)]{{0,20}}(?:19\d\d|200\d|201[0-5]))(?P<value>{DATE})[),]")
-_BESIDE = ((pattern("ids.beside"), "ID"), (_BORN_BESIDE, "BIRTHDATE"))
 
 
 def beside_names(read: ReadText, names: Sequence[Detection]) -> Iterator[Detection]:

@@ -13,7 +13,7 @@ from privacy.redaction.text import ReadText
 _FIRSTS, _LABEL = terms("login_firsts"), fragment("logins.label")
 _CUES = _FIRSTS | terms("login_cues")
 _LABELLED, _BESIDE, _NEXT, _SEVERAL = patterns("logins", "labelled beside next several")
-_SHAPED, _SENTENCE, _OF_SECRET = patterns("logins", "shaped sentence of_secret")
+_SHAPED, _SENTENCE, _OF_SECRET, _FILE = patterns("logins", "shaped sentence of_secret file")
 _LOGIN, _INITIALED, _TO_SECRET, _BEFORE_SECRET = patterns("logins", "name initialed to_secret before_secret")
 # Each names its user by its place: logs, commands, paths.
 _PLACED = table("logins")
@@ -22,7 +22,7 @@ _DIGITS, _MADE = re.compile(r"\d{1,4}$"), re.compile(r"[^\W\d_]{1,40}\d{0,4}")
 
 
 def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
-    """Find login names whose label, command, path or column shows what they are."""
+    """Find login names by their label, command, path or column."""
     secrets = sorted(secrets)
     for found in (*read.after(_FIRSTS, _LABELLED), *read.after(_FIRSTS, _BESIDE)):
         begin, end = _trimmed(read, *found.span("value"))
@@ -40,7 +40,7 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     for find in recognize(_PLACED, read):
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
-        is_file = read.text[end - 4 : end - 3] == "." and read.text[end - 3 : end] not in {"ext", "adm"}
+        is_file = read.text[begin + 1] != "." and _FILE.search(read.low, begin, end)
         is_usual = not is_path and _DIGITS.sub("", read.low[begin:end]) in words()
         if not (is_file or is_usual or _is_plain(read.low[begin:end])) and _is_personal(read.text[begin:end]):
             yield Detection(begin, end, "LOGIN")
@@ -73,8 +73,9 @@ def _has_secret(read: ReadText, begin: int, end: int, secrets: Sequence[int]) ->
     place, small = bisect_right(secrets, end), read.low[begin:end]
     if place == len(secrets) or small in terms("no_secret"):
         return False
+    between = read.text[end : secrets[place]].strip(" \"'”“»„«)")
     label = _TO_SECRET.fullmatch(read.low, end, secrets[place])
-    return bool(label and label[1] in terms("secret_firsts"))
+    return between in {":", "/", "="} or bool(label and label[1] in terms("secret_firsts"))
 
 
 def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:
@@ -97,6 +98,8 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
     name = value.rpartition("\\")[2]
     stem, small = _DIGITS.sub("", name), name.lower()
     key = spelled(stem if len(stem) > 2 or len(name) < 5 else name)
+    if small in terms("builtin_accounts"):
+        return True
     if not _is_personal(value) or key in products()[0] or (name.isupper() and name.isalpha() and len(name) > 10):
         return False
     if "\\" in value or (("." in name or "_" in name) and not key.endswith((".com", ".de"))):
@@ -107,7 +110,7 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
         return small not in terms("no_secret") and not is_word and not is_name
     is_unheard = key not in words() or any(map(str.isdigit, name))
     is_code = name.isupper() or (read.text[begin - 1] == "(" and read.text[end : end + 1] == ")")
-    return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 4
+    return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 3
 
 
 def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:

@@ -23,7 +23,6 @@ _MOST_IN_A_NAME, _LONGEST_CLOSING = 6, 50
 _COMPANIES, _AND = terms("companies"), terms("conjunctions")
 _GERMAN, _DETERMINERS = terms("german"), terms("determiners")
 _BEHIND_SMALL, _BEFORE_SMALL, _THINGS = terms("behind_small"), terms("before_small"), terms("things")
-# Labels of a name and nothing else.
 _STRICT = terms("strict_labels")
 _SAYING = terms("saying") | terms("behind_desk_name")
 _SAINTS = frozenset({"st", "saint", "sainte", "san", "santa", "sankt"})
@@ -82,8 +81,7 @@ class _Names:
         self.is_loud = read.text.upper() == read.text
         self.is_german = sum(map(_GERMAN.__contains__, read.keys)) * 12 > self.count
         self.is_form = not _STRICT.isdisjoint(read.keys)
-        # Places whose comma stands between a surname and a first name.
-        self.reversed: set[int] = set()
+        self.reversed: set[int] = set()  # places of "Surname, First"
         self.mails = [each.begin for each in found if each.kind == "EMAIL"]
         self.locals = [read.low[each.begin : each.end].partition("@")[0] for each in found if each.kind == "EMAIL"]
         self.local_parts = {part for local in self.locals for part in re.split(r"[._-]", local)}
@@ -220,7 +218,7 @@ class _Names:
     # Evidence for.
 
     def _by_itself(self, at: int, key: str) -> None:
-        """Mark a first name, a pair of names, initials with a surname, and what a mail address has as well."""
+        """Mark first names, pairs of names, initials with a surname, and names that a mail address contains."""
         if not self._may(at) or (1 < len(key) < 5 and self._text(at).isupper() and not self.is_loud):
             return
         kind, follows = self.classes[at], self.classes[at + 1] if self._goes_on(at) and self.capital[at + 1] else ""

@@ -83,7 +83,7 @@ def _is_valid(written: str, number: "PhoneNumber") -> bool:
 
 
 def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
-    """Return what a number is in each of the regions that may have it.
+    """Return a number as parsed in each possible region.
 
     What begins with no country's code is put together here: to let it be read for each of them takes three times as
     long, and of these regions none has more than a nought before it.
@@ -102,13 +102,13 @@ def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
 
 
 def _regions_of(number: str) -> tuple[str, ...]:
-    """Return where a number may be from, by how it begins: with a country's code any region does."""
+    """Return the possible regions of a number; any region fits one with a country code."""
     begun = number.lstrip("( ")
     return _OF_ZERO[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
 
 
 def international(written: str) -> str:
-    """Return a number as it is dialled from anywhere, if one of the regions knows it; else its digits."""
+    """Return the international form of a number, or its digits if no region has it."""
     import phonenumbers  # noqa: PLC0415
 
     for told in _numbers_of(written):

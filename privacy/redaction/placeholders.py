@@ -104,7 +104,7 @@ _MOST_OF_A_NAME = 30
 
 
 def key_of(kind: str, written: str) -> str:
-    """Return what the spellings of one value of a kind have in common, of a folded text."""
+    """Return the key that all spellings of one value of a kind share, for a folded text."""
     if kind == "PERSON":
         return " ".join(sorted(set(parts_of(written)))) or written
     if kind == "PHONE":

@@ -12,7 +12,7 @@ from privacy.redaction.network import addresses, hosts
 from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
 from privacy.redaction.placeholders import Identities, Placeholders, key_of, looked
-from privacy.redaction.recognizers import Detection, recognize, settled, table
+from privacy.redaction.recognizers import Detection, patterns, recognize, settled, table
 from privacy.redaction.secrets import codes, is_composed, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
@@ -20,6 +20,7 @@ _MAILS = table("mails")
 # Beyond so many values each spelling of a telephone number is one by itself: comparing two takes its time.
 _MOST_COMPARED = 500
 _REPEATED = frozenset(["ID", "SECRET", "LOGIN"])
+_BEFORE, _BEHIND, _SHORTENED, _FILE = patterns("logins", "before behind shortened file")
 _SHORTEST_REPEATED, _MOST_REPEATED = 5, 50
 
 
@@ -108,7 +109,7 @@ class Finder:
         self._network = network
 
     def finds(self, text: str) -> list[Detection]:
-        """Return the values of a folded text; what comes first here wins a place that two of them claim."""
+        """Return the values of a folded text; of overlapping values the earlier found one wins."""
         read = reading(text)
         found = [Detection(each.begin, each.end, "TEXT") for each in looked(text)]
         further = list(shaped(read))
@@ -125,7 +126,23 @@ class Finder:
         names = list(persons(read, self.desk, found, self._terms))
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
         found += [*further, *far_ids(read), *names]
-        return settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
+        found = settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
+        joined = list(_joined(found, text))
+        return settled([*joined, *found], text) if joined else found
+
+
+def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
+    """Extend found names to the login name around them: "zoe.kettler", "ghaas-adm", "Anne-So"."""
+    for find in finds:
+        if find.kind not in {"PERSON", "LOGIN"} or " " in text[find.begin : find.end]:
+            continue
+        before, behind = _BEFORE.search(text, max(0, find.begin - 24), find.begin), _BEHIND.match(text, find.end)
+        begin, end = before.start() if before else find.begin, behind.end() if behind else find.end
+        is_one = text[begin:end].islower() or (find.kind == "LOGIN" and text[begin:end].isupper())
+        if end - begin > find.end - find.begin and is_one and not _FILE.search(text, begin, end):
+            yield Detection(begin, end, "LOGIN")
+        elif short := _SHORTENED.match(text, find.end):
+            yield find._replace(end=short.end())
 
 
 def _repeated(finds: Iterable[Detection], text: str) -> Iterator[Detection]:

@@ -23,7 +23,8 @@ _NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_wo
 _PIN, _SHORT_LABEL, _ADJECTIVE, _JOINED = patterns("secrets", "pin short_label adjective joined")
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
 _SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST, _OF_KEY = patterns("secrets", "shaped coded no_shape of_item host of_key")
-_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE, _OF_PAIR = patterns("secrets", "of_phrase of_user of_both of_phone of_pair")
+_OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
+_OF_PAIR, _WAS = patterns("secrets", "of_pair was")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters from a word for it
@@ -86,10 +87,16 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
         is_sure = form in {_STRONG, _ASKED} or read.text[begin - 1] == "("
-        is_phrase = is_sure or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        said = form is _SAID and _PHRASE.match(read.text, end)
+        is_phrase = (
+            is_sure
+            or (said and said[0][-1].isdigit() and said[0].count(" ") < 5)
+            or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
+        )
         if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
-        if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
+        is_old = (found["gap"] or "").count(" ") < 4 and _WAS.search(read.text, begin - 7, begin)
+        if not is_of_thing and _is_secret(read.text[begin:end], label, form, "" if is_old else found["gap"]):
             further = list(_further(read, end))
             is_user = further and _OF_BOTH.search(read.low, max(0, label.start() - 12), label.end())
             return further if is_user else [(begin, end), *further]
@@ -160,7 +167,7 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
-    is_lower = value.islower() and value.isalpha() and len(value) > 4
+    is_lower = value.islower() and value.replace("-", "").isalpha() and len(value) > 4
     if form is _SAID and is_lower and not gap and not _ADJECTIVE.search(value):
         return True
     is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
@@ -192,13 +199,13 @@ def _is_like(value: str) -> bool:
 
 
 def is_composed(value: str) -> bool:
-    """Return True for letters, digits and signs together, as hardly anything but a password has them."""
+    """Return True for a mix of letters, digits and signs that is rare outside of passwords."""
     is_signed = not _SIGNS.isdisjoint(value) or ("@" in value and value.lower() != value)
     return len(value) >= 8 and any(map(str.isdigit, value)) and is_signed and _is_like(value)
 
 
 def codes(read: ReadText) -> Iterator[Detection]:
-    """Find digits in the line of a word for a code or password, behind it or "4711 is my code"."""
+    """Find digits in the line of a word for a code, behind it or before it: "4711 is my code"."""
     end, digit = 0, re.compile(r"\d")
     for start in read.starts(filter(_BEGINS_CODE, read.places)):
         word = _CODE_WORD.match(read.text, start) if digit.search(read.text, max(0, start - 60), start + 300) else None
@@ -216,7 +223,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
 
 
 def shaped(read: ReadText) -> Iterator[Detection]:
-    """Find what has the shape of a password or code, near words about access: "tried summer24 and mersey-9-fox"."""
+    """Find tokens shaped like passwords or codes near words about access: "tried summer24 and mersey-9-fox"."""
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
@@ -242,7 +249,11 @@ def _reach_of(value: str) -> int:
         return -1
     parts = spelled_words(value)
     is_list = "/" in value and all(map(is_known, parts))
-    if is_list or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum()):
+    if (
+        is_list
+        or value.lower() in terms("versioned")
+        or (len(parts) == 1 and parts[0] in terms("versioned") and value[-1:].isalnum())
+    ):
         return -1
     if _SURE.fullmatch(value) or (is_composed(value) and value.lower() != value != value.upper()):
         return _ANYWHERE

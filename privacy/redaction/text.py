@@ -1,4 +1,4 @@
-"""A text as it is compared: folded characters, lower case, words with their keys, and table cells."""
+"""Text prepared for recognizers: folded characters, lower case, words with keys, table cells."""
 
 import re
 import unicodedata
@@ -16,7 +16,6 @@ _UNSEEN = re.compile(
 )
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u3002": ".", "\uff61": "."}
 _CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”‘’»«€§°]")
-# Some characters become a whole phrase.
 _LONGEST_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
 _SHAPE = bytes(97 if chr(each).isalpha() else 48 if chr(each).isdigit() else each for each in range(128)) + bytes(128)
@@ -128,7 +127,7 @@ def _cells(text: str) -> Iterator[Cell]:
     """Find the cells of each table: a line of words in cells, and the lines after it with as many."""
     if "\n" not in text:
         return
-    lines, at, marks = [], 0, "".join(filter(text.__contains__, "|;\t,"))
+    lines, at, marks = [], 0, [mark for mark in ("|", ";", "\t", " / ", ",") if mark in text]
     for line in text.split("\n"):
         lines.append((at, line))
         at += len(line) + 1
@@ -156,7 +155,7 @@ def _cells(text: str) -> Iterator[Cell]:
                     yield Cell(head, begun, begun + len(stripped), row)
 
 
-def _mark(line: str, marks: str) -> str:
+def _mark(line: str, marks: Iterable[str]) -> str:
     mark = next((mark for mark in marks if line.count(mark) > (mark == ",")), "")
     return mark or ("  " if line.count("  ") > 1 else "")
 

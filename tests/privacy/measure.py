@@ -23,10 +23,10 @@ SETS = Path(__file__).parent / "sets"
 LANGUAGES = ("en", "de", "fr", "es")
 SET_NAMES = (
     *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
-    *("eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
+    *("eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth", "twentyfirst", "twentysecond"),
 )
 # The name of one of these sets; empty after it was read, until the next one is measured.
-UNSEEN = "seventeenth"
+UNSEEN = "twentysecond"
 GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
     "product": "at most .02",
     "desk_person": "1.0",
