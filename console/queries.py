@@ -1,18 +1,17 @@
 """Queries of the pages, each over a limited number of rows.
 
-Of one tenant under row-level security, of all through narrow functions. They return ids, states, times and our own
-reasons.
+One tenant's rows are read under row-level security, all tenants' rows by functions that return no text from outside.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
-from db.session import Database
+from db.session import Database, Row
 from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedLately
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MOST_COUNTED
@@ -22,23 +21,54 @@ EndState = Literal["failed", "skipped"]
 _OPEN = text("SELECT * FROM open_jobs(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
 MOST_A_REASON = 1_000
-"""Nor beyond so many of a tenant that wait for one reason."""
+"""Counted jobs of one tenant that wait for one reason, at most."""
 _MOST_PAIRS = 2_000
+
+
+class EndCause(NamedTuple):
+    """Jobs of a tenant that ended for one reason, and the time of the last one."""
+
+    tenant_id: str
+    reason: str | None
+    jobs: int
+    finished_at: datetime
+
+
+class FinishedJob(NamedTuple):
+    """A failed or skipped job: columns of the view `job_rows`. `answered`: a retry reuses GPT-4's stored answer."""
+
+    id: UUID
+    tenant_id: str
+    ticket_id: str
+    reason: str | None
+    attempt: int
+    accepted_at: datetime
+    finished_at: datetime
+    answered: bool
+
+
+class PageEnd(NamedTuple):
+    """The last job of a page; the next page begins after it."""
+
+    finished_at: datetime
+    id: UUID
+
+
 # Repeats the condition of the two partial indexes, so that the planner uses them.
 _OF_TENANT = (
-    " FROM jobs j WHERE j.tenant_id = :tenant AND j.state = :state AND j.state IN ('failed', 'skipped')"
+    " FROM job_rows j WHERE j.tenant_id = :tenant AND j.state = :state AND j.state IN ('failed', 'skipped')"
     " AND j.finished_at >= :since"
 )
 _CAUSES = text("SELECT * FROM causes_of_ends(:state, :since, :most)")
 _CAUSES_OF_TENANT = text(
-    "SELECT e.tenant_id, e.reason, count(*) AS jobs, max(e.finished_at) AS finished_at FROM ("  # noqa: S608 -- as above
+    "SELECT e.tenant_id, e.reason, count(*) AS jobs, max(e.finished_at) AS finished_at FROM ("  # noqa: S608 -- constants
     f"SELECT j.tenant_id, j.reason, j.finished_at{_OF_TENANT} ORDER BY j.finished_at DESC LIMIT :most) e"
     " GROUP BY e.tenant_id, e.reason"
 )
-_LIST = text("SELECT * FROM list_ends(:state, :reasons, :since, :before, :before_id, :most)")
+_COLUMNS = ", ".join(f"j.{column}" for column in FinishedJob._fields)
+_LIST = text(f"SELECT {_COLUMNS} FROM list_ends(:state, :reasons, :since, :before, :before_id, :most) j")  # noqa: S608
 _LIST_OF_TENANT = text(
-    "SELECT j.id, j.tenant_id, j.ticket_id, j.reason, j.attempt, j.accepted_at, j.finished_at,"
-    f" j.enhancement IS NOT NULL AS answered{_OF_TENANT}"
+    f"SELECT {_COLUMNS}{_OF_TENANT}"
     " AND (CAST(:reasons AS text[]) IS NULL OR j.reason = ANY (CAST(:reasons AS text[])))"
     " AND (CAST(:before AS timestamptz) IS NULL OR (j.finished_at, j.id) < (:before, CAST(:before_id AS uuid)))"
     " ORDER BY j.finished_at DESC, j.id DESC LIMIT :most"
@@ -63,40 +93,8 @@ async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
-class EndCause(NamedTuple):
-    """Jobs of a tenant that ended for one reason, and the time of the last one."""
-
-    tenant_id: str
-    reason: str | None
-    jobs: int
-    finished_at: datetime
-
-
-class FinishedJob(NamedTuple):
-    """A failed or skipped job. `answered`: a retry reuses GPT-4's stored answer."""
-
-    id: UUID
-    tenant_id: str
-    ticket_id: str
-    reason: str | None
-    attempt: int
-    accepted_at: datetime
-    finished_at: datetime
-    answered: bool
-
-
-class Behind(NamedTuple):
-    """End of a page, where the next one begins."""
-
-    finished_at: datetime
-    id: UUID
-
-
 async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
-    values = {"state": state, "since": since, "most": MOST_COUNTED}
-    if tenant_id is None:
-        return [EndCause(**row) for row in await database.call(_CAUSES, **values)]
-    (rows,) = await database.call_as(tenant_id, _CAUSES_OF_TENANT, **values)
+    rows = await _rows(database, tenant_id, _CAUSES, _CAUSES_OF_TENANT, state=state, since=since, most=MOST_COUNTED)
     return [EndCause(**row) for row in rows]
 
 
@@ -107,16 +105,23 @@ async def ended(
     since: datetime,
     *,
     reasons: Sequence[str] | None = None,
-    behind: Behind | None = None,
+    after: PageEnd | None = None,
     most: int,
 ) -> list[FinishedJob]:
-    before, before_id = behind or (None, None)
+    before, before_id = after or (None, None)
     values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
     given = None if reasons is None else list(reasons)
-    if tenant_id is None:
-        return [FinishedJob(**row) for row in await database.call(_LIST, **values, reasons=given)]
-    (rows,) = await database.call_as(tenant_id, _LIST_OF_TENANT, **values, reasons=given)
+    rows = await _rows(database, tenant_id, _LIST, _LIST_OF_TENANT, **values, reasons=given)
     return [FinishedJob(**row) for row in rows]
+
+
+async def _rows(
+    database: Database, tenant_id: str | None, of_all: TextClause, of_tenant: TextClause, **values: Any
+) -> Sequence[Row]:
+    if tenant_id is None:
+        return await database.call(of_all, **values)
+    (rows,) = await database.call_as(tenant_id, of_tenant, **values)
+    return rows
 
 
 _NOW = text("SELECT now() AS asked_at")

@@ -24,7 +24,7 @@ from console.dependencies import (
 )
 from console.errors import BadRequest, NotFound, redirect
 from console.panels import causes_table, in_time, is_silent, reasons_of
-from console.queries import Behind, EndState, FinishedJob
+from console.queries import PageEnd, EndState, FinishedJob
 from console.routes.tickets import VisibleJob, caution, visible_job
 from console.sessions import User
 from console.templating import templates
@@ -52,7 +52,7 @@ class Filter(NamedTuple):
     said: str
     since: datetime
     codes: frozenset[str]
-    behind: Behind | None
+    behind: PageEnd | None
 
 
 class Tried(NamedTuple):
@@ -94,7 +94,7 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
     jobs: list[FinishedJob] | None = None
     if causes is not None or not codes:
         reasons = reasons_of(causes or [], codes) if codes else None
-        ended = queries.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
+        ended = queries.ended(database, tenant_id, state, since, reasons=reasons, after=behind, most=_PAGE + 1)
         jobs = await in_time(ended)
     following = ""
     if jobs is not None and len(jobs) > _PAGE:
@@ -118,12 +118,12 @@ def _format_behind(job: FinishedJob) -> str:
     return f"{job.finished_at.isoformat()}_{job.id}"
 
 
-def _parse_behind(given: str) -> Behind | None:
+def _parse_behind(given: str) -> PageEnd | None:
     if not given:
         return None
     at, _, wanted = given.partition("_")
     try:
-        return Behind(datetime.fromisoformat(at).astimezone(UTC), UUID(wanted))
+        return PageEnd(datetime.fromisoformat(at).astimezone(UTC), UUID(wanted))
     except (ValueError, OverflowError):
         raise BadRequest("There is no such page.") from None
 
@@ -167,7 +167,7 @@ async def _previewed(services: Services, chosen: Filter) -> Mapping[str, Any]:
         async with asyncio.timeout(_LOOK_SECONDS):
             reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
             found = await queries.ended(
-                database, tenant_id, state, since, reasons=reasons, behind=behind, most=_MOST_LOOKED_AT + 1
+                database, tenant_id, state, since, reasons=reasons, after=behind, most=_MOST_LOOKED_AT + 1
             )
             for job in found[:_MOST_LOOKED_AT]:
                 if len(rows) == MOST_RETRIED:
