@@ -10,11 +10,12 @@ from fastapi import Depends, Form, Request
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator
 from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import is_tenant_id
-from console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
+from console.errors import JOB_ID, TICKET_ID, CsrfFailed, NotFound
 from console.sessions import Sessions, User
 from db.session import Database
 from jobs.diagnosis.facts import Probes
@@ -70,7 +71,7 @@ CurrentUser = Annotated[User, Depends(current_user)]
 
 def require_operator(user: CurrentUser) -> None:
     if user.role != "operator":
-        raise Forbidden("This takes the role of an operator.")
+        raise HTTPException(403, "This needs the role operator.")
 
 
 def check_origin(request: Request, sessions: SessionsDep) -> None:
@@ -84,7 +85,7 @@ def verify_csrf(
     _: Annotated[None, Depends(check_origin)],
     csrf: Annotated[str, Form()] = "",
 ) -> None:
-    """Refuse a form of another session; from here on the request counts as a change."""
+    """Reject a form of another session; after this check the request counts as a change."""
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
     request.state.is_change = True

@@ -124,53 +124,40 @@ async def _rows(
     return rows
 
 
-_NOW = text("SELECT now() AS asked_at")
-_LATELY = text("""
-    SELECT count(*) FILTER (WHERE l.state = 'completed') AS completed,
-           count(*) FILTER (WHERE l.state = 'failed') AS failed,
-           (SELECT count(*) FROM (
-               SELECT FROM jobs s WHERE s.tenant_id = :tenant AND s.state = 'skipped'
-               AND s.state IN ('failed', 'skipped') AND s.finished_at >= now() - interval '1 day'
-               LIMIT :most) s) AS skipped
-    FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.state IN ('completed', 'failed')
-          AND j.finished_at >= now() - interval '1 day' ORDER BY j.finished_at DESC LIMIT :most) l
-""")
-_OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
-_DUE = text("SELECT * FROM due_jobs_of_all(:most)")
-_RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
-# Each half by its own index, as in `is_queue_full`.
-_WAITING = text("""
-    SELECT count(*) AS waiting FROM (
-        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
-        AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
-        UNION ALL
-        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NULL
-        AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
-        LIMIT :most) w
+# Each half of the waiting jobs by its own index, as in `is_queue_full`.
+_FIGURES = text("""
+    SELECT now() AS asked_at, l.completed, l.failed, (
+        SELECT count(*) FROM (
+            SELECT FROM jobs s WHERE s.tenant_id = :tenant AND s.state = 'skipped' AND s.state IN ('failed', 'skipped')
+            AND s.finished_at >= now() - interval '1 day' LIMIT :most) s) AS skipped,
+        (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant) AS running, (
+        SELECT count(*) FROM (
+            SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+            AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
+            UNION ALL
+            SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NULL
+            AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
+            LIMIT :most) w) AS waiting,
+        (SELECT max(p.ended_at) FROM passes p WHERE p.tenant_id = :tenant) AS synced_at
+    FROM (
+        SELECT count(*) FILTER (WHERE e.state = 'completed') AS completed,
+               count(*) FILTER (WHERE e.state = 'failed') AS failed
+        FROM (
+            SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.state IN ('completed', 'failed')
+            AND j.finished_at >= now() - interval '1 day' ORDER BY j.finished_at DESC LIMIT :most) e) l
 """)
 _REASONS_OF = text("""
     SELECT w.reason, count(*) AS jobs FROM (
         SELECT j.reason FROM jobs j WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND j.tenant_id = :tenant
-        LIMIT :most) w GROUP BY w.reason ORDER BY 2 DESC, 1
+        LIMIT :most) w GROUP BY w.reason
 """)
 _LAST_REFUSED = text("""
     SELECT r.rejected_at AS at, r.status, r.reason, r.ticket_id FROM rejections r WHERE r.tenant_id = :tenant
     ORDER BY r.rejected_at DESC LIMIT 1
 """)
 _SPENT = text("SELECT s.day, s.tokens, s.dollars FROM spending s WHERE s.tenant_id = :tenant AND s.day = current_date")
-_SYNCED = text("SELECT max(p.ended_at) AS synced_at FROM passes p WHERE p.tenant_id = :tenant")
-_QUESTIONS = (
-    _NOW,
-    _LATELY,
-    _RUNNING,
-    _WAITING,
-    _REASONS_OF,
-    LAST_ACCEPTED,
-    _LAST_REFUSED,
-    _SPENT,
-    _SYNCED,
-    MISSED_LATELY,
-)
+_OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
+_DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,18 +220,15 @@ async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, t
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
+    questions = (_FIGURES, _REASONS_OF, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, MISSED_LATELY)
     values = {"most": MOST_COUNTED, "most_missed": MOST_MISSED, **OF_WEBHOOKS}
-    answers = await database.call_as(tenant_id, *_QUESTIONS, **values)
-    (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,), (missed,) = answers
+    answers = await database.call_as(tenant_id, *questions, **values)
+    (figures,), reasons, (accepted,), refused, spent, (missed,) = answers
     return TenantFigures(
-        **now,
-        **lately,
-        **running,
-        **waiting,
+        **figures,
         reasons={row["reason"]: row["jobs"] for row in reasons},
         last_accepted_at=accepted["accepted_at"],
         last_refused=LastRefusal(**refused[0]) if refused else None,
         spent=SpentOnDay(**spent[0]) if spent else None,
-        **synced,
         missed=MissedLately(**missed),
     )

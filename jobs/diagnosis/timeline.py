@@ -13,14 +13,13 @@ from jobs import repository
 from jobs.details import Details, Happened
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 
-REFRESH = "Refresh"
-"""In place of the webhook, of a job that none asked for: a further note was wanted."""
-RECOVER = "Recover"
-"""The same of one whose webhook never came: its ticket was found in the desk."""
+# In place of the webhook's span, for a job without one.
+REFRESH, RECOVER = "Refresh", "Recover"
 PAUSE = "Pause"
-"""From the end of an attempt until the next one is due: nothing waits for a worker then."""
+"""From the end of an attempt until the next one is due."""
 PAUSE_AND_QUEUE = "Pause and Queue"
 CONTEXT_AND_GPT4 = "Context and GPT-4"
+_HELD = "held back: "
 
 Ending = Literal["ok", "failed", "held"]
 
@@ -43,6 +42,12 @@ class TimelineSpan:
     state: Ending = "ok"
     words: str = ""
     level: int = 0
+
+    @property
+    def is_hold(self) -> bool:
+        """True for the wait after a held attempt."""
+        is_wait = self.name in (PAUSE, PAUSE_AND_QUEUE)
+        return is_wait and self.state == "ok" and self.words.startswith(_HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ _ENDS = {
     "expired": _End("failed"),
     "retried": _End("failed", waits=True),
     "looked for once more": _End("failed", waits=True),
-    "held back": _End("held", "held back: {reason}", waits=True),
+    "held back": _End("held", _HELD + "{reason}", waits=True),
     "given back": _End("held", "given back", waits=True),
     "recovered": _End("failed", waits=True),
 }
@@ -109,7 +114,7 @@ class _Spans:
             return
         match event.what:
             case "claimed":
-                self._end_worker(event.at, "failed", "its worker fell silent")
+                self._end_worker(event.at, "failed", "worker lost")
                 if self._wait is not None:
                     self._wait.attempt = event.attempt
                 self._end_wait(event.at)
@@ -119,9 +124,9 @@ class _Spans:
                 self._wait = self._add(QUEUE, 1, event.at, words=event.what)
             case "published again":
                 if self._wait is not None:
-                    self._wait.words = "its message was lost, and published again"
+                    self._wait.words = "message lost and published again"
             case "leaving a failure note":
-                words = "a note with context only"
+                words = "a note with related content only"
                 self._add(SERVICEDESK_UPDATE, event.attempt, event.at, end=event.at, words=words, level=1)
             case "failure note not left":
                 _end(self._spans[-1], event.at, "failed", event.what)
@@ -132,7 +137,7 @@ class _Spans:
         match event.what:
             case "refreshes":
                 if self._worker is not None:
-                    self._worker.words = f"a further note: {event.reason}"
+                    self._worker.words = f"another note: {event.reason}"
             case repository.CONTEXT_INCOMPLETE:
                 self._end_context(event, "failed", event.reason or "")
             case "asked" if self._step is not None and self._step.name == CONTEXT_AND_GPT4:
@@ -160,18 +165,22 @@ class _Spans:
             self._answered = False
         if ending.waits:
             name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE
-            self._wait = self._add(name, event.attempt + counts, event.at)
+            # A hold may last for hours, so the wait has its reason too.
+            reason = words if event.what == "held back" else ""
+            self._wait = self._add(name, event.attempt + counts, event.at, words=reason)
 
     def finish(self) -> list[TimelineSpan]:
         last = max(place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE))
         wait, due_at = self._spans[last], self._job.due_at
-        # Else the row has the time of a later claim, from a worker that fell silent.
+        # Otherwise the row has the time of a later claim, after a lost worker.
         parts = [wait]
         if wait.name == PAUSE_AND_QUEUE:
             if due_at <= wait.start:
                 parts = [replace(wait, name=QUEUE)]
             elif due_at <= (wait.end or self._job.asked_at):
-                parts = [TimelineSpan(PAUSE, wait.attempt, wait.start, due_at), replace(wait, name=QUEUE, start=due_at)]
+                held, words = (wait.words, "") if wait.is_hold else ("", wait.words)
+                pause = TimelineSpan(PAUSE, wait.attempt, wait.start, due_at, words=held)
+                parts = [pause, replace(wait, name=QUEUE, start=due_at, words=words)]
             elif last == len(self._spans) - 1:
                 parts = [replace(wait, name=PAUSE)]
         return [*self._spans[:last], *parts, *self._spans[last + 1 :]]

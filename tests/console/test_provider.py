@@ -47,7 +47,7 @@ async def test_who_has_no_role_is_told_so_and_gets_nothing(member: Member) -> No
         member.issuer.claims = {"groups": groups, "preferred_username": "<b>zoe"}
         answer = await member.came_back()
         assert answer.status_code == 403
-        assert "You are logged in there as &lt;b&gt;zoe, but none of your groups has a role" in answer.text
+        assert "You are logged in as &lt;b&gt;zoe, but none of your groups has a role" in answer.text
         assert (await member.get("/")).headers["location"] == "/login"
 
 
@@ -108,7 +108,7 @@ async def test_a_forged_id_token_is_not_believed(forgery: Forgery, member: Membe
     else:
         member.issuer.sign = forgery
     answer = await member.came_back()
-    assert (answer.status_code, "did not say who you are" in answer.text) == (403, True)
+    assert (answer.status_code, "did not confirm who you are" in answer.text) == (403, True)
     assert (await member.get("/")).status_code == 303
 
 

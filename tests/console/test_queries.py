@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from console import queries
-from console.queries import PageEnd, EndCause, FinishedJob, figures_of, outcomes
+from console.queries import EndCause, FinishedJob, PageEnd, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import ASKED, LINEAR, Filled
 from jobs import rejections

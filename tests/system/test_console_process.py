@@ -51,7 +51,7 @@ def test_a_refused_start_names_all_that_is_wrong(settings: dict[str, str], loade
         ("console", foreign, ["CONSOLE_URL is wrong: must have the host as browsers send it"]),
         ("console --host 0.0.0.0", settings, ["CONSOLE_URL is missing"]),
         ("console", nobody, ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]),
-        ("console", roleless, ["CONSOLE_ROLE_ANNA is missing: the token lets nobody in", "CONSOLE_ROLE_NOBODY is set"]),
+        ("console", roleless, ["CONSOLE_ROLE_ANNA is missing: the token is disabled", "CONSOLE_ROLE_NOBODY is set"]),
         ("console --host 203.0.113.1", elsewhere, ["--host or --port can't be listened on"]),
     ]
     for verb, given, reasons in refused:

@@ -185,7 +185,9 @@ def test_a_model_that_is_down_or_refuses_the_key_is_the_cause(system: System, wo
     assert told.said["log_line"].startswith(f"Job requeued: job_id={world.job(held, 'initech')['id']}")
 
 
-@pytest.mark.parametrize(("how", "says"), [("closed", "was closed or deleted"), ("deleted", "was no longer in the desk")])
+@pytest.mark.parametrize(
+    ("how", "says"), [("closed", "was closed or deleted"), ("deleted", "was no longer in the desk")]
+)
 def test_a_ticket_that_was_gone_before_we_came_is_expected(system: System, world: World, how: str, says: str) -> None:
     ticket_id = world.create_ticket(f"Done before: {how}", send_webhook=False)
     if how == "closed":
