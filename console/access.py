@@ -121,9 +121,8 @@ class ConsoleAccess:
         return found
 
     @property
-    def tenant_ids(self) -> set[str]:
-        roles = [token.role for token in self.tokens] + list(self.oidc.roles.values() if self.oidc else ())
-        return {role.tenant_id for role in roles if role.tenant_id is not None}
+    def roles(self) -> list[ConsoleRole]:
+        return [*(token.role for token in self.tokens), *(self.oidc.roles.values() if self.oidc else ())]
 
 
 def read_access(

@@ -22,8 +22,8 @@ from jobs.statistics import QueueActivity, queue_activity
 from observability import log_events
 from observability.logging import Outage, log_event
 
-TICKET_ID = re.compile(r"[0-9]{1,20}")
-JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TICKET_ID = re.compile(r"[0-9]{1,20}")
+_JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _UNKNOWN_CHANGE = " Your change may have been made: check before you repeat it."
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,499}")
 
@@ -77,7 +77,8 @@ class ErrorHandler:
             case HTTPException():
                 return failure
             case RequestValidationError():
-                return HTTPException(400, "The request is incomplete or not valid.")
+                is_path = any(problem["loc"][0] == "path" for problem in failure.errors())
+                return NotFound() if is_path else HTTPException(400, "The request is incomplete or not valid.")
         more = _UNKNOWN_CHANGE if request.state.is_change else ""
         if isinstance(failure, DATABASE_FAILURES) and is_away(failure):
             self._database_outage.seen("a page of the console could not be made", failure)
@@ -107,7 +108,11 @@ def place_of(request: Request) -> str:
 
 def ids_of(request: Request) -> dict[str, str]:
     """Return the well-formed ids of the URL: only these may be logged."""
-    forms: Mapping[str, Any] = {"job_id": JOB_ID.fullmatch, "tenant_id": is_tenant_id, "ticket_id": TICKET_ID.fullmatch}
+    forms: Mapping[str, Any] = {
+        "job_id": _JOB_ID.fullmatch,
+        "tenant_id": is_tenant_id,
+        "ticket_id": _TICKET_ID.fullmatch,
+    }
     return {name: value for name, value in request.path_params.items() if name in forms and forms[name](value)}
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hmac
-import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -117,8 +116,7 @@ async def log_in(
     csrf: Annotated[str, Form()] = "",
     to: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
-    login_id = sessions.read_login(request).get("id")
-    if not login_id or not sessions.is_csrf(csrf, login_id):
+    if not sessions.is_csrf(csrf, sessions.read_login(request)["id"]):
         return _login_page(request, sessions, to, _LOG_IN_AGAIN, 403)
     sent = token.strip().encode("utf-8", "replace")
     # All tokens are compared, so that the time reveals nothing.
@@ -138,7 +136,7 @@ async def to_provider(
     request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
 ) -> Response:
     # Authlib keeps state, nonce and verifier in the request's session.
-    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
+    begun = request.scope["session"] = {"id": sessions.read_login(request)["id"], "next": local_path(to)}
     async with login.provider_call():
         response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
     login.outage.over()
@@ -191,25 +189,18 @@ async def log_out(request: Request, sessions: SessionsDep, csrf: Annotated[str, 
 
 
 def _login_page(request: Request, sessions: Sessions, to: str, problem: str = "", status: int = 200) -> Response:
-    # Keeps the id, so that a login page in another tab stays valid.
-    login_id = _login_id(request, sessions)
-    access = sessions.access.now()
+    login, access = sessions.read_login(request), sessions.access.now()
     context = {
-        "login_field": csrf_field(sessions.csrf(login_id)),
+        "login_field": csrf_field(sessions.csrf(login["id"])),
         "next": local_path(to),
         "problem": problem,
         "by_token": bool(access.tokens),
         "by_provider": access.oidc is not None,
     }
     response = templates.TemplateResponse(request, "login.html", context, status)
-    # Keeps a provider login that was started in another tab.
-    sessions.write_login(response, sessions.read_login(request) | {"id": login_id})
+    # With the same id, and the same login at the provider, logins in other tabs stay valid.
+    sessions.write_login(response, login)
     return response
-
-
-def _login_id(request: Request, sessions: Sessions) -> str:
-    # No session has such an id.
-    return str(sessions.read_login(request).get("id") or f"login {secrets.token_urlsafe(18)}")
 
 
 async def _enter(request: Request, sessions: Sessions, account: Account, role: ConsoleRole, to: str) -> Response:
@@ -217,8 +208,8 @@ async def _enter(request: Request, sessions: Sessions, account: Account, role: C
         await sessions.ended.add(before.id)
     response = redirect(local_path(to))
     sessions.begin(account, response)
-    # Keeps the id of a login form that is open in another tab.
-    sessions.write_login(response, {"id": _login_id(request, sessions)})
+    # A login form that is open in another tab stays valid.
+    sessions.write_login(response, {"id": sessions.read_login(request)["id"]})
     metrics.CONSOLE_LOGINS.labels("ok").inc()
     of = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
     log_event(log_events.CONSOLE_LOGIN, visitor=account.id, role=of, by=account.kind)

@@ -18,21 +18,12 @@ from console import queries
 from console.queries import MOST_A_REASON, EndCause, TenantFigures, figures_of
 from console.templating import StateWord, Tone
 from db.session import DATABASE_FAILURES, Database, is_away
-from jobs import missed_webhooks, rejections
+from jobs import missed_webhooks, rejections, statistics
 from jobs.diagnosis.causes import cause_of, known_cause
 from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.missed_webhooks import MissedLately
 from jobs.rejections import RefusedTenant
-from jobs.statistics import (
-    MOST_COUNTED,
-    QueueActivity,
-    Reading,
-    WorkerActivity,
-    is_without_worker,
-    queue_activity,
-    reading_of,
-    worker_activity,
-)
+from jobs.statistics import MOST_COUNTED, QueueActivity, Reading, WorkerActivity
 from observability import log_events
 from observability.formats import age, counted, percent
 from observability.logging import log_event
@@ -128,7 +119,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
         reasons = reasons_of_tenant(own, lacks)
     word, hint = None, ""
     if queue is not None:
-        reading = reading_of(queue.waiting)
+        reading = statistics.reading_of(queue.waiting)
         tone, hint = _READINGS[reading]
         word = StateWord(reading, tone)
         if lacks and (waits or queue.waiting or queue.held):
@@ -158,10 +149,10 @@ async def lacking(database: Database, redis: Redis) -> str:
 
 async def _activity(database: Database, redis: Redis) -> tuple[QueueActivity | None, str, WorkerActivity | None, str]:
     (queue, failure), work = await asyncio.gather(
-        queue_activity(redis, PART_SECONDS), in_time(worker_activity(database))
+        statistics.queue_activity(redis, PART_SECONDS), in_time(statistics.worker_activity(database))
     )
     lacks = "Redis answers" if queue is None else ""
-    if work is not None and is_without_worker(queue, work):
+    if work is not None and statistics.is_without_worker(queue, work):
         lacks = "a worker runs"
     return queue, failure, work, lacks
 
@@ -245,7 +236,7 @@ def summarize(
     due, missed, ended = due or {}, missed or {}, ended or {}
     waiting: defaultdict[str, list[str]] = defaultdict(list)
     for (tenant_id, reason), count in (reasons or {}).items():
-        waiting[tenant_id].append(f"{counted(count, MOST_A_REASON)} wait: {reason}")
+        waiting[tenant_id].append(f"{counted(count, MOST_A_REASON)} waiting: {reason}")
     refusals = {
         each.tenant_id: f"last webhook refused {_since(each.rejected_at, now)}: {each.reason}" for each in refused or ()
     }
@@ -265,7 +256,7 @@ def summarize(
         if not tenant.polled and tenant.id in refusals:
             found.append(("degraded", refusals[tenant.id]))
         if jobs := due.get(tenant.id, 0):
-            found.append(("down", f"{_at_least(jobs, is_cut=due_cut)} due, and no worker takes them"))
+            found.append(("down", f"{_at_least(jobs, is_cut=due_cut)} due, and no worker takes jobs"))
         lately = missed.get(tenant.id, MissedLately())
         if not tenant.polled and lately.last_at is not None and (word := missed_word(lately, now)):
             level = "healthy" if word.tone == "info" else "degraded"

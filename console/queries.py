@@ -5,13 +5,14 @@ One tenant's rows are read under row-level security, all tenants' rows by functi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
+from integrations.llm.spending import Spent
 from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedLately
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MOST_COUNTED
@@ -155,7 +156,7 @@ _LAST_REFUSED = text("""
     SELECT r.rejected_at AS at, r.status, r.reason, r.ticket_id FROM rejections r WHERE r.tenant_id = :tenant
     ORDER BY r.rejected_at DESC LIMIT 1
 """)
-_SPENT = text("SELECT s.day, s.tokens, s.dollars FROM spending s WHERE s.tenant_id = :tenant AND s.day = current_date")
+_SPENT = text("SELECT s.tokens, s.dollars FROM spending s WHERE s.tenant_id = :tenant AND s.day = current_date")
 _OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
 _DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 
@@ -168,14 +169,6 @@ class LastRefusal:
     status: int
     reason: str
     ticket_id: str | None
-
-
-class SpentOnDay(NamedTuple):
-    """Cost of its jobs on a UTC day."""
-
-    day: date
-    tokens: int
-    dollars: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +187,7 @@ class TenantFigures:
     reasons: Mapping[str, int]
     last_accepted_at: datetime | None
     last_refused: LastRefusal | None
-    spent: SpentOnDay | None
+    spent: Spent | None
     synced_at: datetime | None
     missed: MissedLately
 
@@ -229,6 +222,6 @@ async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
         reasons={row["reason"]: row["jobs"] for row in reasons},
         last_accepted_at=accepted["accepted_at"],
         last_refused=LastRefusal(**refused[0]) if refused else None,
-        spent=SpentOnDay(**spent[0]) if spent else None,
+        spent=Spent(**spent[0]) if spent else None,
         missed=MissedLately(**missed),
     )

@@ -5,7 +5,6 @@ Cookies contain no rights. Rights are looked up per request, so a deleted token 
 
 import asyncio
 import hashlib
-import hmac
 import re
 import secrets
 import time
@@ -15,7 +14,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer, URLSafeSerializer
 from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,6 +34,7 @@ CLOCK_SKEW_SECONDS = 60
 """How far the clock of another console may be ahead."""
 _RENEWED_AFTER_SECONDS = 60
 _SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
+_SIGNER: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 _OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
 _HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
 
@@ -85,7 +85,8 @@ class ConsoleKeys:
     """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
 
     def __init__(self, keys: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
-        self._keys = [key.encode() for key in keys]
+        # itsdangerous signs with the last key.
+        self._keys = list(keys)[::-1]
         self.now = now
 
     def sign(self, purpose: str, content: object) -> str:
@@ -102,20 +103,16 @@ class ConsoleKeys:
 
     def mark(self, purpose: str, secret: str) -> str:
         """Return a keyed hash that identifies the secret without revealing it."""
-        return self._marks(purpose, secret)[0]
+        return self._signer(purpose).get_signature(secret).decode()
 
     def is_mark(self, given: str, purpose: str, secret: str) -> bool:
-        sent = given.encode("utf-8", "replace")
-        return sum(hmac.compare_digest(sent, mark.encode()) for mark in self._marks(purpose, secret)) > 0
-
-    def _marks(self, purpose: str, secret: str) -> list[str]:
-        message = f"ai-agents console {purpose}\0{secret}".encode()
-        return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._keys]
+        return self._signer(purpose).verify_signature(secret, given.encode("utf-8", "replace"))
 
     def _serializer(self, purpose: str) -> URLSafeSerializer:
-        # itsdangerous signs with the last key.
-        options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-        return URLSafeSerializer(self._keys[::-1], salt=f"ai-agents console {purpose}".encode(), signer_kwargs=options)
+        return URLSafeSerializer(self._keys, salt=f"ai-agents console {purpose}", signer_kwargs=_SIGNER)
+
+    def _signer(self, purpose: str) -> Signer:
+        return Signer(self._keys, salt=f"ai-agents console mark of {purpose}", **_SIGNER)
 
 
 class Account(NamedTuple):
@@ -201,8 +198,9 @@ class Sessions:
         response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
 
     def read_login(self, request: Request) -> dict[str, Any]:
+        """Return the login in progress, or a new one. Its `id` is never that of a session."""
         found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
-        return {} if found is None else dict(found[0])
+        return {"id": f"login {secrets.token_urlsafe(18)}"} if found is None else dict(found[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))

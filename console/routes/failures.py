@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
+from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -19,7 +20,6 @@ from console.dependencies import (
     Services,
     ServicesDep,
     TenantScope,
-    parse_job_id,
     require_operator,
     verify_csrf,
 )
@@ -69,31 +69,19 @@ def parse_filter(
     codes: Annotated[list[VerdictCode], Query(alias="cause", default_factory=list)],
     state: EndState = "failed",
     since: str = "",
-    before: str = "",
+    before: AwareDatetime | None = None,
+    before_id: UUID | None = None,
 ) -> Filter:
     typed = since.strip() or "24h"
     try:
         moment = parse_moment(typed)
     except ValueError:
         raise HTTPException(400, "Write a time like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
-    return Filter(scope, state, typed, moment, codes, _parse_page_end(before))
+    after = PageEnd(before, before_id) if before and before_id else None
+    return Filter(scope, state, typed, moment, codes, after)
 
 
 FilterDep = Annotated[Filter, Depends(parse_filter)]
-
-
-def _format_page_end(job: FinishedJob) -> str:
-    return f"{job.finished_at.isoformat()}_{job.id}"
-
-
-def _parse_page_end(given: str) -> PageEnd | None:
-    if not given:
-        return None
-    at, _, job_id = given.partition("_")
-    try:
-        return PageEnd(datetime.fromisoformat(at).astimezone(UTC), UUID(job_id))
-    except (ValueError, OverflowError):
-        raise NotFound from None
 
 
 @router.get("/failures")
@@ -111,7 +99,8 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
     if jobs is not None and len(jobs) > _PAGE:
         query = request.query_params
         kept = {name: query[name] for name in ("tenant", "cause", "state", "since") if query.get(name)}
-        following = "/failures?" + urlencode(kept | {"before": _format_page_end(jobs[_PAGE - 1])})
+        last = jobs[_PAGE - 1]
+        following = "/failures?" + urlencode(kept | {"before": last.finished_at.isoformat(), "before_id": last.id})
     context = {
         **causes_table(causes),
         "jobs": None if jobs is None else jobs[:_PAGE],
@@ -147,7 +136,7 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
 async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     """Collect enough jobs, latest end first, within limits. Raises TimeoutError if no job could be checked.
 
-    `left_out`: number of jobs whose ticket another job has handled or may handle. `older`: start of the next page.
+    `left_out`: number of jobs whose ticket another job has handled or may handle. `last`: the job before the next page.
     """
     database = services.database
     tenant_id, state, _, since, codes, after = chosen
@@ -171,7 +160,7 @@ async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     return {
         "rows": rows,
         "left_out": checked - len(rows),
-        "older": _format_page_end(found[checked - 1]) if checked < len(found) else "",
+        "last": found[checked - 1] if checked < len(found) else None,
         "job_ids": ",".join(str(row.id) for row in rows),
         "kept": sum(row.answered for row in rows),
         "cautions": dict(sorted(Counter(filter(None, (caution(row.reason) for row in rows))).items())),
@@ -186,7 +175,10 @@ async def retry_several(
     parts = [part for part in jobs.split(",") if part]
     if not parts or len(parts) > MOST_RETRIED:
         raise HTTPException(400, f"From 1 to {MOST_RETRIED} jobs can be retried at a time.")
-    given = list(dict.fromkeys(map(parse_job_id, parts)))
+    try:
+        given = list(dict.fromkeys(map(UUID, parts)))
+    except ValueError:
+        raise NotFound from None
     results: list[RetryResult] = []
     try:
         async with asyncio.timeout(_RETRY_SECONDS):

@@ -1,8 +1,7 @@
-"""A ticket: search, verdict with evidence and jobs, and the texts that a model was told."""
+"""Search, and the pages of a ticket: verdict with evidence and jobs, and the texts of a job."""
 
 import contextlib
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,23 +13,20 @@ from starlette.responses import Response
 from console.dependencies import (
     ConsoleRoute,
     CurrentUser,
-    JobId,
     ServicesDep,
     TenantScope,
     TicketId,
     VisibleTenant,
-    parse_job_id,
     visible_tenant,
 )
 from console.errors import NotFound, redirect
-from console.panels import in_time, own_words
+from console.panels import own_words
 from console.templating import Tone, templates
 from console.timeline import draw
-from db.session import Database
-from jobs import details, rejections
+from jobs import details
 from jobs.details import Details, Listed, answer_in_row
 from jobs.diagnosis.causes import cause_of
-from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError
+from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError, owners_of
 from jobs.diagnosis.report import evidence, report
 from jobs.diagnosis.timeline import timeline
 from jobs.diagnosis.verdict_codes import VerdictCode
@@ -77,9 +73,7 @@ async def search(
     if tenant_id is not None:
         return redirect(f"/tickets/{tenant_id}/{ticket_id}")
     known = [tenant.id for tenant in services.tenants.all()]
-    owners = await details.owners(services.database, ticket_id)
-    if not owners:
-        owners = await in_time(_owners_of_refused(services.database, known, ticket_id)) or []
+    owners = await owners_of(services.database, known, ticket_id)
     found = sorted(owners) or known
     if len(found) == 1:
         return redirect(f"/tickets/{found[0]}/{ticket_id}")
@@ -89,11 +83,7 @@ async def search(
     return templates.TemplateResponse(request, "search.html", context)
 
 
-async def _owners_of_refused(database: Database, known: Sequence[str], ticket_id: str) -> list[str]:
-    return [each for each in known if await rejections.is_heard_of(database, each, ticket_id)]
-
-
-async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:
+async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) -> Details:
     """Return a job that the user may see. Raises NotFound.
 
     The error and its time are the same for a missing job and one of another tenant.
@@ -117,16 +107,15 @@ async def ticket(
     services: ServicesDep,
     tenant_id: VisibleTenant,
     ticket_id: TicketId,
-    job: str = "",
+    job: UUID | None = None,
 ) -> Response:
-    job_id = parse_job_id(job) if job else None
-    if job_id is not None:
-        found = await visible_job(services, user, job_id)
+    if job is not None:
+        found = await visible_job(services, user, job)
         if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
             raise NotFound
     collector = FactCollector(services.database, services.redis, services.tenants, services.probes)
     try:
-        facts = await collector.facts(DiagnosisSubject(None if job_id else ticket_id, tenant_id, job_id))
+        facts = await collector.facts(DiagnosisSubject(None if job else ticket_id, tenant_id, job))
     except UnknownTenantError:
         raise NotFound from None
     if facts is None:
@@ -145,8 +134,8 @@ async def ticket(
 
 
 @router.get("/jobs/{job_id}")
-async def job(found: VisibleJob) -> Response:
-    return redirect(f"/tickets/{found.tenant_id}/{found.ticket_id}?job={found.id}")
+async def ticket_of_job(job: VisibleJob) -> Response:
+    return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
 
 
 @router.get("/jobs/{job_id}/texts")

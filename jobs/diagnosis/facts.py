@@ -238,14 +238,7 @@ class FactCollector:
 
     async def _tenant(self, ticket_id: str) -> str | None:
         known = [tenant.id for tenant in self._tenants.all()]
-        owners = set(await details.owners(self._database, ticket_id))
-
-        async def add_heard_of() -> None:
-            for tenant in known[:_MOST_TENANTS]:
-                if tenant not in owners and await rejections.is_heard_of(self._database, tenant, ticket_id):
-                    owners.add(tenant)
-
-        await within(add_heard_of())
+        owners = await owners_of(self._database, known, ticket_id)
         if len(owners) > 1:
             raise AmbiguousTenantError(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
@@ -328,6 +321,19 @@ class FactCollector:
             if job is not None:
                 facts = replace(facts, asked_at=job.asked_at, events=events)
         return replace(facts, others=[other for other in jobs if job is None or other.id != job.id])
+
+
+async def owners_of(database: Database, known: Sequence[str], ticket_id: str) -> set[str]:
+    """Return the tenants with a job of the ticket, and `known` ones with a refused or missing webhook of it."""
+    owners = set(await details.owners(database, ticket_id))
+
+    async def add_others() -> None:
+        for tenant_id in known[:_MOST_TENANTS]:
+            if tenant_id not in owners and await rejections.is_heard_of(database, tenant_id, ticket_id):
+                owners.add(tenant_id)
+
+    await within(add_others())
+    return owners
 
 
 async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:

@@ -123,24 +123,24 @@ def _now(facts: Facts) -> Iterator[str]:
         found = [facts.desk.failure or "it answers", _TICKETS[facts.desk.ticket], _NOTES[facts.desk.note]]
         yield f"desk: {', '.join(filter(None, found))}"
     if facts.model.asked:
-        yield f"model: {facts.model.failure or 'its server answers (no request for text was sent)'}"
+        yield f"model: {facts.model.failure or 'its server answers (no prompt was sent)'}"
 
 
 def _queue_and_workers(facts: Facts) -> Iterator[str]:
     work, queue, started = facts.work, facts.queue, facts.last_started_at
     if queue is not None:
-        yield f"queue: {queue.waiting} jobs wait ({reading_of(queue.waiting)}), {queue.held} are with workers"
+        yield f"queue: {queue.waiting} waiting ({reading_of(queue.waiting)}), {queue.held} with workers"
     if facts.queue_failure:
         yield f"Redis: {facts.queue_failure}"
     if work is None:
         return
-    listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen to the queue, "
+    listen = "" if queue is None or queue.listening is None else f"{queue.listening} listening, "
     silent = f", {work.silent} of them without a live worker" if work.silent else ""
     gone = ", but no worker is connected to Postgres" if work.workers and is_without_worker(queue, work) else ""
     last = "no job started in the last ten minutes"
     if started:
         last = f"the last job started {duration((facts.asked_at - started).total_seconds())} ago"
-    yield f"workers: {listen}{work.workers} have jobs, {work.running} jobs run{silent}{gone}; {last}"
+    yield f"workers: {listen}{work.workers} with jobs; jobs: {work.running} running{silent}{gone}; {last}"
 
 
 def not_checked(facts: Facts) -> list[str]:

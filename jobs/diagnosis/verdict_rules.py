@@ -152,11 +152,11 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
         check = OF_SETTING.format(tenant=facts.tenant_id)
         return _verdict(facts, VerdictCode.TENANT_CLOSED, text, check, _SEND_AGAIN, anchor="refused-with-403")
     since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"
-    text = f"has no enhancement: its webhook was refused {since}: {last.reason}"
+    text = f"has no enhancement: its webhook has been refused {since}: {last.reason}"
     if kind == "signature mismatch":
         signed = _SIGNED_WITH.fullmatch(cause)
         why = f": it is signed with {signed[1]}" if signed else f": {cause}" if cause else ""
-        text = f"has no enhancement: the signature of its webhook is wrong {since}{why}"
+        text = f"has no enhancement: the signature of its webhook has been wrong {since}{why}"
     if webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at:
         over = "later webhooks were accepted: ask the client to send this one again"
         return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _RECOVERED if last.status == 429 else over)

@@ -81,7 +81,7 @@ def test_a_provider_is_read_with_its_values_in_their_order() -> None:
     assert list(oidc.roles) == ["desk-ops", "acme", "CN=a b"]
     assert oidc.roles["acme"] == ConsoleRole("support", "acme")
     assert (oidc.claim, oidc.client_secret) == ("groups", "")
-    assert parse_access(OIDC).tenant_ids == {"acme"}
+    assert {role.tenant_id for role in parse_access(OIDC).roles} == {"acme", None}
     # No setting of the console is a tenant's.
     assert {owner(name) for name in (*ANNA, *OIDC)} == {("", "")}
 

@@ -89,6 +89,8 @@ async def test_what_can_not_be_read_is_refused(database: Database, redis: Redis)
         ("since", ("yesterday", "<script>", "9999999d")),
         ("state", ("completed",)),
         ("cause", ("'; DROP TABLE jobs",)),
+        ("before", ("x", "2026-03-01", "2026-03-01T09:30_x")),
+        ("before_id", ("x",)),
     ):
         for value in values:
             assert await visits.status("/failures", OPERATOR, query={name: value}) == 400, value
@@ -110,7 +112,7 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     for told in (
         "Retry 3 jobs?",
         "acme (2), globex (1)",
-        "1 free: GPT-4's answer is kept; 2 paid: GPT-4 is called again",
+        "1: GPT-4's answer is kept, no cost; 2: GPT-4 is called again, paid",
         "1: another job of the ticket may add the note",
         f'<input type="hidden" name="jobs" value="{paid},{kept},{theirs}">',
     ):
@@ -222,8 +224,8 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
     done_by_others = r"(\d+): another job of the ticket may add the note"
     seen = [*re.findall(done_by_others, html)]
     # A thousand, or as many as fit the time.
-    while older := re.findall(r'name="before" value="([^"]+)"', html):
-        html = await visits.html(PREVIEW, OPERATOR, query={**BY_MODEL, "before": older[0]})
+    while older := re.findall(r'name="(before|before_id)" value="([^"]+)"', html):
+        html = await visits.html(PREVIEW, OPERATOR, query=BY_MODEL | dict(older))
         seen += re.findall(done_by_others, html)
     assert sum(map(int, seen)) == 1001
     assert "Retry 1 job?" in html

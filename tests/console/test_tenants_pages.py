@@ -51,7 +51,7 @@ async def test_the_first_page_tells_of_queue_causes_and_tenants(store: Store, re
         "desk unavailable",
         '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-bad">down</span></td>',
         "<td>1 failed, success rate 0 %</td>",
-        "<td>1 wait: desk unavailable</td>",
+        "<td>1 waiting: desk unavailable</td>",
     ):
         assert told in html, told
 
@@ -104,7 +104,7 @@ async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, r
         assert "<td>none: continues by itself once a worker runs</td>" in html
     html = await visits.html("/")
     assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">down</span></td>' in html
-    assert "<td>1 due, and no worker takes them; 1 wait: worker lost</td>" in html
+    assert "<td>1 due, and no worker takes jobs; 1 waiting: worker lost</td>" in html
     assert '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-ok">healthy</span></td>' in html
     # Another tenant's job waits; this tenant's users see the queue only.
     assert 'Queue: <span class="tag tag-bad">down</span>' in await visits.html("/live/queue", OF_GLOBEX)
@@ -292,7 +292,7 @@ MISSED_TWO["many"] = MissedLately(70, ago(180), is_cut=True)
             ["a", "many"],
             {"due": {"a": MOST_COUNTED}},
             [
-                "a down: 10,000 or more due, and no worker takes them",
+                "a down: 10,000 or more due, and no worker takes jobs",
                 "many unknown: more jobs are due than are counted",
             ],
         ),
@@ -300,7 +300,7 @@ MISSED_TWO["many"] = MissedLately(70, ago(180), is_cut=True)
             ["acme", "many", "none"],
             {"reasons": {("many", "desk busy"): MOST_A_REASON}, "ended": {"acme": (1, 19), "many": (1, 9_999)}},
             [
-                "many degraded: 9,999 or more failed, success rate 0 %; 1,000 or more wait: desk busy",
+                "many degraded: 9,999 or more failed, success rate 0 %; 1,000 or more waiting: desk busy",
                 "acme degraded: 19 failed, success rate 5 %",
                 "none healthy: ",
             ],

@@ -111,7 +111,7 @@ def test_a_wrong_signature_is_told_with_its_cause_and_since_when(system: System,
     ticket_id = world.create_ticket("Printer jams", send_webhook=False)
     world.send_webhook(ticket_id, wrong_signature=True)
     said = wait_for(lambda: (now := diagnose(system, ticket_id).said)["verdict"] == "webhook_rejected" and now)
-    assert "the signature of its webhook is wrong since " in said["says"]
+    assert "the signature of its webhook has been wrong since " in said["says"]
     assert said["log_line"] == "Webhook rejected: status=403, reason=signature mismatch"
     assert said["document"].endswith("#refused-with-403")
 
@@ -218,11 +218,11 @@ def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system:
     assert verdict(system, tickets[0]) in ("in_progress", "model_failing")
     last = diagnose(system, tickets[-1])
     assert last.said["verdict"] == "waiting_backlog", last.said
-    assert [part for part in ("jobs wait (moderate)", "1 have jobs, 2 jobs run") if part not in last.because] == []
+    assert [part for part in ("waiting (moderate)", "1 with jobs; jobs: 2 running") if part not in last.because] == []
     (worker,) = system.workers
     worker.stop(8)
     told = diagnose(system, tickets[-1])
-    assert (told.said["verdict"], "0 listen to the queue" in told.because) == ("no_worker", True)
+    assert (told.said["verdict"], "0 listening" in told.because) == ("no_worker", True)
     assert "kubectl get pods -n ai-agents-production | grep worker" in told.said["do"][0]
     world.clear_faults()
     system.restart(worker)
@@ -438,7 +438,7 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     """A killed worker's leases last for longer than a diagnosis may take."""
     (worker,) = system.workers
     running, waiting = busy(world)
-    wait_for(lambda: "0 listen to the queue, 1 have jobs, 2 jobs run" in diagnose(system, waiting).because)
+    wait_for(lambda: "0 listening, 1 with jobs; jobs: 2 running" in diagnose(system, waiting).because)
     assert [verdict(system, ticket_id) for ticket_id in (waiting, running[0])] == ["in_progress"] * 2
     system.postgres.restart()
     for ticket_id in (waiting, running[0]):
@@ -447,7 +447,7 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     worker.kill()
     for ticket_id in (waiting, running[0]):
         told = without_worker(system, ticket_id)
-        assert "2 jobs run, but no worker is connected to Postgres" in told.because
+        assert "2 running, but no worker is connected to Postgres" in told.because
     assert {world.job(ticket_id)["state"] for ticket_id in running} == {"running"}
 
 
