@@ -20,9 +20,9 @@ from config.settings import FEWEST_CHARACTERS
 _SHORTEST_TOKEN = 32
 _REREAD_SECONDS = 5.0
 _TOKEN, _ROLE, _OIDC = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_"
+_OF_TOKEN = re.compile(f"(?:{_TOKEN}|{_ROLE})(.+)")
 _NAME = re.compile(r"[A-Z0-9_]{1,40}")
 _ROLE_TEXT = re.compile(r"(operator|support(?::(?P<tenant>[a-z0-9-]{1,63}))?)(?P<texts>\+texts)?")
-_ROLES_FORM = "must be VALUE=ROLE entries separated by commas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,13 @@ def _parse_role(text: str) -> ConsoleRole:
 
 
 def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
-    roles: dict[str, ConsoleRole] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        value, _, role = entry.rpartition("=")
-        if not value.strip():
-            raise ValueError(_ROLES_FORM)
-        if value.strip() in roles:
-            raise ValueError("must name each value once")
-        roles[value.strip()] = _parse_role(role)
-    if not roles:
-        raise ValueError(_ROLES_FORM)
-    return roles
+    entries = [entry.rpartition("=") for entry in text.split(",") if entry.strip()]
+    values = [value.strip() for value, _, _ in entries]
+    if not all(values) or not values:
+        raise ValueError("must be VALUE=ROLE entries separated by commas")
+    if len(set(values)) < len(values):
+        raise ValueError("must name each value once")
+    return {value: _parse_role(role) for value, (_, _, role) in zip(values, entries, strict=True)}
 
 
 def _issuer(url: str) -> str:
@@ -137,9 +133,8 @@ def read_access(
     """
 
     def group(name: str) -> str:
-        for prefix in (_TOKEN, _ROLE):
-            if name.startswith(prefix) and len(name) > len(prefix):
-                return f"token {name.removeprefix(prefix)}"
+        if token := _OF_TOKEN.fullmatch(name):
+            return f"token {token[1]}"
         return "provider" if name.startswith(_OIDC) else ""
 
     def is_secret(name: str) -> bool:

@@ -78,13 +78,9 @@ def check_origin(request: Request, sessions: SessionsDep) -> None:
         raise CsrfFailed
 
 
-def verify_csrf(
-    request: Request,
-    sessions: SessionsDep,
-    _: Annotated[None, Depends(check_origin)],
-    csrf: Annotated[str, Form()] = "",
-) -> None:
-    """Reject a form of another session; after this check the request counts as a change."""
+def verify_csrf(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> None:
+    """Reject a form of another page or session; after this check the request counts as a change."""
+    check_origin(request, sessions)
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
     request.state.is_change = True

@@ -2,9 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
@@ -22,8 +21,11 @@ from jobs.statistics import QueueActivity, queue_activity
 from observability import log_events
 from observability.logging import Outage, log_event
 
-_TICKET_ID = re.compile(r"[0-9]{1,20}")
-_JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_IDS: dict[str, Callable[[str], object]] = {
+    "job_id": re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch,
+    "tenant_id": is_tenant_id,
+    "ticket_id": re.compile(r"[0-9]{1,20}").fullmatch,
+}
 _UNKNOWN_CHANGE = " Your change may have been made: check before you repeat it."
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,499}")
 
@@ -108,12 +110,7 @@ def place_of(request: Request) -> str:
 
 def ids_of(request: Request) -> dict[str, str]:
     """Return the well-formed ids of the URL: only these may be logged."""
-    forms: Mapping[str, Any] = {
-        "job_id": _JOB_ID.fullmatch,
-        "tenant_id": is_tenant_id,
-        "ticket_id": _TICKET_ID.fullmatch,
-    }
-    return {name: value for name, value in request.path_params.items() if name in forms and forms[name](value)}
+    return {name: value for name, value in request.path_params.items() if name in _IDS and _IDS[name](value)}
 
 
 def is_part(request: Request) -> bool:

@@ -47,7 +47,6 @@ class Login:
         self.provider = provider
         self.outage = Outage(log_events.CONSOLE_PROVIDER_FAILED)
         self._times: deque[float] = deque(maxlen=MOST_FAILURES)
-        self._unlogged = 0
         self._logged_at = float("-inf")
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
 
@@ -61,10 +60,9 @@ class Login:
             log_event(log_events.CONSOLE_LOGIN_REFUSED, reason=reason)
             return True
         metrics.CONSOLE_LOGINS.labels("too many failures").inc()
-        self._unlogged += 1
         if now - self._logged_at >= WINDOW_SECONDS:
-            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MOST_FAILURES + self._unlogged)
-            self._unlogged, self._logged_at = 0, now
+            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MOST_FAILURES)
+            self._logged_at = now
         return False
 
     @contextlib.asynccontextmanager

@@ -215,14 +215,12 @@ async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
 
 
 def _is_address(url: object) -> bool:
-    if not isinstance(url, str):
-        return False
     try:
         # Some texts look like a URL but can't be requested, e.g. a name without an ASCII form.
-        httpx2.URL(url)
+        httpx2.URL(url)  # type: ignore[arg-type]
         # A provider's endpoint may have a query.
-        return address_problem(urlsplit(url)._replace(query="").geturl(), secure=True) is None
-    except (ValueError, httpx2.InvalidURL):
+        return address_problem(urlsplit(str(url))._replace(query="").geturl(), secure=True) is None
+    except (TypeError, ValueError, httpx2.InvalidURL):
         return False
 
 

@@ -113,10 +113,10 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
         in_time(nothing() if tenant_id is None else figures_of(database, tenant_id)),
     )
     warnings = _warnings(queue, failure, work, lacks) if sees_all else _warnings(queue, failure, None, "")
-    waits = (open_jobs and (open_jobs.waiting or open_jobs.later)) or (own and own.waiting)
+    waits = (open_jobs and (open_jobs["waiting"] or open_jobs["later"])) or (own and own.waiting)
     reasons = None if by_tenant is None else _reasons_of_all(by_tenant, lacks)
     if own is not None:
-        reasons = reasons_of_tenant(own, lacks)
+        reasons = _reasons_of_tenant(own, lacks)
     word, hint = None, ""
     if queue is not None:
         reading = statistics.reading_of(queue.waiting)
@@ -172,7 +172,7 @@ def _warnings(
     return [(word, text) for holds, word, text in warnings if holds]
 
 
-def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[dict[str, str]]:
+def _reasons_of_tenant(figures: TenantFigures, lacks: str) -> list[dict[str, str]]:
     cut = sum(figures.reasons.values()) >= MOST_COUNTED
     return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 
@@ -322,9 +322,9 @@ def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, la
         return panel
     refused, rate = figures.last_refused, figures.success_rate
     if refused is not None and own:
-        panel["figures"] = replace(figures, last_refused=replace(refused, reason=own_words(refused.reason)))
+        panel["figures"] = replace(figures, last_refused={**refused, "reason": own_words(refused["reason"])})
     return panel | {
-        "reasons": reasons_of_tenant(figures, lacks),
+        "reasons": _reasons_of_tenant(figures, lacks),
         "rate": StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
         "missed": missed_word(figures.missed, figures.asked_at),
     }

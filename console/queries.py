@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
-from integrations.llm.spending import Spent
 from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedLately
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MOST_COUNTED
@@ -76,17 +75,10 @@ _LIST_OF_TENANT = text(
 )
 
 
-class OpenJobs(NamedTuple):
-    """Due jobs and later ones: about `MOST_COUNTED` of each at most."""
-
-    waiting: int
-    later: int
-    oldest_waiting_seconds: float
-
-
-async def open_jobs(database: Database) -> OpenJobs:
+async def open_jobs(database: Database) -> Row:
+    """Return numbers of due and later jobs, about `MOST_COUNTED` of each at most, and the longest wait in seconds."""
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
-    return OpenJobs(**row)
+    return row
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
@@ -162,16 +154,6 @@ _DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 
 
 @dataclass(frozen=True, slots=True)
-class LastRefusal:
-    """The tenant's last refused webhook; `ticket_id` is None if unreadable."""
-
-    at: datetime
-    status: int
-    reason: str
-    ticket_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class TenantFigures:
     """A tenant's jobs and webhooks; first three: the newest ended within 24 hours.
 
@@ -186,8 +168,8 @@ class TenantFigures:
     waiting: int
     reasons: Mapping[str, int]
     last_accepted_at: datetime | None
-    last_refused: LastRefusal | None
-    spent: Spent | None
+    last_refused: Row | None
+    spent: Row | None
     synced_at: datetime | None
     missed: MissedLately
 
@@ -221,7 +203,7 @@ async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
         **figures,
         reasons={row["reason"]: row["jobs"] for row in reasons},
         last_accepted_at=accepted["accepted_at"],
-        last_refused=LastRefusal(**refused[0]) if refused else None,
-        spent=Spent(**spent[0]) if spent else None,
+        last_refused=refused[0] if refused else None,
+        spent=spent[0] if spent else None,
         missed=MissedLately(**missed),
     )

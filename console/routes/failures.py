@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -95,16 +94,10 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
         reasons = reasons_of(causes or [], codes) if codes else None
         ended = queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_PAGE + 1)
         jobs = await in_time(ended)
-    following = ""
-    if jobs is not None and len(jobs) > _PAGE:
-        query = request.query_params
-        kept = {name: query[name] for name in ("tenant", "cause", "state", "since") if query.get(name)}
-        last = jobs[_PAGE - 1]
-        following = "/failures?" + urlencode(kept | {"before": last.finished_at.isoformat(), "before_id": last.id})
     context = {
         **causes_table(causes),
         "jobs": None if jobs is None else jobs[:_PAGE],
-        "next": following,
+        "last": jobs[_PAGE - 1] if jobs and len(jobs) > _PAGE else None,
         "chosen": chosen,
         "cause": codes[0].value if codes else "",
         "tenants": [] if user.tenant_id else [tenant.id for tenant in services.tenants.all()],

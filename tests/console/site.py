@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import httpx2
@@ -57,6 +57,7 @@ MISSED = (
 )
 """A ticket of acme whose webhook was missed so long ago."""
 Fields = Mapping[str, str]
+Query = Mapping[str, str | list[str]]
 
 
 small = APIRouter(route_class=ConsoleRoute)
@@ -241,7 +242,12 @@ class Visits:
         self.services = services_of(database, redis, given(settings))
 
     async def page(
-        self, path: str, user: User = SUPPORT, *, query: Fields | None = None, form: Fields | None = None
+        self,
+        path: str,
+        user: User = SUPPORT,
+        *,
+        query: Query | None = None,
+        form: Fields | None = None,
     ) -> httpx2.Response:
         """Return the answer to a GET, or with a form to a POST."""
         sessions = SessionOf(user)
@@ -250,13 +256,13 @@ class Visits:
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request("GET" if data is None else "POST", quote(path), params=query, data=data)
 
-    async def leads(self, path: str, user: User = SUPPORT, **sent: Fields) -> str:
+    async def leads(self, path: str, user: User = SUPPORT, **sent: Any) -> str:
         return str((await self.page(path, user, **sent)).headers["location"])
 
-    async def status(self, path: str, user: User = SUPPORT, **sent: Fields) -> int:
+    async def status(self, path: str, user: User = SUPPORT, **sent: Any) -> int:
         return (await self.page(path, user, **sent)).status_code
 
-    async def html(self, path: str, user: User = SUPPORT, **sent: Fields) -> str:
+    async def html(self, path: str, user: User = SUPPORT, **sent: Any) -> str:
         page = await self.page(path, user, **sent)
         assert page.status_code != 303
         assert '<div class="card narrow" role="alert">' not in page.text, page.text

@@ -124,7 +124,7 @@ async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(stor
     for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
         await failed(store, reason)
     told = "2 of them: Each worker that took this job crashed."
-    assert told in await visits.html(PREVIEW, OPERATOR, query=[("cause", "worker_lost"), ("cause", "model_failing")])
+    assert told in await visits.html(PREVIEW, OPERATOR, query={"cause": ["worker_lost", "model_failing"]})
     mind = '<span class="tag tag-warn">caution</span>'
     assert mind not in await visits.html(PREVIEW, OPERATOR, query=BY_MODEL)
 
