@@ -34,10 +34,12 @@ class ConsoleRole:
     reads_texts: bool = False
 
 
-def _parse_role(text: str) -> ConsoleRole:
+def _parse_role(text: str, setting: str = "") -> ConsoleRole:
     found = _ROLE_TEXT.fullmatch(text.strip())
     if found is None:
-        raise ValueError("must be support, support:TENANT or operator, optionally followed by +texts")
+        raise ValueError(
+            f"{setting} must be support, support:TENANT or operator, optionally followed by +texts".strip()
+        )
     kind: Literal["support", "operator"] = "operator" if found[1] == "operator" else "support"
     return ConsoleRole(kind, found["tenant"], found["texts"] is not None)
 
@@ -138,7 +140,7 @@ def read_access(
         return "provider" if name.startswith(_OIDC) else ""
 
     def is_secret(name: str) -> bool:
-        return name.startswith(_TOKEN) or name == f"{_OIDC}CLIENT_SECRET"
+        return name.startswith((_TOKEN, f"{_OIDC}CLIENT_SECRET"))
 
     return SecretFiles(secrets_dir, group=group, secret=is_secret, on_problem=on_problem, now=now).over_environment
 
@@ -189,8 +191,7 @@ def _tokens(values: Mapping[str, str], problems: list[str]) -> tuple[ConsoleToke
     for suffix, token in given.items():
         try:
             _check_token(suffix, token, is_shared=list(given.values()).count(token) > 1)
-            name = suffix.lower().replace("_", "-")
-            found.append(ConsoleToken(name, token, _role_of(f"{_ROLE}{suffix}", values)))
+            found.append(ConsoleToken(suffix.lower().replace("_", "-"), token, _role_of(f"{_ROLE}{suffix}", values)))
         except ValueError as wrong:
             problems.append(f"{wrong}: the token is disabled")
     alone = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in given]
@@ -217,10 +218,7 @@ def _role_of(name: str, values: Mapping[str, str]) -> ConsoleRole:
         raise ValueError(f"{name} is missing")
     if values[name] == UNREADABLE:
         raise ValueError(unreadable(name))
-    try:
-        return _parse_role(values[name])
-    except ValueError as wrong:
-        raise ValueError(f"{name} {wrong}") from None
+    return _parse_role(values[name], name)
 
 
 def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None:

@@ -71,18 +71,16 @@ class Login:
 
         Anyone may start a login, and each one holds a connection.
         """
-        if self._slots.locked():
-            raise self._away("too many logins at once")
         try:
+            if self._slots.locked():
+                raise ProviderError("too many logins at once")  # noqa: TRY301 -- handled like the others
             async with self._slots:
                 yield
         except ProviderError as failure:
-            raise self._away(str(failure)) from failure
-
-    def _away(self, reason: str) -> HTTPException:
-        metrics.CONSOLE_LOGINS.labels("provider away").inc()
-        self.outage.seen(reason)
-        return unavailable("The login server is unavailable. Try again in a minute, or log in with a token.", 60)
+            metrics.CONSOLE_LOGINS.labels("provider away").inc()
+            self.outage.seen(str(failure))
+            sentence = "The login server is unavailable. Try again in a minute, or log in with a token."
+            raise unavailable(sentence, 60) from failure
 
 
 def get_oidc(sessions: SessionsDep) -> OidcSettings:

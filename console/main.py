@@ -44,8 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
         end_refused(problems)
     now = access.now()
     # A tenant's id in a role may be mistyped.
-    named = {role.tenant_id for role in now.roles if role.tenant_id}
-    unknown = [tenant_id for tenant_id in sorted(named) if not tenants.names(tenant_id)]
+    unknown = sorted({role.tenant_id for role in now.roles if role.tenant_id and not tenants.names(role.tenant_id)})
     for problem in [*now.problems, *(f"a role names the tenant {each}, which has no settings" for each in unknown)]:
         _log_problem(problem)
     try:

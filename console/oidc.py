@@ -109,8 +109,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         methods = metadata.get("token_endpoint_auth_methods_supported")
         is_posted = isinstance(methods, list) and "client_secret_basic" not in methods
         method = "client_secret_post" if is_posted else "client_secret_basic"
-        if not self.oidc.client_secret:
-            method = "none"
+        method = method if self.oidc.client_secret else "none"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
         # Authlib uses all metadata as options of its client: the provider may set only these.
         kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
@@ -145,7 +144,6 @@ class Provider:
         """Return the redirect to the provider; `request.session` gets the values to verify later."""
         app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
-        redirect.status_code = 303
         return redirect
 
     async def person(self, request: Request, oidc: OidcSettings) -> Person:

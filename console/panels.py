@@ -46,10 +46,7 @@ Part = TypeVar("Part")
 
 
 async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part | None:
-    """Return the result; None if the store is unavailable or slow.
-
-    Other database errors are bugs of ours: they are logged and return None.
-    """
+    """Return the result; None if the store is unavailable or slow, or the statement has a bug, which is logged."""
     try:
         async with asyncio.timeout(seconds):
             return await part
@@ -61,10 +58,6 @@ async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part 
         return None
     except (RedisError, OSError, TimeoutError):
         return None
-
-
-async def nothing() -> None:
-    """Stand in for a part that is not needed."""
 
 
 def is_silent(failure: Exception) -> bool:
@@ -88,8 +81,8 @@ def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
         for code, of in reasons.items()
     ]
     rows.sort(key=lambda row: (-row["jobs"], row["code"]))
-    is_cut = sum(cause.jobs for cause in causes or ()) >= MOST_COUNTED
-    return {"causes": None if causes is None else rows, "causes_cut": is_cut}
+    counted_jobs = sum(of.total() for of in reasons.values())
+    return {"causes": None if causes is None else rows, "causes_cut": counted_jobs >= MOST_COUNTED}
 
 
 def _most_first(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -108,9 +101,9 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
     sees_all = tenant_id is None
     (queue, failure, work, lacks), open_jobs, by_tenant, own = await asyncio.gather(
         _activity(database, redis),
-        in_time(queries.open_jobs(database) if sees_all else nothing()),
-        in_time(queries.reasons_of_waiting(database) if sees_all else nothing()),
-        in_time(nothing() if tenant_id is None else figures_of(database, tenant_id)),
+        in_time(queries.open_jobs(database) if sees_all else asyncio.sleep(0)),
+        in_time(queries.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
+        in_time(asyncio.sleep(0) if tenant_id is None else figures_of(database, tenant_id)),
     )
     warnings = _warnings(queue, failure, work, lacks) if sees_all else _warnings(queue, failure, None, "")
     waits = (open_jobs and (open_jobs["waiting"] or open_jobs["later"])) or (own and own.waiting)

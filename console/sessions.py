@@ -118,9 +118,8 @@ class ConsoleKeys:
 class Account(NamedTuple):
     """The proof of a login.
 
-    `kind` is `token` or `provider`, and `mark` identifies it. `id` is the account in log lines: a token's name, or the
-    provider's subject, replaced by a keyed hash if it could be an address or more than an id. `value` is the value of
-    the provider's claim.
+    `kind` is `token` or `provider`, `mark` its keyed hash, `value` the value of the provider's claim. `id` is for log
+    lines: a token's name, or the provider's subject, as a keyed hash if it is more than an opaque id.
     """
 
     kind: str
@@ -134,8 +133,8 @@ class Account(NamedTuple):
 class User:
     """A user with current rights.
 
-    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see prompts and answers of models. Only an
-    operator may change several jobs at once. `account` is the user in log lines, which never contain the name.
+    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see prompts and answers of models.
+    `account`: the user in log lines, which never contain the name.
     """
 
     name: str

@@ -37,9 +37,8 @@ from observability.formats import parse_moment
 
 MOST_RETRIED = 100
 _PAGE = 50
-_MOST_CHECKED = 1_000
+_MOST = 1_001  # jobs of a preview that are checked, and one more
 _CHECK_SECONDS, _RETRY_SECONDS = 5.0, 10.0
-_OTHER_JOB = "another job of the ticket may add the note"
 router = APIRouter(route_class=ConsoleRoute)
 
 
@@ -139,9 +138,8 @@ async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
-            most = _MOST_CHECKED + 1
-            found = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=most)
-            for job in found[:_MOST_CHECKED]:
+            found = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MOST)
+            for job in found[: _MOST - 1]:
                 if len(rows) == MOST_RETRIED:
                     break
                 if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
@@ -197,7 +195,7 @@ async def _retry(services: Services, user: User, job_id: UUID) -> RetryResult:
     elif job.state != JobState.FAILED:
         refusal = why_not(job.state)
     elif not await is_last_of_ticket(services.database, job.tenant_id, job.ticket_id, job.id):
-        refusal = _OTHER_JOB
+        refusal = "another job of the ticket may add the note"
     else:
         try:
             await manual_retry.retry(services.database, job.id, services.job_deadline_seconds)

@@ -11,7 +11,7 @@ from console.panels import causes_lately, causes_table, health_of_all, in_time, 
 from console.queries import figures_of
 from console.templating import templates
 
-_MOST_TENANTS = 20  # more than that: the overview shows only tenants that are not healthy
+_MOST_TENANTS = 20  # of more tenants, the overview shows only those that are not healthy
 _PAGE = 25
 _ALL_SECONDS = 4.0  # for the figures of a page's tenants
 router = APIRouter(route_class=ConsoleRoute)

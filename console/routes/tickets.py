@@ -43,7 +43,6 @@ from workflow.note import to_text
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
-_LONGEST_SEARCH = 100
 _MOST_RECORDS = 20
 _EXPECTED = ("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run")
 _TONES: dict[str, Tone] = {
@@ -66,7 +65,7 @@ async def search(
         return redirect(f"/jobs/{UUID(job[1])}")
     ticket = _TICKET.fullmatch(given)
     if ticket is None:
-        context = {"ticket_id": "", "given": given[:_LONGEST_SEARCH], "tenants": [], "is_known": False}
+        context = {"ticket_id": "", "given": given[:100], "tenants": [], "is_known": False}
         return templates.TemplateResponse(request, "search.html", context, 400)
     ticket_id = ticket[2]
     tenant_id = visible_tenant(user, ticket[1].lower()) if ticket[1] else scope
@@ -84,10 +83,7 @@ async def search(
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) -> Details:
-    """Return a job that the user may see. Raises NotFound.
-
-    The error and its time are the same for a missing job and one of another tenant.
-    """
+    """Return a visible job. Raises NotFound, with the same delay for missing and hidden ones."""
     database = services.database
     if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
@@ -199,15 +195,12 @@ def _without_causes(facts: Facts) -> Facts:
     if webhooks is None:
         return facts
     refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
-    # Merged, because two identical lines would reveal that they differ.
+    # Merged, because two identical lines would reveal that they differ. The newest are first.
     unread: dict[tuple[int, str], RefusedLately] = {}
     for each in webhooks.unread:
         reason = own_words(each.reason)
-        before = unread.get((each.status, reason), replace(each, count=0))
-        merged = replace(
-            each, reason=reason, count=before.count + each.count, last_at=max(before.last_at, each.last_at)
-        )
-        unread[each.status, reason] = merged
+        newest = unread.get((each.status, reason), replace(each, reason=reason, count=0))
+        unread[each.status, reason] = replace(newest, count=newest.count + each.count)
     return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
 
 
