@@ -1,6 +1,5 @@
 """Verdict from facts, in the FAQ's order: webhook, queue, workers, job; no I/O."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -36,7 +35,6 @@ _IS_THERE = "has its enhancement: the note is in the ticket"
 _SLOW_QUERIES = "check for slow queries; escalate to Engineering"
 _EXCLUDED = "the tenant's rules exclude it, or the desk does not show it to us"
 _NO_WORKER = "no worker is running to take its job"
-_SIGNED_WITH = re.compile(r"signed with (the retired secret|another tenant's secret)")
 _ROTATION = "docs/runbooks/secret-rotation.md"
 _CORRECT = "ask the client to correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
 _SEND_AGAIN = "then ask the client to send the webhook again"
@@ -154,8 +152,7 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
     since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"
     text = f"has no enhancement: its webhook has been refused {since}: {last.reason}"
     if kind == "signature mismatch":
-        signed = _SIGNED_WITH.fullmatch(cause)
-        why = f": it is signed with {signed[1]}" if signed else f": {cause}" if cause else ""
+        why = f": {cause.replace('signed with', 'it is signed with', 1)}" if cause else ""
         text = f"has no enhancement: the signature of its webhook has been wrong {since}{why}"
     if webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at:
         over = "later webhooks were accepted: ask the client to send this one again"

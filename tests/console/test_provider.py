@@ -220,7 +220,7 @@ async def test_of_those_who_ask_for_a_silent_provider_few_wait(member: Member) -
     answers = asyncio.as_completed(asked)
     assert [(await next(answers)).status_code for _ in range(12)] == [503] * 12
     member.issuer.silent_until.set()
-    assert [(await answer).status_code for answer in answers] == [303] * 8
+    assert [(await answer).status_code for answer in answers] == [302] * 8
 
 
 @pytest.mark.parametrize("other", [{"kty": "EC", "crv": "BP-256", "x": "AA", "y": "AA"}, {"kty": "AKP"}, 7])
