@@ -97,14 +97,13 @@ async def ended(
     state: EndState,
     since: datetime,
     *,
-    reasons: Sequence[str] | None = None,
+    reasons: list[str] | None = None,
     after: PageEnd | None = None,
     most: int,
 ) -> list[FinishedJob]:
     before, before_id = after or (None, None)
     values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
-    given = None if reasons is None else list(reasons)
-    rows = await _rows(database, tenant_id, _LIST, _LIST_OF_TENANT, **values, reasons=given)
+    rows = await _rows(database, tenant_id, _LIST, _LIST_OF_TENANT, **values, reasons=reasons)
     return [FinishedJob(**row) for row in rows]
 
 
