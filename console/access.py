@@ -5,7 +5,6 @@ sessions that are already open. An invalid token disables only itself.
 """
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +20,9 @@ from config.settings import FEWEST_CHARACTERS
 _SHORTEST_TOKEN = 32
 _REREAD_SECONDS = 5.0
 _TOKEN, _ROLE, _OIDC = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_"
+_OF_TOKEN = re.compile(f"(?:{_TOKEN}|{_ROLE})(.+)")
 _NAME = re.compile(r"[A-Z0-9_]{1,40}")
 _ROLE_TEXT = re.compile(r"(operator|support(?::(?P<tenant>[a-z0-9-]{1,63}))?)(?P<texts>\+texts)?")
-_ROLES_FORM = "must be VALUE=ROLE entries separated by commas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +34,24 @@ class ConsoleRole:
     reads_texts: bool = False
 
 
-def _parse_role(text: str) -> ConsoleRole:
+def _parse_role(text: str, setting: str = "") -> ConsoleRole:
     found = _ROLE_TEXT.fullmatch(text.strip())
     if found is None:
-        raise ValueError("must be support, support:TENANT or operator, each with +texts behind it or without")
+        raise ValueError(
+            f"{setting} must be support, support:TENANT or operator, optionally followed by +texts".strip()
+        )
     kind: Literal["support", "operator"] = "operator" if found[1] == "operator" else "support"
     return ConsoleRole(kind, found["tenant"], found["texts"] is not None)
 
 
 def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
-    roles: dict[str, ConsoleRole] = {}
-    for entry in filter(None, map(str.strip, text.split(","))):
-        value, _, role = entry.rpartition("=")
-        if not value.strip():
-            raise ValueError(_ROLES_FORM)
-        if value.strip() in roles:
-            raise ValueError("must name each value once")
-        roles[value.strip()] = _parse_role(role)
-    if not roles:
-        raise ValueError(_ROLES_FORM)
-    return roles
+    entries = [entry.rpartition("=") for entry in text.split(",") if entry.strip()]
+    values = [value.strip() for value, _, _ in entries]
+    if not all(values) or not values:
+        raise ValueError("must be VALUE=ROLE entries separated by commas")
+    if len(set(values)) < len(values):
+        raise ValueError("must name each value once")
+    return {value: _parse_role(role) for value, (_, _, role) in zip(values, entries, strict=True)}
 
 
 def _issuer(url: str) -> str:
@@ -84,24 +81,23 @@ class OidcSettings(BaseModel):
     )
 
     issuer: Annotated[str, AfterValidator(_issuer)]
-    """An OpenID provider to log in by, `https://login.example.com/realms/acme`: what its tokens name as their
-    issuer."""
+    """The OpenID provider, as its tokens name their issuer: `https://login.example.com/realms/acme`."""
     client_id: str
-    """As what the console is registered there."""
+    """The console's client id at the provider."""
     client_secret: str = Field("", repr=False)
-    """Its secret; unset for a public client, which has PKCE alone."""
+    """The client's secret; unset for a public client, which uses PKCE alone."""
     claim: str = "groups"
-    """The claim of the ID token that roles are read from, a text or a list of them: `groups` (default)."""
+    """The claim of the ID token with the values for roles, a text or a list: `groups` (default)."""
     roles: Annotated[Mapping[str, ConsoleRole], BeforeValidator(_parse_roles)]
-    """Which of its values has which role: `desk-ops=operator+texts, acme-helpdesk=support:acme`. Of several that
-    somebody has the first one counts."""
+    """Roles by the claim's value: `desk-ops=operator+texts, acme-helpdesk=support:acme`. The first value that a person
+    has counts."""
 
 
 ACCESS_SETTINGS: dict[str, str] = {
-    "CONSOLE_TOKEN_<NAME>": "A token to log in with, 32 characters at least (`openssl rand -base64 32`); `<NAME>` is "
-    "whose it is, and stands in the log.",
-    "CONSOLE_ROLE_<NAME>": "What that one may: `support` (all tenants), `support:acme` (of one tenant) or `operator` "
-    "(changes several jobs at once, too); `+texts` behind it: sees what a model was told.",
+    "CONSOLE_TOKEN_<NAME>": "A login token of at least 32 characters (`openssl rand -base64 32`); `<NAME>` is its "
+    "holder in the log.",
+    "CONSOLE_ROLE_<NAME>": "The token's role: `support` (all tenants), `support:acme` (one tenant) or `operator` (may "
+    "also change several jobs at once); `+texts` after it allows reading texts that a model received.",
 } | {str(field.alias): " ".join(str(field.description).split()) for field in OidcSettings.model_fields.values()}
 """Login settings, each with its text for the documents."""
 
@@ -117,15 +113,14 @@ class ConsoleAccess:
     @property
     def secrets(self) -> dict[tuple[str, str], str]:
         """Login secrets by ("", setting), in the form of `own_secrets`."""
-        found = {f"{_TOKEN}{one.name.upper().replace('-', '_')}": one.token for one in self.tokens}
+        found = {("", f"{_TOKEN}{one.name.upper().replace('-', '_')}"): one.token for one in self.tokens}
         if self.oidc and self.oidc.client_secret:
-            found[f"{_OIDC}CLIENT_SECRET"] = self.oidc.client_secret
-        return {("", setting): secret for setting, secret in found.items()}
+            found["", f"{_OIDC}CLIENT_SECRET"] = self.oidc.client_secret
+        return found
 
     @property
-    def tenant_ids(self) -> set[str]:
-        roles = [token.role for token in self.tokens] + list(self.oidc.roles.values() if self.oidc else ())
-        return {role.tenant_id for role in roles if role.tenant_id is not None}
+    def roles(self) -> list[ConsoleRole]:
+        return [*(token.role for token in self.tokens), *(self.oidc.roles.values() if self.oidc else ())]
 
 
 def read_access(
@@ -139,21 +134,19 @@ def read_access(
     A token and its role change together, as do all settings of the provider.
     """
 
+    def group(name: str) -> str:
+        if token := _OF_TOKEN.fullmatch(name):
+            return f"token {token[1]}"
+        return "provider" if name.startswith(_OIDC) else ""
+
     def is_secret(name: str) -> bool:
-        return name.startswith(_TOKEN) or name == f"{_OIDC}CLIENT_SECRET"
+        return name.startswith((_TOKEN, f"{_OIDC}CLIENT_SECRET"))
 
-    return SecretFiles(secrets_dir, group=_group, secret=is_secret, on_problem=on_problem, now=now).over_environment
-
-
-def _group(name: str) -> str:
-    for prefix in (_TOKEN, _ROLE):
-        if name.startswith(prefix) and len(name) > len(prefix):
-            return f"token {name.removeprefix(prefix)}"
-    return "provider" if name.startswith(_OIDC) else ""
+    return SecretFiles(secrets_dir, group=group, secret=is_secret, on_problem=on_problem, now=now).over_environment
 
 
 class AccessDirectory:
-    """Current console access; thread-safe. `on_problem` receives problems that appear after the start."""
+    """Current console access. `on_problem` receives problems that appear after the start."""
 
     def __init__(
         self,
@@ -165,23 +158,18 @@ class AccessDirectory:
         self._read = read
         self._on_problem = on_problem
         self._monotonic = monotonic
-        self._reading = threading.Lock()
         self._access = parse_access(read())
         self._read_at = monotonic()
 
     def now(self) -> ConsoleAccess:
         """Return the current access, read again if it is older than 5 seconds."""
         now = self._monotonic()
-        if now - self._read_at < _REREAD_SECONDS or not self._reading.acquire(blocking=False):
-            return self._access
-        try:
+        if now - self._read_at >= _REREAD_SECONDS:
             self._read_at = now
             before, self._access = self._access, parse_access(self._read())
-        finally:
-            self._reading.release()
-        for problem in self._access.problems:
-            if problem not in before.problems:
-                self._on_problem(problem)
+            for problem in self._access.problems:
+                if problem not in before.problems:
+                    self._on_problem(problem)
         return self._access
 
 
@@ -203,10 +191,9 @@ def _tokens(values: Mapping[str, str], problems: list[str]) -> tuple[ConsoleToke
     for suffix, token in given.items():
         try:
             _check_token(suffix, token, is_shared=list(given.values()).count(token) > 1)
-            name = suffix.lower().replace("_", "-")
-            found.append(ConsoleToken(name, token, _role_of(f"{_ROLE}{suffix}", values)))
+            found.append(ConsoleToken(suffix.lower().replace("_", "-"), token, _role_of(f"{_ROLE}{suffix}", values)))
         except ValueError as wrong:
-            problems.append(f"{wrong}: the token lets nobody in")
+            problems.append(f"{wrong}: the token is disabled")
     alone = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in given]
     problems += [f"{name} is set, but {_TOKEN}{name.removeprefix(_ROLE)} is not" for name in alone]
     return tuple(found)
@@ -217,15 +204,13 @@ def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
     if token == UNREADABLE:
         raise ValueError(unreadable(name))
     if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
-        raise ValueError(f"{name} must be {_SHORTEST_TOKEN} characters at least, without blanks")
+        raise ValueError(f"{name} must have at least {_SHORTEST_TOKEN} characters and no blanks")
     if len(set(token)) < FEWEST_CHARACTERS:
         raise ValueError(f"{name} could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
     if is_shared:
-        raise ValueError(f"{name} is another one's token too")
+        raise ValueError(f"{name} is the same as another token")
     if not _NAME.fullmatch(suffix) or "ERROR" in suffix:
-        raise ValueError(
-            f"{name}: a name has A-Z, 0-9 and _ only, 40 at most, and not 'ERROR', which support greps for"
-        )
+        raise ValueError(f"{name}: a name has at most 40 characters A-Z, 0-9 and _, and not 'ERROR'")
 
 
 def _role_of(name: str, values: Mapping[str, str]) -> ConsoleRole:
@@ -233,10 +218,7 @@ def _role_of(name: str, values: Mapping[str, str]) -> ConsoleRole:
         raise ValueError(f"{name} is missing")
     if values[name] == UNREADABLE:
         raise ValueError(unreadable(name))
-    try:
-        return _parse_role(values[name])
-    except ValueError as wrong:
-        raise ValueError(f"{name} {wrong}") from None
+    return _parse_role(values[name], name)
 
 
 def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None:
@@ -250,7 +232,7 @@ def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None
     except ValidationError as failure:
         for problem in failure.errors(include_url=False):
             name = str(problem["loc"][0])
-            reason = {"missing": "is missing", "extra_forbidden": "is no setting"}.get(problem["type"])
+            reason = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(problem["type"])
             wrong.setdefault(name, f"{name} {reason or problem['msg'].removeprefix('Value error, ')}")
-    problems += [f"{sentence}: nobody can log in by the provider" for sentence in wrong.values()]
+    problems += [f"{sentence}: login by the provider is disabled" for sentence in wrong.values()]
     return None if wrong else oidc

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from console import login
 from console.dependencies import Services
-from console.errors import ErrorHandler, ErrorPage, ids_of, is_part, place_of
+from console.errors import ErrorHandler, ids_of, is_part, place_of
 from console.oidc import Provider
 from console.routes import failures, tenants, tickets
 from console.sessions import Sessions
@@ -54,28 +54,28 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         request.state.session, request.state.is_change = None, False
         try:
-            await self._admit(request)
+            await self._authenticate(request)
             session = request.state.session
             with bound(**({"visitor": session.account.id} if session else {})):
                 response = await call_next(request)
         except ClientDisconnect:
             response = Response(status_code=400)
-        except Exception as failure:  # noqa: BLE001 -- the web server would quote it, and show a page of its own
+        except Exception as failure:  # noqa: BLE001 -- the web server would log its text, and send its own page
             response = await self._errors(request, failure)
         self._finish(request, response)
         return response
 
-    async def _admit(self, request: Request) -> None:
+    async def _authenticate(self, request: Request) -> None:
         if not self._sessions.address.knows(request.headers.get("host", "")):
-            raise ErrorPage(400, "Another address", "The console is not reached by this name: CONSOLE_URL says which.")
+            raise HTTPException(400, "The console has another address. CONSOLE_URL sets it.")
         if request.method not in _METHODS:
             raise HTTPException(405, headers={"Allow": ", ".join(_METHODS)})
         path = request.scope["path"]
         if path in login.PATHS or path.startswith("/static/"):
             return
-        # Also without the database the page has the visitor's frame.
+        # Set before the database is read, so that an error page has the user's frame.
         session = request.state.session = self._sessions.read(request)
-        if session is None or await self._sessions.is_ended(session):
+        if session is None or await self._sessions.ended.has(session.id):
             request.state.session = None
             raise HTTPException(401)
 
@@ -109,13 +109,12 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         form_limits={"max_fields": MOST_FIELDS, "max_part_size": LARGEST_FIELD_BYTES, "max_files": 0},
+        exception_handlers={HTTPException: errors, RequestValidationError: errors},
     )
     app.state.services, app.state.sessions, app.state.page_seconds = services, sessions, page_seconds
     app.state.login = login.Login(provider or Provider())
     for router in (login.router, *pages):
         app.include_router(router)
     app.mount(STATIC_PATH, StaticFiles(directory=STATIC))
-    app.add_exception_handler(HTTPException, errors)
-    app.add_exception_handler(RequestValidationError, errors)
     app.add_middleware(ConsoleMiddleware, sessions=sessions, errors=errors)
     return app

@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import Depends, Form, Request
+from fastapi import Depends, Form, Path, Request
 from fastapi.routing import APIRoute
-from pydantic import BeforeValidator
 from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import is_tenant_id
-from console.errors import JOB_ID, TICKET_ID, CsrfFailed, Forbidden, NotFound
+from console.errors import CsrfFailed, NotFound
 from console.sessions import Sessions, User
 from db.session import Database
 from jobs.diagnosis.facts import Probes
@@ -35,9 +34,10 @@ class Services:
 class ConsoleRoute(APIRoute):
     """A route with HEAD beside GET, and a time limit."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **options: Any) -> None:
-        methods = {*(methods or ["GET"])}
-        super().__init__(path, endpoint, methods=methods | ({"HEAD"} if "GET" in methods else set()), **options)
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        if self.methods and "GET" in self.methods:
+            self.methods.add("HEAD")
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle = super().get_route_handler()
@@ -70,7 +70,7 @@ CurrentUser = Annotated[User, Depends(current_user)]
 
 def require_operator(user: CurrentUser) -> None:
     if user.role != "operator":
-        raise Forbidden("This takes the role of an operator.")
+        raise HTTPException(403, "This needs the role operator.")
 
 
 def check_origin(request: Request, sessions: SessionsDep) -> None:
@@ -78,13 +78,9 @@ def check_origin(request: Request, sessions: SessionsDep) -> None:
         raise CsrfFailed
 
 
-def verify_csrf(
-    request: Request,
-    sessions: SessionsDep,
-    _: Annotated[None, Depends(check_origin)],
-    csrf: Annotated[str, Form()] = "",
-) -> None:
-    """Refuse a form of another session; from here on the request counts as a change."""
+def verify_csrf(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> None:
+    """Reject a form of another page or session; after this check the request counts as a change."""
+    check_origin(request, sessions)
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
     request.state.is_change = True
@@ -102,19 +98,6 @@ def tenant_scope(user: CurrentUser, tenant: str = "") -> str | None:
     return visible_tenant(user, tenant.strip()) if tenant.strip() else user.tenant_id
 
 
-def parse_ticket_id(given: str) -> str:
-    if not TICKET_ID.fullmatch(given):
-        raise NotFound
-    return given
-
-
-def parse_job_id(given: str) -> UUID:
-    if not JOB_ID.fullmatch(given):
-        raise NotFound
-    return UUID(given)
-
-
 VisibleTenant = Annotated[str, Depends(visible_tenant)]
 TenantScope = Annotated[str | None, Depends(tenant_scope)]
-TicketId = Annotated[str, BeforeValidator(parse_ticket_id)]
-JobId = Annotated[UUID, BeforeValidator(parse_job_id)]
+TicketId = Annotated[str, Path(pattern="^[0-9]{1,20}$")]

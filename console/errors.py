@@ -1,9 +1,9 @@
-"""Errors of the console, their pages, and redirects that stay here."""
+"""Error pages, redirects within the console, and names of requests for log lines."""
 
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
@@ -21,52 +21,31 @@ from jobs.statistics import QueueActivity, queue_activity
 from observability import log_events
 from observability.logging import Outage, log_event
 
-TICKET_ID = re.compile(r"[0-9]{1,20}")
-JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_HALF_DONE = " It is not known whether your change was made: look before you make it again."
-_UNREADABLE = "It is not written as a browser writes it."
+_IDS: dict[str, Callable[[str], object]] = {
+    "job_id": re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch,
+    "tenant_id": is_tenant_id,
+    "ticket_id": re.compile(r"[0-9]{1,20}").fullmatch,
+}
+_UNKNOWN_CHANGE = " Your change may have been made: check before you repeat it."
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]{0,499}")
 
 
-class ErrorPage(HTTPException):
-    """A response with a status, a heading and a sentence."""
-
-    def __init__(self, status: int, heading: str, sentence: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, sentence, headers)
-        self.heading = heading
-
-
-class NotFound(ErrorPage):
-    """Missing, or not visible to the user: both look alike."""
+class NotFound(HTTPException):
+    """A missing page, or one that the user may not see: both look alike."""
 
     def __init__(self) -> None:
-        super().__init__(404, "Not here", "There is no such thing, or it is not yours to see.")
+        super().__init__(404, "This page does not exist, or you do not have access to it.")
 
 
-class BadRequest(ErrorPage):
-    """An invalid request; the sentence has the reason."""
-
-    def __init__(self, sentence: str = _UNREADABLE, status: int = 400) -> None:
-        super().__init__(status, "Not understood", sentence)
-
-
-class Forbidden(ErrorPage):
-    """The user's role is not sufficient; the sentence names the required one."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(403, "Not allowed", sentence)
-
-
-class CsrfFailed(ErrorPage):
+class CsrfFailed(HTTPException):
     """A form without a valid CSRF token of this session."""
 
     def __init__(self) -> None:
-        told = "This form was not sent by a page of this console, or by one of another session. Load the page again."
-        super().__init__(403, "Not from here", told)
+        super().__init__(403, "This form does not belong to your session. Reload the page and try again.")
 
 
-def unavailable(heading: str, sentence: str, seconds: int = 30) -> ErrorPage:
-    return ErrorPage(503, heading, sentence, {"Retry-After": str(seconds)})
+def unavailable(problem: str, seconds: int = 30) -> HTTPException:
+    return HTTPException(503, problem, {"Retry-After": str(seconds)})
 
 
 class ErrorHandler:
@@ -80,46 +59,46 @@ class ErrorHandler:
     async def __call__(self, request: Request, failure: Exception) -> Response:
         if isinstance(failure, HTTPException) and failure.status_code == 401:
             return _to_login(request)
-        error = self._page_of(request, failure)
+        error = self._http_error(request, failure)
         session = request.state.session
         if error.status_code == 403 and session is not None:
-            reason = "not allowed" if isinstance(error, Forbidden) else "not from here"
+            reason = "not from here" if isinstance(error, CsrfFailed) else "not allowed"
             fields = {"visitor": session.account.id, "place": place_of(request), "reason": reason}
             log_event(log_events.CONSOLE_REFUSED, fields, also=ids_of(request))
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
-        asks = error.status_code == 503 and sees_all
-        return error_page(request, error, (await queue_activity(self._redis, seconds=1.0))[0] if asks else None)
+        shows_queue = error.status_code == 503 and sees_all
+        return error_page(request, error, (await queue_activity(self._redis, seconds=1.0))[0] if shows_queue else None)
 
-    def _page_of(self, request: Request, failure: Exception) -> ErrorPage:
+    def _http_error(self, request: Request, failure: Exception) -> HTTPException:
         match failure:
-            case ErrorPage():
-                return failure
-            case RequestValidationError():
-                return BadRequest()
             case HTTPException(status_code=404):
                 return NotFound()
             case HTTPException(status_code=405):
-                return ErrorPage(405, "Not this way", "That can't be done at this address.", failure.headers)
+                return HTTPException(405, "This address does not accept this kind of request.", failure.headers)
             case HTTPException():
-                return BadRequest(status=failure.status_code)
-        half_done = _HALF_DONE if request.state.is_change else ""
+                return failure
+            case RequestValidationError():
+                is_path = any(problem["loc"][0] == "path" for problem in failure.errors())
+                return NotFound() if is_path else HTTPException(400, "The request is incomplete or not valid.")
+        more = _UNKNOWN_CHANGE if request.state.is_change else ""
         if isinstance(failure, DATABASE_FAILURES) and is_away(failure):
             self._database_outage.seen("a page of the console could not be made", failure)
-            return unavailable("The database does not answer", f"Try again in a minute.{half_done}")
+            return unavailable(f"The database does not answer. Try again in a minute.{more}")
         if isinstance(failure, TimeoutError) or is_silent(failure):
             self._database_outage.seen("a page of the console took too long", failure)
-            return unavailable("This took too long", f"Try again in a minute, or ask for less.{half_done}")
+            return unavailable(f"This took too long. Try again in a minute, or choose a shorter time.{more}")
         if isinstance(failure, RedisError):
             self._redis_outage.seen("a page of the console could not be made", failure)
-            return unavailable("Redis does not answer", f"Try again in a minute.{half_done}")
+            return unavailable(f"Redis does not answer. Try again in a minute.{more}")
         failure_id = secrets.token_hex(4)
         log_event(log_events.CONSOLE_FAILED, id=failure_id, failure=failure)
-        return ErrorPage(500, "A fault of ours", f"The log says more of it, under {failure_id}.{half_done}")
+        return HTTPException(500, f"This is a bug. The console's log has the details under the id {failure_id}.{more}")
 
 
-def error_page(request: Request, error: ErrorPage, queue: QueueActivity | None = None) -> Response:
-    context = {"status": error.status_code, "heading": error.heading, "sentence": error.detail, "queue": queue}
+def error_page(request: Request, error: HTTPException, queue: QueueActivity | None = None) -> Response:
+    heading = HTTPStatus(error.status_code).phrase.capitalize()
+    context = {"status": error.status_code, "heading": heading, "sentence": error.detail, "queue": queue}
     return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
 
 
@@ -131,8 +110,7 @@ def place_of(request: Request) -> str:
 
 def ids_of(request: Request) -> dict[str, str]:
     """Return the well-formed ids of the URL: only these may be logged."""
-    forms: Mapping[str, Any] = {"job_id": JOB_ID.fullmatch, "tenant_id": is_tenant_id, "ticket_id": TICKET_ID.fullmatch}
-    return {name: value for name, value in request.path_params.items() if name in forms and forms[name](value)}
+    return {name: value for name, value in request.path_params.items() if name in _IDS and _IDS[name](value)}
 
 
 def is_part(request: Request) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hmac
-import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -11,11 +10,12 @@ from typing import Annotated
 
 from authlib.integrations.base_client.errors import MismatchingStateError
 from fastapi import APIRouter, Depends, Form, Query, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from console.access import ConsoleRole, OidcSettings
 from console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
-from console.errors import CsrfFailed, ErrorPage, error_page, local_path, redirect, unavailable
+from console.errors import CsrfFailed, NotFound, error_page, local_path, redirect, unavailable
 from console.oidc import LoginError, Provider, ProviderError
 from console.sessions import Account, Sessions
 from console.templating import csrf_field, templates
@@ -26,34 +26,32 @@ from observability.logging import Outage, log_event
 MOST_FAILURES = 10
 _MOST_AT_ONCE = 8
 WINDOW_SECONDS = 60.0
-PATHS = ("/login", "/logout", "/login/provider", "/login/provider/back")
-"""Those that need no session."""
 _BACK = "/login/provider/back"
-_BEGIN_AGAIN = "It was begun in another browser, or too long ago. Log in once more; cookies have to be allowed."
+PATHS = ("/login", "/logout", "/login/provider", _BACK)
+"""Paths that need no session."""
+_LOG_IN_AGAIN = "The login was started in another browser or expired. Log in again with cookies allowed."
 _COPY_IS_VALID = (
-    "This browser is logged out. But the database does not answer, so the session itself is not ended: a copy of its "
-    "cookie in another place works again with the database, for eight hours at most. If there may be a copy, have your "
-    "token or CONSOLE_KEY changed."
+    "This browser is logged out, but the database does not answer, so the session itself is still valid for up to "
+    "eight hours. If someone may have a copy of its cookie, ask an operator to change your token or CONSOLE_KEY."
 )
 
 
 class Login:
     """The provider, and the failed logins of the last minute.
 
-    A token has at least 32 characters, 10 of them different: guessing finds none at any speed. Excess failures
-    therefore limit log lines and answers, but never reject a valid token, which others' failures could otherwise block.
+    A token has at least 32 characters, 10 of them different, so it can't be guessed at any rate. Excess failures
+    therefore limit log lines and answers, but never reject a valid token, which failures of others could block.
     """
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.outage = Outage(log_events.CONSOLE_PROVIDER_FAILED)
         self._times: deque[float] = deque(maxlen=MOST_FAILURES)
-        self._unlogged = 0
         self._logged_at = float("-inf")
-        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
 
     def refuse(self, reason: str, result: str = "") -> bool:
-        """Count a failure and log it; return False if there were too many to log each."""
+        """Count and log a failure; return False if there were too many to log each."""
         now = time.monotonic()
         too_many = len(self._times) == MOST_FAILURES and now - self._times[0] < WINDOW_SECONDS
         self._times.append(now)
@@ -62,36 +60,32 @@ class Login:
             log_event(log_events.CONSOLE_LOGIN_REFUSED, reason=reason)
             return True
         metrics.CONSOLE_LOGINS.labels("too many failures").inc()
-        self._unlogged += 1
         if now - self._logged_at >= WINDOW_SECONDS:
-            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MOST_FAILURES + self._unlogged)
-            self._unlogged, self._logged_at = 0, now
+            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MOST_FAILURES)
+            self._logged_at = now
         return False
 
     @contextlib.asynccontextmanager
     async def provider_call(self) -> AsyncIterator[None]:
-        """Let few logins wait for the provider; raise an ErrorPage if it is away.
+        """Let few logins wait for the provider; raise an HTTPException if it is unavailable.
 
         Anyone may start a login, and each one holds a connection.
         """
-        if self._places.locked():
-            raise self._away("too many logins at once")
         try:
-            async with self._places:
+            if self._slots.locked():
+                raise ProviderError("too many logins at once")  # noqa: TRY301 -- handled like the others
+            async with self._slots:
                 yield
         except ProviderError as failure:
-            raise self._away(str(failure)) from failure
-
-    def _away(self, reason: str) -> ErrorPage:
-        metrics.CONSOLE_LOGINS.labels("provider away").inc()
-        self.outage.seen(reason)
-        sentence = "The login server does not answer as it should. Try again in a minute, or log in with a token."
-        return unavailable("The login server is away", sentence, 60)
+            metrics.CONSOLE_LOGINS.labels("provider away").inc()
+            self.outage.seen(str(failure))
+            sentence = "The login server is unavailable. Try again in a minute, or log in with a token."
+            raise unavailable(sentence, 60) from failure
 
 
 def get_oidc(sessions: SessionsDep) -> OidcSettings:
     if (oidc := sessions.access.now().oidc) is None:
-        raise ErrorPage(404, "Not here", "Nobody logs in by a provider here.")
+        raise NotFound
     return oidc
 
 
@@ -104,7 +98,7 @@ router = APIRouter(route_class=ConsoleRoute)
 @router.get("/login")
 async def login_page(request: Request, sessions: SessionsDep, to: NextQuery = "") -> Response:
     session = sessions.read(request)
-    if session is not None and not await sessions.is_ended(session):
+    if session is not None and not await sessions.ended.has(session.id):
         return redirect(local_path(to))
     return _login_page(request, sessions, to)
 
@@ -118,17 +112,16 @@ async def log_in(
     csrf: Annotated[str, Form()] = "",
     to: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
-    login_id = sessions.read_login(request).get("id")
-    if not login_id or not sessions.is_csrf(csrf, login_id):
-        return _login_page(request, sessions, to, _BEGIN_AGAIN, 403)
+    if not sessions.is_csrf(csrf, sessions.read_login(request)["id"]):
+        return _login_page(request, sessions, to, _LOG_IN_AGAIN, 403)
     sent = token.strip().encode("utf-8", "replace")
     # All tokens are compared, so that the time reveals nothing.
     holders = [one for one in sessions.access.now().tokens if hmac.compare_digest(sent, one.token.encode())]
     if holders:
         return await _enter(request, sessions, sessions.account_of_token(holders[0]), holders[0].role, to)
     if login.refuse("wrong token"):
-        return _login_page(request, sessions, to, "This is nobody's token, or it was withdrawn.", 403)
-    problem = "Nobody's token. There were many of these just now: look at yours, and try again in a minute."
+        return _login_page(request, sessions, to, "This token is not valid. It may have been revoked.", 403)
+    problem = "This token is not valid. There were many failed logins: check the token, and try again in a minute."
     response = _login_page(request, sessions, to, problem, 429)
     response.headers["Retry-After"] = str(round(WINDOW_SECONDS))
     return response
@@ -139,7 +132,7 @@ async def to_provider(
     request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
 ) -> Response:
     # Authlib keeps state, nonce and verifier in the request's session.
-    begun = request.scope["session"] = {"id": _login_id(request, sessions), "next": local_path(to)}
+    begun = request.scope["session"] = {"id": sessions.read_login(request)["id"], "next": local_path(to)}
     async with login.provider_call():
         response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
     login.outage.over()
@@ -150,27 +143,22 @@ async def to_provider(
 @router.get(_BACK)
 async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep) -> Response:
     begun = request.scope["session"] = sessions.read_login(request)
-    to = begun.get("next", "")
     try:
         async with login.provider_call():
             person = await login.provider.person(request, oidc)
     except MismatchingStateError:
-        raise ErrorPage(400, "Log in once more", _BEGIN_AGAIN) from None
+        raise HTTPException(400, _LOG_IN_AGAIN) from None
     except LoginError as failure:
         login.refuse(str(failure), "not vouched for")
-        sentence = "The login server did not say who you are. Log in once more."
-        raise ErrorPage(403, "Not logged in", sentence) from failure
+        raise HTTPException(403, "The login server did not confirm who you are. Log in again.") from failure
     # The first value in the settings' order counts.
     value = next((value for value in oidc.roles if value in person.values), None)
     if value is None:
         login.refuse("no role")
-        sentence = (
-            f"You are logged in there as {person.name}, but none of your groups has a role in this console. "
-            "Ask those who run it."
-        )
-        raise ErrorPage(403, "No role here", sentence)
+        sentence = f"You are logged in as {person.name}, but none of your groups has a role here. Ask an operator."
+        raise HTTPException(403, sentence)
     account = sessions.account_of_person(oidc, person.subject, person.name, value)
-    return await _enter(request, sessions, account, oidc.roles[value], to)
+    return await _enter(request, sessions, account, oidc.roles[value], begun.get("next", ""))
 
 
 @router.post("/logout")
@@ -182,49 +170,42 @@ async def log_out(request: Request, sessions: SessionsDep, csrf: Annotated[str, 
     if not sessions.is_csrf(csrf, session.id):
         raise CsrfFailed
     try:
-        await sessions.end(session)
+        await sessions.ended.add(session.id)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         # The browser loses its cookie in any case.
-        response = error_page(request, ErrorPage(503, "The logout did not count yet", _COPY_IS_VALID))
+        response = error_page(request, HTTPException(503, _COPY_IS_VALID))
         metrics.CONSOLE_LOGINS.labels("logout not recorded").inc()
         log_event(log_events.CONSOLE_LOGOUT_LOST, visitor=session.account.id, failure=failure)
     else:
         response = redirect("/login")
         metrics.CONSOLE_LOGINS.labels("logout").inc()
         log_event(log_events.CONSOLE_LOGOUT, visitor=session.account.id)
-    sessions.forget(response)
+    sessions.delete_cookie(response)
     return response
 
 
 def _login_page(request: Request, sessions: Sessions, to: str, problem: str = "", status: int = 200) -> Response:
-    # Keeps the id, so that a login page in another tab stays valid.
-    login_id = _login_id(request, sessions)
-    access = sessions.access.now()
+    login, access = sessions.read_login(request), sessions.access.now()
     context = {
-        "login_field": csrf_field(sessions.csrf(login_id)),
+        "login_field": csrf_field(sessions.csrf(login["id"])),
         "next": local_path(to),
         "problem": problem,
         "by_token": bool(access.tokens),
         "by_provider": access.oidc is not None,
     }
     response = templates.TemplateResponse(request, "login.html", context, status)
-    # Keeps a provider login that was started in another tab.
-    sessions.write_login(response, sessions.read_login(request) | {"id": login_id})
+    # With the same id, and the same login at the provider, logins in other tabs stay valid.
+    sessions.write_login(response, login)
     return response
-
-
-def _login_id(request: Request, sessions: Sessions) -> str:
-    # No session has such an id.
-    return str(sessions.read_login(request).get("id") or f"login {secrets.token_urlsafe(18)}")
 
 
 async def _enter(request: Request, sessions: Sessions, account: Account, role: ConsoleRole, to: str) -> Response:
     if (before := sessions.read(request)) is not None:
-        await sessions.end(before)
+        await sessions.ended.add(before.id)
     response = redirect(local_path(to))
     sessions.begin(account, response)
-    # Keeps the id of a login form that is open in another tab.
-    sessions.write_login(response, {"id": _login_id(request, sessions)})
+    # A login form that is open in another tab stays valid.
+    sessions.write_login(response, {"id": sessions.read_login(request)["id"]})
     metrics.CONSOLE_LOGINS.labels("ok").inc()
     of = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
     log_event(log_events.CONSOLE_LOGIN, visitor=account.id, role=of, by=account.kind)

@@ -42,12 +42,11 @@ def run(chosen: argparse.Namespace) -> int:
     access = AccessDirectory(read_access(secrets_dir(), on_problem=_log_problem), on_problem=_log_problem)
     if problems := _problems(chosen.host, settings, access):
         end_refused(problems)
-    for problem in access.now().problems:
+    now = access.now()
+    # A tenant's id in a role may be mistyped.
+    unknown = sorted({role.tenant_id for role in now.roles if role.tenant_id and not tenants.names(role.tenant_id)})
+    for problem in [*now.problems, *(f"a role names the tenant {each}, which has no settings" for each in unknown)]:
         _log_problem(problem)
-    # A tenant's id may be mistyped.
-    for tenant_id in sorted(access.now().tenant_ids):
-        if not tenants.names(tenant_id):
-            _log_problem(f"a role names the tenant {tenant_id}, which has no settings")
     try:
         check_now(settings.database_url)
     except DatabaseUnfitError as unfit:
@@ -55,8 +54,7 @@ def run(chosen: argparse.Namespace) -> int:
     except DatabaseUnreachableError:
         log_event(log_events.SERVER_AWAITED, server="the database")
     try:
-        listener = _listen(chosen.host, chosen.port)
-        asyncio.run(_main(settings, tenants, access, listener))
+        asyncio.run(_main(settings, tenants, access, _listen(chosen.host, chosen.port)))
     except (SettingsError, metrics_server.PortError) as unfit:
         end_refused([str(unfit)])
     return 0
@@ -70,20 +68,19 @@ def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> 
     now = access.now()
     problems = []
     if settings.console_url is None and not ConsoleAddress(None).knows(f"[{host}]" if ":" in host else host):
-        problems.append("CONSOLE_URL is missing: it is needed where the console listens on more than this machine")
+        problems.append("CONSOLE_URL is missing: it is required if other machines can reach the console")
     if not now.tokens and now.oidc is None:
         problems += now.problems or ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]
     return problems
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError, UnicodeError) as failure:
         in_use = isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE
-        what = "--port is wrong: the port is in use already" if in_use else "--host or --port can't be listened on"
-        raise SettingsError([what]) from None
+        problem = "--port is wrong: the port is in use already" if in_use else "--host or --port can't be listened on"
+        raise SettingsError([problem]) from None
 
 
 def console_port(seconds: float = 10.0) -> Port:
@@ -94,42 +91,39 @@ async def _main(
     settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, listener: socket.socket
 ) -> None:
     log_event(log_events.PROCESS_STARTING, process=_NAME)
-    readiness = Readiness()
+    loop, readiness, stopping = asyncio.get_running_loop(), Readiness(), asyncio.Event()
+    database = Database(
+        settings.database_url,
+        application_name="ai-agents console",
+        pool_size=8,
+        statement_seconds=5.0,
+        lock_seconds=2.0,
+        pool_seconds=3.0,
+    )
+    redis, probes = open_redis(settings.redis_url, seconds=1.0), ProbeClient(settings.redis_url)
+    keys = ConsoleKeys([key for key in (settings.console_key, settings.console_previous_key) if key is not None])
+    console = create_app(
+        Services(database, redis, tenants, probes, settings.jaeger_url, settings.job_deadline_seconds),
+        Sessions(keys, access, EndedSessions(database), ConsoleAddress(settings.console_url)),
+        provider=Provider(EgressConfig.of(settings, settings.console_ca_bundle)),
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(Tracing("ai-agents-console").close)
+        for close in (database.close, redis.aclose, probes.close):
+            stack.push_async_callback(close)
         stack.callback(metrics_server.serve("console", settings.metrics_port, readiness))
         # No store is checked: pages report an unavailable one, and are needed most then.
-        readiness.ask(asyncio.get_running_loop(), {})
-        database = Database(
-            settings.database_url,
-            application_name="ai-agents console",
-            pool_size=8,
-            statement_seconds=5.0,
-            lock_seconds=2.0,
-            pool_seconds=3.0,
-        )
-        stack.push_async_callback(database.close)
-        secrets = telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
-        await stack.enter_async_context(secrets)
-        redis = open_redis(settings.redis_url, seconds=1.0)
-        stack.push_async_callback(redis.aclose)
-        probes = ProbeClient(settings.redis_url)
-        stack.push_async_callback(probes.close)
-        services = Services(database, redis, tenants, probes, settings.jaeger_url, settings.job_deadline_seconds)
-        keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
-        address = ConsoleAddress(settings.console_url)
-        sessions = Sessions(ConsoleKeys(keys), access, EndedSessions(database), address)
-        console = create_app(
-            services, sessions, provider=Provider(EgressConfig.of(settings, settings.console_ca_bundle))
+        readiness.ask(loop, {})
+        await stack.enter_async_context(
+            telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
         )
         await stack.enter_async_context(serve(console, listener, console_port(), last_answer_seconds=5.0))
         end_loading()
-        told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+            loop.add_signal_handler(number, stopping.set)
         readiness.start()
         log_event(log_events.PROCESS_READY, process=_NAME)
-        await told_to_stop.wait()
+        await stopping.wait()
         readiness.stop()
         log_event(log_events.PROCESS_STOPPING, process=_NAME)
     log_event(log_events.PROCESS_STOPPED, process=_NAME)

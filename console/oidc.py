@@ -56,7 +56,7 @@ class LoginError(Exception):
 
 
 class Person(NamedTuple):
-    """A person identified by the provider; `values` are the claim's."""
+    """A person at the provider; `values` are the claim's."""
 
     subject: str
     name: str
@@ -95,15 +95,12 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         self._monotonic = monotonic
         self._keys_at = float("-inf")
 
-    async def load_server_metadata(self) -> dict[str, Any]:
-        """Return the checked metadata. Raises ProviderError."""
-        is_new = "_loaded_at" not in self.server_metadata
+    async def load(self) -> None:
+        """Load and check the metadata, which Authlib then keeps. Raises ProviderError."""
         async with _calling():
-            metadata: dict[str, Any] = await super().load_server_metadata()
-        if not is_new:
-            return metadata
-        if str(metadata.get("issuer", "")).rstrip("/") != self.oidc.issuer.rstrip("/"):
-            raise ProviderError("another issuer answers")
+            metadata: dict[str, Any] = await self.load_server_metadata()
+            if metadata["issuer"].rstrip("/") != self.oidc.issuer.rstrip("/"):
+                raise ProviderError("another issuer answers")
         if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
             raise ProviderError("unusable endpoints")
         offered = metadata.get("scopes_supported")
@@ -112,17 +109,15 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         methods = metadata.get("token_endpoint_auth_methods_supported")
         is_posted = isinstance(methods, list) and "client_secret_basic" not in methods
         method = "client_secret_post" if is_posted else "client_secret_basic"
-        if not self.oidc.client_secret:
-            method = "none"
+        method = method if self.oidc.client_secret else "none"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
         # Authlib uses all metadata as options of its client: the provider may set only these.
         kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
         metadata.clear()
         metadata.update(kept, id_token_signing_alg_values_supported=list(ALGORITHMS))
-        return metadata
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
-        """Return the keys of known kinds (RFC 7517, 5), read at most once a minute."""
+        """Return the usable keys (RFC 7517, 5), read at most once a minute."""
         if self._monotonic() - self._keys_at >= _KEYS_AGAIN_SECONDS and (force or "jwks" not in self.server_metadata):
             async with _calling():
                 await super().fetch_jwk_set(force=True)
@@ -149,14 +144,12 @@ class Provider:
         """Return the redirect to the provider; `request.session` gets the values to verify later."""
         app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
-        redirect.status_code = 303
         return redirect
 
     async def person(self, request: Request, oidc: OidcSettings) -> Person:
         """Return the person after the redirect back.
 
-        Raises LoginError, ProviderError, and MismatchingStateError for a login that was not begun
-        here.
+        Raises LoginError, ProviderError, and MismatchingStateError for a login of another browser.
         """
         app = await self._loaded(oidc)
         options = {
@@ -194,7 +187,7 @@ class Provider:
                 raise ProviderError("it was away just now")
             app = _App(oidc, self._egress, self._monotonic)
             try:
-                await app.load_server_metadata()
+                await app.load()
             except ProviderError:
                 self._rests_until = self._monotonic() + _REST_SECONDS
                 raise
@@ -220,14 +213,12 @@ async def _calling(seconds: float = _CALL_SECONDS) -> AsyncIterator[None]:
 
 
 def _is_address(url: object) -> bool:
-    if not isinstance(url, str):
-        return False
     try:
         # Some texts look like a URL but can't be requested, e.g. a name without an ASCII form.
-        httpx2.URL(url)
+        httpx2.URL(url)  # type: ignore[arg-type]
         # A provider's endpoint may have a query.
-        return address_problem(urlsplit(url)._replace(query="").geturl(), secure=True) is None
-    except (ValueError, httpx2.InvalidURL):
+        return address_problem(urlsplit(str(url))._replace(query="").geturl(), secure=True) is None
+    except (TypeError, ValueError, httpx2.InvalidURL):
         return False
 
 

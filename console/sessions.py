@@ -5,7 +5,6 @@ Cookies contain no rights. Rights are looked up per request, so a deleted token 
 
 import asyncio
 import hashlib
-import hmac
 import re
 import secrets
 import time
@@ -15,12 +14,12 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer, URLSafeSerializer
 from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.access import AccessDirectory, ConsoleAccess, ConsoleRole, ConsoleToken, OidcSettings
+from console.access import AccessDirectory, ConsoleRole, ConsoleToken, OidcSettings
 from db.session import Database
 
 _SECONDS = 2.0
@@ -28,6 +27,16 @@ _END = text(
     "INSERT INTO ended_sessions (id, expires_at) VALUES (:id, now() + CAST(:lasts AS interval)) ON CONFLICT DO NOTHING"
 )
 _HAS = text("SELECT EXISTS (SELECT FROM ended_sessions WHERE id = :id)")
+LASTS_SECONDS = 8 * 3600
+IDLE_SECONDS = 3600
+LOGIN_SECONDS = 600
+CLOCK_SKEW_SECONDS = 60
+"""How far the clock of another console may be ahead."""
+_RENEWED_AFTER_SECONDS = 60
+_SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
+_SIGNER: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+_OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
+_HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
 
 
 class EndedSessions:
@@ -36,25 +45,14 @@ class EndedSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def end(self, session_id: str, lasts: timedelta) -> None:
-        """End a session; `lasts` is the longest validity of its cookie."""
+    async def add(self, session_id: str) -> None:
+        """Store an ended session for the longest validity of its cookie."""
         async with asyncio.timeout(_SECONDS):
-            await self._database.call(_END, id=session_id, lasts=lasts)
+            await self._database.call(_END, id=session_id, lasts=timedelta(seconds=LASTS_SECONDS))
 
     async def has(self, session_id: str) -> bool:
         async with asyncio.timeout(_SECONDS):
             return bool(await self._database.call_for_one(_HAS, id=session_id))
-
-
-LASTS_SECONDS = 8 * 3600
-IDLE_SECONDS = 3600
-LOGIN_SECONDS = 600
-CLOCK_SKEW_SECONDS = 60
-"""The clock of another console may be ahead so far, or ours before it was set."""
-_RENEWED_AFTER_SECONDS = 60
-_SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
-_OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
-_HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
 
 
 class ConsoleAddress:
@@ -65,14 +63,11 @@ class ConsoleAddress:
 
     def __init__(self, url: str | None) -> None:
         self._url = url
+        self.is_secure = url is not None and url.startswith("https:")
         parts = urlsplit(url or "")
         # Some proxies include the default port.
-        default_port = 443 if parts.scheme == "https" else 80
+        default_port = 443 if self.is_secure else 80
         self._hosts = {parts.netloc, parts.netloc if parts.port else f"{parts.netloc}:{default_port}"}
-
-    @property
-    def is_secure(self) -> bool:
-        return self._url is not None and self._url.startswith("https:")
 
     def knows(self, host: str) -> bool:
         return host.lower() in self._hosts if self._url is not None else _HERE.fullmatch(host.lower()) is not None
@@ -81,10 +76,7 @@ class ConsoleAddress:
         return self._url or f"http://{request.headers.get('host', '').lower()}"
 
     def is_own(self, request: Request) -> bool:
-        """Return False if the browser reports another origin.
-
-        Other clients report none, and have no cookie of another person.
-        """
+        """Return False if the browser reports another origin. Other clients report none."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         return site in (None, "same-origin") and origin in (None, self.origin(request))
 
@@ -93,7 +85,8 @@ class ConsoleKeys:
     """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
 
     def __init__(self, keys: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
-        self._keys = [key.encode() for key in keys]
+        # itsdangerous signs with the last key.
+        self._keys = list(keys)[::-1]
         self.now = now
 
     def sign(self, purpose: str, content: object) -> str:
@@ -110,28 +103,23 @@ class ConsoleKeys:
 
     def mark(self, purpose: str, secret: str) -> str:
         """Return a keyed hash that identifies the secret without revealing it."""
-        return self._marks(purpose, secret)[0]
+        return self._signer(purpose).get_signature(secret).decode()
 
     def is_mark(self, given: str, purpose: str, secret: str) -> bool:
-        sent = given.encode("utf-8", "replace")
-        return sum(hmac.compare_digest(sent, mark.encode()) for mark in self._marks(purpose, secret)) > 0
-
-    def _marks(self, purpose: str, secret: str) -> list[str]:
-        message = f"ai-agents console {purpose}\0{secret}".encode()
-        return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._keys]
+        return self._signer(purpose).verify_signature(secret, given.encode("utf-8", "replace"))
 
     def _serializer(self, purpose: str) -> URLSafeSerializer:
-        # itsdangerous signs with the last key.
-        options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-        return URLSafeSerializer(self._keys[::-1], salt=f"ai-agents console {purpose}".encode(), signer_kwargs=options)
+        return URLSafeSerializer(self._keys, salt=f"ai-agents console {purpose}", signer_kwargs=_SIGNER)
+
+    def _signer(self, purpose: str) -> Signer:
+        return Signer(self._keys, salt=f"ai-agents console mark of {purpose}", **_SIGNER)
 
 
 class Account(NamedTuple):
     """The proof of a login.
 
-    `kind` is `token` or `provider`, and `mark` identifies it. `id` is the account in log lines: a token's name, or the
-    provider's subject, replaced by a keyed hash if it could be an address or more than an id. `value` is the value of
-    the provider's claim.
+    `kind` is `token` or `provider`, `mark` its keyed hash, `value` the value of the provider's claim. `id` is for log
+    lines: a token's name, or the provider's subject, as a keyed hash if it is more than an opaque id.
     """
 
     kind: str
@@ -145,8 +133,8 @@ class Account(NamedTuple):
 class User:
     """A user with current rights.
 
-    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see prompts and answers of models. Only an
-    operator may change several jobs at once. `account` is the user in log lines, which never contain the name.
+    `tenant_id`: the only visible tenant, None for all. `reads_texts`: may see prompts and answers of models.
+    `account`: the user in log lines, which never contain the name.
     """
 
     name: str
@@ -156,7 +144,7 @@ class User:
     account: str = ""
 
     def sees(self, tenant_id: str) -> bool:
-        return self.tenant_id is None or self.tenant_id == tenant_id
+        return self.tenant_id in (None, tenant_id)
 
 
 class Session(NamedTuple):
@@ -171,7 +159,7 @@ class Session(NamedTuple):
 
 
 class Sessions:
-    """Reads and writes the two cookies."""
+    """Reads and writes the two cookies: of the session, and of a login in progress."""
 
     def __init__(
         self, keys: ConsoleKeys, access: AccessDirectory, ended: EndedSessions, address: ConsoleAddress
@@ -179,30 +167,23 @@ class Sessions:
         self.access = access
         self.address = address
         self._keys = keys
-        self._ended = ended
-        # Only a TLS origin can set a cookie of that name, for itself and all of its paths.
+        self.ended = ended
+        # Only a TLS origin can set a cookie with this prefix, for itself and all of its paths.
         prefix = "__Host-" if address.is_secure else ""
         self._cookie, self._login_cookie = f"{prefix}console", f"{prefix}console-login"
 
     def read(self, request: Request) -> Session | None:
-        """Return the request's valid session. Check `is_ended` before granting access."""
+        """Return the request's valid session. Check `ended` before granting access."""
         found = self._keys.read(_SESSION, request.cookies.get(self._cookie, ""), IDLE_SECONDS)
         if found is None:
             return None
-        content, signed_at = found
-        session_id, issued_at, account = content[0], content[1], Account(*content[2])
-        role = self._role(account, self.access.now())
+        (session_id, issued_at, fields), signed_at = found
+        account = Account(*fields)
+        role = self._role(account)
         if role is None or self._keys.now() - issued_at >= LASTS_SECONDS:
             return None
         user = User(account.name, role.kind, role.tenant_id, role.reads_texts, account.id)
         return Session(session_id, account, issued_at, signed_at, user, self.csrf(session_id))
-
-    async def is_ended(self, session: Session) -> bool:
-        """Return True after a logout. Raises DATABASE_FAILURES or TimeoutError."""
-        return await self._ended.has(session.id)
-
-    async def end(self, session: Session) -> None:
-        await self._ended.end(session.id, timedelta(seconds=LASTS_SECONDS))
 
     def begin(self, account: Account, response: Response) -> None:
         self._write(response, secrets.token_urlsafe(18), int(self._keys.now()), account)
@@ -212,12 +193,13 @@ class Sessions:
         if self._keys.now() - session.signed_at >= _RENEWED_AFTER_SECONDS:
             self._write(response, session.id, session.issued_at, session.account)
 
-    def forget(self, response: Response) -> None:
+    def delete_cookie(self, response: Response) -> None:
         response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
 
     def read_login(self, request: Request) -> dict[str, Any]:
+        """Return the login in progress, or a new one. Its `id` is never that of a session."""
         found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
-        return {} if found is None else dict(found[0])
+        return {"id": f"login {secrets.token_urlsafe(18)}"} if found is None else dict(found[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))
@@ -236,11 +218,12 @@ class Sessions:
         person = subject if is_id else self._keys.mark(_PERSON, subject)
         return Account(_PROVIDER, person, self._keys.mark(_PROVIDER, _provider(oidc)), name, value)
 
-    def _role(self, account: Account, access: ConsoleAccess) -> ConsoleRole | None:
-        oidc = access.oidc
+    def _role(self, account: Account) -> ConsoleRole | None:
+        access = self.access.now()
         if account.kind == _TOKEN:
             proofs = [(token.token, token.role) for token in access.tokens if token.name == account.id]
         else:
+            oidc = access.oidc
             proofs = [(_provider(oidc), oidc.roles[account.value])] if oidc and account.value in oidc.roles else []
         is_mark = self._keys.is_mark
         return next((role for proof, role in proofs if is_mark(account.mark, account.kind, proof)), None)

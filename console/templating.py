@@ -19,14 +19,13 @@ _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
 _CONTENT = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))
 STATIC_PATH = f"/static/{hashlib.sha256(_CONTENT).hexdigest()[:16]}"
-"""Has a hash of all files, so that a browser may keep them for ever."""
+"""Contains a hash of all files, so that browsers may cache them for ever."""
 Tone = Literal["ok", "warn", "bad", "info"]
-"""The colour of a word, which says the same without it."""
 _TONES: dict[str, Tone] = {JobState.COMPLETED: "ok", JobState.FAILED: "bad", JobState.WAITING: "warn"}
 
 
 class StateWord(NamedTuple):
-    """A word with its tone."""
+    """A word with the colour that repeats its meaning."""
 
     text: str
     tone: Tone
@@ -34,19 +33,6 @@ class StateWord(NamedTuple):
 
 def csrf_field(csrf: str) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
-
-
-_FILTERS = {
-    "ago": ago,
-    "clock": clock,
-    "counted": counted,
-    "dollars": dollars,
-    "duration": duration,
-    "iso": lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
-    "state_word": lambda state: StateWord(state, _TONES.get(state, "info")),
-    "when": when,
-}
 
 
 def _shared_context(request: Request) -> dict[str, Any]:
@@ -68,7 +54,12 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= _FILTERS
+    environment.filters |= {each.__name__: each for each in (ago, clock, counted, dollars, duration, when)}
+    environment.filters |= {
+        "iso": lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "state_word": lambda state: StateWord(state, _TONES.get(state, "info")),
+    }
     environment.globals["most_counted"] = MOST_COUNTED
     return Jinja2Templates(env=environment, context_processors=[_shared_context])
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
+from pydantic import AwareDatetime
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from console import queries
@@ -18,13 +19,12 @@ from console.dependencies import (
     Services,
     ServicesDep,
     TenantScope,
-    parse_job_id,
     require_operator,
     verify_csrf,
 )
-from console.errors import BadRequest, NotFound, redirect
+from console.errors import NotFound, redirect
 from console.panels import causes_table, in_time, is_silent, reasons_of
-from console.queries import Behind, EndState, FinishedJob
+from console.queries import EndState, FinishedJob, PageEnd
 from console.routes.tickets import VisibleJob, caution, visible_job
 from console.sessions import User
 from console.templating import templates
@@ -37,25 +37,23 @@ from observability.formats import parse_moment
 
 MOST_RETRIED = 100
 _PAGE = 50
-_CAUSE = "cause:"
-_STATES: dict[str, EndState] = {"": "failed", "failed": "failed", "skipped": "skipped"}
-_MOST_LOOKED_AT = 1_000
-_LOOK_SECONDS, _RETRY_SECONDS = 5.0, 10.0
+_MOST = 1_001  # jobs of a preview that are checked, and one more
+_CHECK_SECONDS, _RETRY_SECONDS = 5.0, 10.0
 router = APIRouter(route_class=ConsoleRoute)
 
 
 class Filter(NamedTuple):
-    """Filter of jobs. `said` is `since` as typed; empty `codes` means all causes."""
+    """Filter of jobs. `typed` is `since` as typed; empty `codes` means all causes."""
 
     tenant_id: str | None
     state: EndState
-    said: str
+    typed: str
     since: datetime
-    codes: frozenset[str]
-    behind: Behind | None
+    codes: list[VerdictCode]
+    after: PageEnd | None
 
 
-class Tried(NamedTuple):
+class RetryResult(NamedTuple):
     """The result of one job; `refusal` is empty if it was queued."""
 
     job_id: str
@@ -65,21 +63,20 @@ class Tried(NamedTuple):
 
 
 def parse_filter(
-    request: Request, scope: TenantScope, state: str = "", since: str = "", cause: str = "", before: str = ""
+    scope: TenantScope,
+    codes: Annotated[list[VerdictCode], Query(alias="cause", default_factory=list)],
+    state: EndState = "failed",
+    since: str = "",
+    before: AwareDatetime | None = None,
+    before_id: UUID | None = None,
 ) -> Filter:
-    """Parse the filter of a query, with causes as `cause=CODE` or `cause:CODE=on`."""
-    if state not in _STATES:
-        raise BadRequest("Jobs that have ended without a note are failed or skipped.")
-    codes = {name.removeprefix(_CAUSE) for name in request.query_params if name.startswith(_CAUSE)}
-    codes |= {cause} if cause else set()
-    if not codes <= set(VerdictCode):
-        raise BadRequest("There is no such cause.")
-    said = since.strip() or "24h"
+    typed = since.strip() or "24h"
     try:
-        at = parse_moment(said)
+        moment = parse_moment(typed)
     except ValueError:
-        raise BadRequest("A time is like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
-    return Filter(scope, _STATES[state], said, at, frozenset(codes), _parse_behind(before))
+        raise HTTPException(400, "Write a time like 30m, 24h or 3d, or like 2026-03-01T09:30.") from None
+    after = PageEnd(before, before_id) if before and before_id else None
+    return Filter(scope, state, typed, moment, codes, after)
 
 
 FilterDep = Annotated[Filter, Depends(parse_filter)]
@@ -89,43 +86,23 @@ FilterDep = Annotated[Filter, Depends(parse_filter)]
 async def failures(request: Request, user: CurrentUser, services: ServicesDep, chosen: FilterDep) -> Response:
     """Show the causes, and the jobs of all of them or of one."""
     database = services.database
-    tenant_id, state, _, since, codes, behind = chosen
+    tenant_id, state, _, since, codes, after = chosen
     causes = await in_time(queries.causes(database, tenant_id, state, since))
     jobs: list[FinishedJob] | None = None
     if causes is not None or not codes:
         reasons = reasons_of(causes or [], codes) if codes else None
-        ended = queries.ended(database, tenant_id, state, since, reasons=reasons, behind=behind, most=_PAGE + 1)
+        ended = queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_PAGE + 1)
         jobs = await in_time(ended)
-    following = ""
-    if jobs is not None and len(jobs) > _PAGE:
-        query = request.query_params
-        kept = {name: query[name] for name in ("tenant", "cause", "state", "since") if query.get(name)}
-        following = "/failures?" + urlencode(kept | {"before": _format_behind(jobs[_PAGE - 1])})
     context = {
         **causes_table(causes),
         "jobs": None if jobs is None else jobs[:_PAGE],
-        "next": following,
-        "is_first": behind is None,
+        "last": jobs[_PAGE - 1] if jobs and len(jobs) > _PAGE else None,
         "chosen": chosen,
-        "cause": next(iter(codes), ""),
+        "cause": codes[0].value if codes else "",
         "tenants": [] if user.tenant_id else [tenant.id for tenant in services.tenants.all()],
         "may_retry": user.role == "operator" and state == "failed",
     }
     return templates.TemplateResponse(request, "failures.html", context)
-
-
-def _format_behind(job: FinishedJob) -> str:
-    return f"{job.finished_at.isoformat()}_{job.id}"
-
-
-def _parse_behind(given: str) -> Behind | None:
-    if not given:
-        return None
-    at, _, wanted = given.partition("_")
-    try:
-        return Behind(datetime.fromisoformat(at).astimezone(UTC), UUID(wanted))
-    except (ValueError, OverflowError):
-        raise BadRequest("There is no such page.") from None
 
 
 @router.post("/jobs/{job_id}/retry", dependencies=[Depends(verify_csrf)])
@@ -133,7 +110,7 @@ async def retry_one(request: Request, services: ServicesDep, job: VisibleJob) ->
     try:
         await manual_retry.retry(services.database, job.id, services.job_deadline_seconds)
     except NotRetriedError as refused:
-        return _retried(request, [Tried(str(job.id), job.tenant_id, job.ticket_id, str(refused))], 409)
+        return _results(request, [RetryResult(str(job.id), job.tenant_id, job.ticket_id, str(refused))], 409)
     return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
 
 
@@ -143,45 +120,38 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
         # The page asks for a cause.
         return await failures(request, user, services, chosen)
     if chosen.state != "failed":
-        raise BadRequest("What was skipped is retried one by one.")
-    context = {
-        "preview": await _previewed(services, chosen),
-        "chosen": chosen,
-        "most": MOST_RETRIED,
-        "is_first": chosen.behind is None,
-    }
+        raise HTTPException(400, "Skipped jobs are retried one by one.")
+    context = {"preview": await _preview(services, chosen), "chosen": chosen, "most": MOST_RETRIED}
     return templates.TemplateResponse(request, "preview.html", context)
 
 
-async def _previewed(services: Services, chosen: Filter) -> Mapping[str, Any]:
-    """Collect enough jobs, latest end first, within limits. Raises TimeoutError if none was looked at.
+async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
+    """Collect enough jobs, latest end first, within limits. Raises TimeoutError if no job could be checked.
 
-    `left_out`: number of jobs whose ticket another job has handled or may handle. `older`: where a further page begins.
+    `left_out`: number of jobs whose ticket another job has handled or may handle. `last`: the job before the next page.
     """
     database = services.database
-    tenant_id, state, _, since, codes, behind = chosen
+    tenant_id, state, _, since, codes, after = chosen
     rows: list[FinishedJob] = []
     found: list[FinishedJob] = []
-    looked = 0
+    checked = 0
     try:
-        async with asyncio.timeout(_LOOK_SECONDS):
+        async with asyncio.timeout(_CHECK_SECONDS):
             reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
-            found = await queries.ended(
-                database, tenant_id, state, since, reasons=reasons, behind=behind, most=_MOST_LOOKED_AT + 1
-            )
-            for job in found[:_MOST_LOOKED_AT]:
+            found = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MOST)
+            for job in found[: _MOST - 1]:
                 if len(rows) == MOST_RETRIED:
                     break
                 if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
                     rows.append(job)
-                looked += 1
+                checked += 1
     except TimeoutError:
-        if not looked:
+        if not checked:
             raise
     return {
         "rows": rows,
-        "left_out": looked - len(rows),
-        "older": _format_behind(found[looked - 1]) if looked < len(found) else "",
+        "left_out": checked - len(rows),
+        "last": found[checked - 1] if checked < len(found) else None,
         "job_ids": ",".join(str(row.id) for row in rows),
         "kept": sum(row.answered for row in rows),
         "cautions": dict(sorted(Counter(filter(None, (caution(row.reason) for row in rows))).items())),
@@ -193,49 +163,52 @@ async def _previewed(services: Services, chosen: Filter) -> Mapping[str, Any]:
 async def retry_several(
     request: Request, user: CurrentUser, services: ServicesDep, jobs: Annotated[str, Form()] = ""
 ) -> Response:
-    given = [part for part in jobs.split(",") if part]
-    if not given or len(given) > MOST_RETRIED:
-        raise BadRequest(f"From 1 to {MOST_RETRIED} jobs are retried at a time.")
-    tried: list[Tried] = []
-    wanted = list(dict.fromkeys(parse_job_id(part) for part in given))
+    parts = [part for part in jobs.split(",") if part]
+    if not parts or len(parts) > MOST_RETRIED:
+        raise HTTPException(400, f"From 1 to {MOST_RETRIED} jobs can be retried at a time.")
+    try:
+        given = list(dict.fromkeys(map(UUID, parts)))
+    except ValueError:
+        raise NotFound from None
+    results: list[RetryResult] = []
     try:
         async with asyncio.timeout(_RETRY_SECONDS):
-            for each in wanted:
-                tried.append(await _retry(services, user, each))  # noqa: PERF401 -- kept if a later one fails
+            for job_id in given:
+                results.append(await _retry(services, user, job_id))  # noqa: PERF401 -- kept if a later one fails
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         if not (is_silent(failure) or isinstance(failure, TimeoutError)):
             raise
         # Earlier results are on the page; whether this one was retried is unknown.
-        tried.append(Tried(str(wanted[len(tried)]), refusal="not known: the database did not answer"))
-        return _retried(request, tried, 503, wanted[len(tried) :])
-    return _retried(request, tried)
+        results.append(RetryResult(str(given[len(results)]), refusal="unknown: the database did not answer"))
+        return _results(request, results, 503, given[len(results) :])
+    return _results(request, results)
 
 
-async def _retry(services: Services, user: User, wanted: UUID) -> Tried:
+async def _retry(services: Services, user: User, job_id: UUID) -> RetryResult:
     try:
-        job = await visible_job(services, user, wanted)
+        job = await visible_job(services, user, job_id)
     except NotFound:
-        return Tried(str(wanted), refusal="no job has this id")
+        return RetryResult(str(job_id), refusal="no job has this id")
     refusal = ""
     if job.state == JobState.SKIPPED:
-        refusal = "it was skipped: it is retried on its ticket's page"
+        refusal = "it was skipped: retry it on the page of its ticket"
     elif job.state != JobState.FAILED:
         refusal = why_not(job.state)
     elif not await is_last_of_ticket(services.database, job.tenant_id, job.ticket_id, job.id):
-        refusal = "another job of the ticket did it, or may"
+        refusal = "another job of the ticket may add the note"
     else:
         try:
             await manual_retry.retry(services.database, job.id, services.job_deadline_seconds)
         except NotRetriedError as refused:
             refusal = str(refused)
-    return Tried(str(job.id), job.tenant_id, job.ticket_id, refusal)
+    return RetryResult(str(job.id), job.tenant_id, job.ticket_id, refusal)
 
 
-def _retried(request: Request, tried: list[Tried], status: int = 200, rest: Sequence[UUID] = ()) -> Response:
+def _results(request: Request, results: list[RetryResult], status: int = 200, rest: Sequence[UUID] = ()) -> Response:
     context = {
-        "tried": tried,
-        "done": sum(not one.refusal for one in tried),
-        "broke_off": status == 503,
-        "rest": ",".join(str(each) for each in rest),
+        "results": results,
+        "done": sum(not one.refusal for one in results),
+        "is_incomplete": status == 503,
+        "rest": ",".join(map(str, rest)),
     }
     return templates.TemplateResponse(request, "retried.html", context, status)

@@ -7,43 +7,40 @@ from starlette.responses import Response
 
 from console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from console.errors import NotFound, redirect
-from console.panels import causes_lately, causes_table, health_of_all, in_time, lacking, queue_view, tenant_health
+from console.panels import causes_lately, causes_table, health_of_all, in_time, lacking, queue_view, tenant_panel
 from console.queries import figures_of
 from console.templating import templates
 
-_MOST_TENANTS = 20
-"""Of more tenants, only those that need a look are shown on the overview."""
+_MOST_TENANTS = 20  # of more tenants, the overview shows only those that are not healthy
 _PAGE = 25
-_ALL_SECONDS = 4.0
-"""For the figures of a page's tenants; later ones are "not known just now"."""
+_ALL_SECONDS = 4.0  # for the figures of a page's tenants
 router = APIRouter(route_class=ConsoleRoute)
 
 
 @router.get("/")
-async def overview(request: Request, user: CurrentUser, services: ServicesDep, still: str = "") -> Response:
+async def overview(request: Request, user: CurrentUser, services: ServicesDep, paused: str = "") -> Response:
     database, sees_all = services.database, user.tenant_id is None
     queue, causes = await asyncio.gather(
         queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
     )
     known = services.tenants.all() if sees_all else []
-    tenants, is_told = await health_of_all(database, known, queue["lacks"]) if known else ([], True)
-    unwell = [each for each in tenants if each.health.tone != "ok"]
+    tenants, is_known = await health_of_all(database, known, queue["lacks"]) if known else ([], True)
+    unhealthy = [each for each in tenants if each.health.tone != "ok"]
     context = {
         "queue": queue,
-        "still": bool(still),
+        "is_paused": bool(paused),
         **causes_table(causes),
-        "tenants": tenants if len(tenants) <= _MOST_TENANTS else unwell[:_MOST_TENANTS],
+        "tenants": tenants if len(tenants) <= _MOST_TENANTS else unhealthy[:_MOST_TENANTS],
         "tenant_count": len(tenants),
-        "unwell_count": len(unwell),
-        "tenants_told": is_told,
-        "is_whole": sees_all,
+        "unhealthy_count": len(unhealthy),
+        "is_health_known": is_known,
     }
     return templates.TemplateResponse(request, "overview.html", context)
 
 
 @router.get("/live/queue")
 async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
-    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "still": False}
+    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "is_paused": False}
     return templates.TemplateResponse(request, "queue.html", context)
 
 
@@ -52,16 +49,16 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     if user.tenant_id is not None:
         return redirect(f"/tenants/{user.tenant_id}")
     known = sorted(services.tenants.all(), key=lambda each: each.id)
-    behind = [tenant for tenant in known if tenant.id > after]
-    shown = behind[:_PAGE]
+    following = [tenant for tenant in known if tenant.id > after]
+    shown = following[:_PAGE]
     database = services.database
-    healths, is_told = await health_of_all(database, known, await lacking(database, services.redis))
+    healths, is_known = await health_of_all(database, known, await lacking(database, services.redis))
     # Last, because they take all connections for a moment.
     figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in shown))
     context = {
-        "tenants": [tenant_health(*one, own=False) for one in zip(shown, figures, strict=True)],
-        "in_a_word": {each.tenant_id: each.health for each in healths} if is_told else {},
-        "next": shown[-1].id if len(behind) > len(shown) else "",
+        "tenants": [tenant_panel(*one, own=False) for one in zip(shown, figures, strict=True)],
+        "health": {each.tenant_id: each.health for each in healths} if is_known else {},
+        "next": shown[-1].id if len(following) > len(shown) else "",
         "is_first": not after,
     }
     return templates.TemplateResponse(request, "tenants.html", context)
@@ -81,7 +78,7 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
-        "tenant": tenant_health(found, figures, own=own, lacks=lacks),
+        "tenant": tenant_panel(found, figures, own=own, lacks=lacks),
         # A problem may name a setting of another tenant.
         "problems": [] if own else problems,
         **causes_table(causes),

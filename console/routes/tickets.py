@@ -1,35 +1,32 @@
-"""A ticket: search, verdict with evidence and jobs, and the texts that a model was told."""
+"""Search, and the pages of a ticket: verdict with evidence and jobs, and the texts of a job."""
 
 import contextlib
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from console.dependencies import (
     ConsoleRoute,
     CurrentUser,
-    JobId,
     ServicesDep,
     TenantScope,
     TicketId,
     VisibleTenant,
-    parse_job_id,
     visible_tenant,
 )
-from console.errors import Forbidden, NotFound, redirect
-from console.panels import in_time, own_words
+from console.errors import NotFound, redirect
+from console.panels import own_words
 from console.templating import Tone, templates
-from console.timeline import NARROW, WIDE, draw
-from db.session import Database
-from jobs import details, rejections
+from console.timeline import draw
+from jobs import details
 from jobs.details import Details, Listed, answer_in_row
 from jobs.diagnosis.causes import cause_of
-from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError
+from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError, owners_of
 from jobs.diagnosis.report import evidence, report
 from jobs.diagnosis.timeline import timeline
 from jobs.diagnosis.verdict_codes import VerdictCode
@@ -46,23 +43,14 @@ from workflow.note import to_text
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
-_LONGEST_SEARCH = 100
 _MOST_RECORDS = 20
-_TONES: dict[VerdictCode, Tone] = {
-    VerdictCode.DELIVERED: "ok",
-    VerdictCode.ALREADY_ENHANCED: "ok",
-    VerdictCode.IN_PROGRESS: "info",
-    VerdictCode.RATE_HELD: "warn",
-    VerdictCode.WAITING_BACKLOG: "warn",
-    VerdictCode.ANOTHER_JOB: "warn",
-    VerdictCode.TICKET_GONE: "warn",
-    VerdictCode.LEFT_OUT: "warn",
-    VerdictCode.NOTHING_FOUND: "warn",
-    VerdictCode.DRY_RUN: "warn",
-    VerdictCode.FORGOTTEN: "warn",
-    VerdictCode.NOTE_REMOVED: "warn",
+_EXPECTED = ("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run")
+_TONES: dict[str, Tone] = {
+    **dict.fromkeys(("delivered", "already_enhanced"), "ok"),
+    "in_progress": "info",
+    **dict.fromkeys((*_EXPECTED, "forgotten", "note_removed"), "warn"),
 }
-"""All other verdicts need a fix."""
+"""By verdict; all others need a fix."""
 router = APIRouter(route_class=ConsoleRoute)
 
 
@@ -77,16 +65,14 @@ async def search(
         return redirect(f"/jobs/{UUID(job[1])}")
     ticket = _TICKET.fullmatch(given)
     if ticket is None:
-        context = {"ticket_id": "", "given": given[:_LONGEST_SEARCH], "tenants": [], "is_known": False}
+        context = {"ticket_id": "", "given": given[:100], "tenants": [], "is_known": False}
         return templates.TemplateResponse(request, "search.html", context, 400)
     ticket_id = ticket[2]
     tenant_id = visible_tenant(user, ticket[1].lower()) if ticket[1] else scope
     if tenant_id is not None:
         return redirect(f"/tickets/{tenant_id}/{ticket_id}")
     known = [tenant.id for tenant in services.tenants.all()]
-    owners = await details.owners(services.database, ticket_id)
-    if not owners:
-        owners = await in_time(_heard_of(services.database, known, ticket_id)) or []
+    owners = await owners_of(services.database, known, ticket_id)
     found = sorted(owners) or known
     if len(found) == 1:
         return redirect(f"/tickets/{found[0]}/{ticket_id}")
@@ -96,15 +82,8 @@ async def search(
     return templates.TemplateResponse(request, "search.html", context)
 
 
-async def _heard_of(database: Database, known: Sequence[str], ticket_id: str) -> list[str]:
-    return [each for each in known if await rejections.is_heard_of(database, each, ticket_id)]
-
-
-async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:
-    """Return a job that the user may see. Raises NotFound.
-
-    The error and its time are the same for a missing job and one of another tenant.
-    """
+async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) -> Details:
+    """Return a visible job. Raises NotFound, with the same delay for missing and hidden ones."""
     database = services.database
     if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
@@ -124,28 +103,26 @@ async def ticket(
     services: ServicesDep,
     tenant_id: VisibleTenant,
     ticket_id: TicketId,
-    job: str = "",
+    job: UUID | None = None,
 ) -> Response:
-    job_id = parse_job_id(job) if job else None
-    if job_id is not None:
-        found = await visible_job(services, user, job_id)
+    if job is not None:
+        found = await visible_job(services, user, job)
         if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
             raise NotFound
-    gatherer = FactCollector(services.database, services.redis, services.tenants, services.probes)
+    collector = FactCollector(services.database, services.redis, services.tenants, services.probes)
     try:
-        facts = await gatherer.facts(DiagnosisSubject(None if job_id else ticket_id, tenant_id, job_id))
+        facts = await collector.facts(DiagnosisSubject(None if job else ticket_id, tenant_id, job))
     except UnknownTenantError:
         raise NotFound from None
     if facts is None:
         raise NotFound
-    pictures = []
+    picture = None
     if facts.job is not None and facts.events is not None:
-        line = timeline(facts.job, facts.events, facts.asked_at)
-        pictures = [draw(line, shape) for shape in (WIDE, NARROW)]
+        picture = draw(timeline(facts.job, facts.events, facts.asked_at))
     context = {
         "story": story(facts, own=user.tenant_id is not None, jaeger_url=services.jaeger_url),
-        "pictures": pictures,
-        "texts": facts.job is not None and user.reads_texts,
+        "picture": picture,
+        "reads_texts": facts.job is not None and user.reads_texts,
         "tenant_id": tenant_id,
         "ticket_id": ticket_id,
     }
@@ -153,15 +130,15 @@ async def ticket(
 
 
 @router.get("/jobs/{job_id}")
-async def job(found: VisibleJob) -> Response:
-    return redirect(f"/tickets/{found.tenant_id}/{found.ticket_id}?job={found.id}")
+async def ticket_of_job(job: VisibleJob) -> Response:
+    return redirect(f"/tickets/{job.tenant_id}/{job.ticket_id}?job={job.id}")
 
 
 @router.get("/jobs/{job_id}/texts")
 async def texts(request: Request, user: CurrentUser, services: ServicesDep, job: VisibleJob) -> Response:
     """Show prompts and answers of a job. Each view is logged."""
     if not user.reads_texts:
-        raise Forbidden("Reading what a model was told takes the right to read texts (`+texts`).")
+        raise HTTPException(403, "Reading the texts of a job needs a role with +texts.")
     # Logged before reading, so that each view has its line.
     ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
     log_event(log_events.TEXTS_READ, ids, visitor=user.account)
@@ -177,13 +154,7 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
         records.append(record)
         if len(records) == _MOST_RECORDS:
             break
-    context = {
-        "job": job,
-        "records": records,
-        "keeps_records": days != 0,
-        "note": note,
-        "answer": answer,
-    }
+    context = {"job": job, "records": records, "keeps_records": days != 0, "note": note, "answer": answer}
     return templates.TemplateResponse(request, "texts.html", context)
 
 
@@ -193,21 +164,22 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
         facts = _without_causes(facts)
     diagnosis = judge(facts)
     # Jaeger shows the traces of all tenants to every visitor.
-    told = report(facts, diagnosis, None if own else jaeger_url)
+    found = report(facts, diagnosis, None if own else jaeger_url)
     if own:
         shown = replace(facts, queue=None, work=None)
         again = judge(shown)
-        is_same = again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor
-        # Otherwise the viewer may not know the evidence.
-        meaning = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
-        told["says"] = again.text if is_same else meaning
-        told["because"] = [line._asdict() for line in evidence(shown)]
+        if again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor:
+            found["says"] = again.text
+        else:
+            # The sentence would contain numbers of all tenants.
+            found["says"] = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
+        found["because"] = [line._asdict() for line in evidence(shown)]
         if facts.queue is not None:
-            told["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
+            found["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
     job = facts.job
     numbers = [*([job.ticket_id, job.desk_id, job.display_id] if job else []), *facts.desk.numbers]
     jobs: list[Details | Listed] = [*facts.others, *([job] if job else [])]
-    return told | {
+    return found | {
         "tone": _TONES.get(diagnosis.verdict, "bad"),
         "means": diagnosis.verdict.means,
         "numbers": ", ".join(filter(None, dict.fromkeys(each for each in numbers if each != facts.ticket_id))),
@@ -223,14 +195,12 @@ def _without_causes(facts: Facts) -> Facts:
     if webhooks is None:
         return facts
     refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
-    # Merged, because two identical lines would reveal that they differ.
+    # Merged, because two identical lines would reveal that they differ. The newest are first.
     unread: dict[tuple[int, str], RefusedLately] = {}
     for each in webhooks.unread:
         reason = own_words(each.reason)
-        before = unread.get((each.status, reason))
-        count, last = (before.count, before.last_at) if before else (0, each.last_at)
-        told = replace(each, reason=reason, count=count + each.count, last_at=max(last, each.last_at))
-        unread[each.status, reason] = told
+        newest = unread.get((each.status, reason), replace(each, reason=reason, count=0))
+        unread[each.status, reason] = replace(newest, count=newest.count + each.count)
     return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
 
 
@@ -243,9 +213,9 @@ def retry_caution(job: Details) -> str | None:
 def caution(reason: str | None) -> str:
     cause = cause_of(reason)
     if cause.verdict is VerdictCode.WORKER_LOST:
-        return "It ended each worker that took it: do not retry it before Engineering has looked at it."
+        return "Each worker that took this job crashed. Do not retry it before Engineering has checked it."
     if reason == ALREADY_ENHANCED:
-        return "The ticket has its enhancement, or may have it: this makes a further note."
+        return "The ticket may already have its enhancement. A retry adds another note."
     if cause.retried:
         return ""
-    return "It ends like this again, unless the ticket or its tenant's rules have changed since."
+    return "A retry ends the same way, unless the ticket or the tenant's rules have changed."

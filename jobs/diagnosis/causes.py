@@ -1,4 +1,4 @@
-"""Causes by job reason: a verdict, a sentence for the client and an action.
+"""Causes by job reason: a verdict, a sentence for the client and a next step.
 
 Reasons are defined in `integrations.errors`, `integrations.resilience`, `jobs.repository` and `workflow.retry`; a test
 covers all of them.
@@ -31,36 +31,36 @@ from jobs.repository import (
 
 DEADLINE_PASSED = "deadline passed"
 ENDED_UNHELD = "worker lost at its last attempt"
-"""What the reason of a job begins with that the relay has ended, since its worker fell silent."""
-# The database appends the reason before for a job that no worker ended (`expire_jobs`).
+"""Begins the reason of a job that the relay ended, because its last worker was lost."""
+# The database appends the earlier reason if it ends a job itself (`expire_jobs`).
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
-_STATUS_PAGE = "look at the model's status page"
-_KEY = "SERVICEDESK_API_KEY_{suffix} (on premises), or SERVICEDESK_REFRESH_TOKEN_{suffix} (in the cloud)"
+_STATUS_PAGE = "check the status page of the model's provider"
 _NEW_KEY = (
-    "have the client give us a new key: SERVICEDESK_API_KEY_{suffix} on premises; in the cloud "
+    "ask the client for a new key: SERVICEDESK_API_KEY_{suffix} on premises; in the cloud "
     "SERVICEDESK_CLIENT_SECRET_{suffix} and SERVICEDESK_REFRESH_TOKEN_{suffix}, with {tenant}.servicedesk.client_id in "
     "tenants.toml"
 )
-_ASK_DESK = "ask the client whether their desk answers and whether it limits our account"
-
-OF_SETTING = (
-    "`ai-agents check --tenant {tenant} --no-model` names the setting: run it in the pod of a worker, and in the API's "
-    "as well, which alone has the settings of webhooks; mend it"
+_RIGHT = (
+    "ask the client to give {right} to SERVICEDESK_API_KEY_{{suffix}} (on premises) or SERVICEDESK_REFRESH_TOKEN_"
+    "{{suffix}} (in the cloud)"
 )
-_ADDRESS = "set OPENAI_BASE_URL to what stands before /chat/completions"
+OF_SETTING = (
+    "run `ai-agents check --tenant {tenant} --no-model` in a worker pod, and in an API pod too, since only the API has "
+    "the settings of webhooks; fix the setting that it names"
+)
+_ADDRESS = "set OPENAI_BASE_URL to the part of the address before /chat/completions"
 _ANY = (
-    "`ai-agents check --tenant {tenant}` asks a small question: if that is refused as well, change OPENAI_MODEL, "
-    "OPENAI_BASE_URL or OPENAI_API_KEY; else it is this ticket's text"
+    "run `ai-agents check --tenant {tenant}`, which sends a small request; if that is refused too, change "
+    "OPENAI_MODEL, OPENAI_BASE_URL or OPENAI_API_KEY; otherwise the ticket's text is the cause"
 )
 _FILTER = (
-    "look at the content filter of the deployment, at the model's service, and at this ticket's text; a retry helps "
-    "only once one of the two has changed"
+    "check the content filter of the deployment and the ticket's text; a retry helps only after one of them has changed"
 )
-_OTHER_CHAT = "set OPENAI_MODEL to a model that does chat completions at OPENAI_BASE_URL"
-_LONGER = "set OPENAI_MODEL to a model that takes longer questions"
-_OTHER_TEXT = "set OPENAI_MODEL to a model that takes such text; no other setting helps this ticket"
-# Setting to change for a refused model request, by its code or parameter. The first match counts.
+_OTHER_CHAT = "set OPENAI_MODEL to a model that supports chat completions at OPENAI_BASE_URL"
+_LONGER = "set OPENAI_MODEL to a model with a larger context"
+_OTHER_TEXT = "set OPENAI_MODEL to a model that accepts this text; no other setting helps this ticket"
+# Next step for a refused request, by the code or parameter in the answer. The first match counts.
 _SETTINGS = {
     "param model": _OTHER_CHAT,
     "unsupported_model": _OTHER_CHAT,
@@ -69,8 +69,8 @@ _SETTINGS = {
     "string_above_max_length": _LONGER,
     "invalid_prompt": _OTHER_TEXT,
     "content_policy_violation": _OTHER_TEXT,
-    "param reasoning": "set OPENAI_MODEL to a model that takes the effort `none`",
-    "param ": "set OPENAI_MODEL or OPENAI_BASE_URL to a model or a service that takes this part of the question",
+    "param reasoning": "set OPENAI_MODEL to a model that accepts the effort `none`",
+    "param ": "set OPENAI_MODEL or OPENAI_BASE_URL to a model or a service that accepts this parameter",
 }
 _FILTERED = re.compile(r"OpenAI API: (\d+) .*\((code content_filter.*)\)")
 _BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
@@ -80,7 +80,7 @@ _BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
 class JobCause:
     """Verdict of a reason with its texts.
 
-    `text` follows `ticket 124 of acme`; `action` is the operator's action, empty for none. `retried`: retry by hand
+    `text` follows `Ticket 124 of acme`; `action` is the operator's next step, empty for none. `retried`: retry by hand
     after the fix.
     """
 
@@ -94,147 +94,145 @@ def _model(text: str, action: str = _STATUS_PAGE) -> JobCause:
     return JobCause(VerdictCode.MODEL_FAILING, f"has no enhancement: {text}", action)
 
 
-def _desk(text: str, action: str = _ASK_DESK) -> JobCause:
+def _desk(
+    text: str, action: str = "ask the client whether the desk is up and whether it limits our account"
+) -> JobCause:
     return JobCause(VerdictCode.DESK_FAILING, f"has no enhancement: {text}", action)
 
 
-def _held(text: str, action: str) -> JobCause:
-    return JobCause(VerdictCode.MODEL_HELD, f"waits for the model: {text}", action)
+def _paused(text: str, action: str) -> JobCause:
+    return JobCause(VerdictCode.MODEL_HELD, f"is paused: {text}", action)
 
 
 def _no_retry(verdict: VerdictCode, text: str, action: str = "") -> JobCause:
     return JobCause(verdict, text, action, retried=False)
 
 
-def _goes_on(why: str) -> JobCause:
-    return _no_retry(VerdictCode.IN_PROGRESS, f"goes on by itself: {why}")
+def _continues(why: str) -> JobCause:
+    return _no_retry(VerdictCode.IN_PROGRESS, f"continues by itself: {why}")
 
 
 CAUSES: dict[str, JobCause] = {
-    HoldReason.KEY_REFUSED: _held("its key is refused", "give the model's service a valid key (OPENAI_API_KEY)"),
-    HoldReason.OUT_OF_CREDIT: _held(
-        "the account has no credit", "add credit, or raise the limit, at the model's service"
-    ),
-    HoldReason.NOT_FOUND: _held("the service has none of that name", "mend OPENAI_MODEL, or OPENAI_BASE_URL"),
-    HoldReason.NOT_PERMITTED: _held("we may not use it from here", "ask the model's service why"),
-    SPENDING_LIMIT: _held(
-        "the tenant has spent what it may in a day",
+    HoldReason.KEY_REFUSED: _paused("the model refuses our key", "set a valid OPENAI_API_KEY"),
+    HoldReason.OUT_OF_CREDIT: _paused("the model's account has no credit", "add credit or raise the account's limit"),
+    HoldReason.NOT_FOUND: _paused("the model does not exist", "fix OPENAI_MODEL or OPENAI_BASE_URL"),
+    HoldReason.NOT_PERMITTED: _paused("the model's provider denies access", "ask the model's provider why"),
+    SPENDING_LIMIT: _paused(
+        "the tenant's spending limit for today is reached",
         "wait until midnight UTC, or raise {tenant}.openai.daily_tokens in tenants.toml",
     ),
     MODEL_UNAVAILABLE: _model("the model is down"),
-    "GPT-4 timeout": _model("the model was silent for too long"),
+    "GPT-4 timeout": _model("the model did not answer in time"),
     DeskHoldReason.CREDENTIALS_REFUSED: _desk("the desk refuses our key", _NEW_KEY),
     DeskHoldReason.NOTES_REFUSED: _desk(
-        "the desk lets us add no notes", f"have the client give the right to add notes to {_KEY}"
+        "the desk does not let us add notes", _RIGHT.format(right="the right to add notes")
     ),
-    "desk unavailable": _desk("the desk is down, as far as we see"),
+    "desk unavailable": _desk("the desk is down"),
     "desk busy": _desk("the desk answers too slowly"),
-    "desk key changed": JobCause(VerdictCode.IN_PROGRESS, "goes on by itself: the desk's key was just changed"),
-    "note may still arrive": _goes_on("the desk did not say whether it has the note, which is looked for"),
+    "desk key changed": _continues("the desk's key was just changed"),
+    "note may still arrive": _continues("the desk did not confirm the note, so the ticket is checked for it"),
     "ServiceDesk Plus timeout": _desk("the desk did not answer in time"),
     "ServiceDesk Plus API: no desk configured": _desk(
-        "the workers know no desk of this tenant", "set SERVICEDESK_URL_<TENANT> and its key, where the workers run"
+        "the workers have no desk for this tenant", "set SERVICEDESK_URL_<TENANT> and its key for the workers"
     ),
-    NOTE_MISSING: _desk("the desk took the note and does not have it"),
+    NOTE_MISSING: _desk("the desk accepted the note and does not show it"),
     RATE_LIMIT: JobCause(
         VerdictCode.RATE_HELD,
-        "waits: the desk has had its calls of this minute",
-        "wait; if the desk bears more, raise {tenant}.servicedesk.rate_per_minute in tenants.toml",
+        "is paused: the desk's rate limit for this minute is reached",
+        "wait; if the desk allows more, raise {tenant}.servicedesk.rate_per_minute in tenants.toml",
     ),
     THROTTLED: JobCause(
         VerdictCode.RATE_HELD,
-        "waits: the desk throttles our calls",
-        "wait; if it lasts, lower {tenant}.servicedesk.rate_per_minute in tenants.toml, or have the client raise the "
+        "is paused: the desk throttles our requests",
+        "wait; if it lasts, lower {tenant}.servicedesk.rate_per_minute in tenants.toml, or ask the client to raise the "
         "desk's own limit",
     ),
     "tenant closed": JobCause(
-        VerdictCode.TENANT_CLOSED,
-        "waits: a setting of the client has to be mended with us",
-        OF_SETTING,
+        VerdictCode.TENANT_CLOSED, "is paused: a setting of the tenant must be fixed on our side", OF_SETTING
     ),
     "database unreachable": JobCause(
-        VerdictCode.DATABASE_FAILING, "has no enhancement: our database was away", "escalate to Engineering"
+        VerdictCode.DATABASE_FAILING, "has no enhancement: our database did not answer", "escalate to Engineering"
     ),
-    "ticket not found": _no_retry(VerdictCode.TICKET_GONE, "was not in the desk any more when we came to it"),
-    "ticket deleted or closed": _no_retry(VerdictCode.TICKET_GONE, "was closed or deleted before we came to it"),
-    FORGOTTEN: _no_retry(VerdictCode.FORGOTTEN, "was erased with us at somebody's word, and gets no enhancement"),
+    "ticket not found": _no_retry(VerdictCode.TICKET_GONE, "was no longer in the desk when its job started"),
+    "ticket deleted or closed": _no_retry(VerdictCode.TICKET_GONE, "was closed or deleted before its job started"),
+    FORGOTTEN: _no_retry(VerdictCode.FORGOTTEN, "was erased on request and gets no enhancement"),
     LEFT_OUT: _no_retry(
         VerdictCode.LEFT_OUT,
-        "is of a kind that the client's rules leave out",
-        "if it should not be: {tenant}.tickets in tenants.toml, then " + _RETRY,
+        "is excluded by the tenant's rules",
+        "to include it, change {tenant}.tickets in tenants.toml, then run " + _RETRY,
     ),
     NOTHING_FOUND: _no_retry(
-        VerdictCode.NOTHING_FOUND, "got no enhancement: nothing was like it, and the client wants no note then"
+        VerdictCode.NOTHING_FOUND, "has no enhancement: no related content was found, and the tenant wants no note then"
     ),
     DRY_RUN: _no_retry(
         VerdictCode.DRY_RUN,
-        "got no enhancement: the client has dry runs for now",
-        "`ai-agents show {job}` has the note; once the tenant is live, " + _RETRY,
+        "has no enhancement: the tenant has dry runs",
+        "`ai-agents show {job}` prints the note; once the tenant is live, run " + _RETRY,
     ),
     ALREADY_ENHANCED: _no_retry(
         VerdictCode.ALREADY_ENHANCED,
-        "has its enhancement already, or may have it, by another job",
-        "have the client look for `Ref`; if a second note is wanted, " + _RETRY,
+        "was enhanced by another job, or may have been",
+        "ask the client to look for `Ref` in the ticket; for a second note, run " + _RETRY,
     ),
     REFRESHED_LATELY: _no_retry(
         VerdictCode.ALREADY_ENHANCED,
-        "had a further note within the hour",
-        "once an hour: later, `ai-agents enhance --tenant {tenant} --ticket {ticket}`",
+        "got another note less than an hour ago, and one an hour is the limit",
+        "later, run `ai-agents enhance --tenant {tenant} --ticket {ticket}`",
     ),
-    DUPLICATE: _no_retry(VerdictCode.ANOTHER_JOB, "came twice: another job does the work of this webhook"),
+    DUPLICATE: _no_retry(VerdictCode.ANOTHER_JOB, "has a duplicate webhook: another job handles it"),
     OWN_FAILURE_NOTE: _no_retry(
-        VerdictCode.ANOTHER_JOB, "has our note that the model failed, and this webhook came of that note"
+        VerdictCode.ANOTHER_JOB, "has our note about the failed model, which triggered this webhook"
     ),
-    ANOTHER_FIRST: _goes_on("another job of it is at work first"),
-    RETRIED_BY_HAND: _goes_on("it was retried by hand"),
-    NAMED_FORGOTTEN: _goes_on("GPT-4 is asked again, since its answer named what was erased"),
-    WORKER_LOST: _goes_on("its worker ended in the middle of it"),
+    ANOTHER_FIRST: _continues("another job of the ticket runs first"),
+    RETRIED_BY_HAND: _continues("it was retried by hand"),
+    NAMED_FORGOTTEN: _continues("GPT-4 is called again, because its answer named erased data"),
+    WORKER_LOST: _continues("its worker was lost during the attempt"),
     ENDED_UNHELD: _no_retry(
         VerdictCode.WORKER_LOST,
-        "has no enhancement: its job ended each worker that took it",
-        "do not retry it; escalate to Engineering with the job's lines",
+        "has no enhancement: each worker that took its job crashed",
+        "do not retry; escalate to Engineering with the job's log lines",
     ),
     DEADLINE_PASSED: JobCause(
         VerdictCode.DEADLINE_PASSED,
-        "has no enhancement: no worker ended its job in time",
-        "see that the workers take jobs",
+        "has no enhancement: no worker finished its job before the deadline",
+        "check that the workers take jobs",
     ),
     "attempt took too long": JobCause(
-        VerdictCode.FAILED, "has no enhancement: reading what could help took too long", "look at the trace"
+        VerdictCode.FAILED, "has no enhancement: the search for related content took too long", "check the trace"
     ),
     "unexpected failure": JobCause(
-        VerdictCode.FAILED, "has no enhancement: a mistake of ours", "escalate to Engineering with the job's lines"
+        VerdictCode.FAILED, "has no enhancement: a bug on our side", "escalate to Engineering with the job's log lines"
     ),
 }
-"""By the whole reason; `_FAMILIES` has those that go on with what a server said."""
+"""By the whole reason; `_FAMILIES` are prefixes of reasons with a server's words."""
 _FASTER = "raise the account's rate limit, or lower WORKER_CONCURRENCY"
 _FAMILIES: tuple[tuple[str, JobCause], ...] = (
     (
         "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)",
-        _model("the model's service throttles us for the rate of questions", f"at the model's service, {_FASTER}"),
+        _model("the model's rate limit is reached", f"at the model's provider, {_FASTER}"),
     ),
     (
         "OpenAI API: 429",
         _model(
-            "the model's service throttles us: for the rate of questions, or for credit, which it does not say",
-            f"look at both at the model's service: at the account's credit and limits of spending; and {_FASTER}",
+            "the model throttles our requests, because of a rate limit or missing credit",
+            f"at the model's provider, check the account's credit and spending limits; {_FASTER}",
         ),
     ),
-    ("OpenAI API: content filter", _model("the content filter of the model's service refuses the answer", _FILTER)),
-    ("OpenAI API: 405", _model("what answers is no model's service", _ADDRESS)),
-    ("OpenAI API: 3", _model("what answers is no model's service", _ADDRESS)),
-    ("OpenAI API: 4", _model("the model's service refuses this question", _ANY)),
-    ("OpenAI API: ", _model("the model's service fails")),
+    ("OpenAI API: content filter", _model("the model's content filter refuses the answer", _FILTER)),
+    ("OpenAI API: 405", _model("the address is not a model's API", _ADDRESS)),
+    ("OpenAI API: 3", _model("the address is not a model's API", _ADDRESS)),
+    ("OpenAI API: 4", _model("the model refuses this request", _ANY)),
+    ("OpenAI API: ", _model("the model fails")),
     ("ServiceDesk Plus API: 401", _desk("the desk refuses our key", _NEW_KEY)),
     (
         "ServiceDesk Plus API: 403",
-        _desk("the desk refuses it to our technician", f"have the client give the right to {_KEY}"),
+        _desk("the desk denies our technician this action", _RIGHT.format(right="the right")),
     ),
-    ("ServiceDesk Plus API: 429", _desk("the desk throttles us")),
-    ("ServiceDesk Plus API: connection", _desk("the desk is not reached", "see that it runs, and the way there")),
+    ("ServiceDesk Plus API: 429", _desk("the desk throttles our requests")),
+    ("ServiceDesk Plus API: connection", _desk("the desk is unreachable", "check that it runs, and the network to it")),
     ("ServiceDesk Plus API: ", _desk("the desk fails")),
 )
-_ELSE = JobCause(VerdictCode.FAILED, "has no enhancement: its job failed", "look at the trace; escalate to Engineering")
+_ELSE = JobCause(VerdictCode.FAILED, "has no enhancement: its job failed", "check the trace; escalate to Engineering")
 FAILING = frozenset(
     {
         VerdictCode.MODEL_FAILING,
@@ -246,22 +244,21 @@ FAILING = frozenset(
         VerdictCode.CONTEXT_FAILING,
     }
 )
-"""What an earlier attempt may have met, so that it explains why a job waits or has run out of time."""
+"""Causes that also explain why a job waits, or why its deadline passed."""
 BEHIND_ANOTHER = frozenset({ANOTHER_FIRST, DUPLICATE, ALREADY_ENHANCED, REFRESHED_LATELY, OWN_FAILURE_NOTE})
-"""Of jobs that another one of the ticket tells more of."""
+"""Reasons of jobs that are less informative than another job of the ticket."""
 
 
 def known_cause(reason: str) -> JobCause | None:
     """Return the cause of a reason; None for an unknown one.
 
-    For a job that ran out of time, the failure that it met last explains more.
+    The cause of a passed deadline is the last failure before it, if that is known.
     """
     if refused := _FILTERED.fullmatch(reason):
-        what = f"{refused[1]} ({refused[2]})"
-        return _model(f"the content filter of the model's service refuses the question: {what}", _FILTER)
+        return _model(f"the model's content filter refuses the request: {refused[1]} ({refused[2]})", _FILTER)
     if refused := _BAD_REQUEST.fullmatch(reason):
         action = next((setting for named, setting in _SETTINGS.items() if named in refused[1]), _ANY)
-        return _model(f"the model's service refuses the question: 400 ({refused[1]})", action)
+        return _model(f"the model refuses this request: 400 ({refused[1]})", action)
     found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
     ended = _ENDED.fullmatch(reason) if found is None else None
     if ended is None:

@@ -1,6 +1,6 @@
-"""Gathering of a ticket's facts from stores, desk and model, each with a timeout.
+"""Facts about a ticket from stores, desk and model, each with a timeout.
 
-A source that fails or times out is not checked; the verdict rests on the others.
+A source that fails or times out is reported as not checked.
 """
 
 import asyncio
@@ -34,40 +34,36 @@ from privacy.tombstones import forgotten_among
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts; `asked_at` is the database's clock, `job` the most informative job."""
+    """All facts about a ticket; `job` is its most informative job.
+
+    `asked_at`: the database's clock. `events`: None if unknown. `inbox`: the accepted webhook, in Redis until Postgres
+    has it. `missing`: the ticket as reconciliation saw it, without a job from a webhook. `reconcile`: the tenant's
+    setting, None for a tenant unknown to this process. `has_rules`: the tenant excludes some tickets. `forgotten`: a
+    ticket without a job was erased. `tenant_closed`: no usable setting to check its webhooks with. `queue_failure` and
+    `database_failure`: empty if the store answers. `held`: paused jobs of the tenant by reason. `held_elsewhere`: the
+    last hold of jobs with the same model key by reason. `most_running`: the tenant's limit, if it is reached.
+    """
 
     asked_at: datetime
     tenant_id: str | None
     ticket_id: str
     job: Details | None = None
     events: Sequence[Happened] | None = ()
-    """What happened to the job; None where the database did not tell in time."""
     others: Sequence[Listed] = ()
     inbox: Event | None = None
-    """Its accepted webhook, which Redis keeps until Postgres has it."""
     webhooks: Receiving | None = None
     missing: SeenWithoutWebhook | None = None
-    """What reconciliation has seen of it, if it has no job that came of a webhook."""
     reconcile: Literal["report", "on", "poll"] | None = None
-    """What the tenant wants done about a webhook that never came; None of a tenant that this process does not know."""
     has_rules: bool = False
-    """True if the tenant has settings that leave tickets out."""
     forgotten: bool = False
-    """True if the ticket, of which there is no job, was erased at somebody's word."""
     tenant_closed: bool | None = None
-    """True if this process finds nothing usable that the tenant's webhooks could be checked by."""
     queue: QueueActivity | None = None
     queue_failure: str = ""
-    """Why Redis was asked and said nothing; empty where it was not asked."""
     database_failure: str = ""
-    """Why Postgres said nothing at all; empty where it answers."""
     work: WorkerActivity | None = None
     held: Mapping[str, HeldJobs] = field(default_factory=dict)
-    """Jobs of the tenant that wait held back, by reason."""
     held_elsewhere: Mapping[str, datetime] = field(default_factory=dict)
-    """When the model last held back a job of another tenant that shares the process's key, by reason."""
     most_running: int | None = None
-    """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
     desk: DeskProbe = field(default_factory=DeskProbe)
     model: ModelProbe = field(default_factory=ModelProbe)
 
@@ -238,30 +234,23 @@ class FactCollector:
 
     async def _tenant(self, ticket_id: str) -> str | None:
         known = [tenant.id for tenant in self._tenants.all()]
-        owners = set(await details.owners(self._database, ticket_id))
-
-        async def add_heard_of() -> None:
-            for tenant in known[:_MOST_TENANTS]:
-                if tenant not in owners and await rejections.is_heard_of(self._database, tenant, ticket_id):
-                    owners.add(tenant)
-
-        await within(add_heard_of())
+        owners = await owners_of(self._database, known, ticket_id)
         if len(owners) > 1:
             raise AmbiguousTenantError(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
 
     async def _current(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
-        tenant_id = facts.tenant_id
+        tenant_id, database = facts.tenant_id, self._database
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         rows = asyncio.gather(
-            within(statistics.worker_activity(self._database)),
-            within(statistics.held_back_of(self._database, tenant_id)) if tenant_id is not None else asyncio.sleep(0),
-            within(self._limit_reached(tenant)) if tenant is not None else asyncio.sleep(0),
-            within(self._held_elsewhere(tenant)) if tenant is not None else asyncio.sleep(0),
+            within(statistics.worker_activity(database)),
+            within(statistics.held_back_of(database, tenant_id) if tenant_id else asyncio.sleep(0)),
+            within(self._limit_reached(tenant) if tenant else asyncio.sleep(0)),
+            within(self._held_elsewhere(tenant) if tenant else asyncio.sleep(0)),
         )
         others = asyncio.gather(
             queue_activity(self._redis, STORE_SECONDS),
-            within(_inbox(self._redis, facts)) if not jobs else asyncio.sleep(0),
+            within(_inbox(self._redis, facts) if not jobs else asyncio.sleep(0)),
             self._probes.desk(tenant_id, sought_of(facts.ticket_id, facts.job)),
             self._probes.model(tenant_id),
         )
@@ -328,6 +317,19 @@ class FactCollector:
             if job is not None:
                 facts = replace(facts, asked_at=job.asked_at, events=events)
         return replace(facts, others=[other for other in jobs if job is None or other.id != job.id])
+
+
+async def owners_of(database: Database, known: Sequence[str], ticket_id: str) -> set[str]:
+    """Return the tenants with a job of the ticket, and `known` ones with a refused or missing webhook of it."""
+    owners = set(await details.owners(database, ticket_id))
+
+    async def add_others() -> None:
+        for tenant_id in known[:_MOST_TENANTS]:
+            if tenant_id not in owners and await rejections.is_heard_of(database, tenant_id, ticket_id):
+                owners.add(tenant_id)
+
+    await within(add_others())
+    return owners
 
 
 async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:

@@ -14,21 +14,25 @@ from jobs.models import JobState
 from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from jobs.statistics import MOST_COUNTED, is_without_worker, reading_of
 from observability import log_events
-from observability.formats import duration
+from observability.formats import counted, duration
 from observability.log_events import Phrase
 
 _FIRST, _LAST = 4, 10
 _PRECISE_SECONDS = 60
 _STEPS = {
-    "claimed": "begun by a worker",
-    "asked": "GPT-4 was asked",
-    "answered": "GPT-4 has answered",
-    "posting": "the note is being posted",
+    "claimed": "started by a worker",
+    "asked": "GPT-4 called",
+    "answered": "GPT-4 answered",
+    "posting": "posting the note",
+    "not posted": "the note was not posted",
     "completed": "the note is in the ticket",
-    "retried": "failed, and is tried again",
+    "held back": "paused",
+    "given back": "returned by a stopping worker",
+    "retried": "failed, a retry follows",
+    "looked for once more": "the note was not found, a retry follows",
 }
-"""How an event is said, where its own word is short."""
-_TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "it has no such ticket"}
+"""Texts of events whose own name is too short."""
+_TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "no such ticket"}
 _NOTES = {None: "", True: "our note is in the ticket", False: "our note is not in the ticket"}
 _LOGS = (
     "kubectl logs deployment/ai-agents-{of} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
@@ -41,8 +45,8 @@ _OF_STATES: dict[str, tuple[str, Phrase]] = {
     JobState.WAITING: ("api", log_events.JOB_QUEUED),
 }
 _OF_EVENTS = {"held back": log_events.JOB_REQUEUED, "retried": log_events.TASK_FAILED}
-# The database appends the reason before, which no log line has.
-_KEPT = re.compile(r" \((?:last|before): .*", re.DOTALL)
+# The database appends the earlier reason, which no log line has.
+_EARLIER = re.compile(r" \((?:last|before): .*", re.DOTALL)
 
 
 class Evidence(NamedTuple):
@@ -60,27 +64,25 @@ def evidence(facts: Facts) -> list[Evidence]:
 def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
     webhooks, job, missing = facts.webhooks, facts.job, facts.missing
     if facts.inbox is not None:
-        yield Evidence(facts.inbox.accepted_at, f"its webhook was accepted, as job {facts.inbox.job_id}")
+        yield Evidence(facts.inbox.accepted_at, f"webhook accepted, job {facts.inbox.job_id}")
     for refused in webhooks.refused[:3] if webhooks is not None else ():
-        yield Evidence(refused.at, f"its webhook was refused: {refused.status} {refused.reason}")
+        yield Evidence(refused.at, f"webhook refused: {refused.status} {refused.reason}")
     if missing is not None:
-        yield Evidence(missing.created_at, "it was created, by the desk's clock")
-        yield Evidence(missing.seen_at, "the desk listed it, and no webhook of it had come")
+        yield Evidence(missing.created_at, "ticket created, by the desk's clock")
+        yield Evidence(missing.seen_at, "ticket listed by the desk, without a webhook until then")
         if missing.missed_at is not None:
-            yield Evidence(missing.missed_at, "its webhook counts as missed")
+            yield Evidence(missing.missed_at, "webhook counted as missed")
     if job is not None:
-        own = "no webhook came, and it was found in the desk" if job.event == RECOVERED else job.event
-        how = own if job.event in OWN_EVENTS else "its webhook was accepted"
-        yield Evidence(job.accepted_at, f"{how}, as job {job.id}")
+        own = "ticket found in the desk without a webhook" if job.event == RECOVERED else job.event
+        yield Evidence(job.accepted_at, f"{own if job.event in OWN_EVENTS else 'webhook accepted'}, job {job.id}")
         if remark_of(facts.events or ()) == SIGNED_BY_PREVIOUS:
-            old = "the desk still had the old one"
-            yield Evidence(job.accepted_at, f"its webhook was {SIGNED_BY_PREVIOUS}: {old}")
+            yield Evidence(job.accepted_at, f"webhook {SIGNED_BY_PREVIOUS}: the desk had not changed it yet")
     elif webhooks is not None:
         for unread in webhooks.unread:
-            what = f"a webhook whose ticket can't be read was refused: {unread.reason} ({unread.count} since a day ago)"
+            what = f"webhook without a readable ticket refused: {unread.reason} ({unread.count} in 24 hours)"
             yield Evidence(unread.last_at, what)
         if webhooks.last_accepted_at is not None:
-            yield Evidence(webhooks.last_accepted_at, "the last webhook of the client was accepted")
+            yield Evidence(webhooks.last_accepted_at, "last accepted webhook of the tenant")
 
 
 def _of_attempts(facts: Facts) -> Iterator[Evidence]:
@@ -95,67 +97,64 @@ def _of_attempts(facts: Facts) -> Iterator[Evidence]:
             what = f"attempt {event.attempt}: {_STEPS.get(event.what, event.what)}{why} (after {took})"
             yield Evidence(event.at, what)
         elif number == _FIRST:
-            yield Evidence(event.at, f"and {len(events) - _FIRST - _LAST} events more: `ai-agents show --events`")
+            yield Evidence(event.at, f"{len(events) - _FIRST - _LAST} more events: `ai-agents show --events`")
         before = event.at
 
 
 def _now(facts: Facts) -> Iterator[str]:
     webhooks = facts.webhooks
     if facts.database_failure:
-        yield f"Postgres was asked, and {facts.database_failure}"
+        yield f"Postgres: {facts.database_failure}"
     if facts.inbox is not None:
-        yield "Redis keeps its webhook until Postgres has it"
+        yield "Redis keeps the webhook until Postgres stores it"
     if facts.job is None and webhooks is not None:
         if facts.inbox is None and not webhooks.refused:
-            yield "no webhook of it is known, neither accepted nor refused"
+            yield "no webhook of the ticket is known, neither accepted nor refused"
         if webhooks.shares_used_up:
-            yield "more webhooks were refused in the last hour than are kept: the API's log has all of them"
+            yield "more webhooks were refused in the last hour than are stored: the API's log has all of them"
     yield from _queue_and_workers(facts)
     if facts.most_running is not None:
-        yield f"{facts.most_running} of the client's jobs run, and no more may at a time"
+        yield f"{facts.most_running} of the tenant's jobs run, which is its limit"
     for reason, held in facts.held.items():
-        many = f"{held.jobs} or more" if held.jobs >= MOST_COUNTED else held.jobs
-        yield f"{many} of the client's jobs wait: {reason}"
+        yield f"{counted(held.jobs, MOST_COUNTED)} of the tenant's jobs are paused: {reason}"
     for reason in facts.held_elsewhere:
-        yield f"jobs with the same model key wait: {reason}"
+        yield f"jobs with the same model key are paused: {reason}"
     if facts.desk.asked:
-        said = [facts.desk.failure or "it answers", _TICKETS[facts.desk.ticket], _NOTES[facts.desk.note]]
-        yield f"desk: {', '.join(filter(None, said))}"
+        found = [facts.desk.failure or "it answers", _TICKETS[facts.desk.ticket], _NOTES[facts.desk.note]]
+        yield f"desk: {', '.join(filter(None, found))}"
     if facts.model.asked:
-        yield f"model: {facts.model.failure or 'its server answers (no question was asked)'}"
+        yield f"model: {facts.model.failure or 'its server answers (no prompt was sent)'}"
 
 
 def _queue_and_workers(facts: Facts) -> Iterator[str]:
     work, queue, started = facts.work, facts.queue, facts.last_started_at
     if queue is not None:
-        yield f"queue: {queue.waiting} jobs wait ({reading_of(queue.waiting)}), {queue.held} are with workers"
+        yield f"queue: {queue.waiting} waiting ({reading_of(queue.waiting)}), {queue.held} with workers"
     if facts.queue_failure:
-        yield f"queue: Redis was asked, and {facts.queue_failure}"
+        yield f"Redis: {facts.queue_failure}"
     if work is None:
         return
-    listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
-    silent = f", {work.silent} of which have fallen silent" if work.silent else ""
-    gone = (
-        ", but no worker is connected to Postgres any more" if work.workers and is_without_worker(queue, work) else ""
-    )
-    last = "none was begun in the last ten minutes"
+    listen = "" if queue is None or queue.listening is None else f"{queue.listening} listening, "
+    silent = f", {work.silent} of them without a live worker" if work.silent else ""
+    gone = ", but no worker is connected to Postgres" if work.workers and is_without_worker(queue, work) else ""
+    last = "no job started in the last ten minutes"
     if started:
-        last = f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"
-    yield f"workers: {listen}{work.workers} have jobs, {work.running} jobs run{silent}{gone}; {last}"
+        last = f"the last job started {duration((facts.asked_at - started).total_seconds())} ago"
+    yield f"workers: {listen}{work.workers} with jobs; jobs: {work.running} running{silent}{gone}; {last}"
 
 
 def not_checked(facts: Facts) -> list[str]:
-    away, late = facts.database_failure, "the database did not tell in time"
+    away, late = facts.database_failure, "the database did not answer in time"
     no_webhooks = ""
     if facts.webhooks is None and not away:
-        no_webhooks = late if facts.tenant_id else "of tenants that this process does not know"
+        no_webhooks = late if facts.tenant_id else "this process does not know the tenant"
     parts = {
         "jobs, refused webhooks and workers": f"Postgres: {away}" if away else "",
         "desk": "" if facts.desk.asked else facts.desk.failure,
         "model": "" if facts.model.asked else facts.model.failure,
-        "queue": "the address of Redis is not here" if facts.queue is None and not facts.queue_failure else "",
-        "workers that listen": "Redis does not tell" if facts.queue and facts.queue.listening is None else "",
-        "jobs at work": "" if facts.work is not None or away else late,
+        "queue": "this process has no address of Redis" if facts.queue is None and not facts.queue_failure else "",
+        "listening workers": "Redis does not report them" if facts.queue and facts.queue.listening is None else "",
+        "running jobs": "" if facts.work is not None or away else late,
         "events of the job": late if facts.events is None else "",
         "refused webhooks": no_webhooks,
     }
@@ -214,9 +213,9 @@ def _of_job(facts: Facts, job: Details) -> _Line:
     if last in _OF_EVENTS:
         of, phrase = "worker", _OF_EVENTS[last]
     elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
-        # No worker held it: the relay, in the API, ended it.
+        # No worker held it: the relay in the API ended it.
         of = "api"
-    reason = _KEPT.sub("", job.reason or "...")
+    reason = _EARLIER.sub("", job.reason or "...")
     return of, phrase, {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
 
 

@@ -13,14 +13,13 @@ from jobs import repository
 from jobs.details import Details, Happened
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 
-REFRESH = "Refresh"
-"""In place of the webhook, of a job that none asked for: a further note was wanted."""
-RECOVER = "Recover"
-"""The same of one whose webhook never came: its ticket was found in the desk."""
+# In place of the webhook's span, for a job without one.
+REFRESH, RECOVER = "Refresh", "Recover"
 PAUSE = "Pause"
-"""From the end of an attempt until the next one is due: nothing waits for a worker then."""
+"""From the end of an attempt until the next one is due."""
 PAUSE_AND_QUEUE = "Pause and Queue"
 CONTEXT_AND_GPT4 = "Context and GPT-4"
+_HELD = "held back: "
 
 Ending = Literal["ok", "failed", "held"]
 
@@ -43,6 +42,12 @@ class TimelineSpan:
     state: Ending = "ok"
     words: str = ""
     level: int = 0
+
+    @property
+    def is_hold(self) -> bool:
+        """True for the wait after a held attempt."""
+        is_wait = self.name in (PAUSE, PAUSE_AND_QUEUE)
+        return is_wait and self.state == "ok" and self.words.startswith(_HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,44 +89,42 @@ _ENDS = {
     "expired": _End("failed"),
     "retried": _End("failed", waits=True),
     "looked for once more": _End("failed", waits=True),
-    "held back": _End("held", "held back: {reason}", waits=True),
+    "held back": _End("held", _HELD + "{reason}", waits=True),
     "given back": _End("held", "given back", waits=True),
     "recovered": _End("failed", waits=True),
 }
 
 
 class _Spans:
+    """Spans in order; `_open` has the Worker, its step, and the wait that have not ended."""
+
     def __init__(self, job: Details) -> None:
         self._job = job
-        asked_by = (
-            RECOVER if job.event == repository.RECOVERED else REFRESH if job.event in repository.OWN_EVENTS else WEBHOOK
-        )
-        self._spans = [TimelineSpan(asked_by, 0, job.accepted_at, job.accepted_at)]
-        self._worker: TimelineSpan | None = None
-        self._step: TimelineSpan | None = None
-        self._wait: TimelineSpan | None = self._add(QUEUE, 1, job.accepted_at)
-        self._answered = False
-        self._posted = False
+        own = RECOVER if job.event == repository.RECOVERED else REFRESH
+        origin = own if job.event in repository.OWN_EVENTS else WEBHOOK
+        self._spans = [TimelineSpan(origin, 0, job.accepted_at, job.accepted_at)]
+        self._open: dict[Literal["worker", "step", "wait"], TimelineSpan] = {}
+        self._open["wait"] = self._add(QUEUE, 1, job.accepted_at)
+        self._answered = self._posted = False
 
     def take(self, event: Happened) -> None:
-        if event.what in _ENDS:
-            self._take_end(event, _ENDS[event.what])
-            return
         match event.what:
+            case end if end in _ENDS:
+                self._take_end(event, _ENDS[end])
             case "claimed":
-                self._end_worker(event.at, "failed", "its worker fell silent")
-                if self._wait is not None:
-                    self._wait.attempt = event.attempt
-                self._end_wait(event.at)
-                self._worker = self._add(WORKER, event.attempt, event.at)
+                self._end_worker(event.at, "failed", "worker lost")
+                if wait := self._open.get("wait"):
+                    wait.attempt = event.attempt
+                self._end("wait", event.at)
+                self._open["worker"] = self._add(WORKER, event.attempt, event.at)
                 self._begin_step(event)
             case "retried by hand":
-                self._wait = self._add(QUEUE, 1, event.at, words=event.what)
+                self._open["wait"] = self._add(QUEUE, 1, event.at, words=event.what)
             case "published again":
-                if self._wait is not None:
-                    self._wait.words = "its message was lost, and published again"
+                if wait := self._open.get("wait"):
+                    wait.words = "message lost and published again"
             case "leaving a failure note":
-                words = "a note with context only"
+                words = "a note with related content only"
                 self._add(SERVICEDESK_UPDATE, event.attempt, event.at, end=event.at, words=words, level=1)
             case "failure note not left":
                 _end(self._spans[-1], event.at, "failed", event.what)
@@ -131,15 +134,16 @@ class _Spans:
     def _take_of_attempt(self, event: Happened) -> None:
         match event.what:
             case "refreshes":
-                if self._worker is not None:
-                    self._worker.words = f"a further note: {event.reason}"
+                if worker := self._open.get("worker"):
+                    worker.words = f"another note: {event.reason}"
             case repository.CONTEXT_INCOMPLETE:
                 self._end_context(event, "failed", event.reason or "")
-            case "asked" if self._step is not None and self._step.name == CONTEXT_AND_GPT4:
-                self._end_context(event)
+            case "asked":
+                if (step := self._open.get("step")) and step.name == CONTEXT_AND_GPT4:
+                    self._end_context(event)
             case "answered":
                 self._answered = True
-                self._end_step(event.at)
+                self._end("step", event.at)
                 self._begin_step(event)
             case "posting":
                 self._posted = True
@@ -147,71 +151,71 @@ class _Spans:
                 self._posted = False
             case "note not there":
                 self._posted = False
-                self._end_step(event.at, "failed", event.what)
+                self._end("step", event.at, "failed", event.what)
                 self._begin_step(event)
 
     def _take_end(self, event: Happened, ending: _End) -> None:
         words = ending.words.format(reason=event.reason or "")
         # A deferred attempt does not count; a waiting job has not begun the next one.
-        counts = self._worker is None or not (ending.state == "held" or event.reason == repository.NAMED_FORGOTTEN)
+        is_repeated = ending.state == "held" or event.reason == repository.NAMED_FORGOTTEN
+        counts = "worker" not in self._open or not is_repeated
         self._end_worker(event.at, ending.state, words)
-        self._end_wait(event.at, ending.state, words)
+        self._end("wait", event.at, ending.state, words)
         if event.reason == repository.NAMED_FORGOTTEN:
             self._answered = False
         if ending.waits:
             name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE
-            self._wait = self._add(name, event.attempt + counts, event.at)
+            # A hold may last for hours, so the wait has its reason too.
+            reason = words if event.what == "held back" else ""
+            self._open["wait"] = self._add(name, event.attempt + counts, event.at, words=reason)
 
     def finish(self) -> list[TimelineSpan]:
         last = max(place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE))
         wait, due_at = self._spans[last], self._job.due_at
-        # Else the row has the time of a later claim, from a worker that fell silent.
+        # Otherwise the row has the time of a later claim, after a lost worker.
         parts = [wait]
         if wait.name == PAUSE_AND_QUEUE:
             if due_at <= wait.start:
                 parts = [replace(wait, name=QUEUE)]
             elif due_at <= (wait.end or self._job.asked_at):
-                parts = [TimelineSpan(PAUSE, wait.attempt, wait.start, due_at), replace(wait, name=QUEUE, start=due_at)]
+                held, words = (wait.words, "") if wait.is_hold else ("", wait.words)
+                pause = TimelineSpan(PAUSE, wait.attempt, wait.start, due_at, words=held)
+                parts = [pause, replace(wait, name=QUEUE, start=due_at, words=words)]
             elif last == len(self._spans) - 1:
                 parts = [replace(wait, name=PAUSE)]
         return [*self._spans[:last], *parts, *self._spans[last + 1 :]]
 
     def _begin_step(self, event: Happened, name: str = "") -> None:
         name = name or (SERVICEDESK_UPDATE if self._posted or self._answered else CONTEXT_AND_GPT4)
-        self._step = self._add(name, event.attempt, event.at, level=1)
+        self._open["step"] = self._add(name, event.attempt, event.at, level=1)
 
     def _end_context(self, event: Happened, state: Ending = "ok", words: str = "") -> None:
-        if self._step is not None:
-            self._step.name = CONTEXT
-        self._end_step(event.at, state, words)
+        if step := self._open.get("step"):
+            step.name = CONTEXT
+        self._end("step", event.at, state, words)
         self._begin_step(event, GPT4)
 
-    def _end_step(self, at: datetime, state: Ending = "ok", words: str = "") -> None:
-        _end(self._step, at, state, words)
-        self._step = None
-
     def _end_worker(self, at: datetime, state: Ending, words: str) -> None:
-        if self._worker is None:
+        worker, step = self._open.get("worker"), self._open.get("step")
+        if worker is None:
             return
-        if state == "ok" and self._step is not None and self._step.name == CONTEXT_AND_GPT4:
+        if state == "ok" and step is not None and step.name == CONTEXT_AND_GPT4:
             # Skipped before GPT-4 was called: no event shows whether context was read.
-            self._spans.remove(self._step)
-            self._step = None
-        self._end_step(at, state, "" if state == "ok" else words)
-        _end(self._worker, at, state, "; ".join(filter(None, (words, self._worker.words))))
-        self._worker = None
+            self._spans.remove(self._open.pop("step"))
+        self._end("step", at, state, "" if state == "ok" else words)
+        self._end("worker", at, state, "; ".join(filter(None, (words, worker.words))))
 
-    def _end_wait(self, at: datetime, state: Ending = "ok", words: str = "") -> None:
-        if self._wait is not None:
-            _end(self._wait, at, state, words or self._wait.words)
-        self._wait = None
+    def _end(
+        self, kind: Literal["worker", "step", "wait"], at: datetime, state: Ending = "ok", words: str = ""
+    ) -> None:
+        if span := self._open.pop(kind, None):
+            _end(span, at, state, words or span.words)
 
     def _add(self, name: str, attempt: int, start: datetime, **more: Any) -> TimelineSpan:
         self._spans.append(TimelineSpan(name, attempt, start, **more))
         return self._spans[-1]
 
 
-def _end(span: TimelineSpan | None, at: datetime, state: Ending, words: str) -> None:
-    if span is not None:
-        # The database's clock may be set back, or a row lock waited for: no span ends before it begins.
-        span.end, span.state, span.words = max(at, span.start), state, words
+def _end(span: TimelineSpan, at: datetime, state: Ending, words: str) -> None:
+    # The database's clock may be set back, or a row lock waited for: no span ends before it begins.
+    span.end, span.state, span.words = max(at, span.start), state, words

@@ -1,6 +1,5 @@
 """Verdict from facts, in the FAQ's order: webhook, queue, workers, job; no I/O."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,37 +19,40 @@ from observability.formats import duration
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
 _RELAY_SECONDS = 10.0
+# A hold is tried again every 30 s: after twice that, nothing shows whether it still applies.
 _NEW = timedelta(minutes=1)
-"""A hold is tried every 30 s: after twice that, nothing shows whether it still holds."""
 _RESTART = "`kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production`"
 _PING = "`kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis PING`"
 _PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
 _API_PODS = "`kubectl get pods -n ai-agents-production | grep api`"
-_SEE_WORKERS = f"{_PODS} tells why; it goes on by itself when one runs"
+_START_WORKERS = f"{_PODS} shows the reason; the job continues by itself when a worker runs"
 _SCALE = (
     "`kubectl annotate scaledobject ai-agents-worker -n ai-agents-production autoscaling.keda.sh/paused=true "
     "--overwrite`",
     "`kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=10`",
 )
 _IS_THERE = "has its enhancement: the note is in the ticket"
-_SLOW_QUERIES = "look at slow queries; escalate to Engineering"
-_LEFT_OUT = "the client's rules leave it out, or the desk does not show it to us"
-_SIGNED_WITH = re.compile(r"signed with (the retired secret|another tenant's secret)")
+_SLOW_QUERIES = "check for slow queries; escalate to Engineering"
+_EXCLUDED = "the tenant's rules exclude it, or the desk does not show it to us"
+_NO_WORKER = "no worker is running to take its job"
 _ROTATION = "docs/runbooks/secret-rotation.md"
-_CORRECT = "have the client correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+_CORRECT = "ask the client to correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+_SEND_AGAIN = "then ask the client to send the webhook again"
 _RECOVERED = (
-    "a new ticket's job is made by itself once fewer wait (docs/reconcile.md): look again after "
-    "RECONCILE_INTERVAL_SECONDS twice. For an older one have the webhook sent again"
+    "jobs of new tickets are created automatically once fewer jobs wait (docs/reconcile.md): check again after "
+    "RECONCILE_INTERVAL_SECONDS twice. For an older ticket, ask the client to send the webhook again"
 )
-_MENDS_OF_REFUSALS = {
-    "signature mismatch": f"have the client compare their desk's secret with WEBHOOK_SECRET_{{suffix}} ({_ROTATION})",
-    "signature missing": f"have the client compare their desk's secret with WEBHOOK_SECRET_{{suffix}} ({_ROTATION})",
-    "token mismatch": "have the client compare their desk's token with WEBHOOK_TOKEN_{suffix}",
-    "token missing": "have the client compare their desk's token with WEBHOOK_TOKEN_{suffix}",
-    "too many jobs waiting": "ask what sends so many; Engineering may raise {most_waiting}",
-    "stale timestamp": "have the client set the clock of their server",
-    "timestamp missing": "have the client's desk send a signed timestamp",
-    "unknown tenant": "have the client's webhook name the tenant `{tenant}`, just so",
+_COMPARE_SECRET = f"ask the client to compare the desk's secret with WEBHOOK_SECRET_{{suffix}} ({_ROTATION})"
+_COMPARE_TOKEN = "ask the client to compare the desk's token with WEBHOOK_TOKEN_{suffix}"  # noqa: S105 -- a setting
+_STEPS_OF_REFUSALS = {
+    "signature mismatch": _COMPARE_SECRET,
+    "signature missing": _COMPARE_SECRET,
+    "token mismatch": _COMPARE_TOKEN,
+    "token missing": _COMPARE_TOKEN,
+    "too many jobs waiting": "find the source of so many webhooks; Engineering may raise {most_waiting}",
+    "stale timestamp": "ask the client to set the clock of their server",
+    "timestamp missing": "ask the client to send a signed timestamp",
+    "unknown tenant": "ask the client to name the tenant exactly `{tenant}` in the webhook",
 }
 _ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-address", 405: "wrong-address"}
 _MODEL = {VerdictCode.MODEL_FAILING, VerdictCode.MODEL_HELD}
@@ -81,12 +83,12 @@ def _verdict(facts: Facts, verdict: VerdictCode, text: str, *actions: str, ancho
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
     ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
     end = "" if text.endswith("?") else "."
-    return Diagnosis(verdict, f"{ticket}{whose} {text}{end}", [mend for mend in actions if mend], anchor)
+    return Diagnosis(verdict, f"{ticket}{whose} {text}{end}", [action for action in actions if action], anchor)
 
 
 def _enhance_by_hand(facts: Facts, way: str) -> str:
     if facts.desk.ticket == "closed":
-        return "it is closed in the desk: no note is made unless it is opened again"
+        return "it is closed in the desk: it gets a note only after it is reopened"
     return way.format(f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`")
 
 
@@ -98,34 +100,34 @@ def clock(moment: datetime, now: datetime) -> str:
 def _without_database(facts: Facts) -> Diagnosis:
     if facts.desk.note:
         return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
-    mend = "escalate to Engineering: jobs go on by themselves when Postgres answers; then look again"
+    action = "escalate to Engineering: jobs continue by themselves when Postgres answers; then check again"
     text, anchor = "can't be looked up: our database does not answer", ""
     if facts.inbox is not None:
         text = "was accepted, and waits in Redis until our database answers"
     elif facts.queue_failure:
         text = "can't be looked up: neither our database nor Redis answers"
         anchor = "redis-or-both-stores-down"
-    return _verdict(facts, VerdictCode.DATABASE_FAILING, text, mend, anchor=anchor)
+    return _verdict(facts, VerdictCode.DATABASE_FAILING, text, action, anchor=anchor)
 
 
 def _without_job(facts: Facts) -> Diagnosis:
     if facts.inbox is not None:
-        return _verdict(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
+        text = "was accepted, and waits in Redis until Postgres stores it"
+        return _verdict(facts, VerdictCode.IN_PROGRESS, text, "wait")
     # A polled desk needs no webhooks.
     webhooks = None if facts.reconcile == "poll" else facts.webhooks
     if webhooks is not None and webhooks.refused:
         return _of_refusal(facts, webhooks)
     if facts.desk.ticket == "gone":
-        text = "is unknown: no webhook of it came, and the desk has no ticket of that number"
-        return _verdict(facts, VerdictCode.TICKET_GONE, text, "see that the number, and the client, are the right ones")
+        text = "is unknown: no webhook arrived for it, and the desk has no ticket with this number"
+        return _verdict(facts, VerdictCode.TICKET_GONE, text, "check the number and the tenant")
     if webhooks is not None and (unread := unread_since(webhooks)):
         last = clock(unread.last_at, facts.asked_at)
-        text = f"has no enhancement: webhooks of the client come, and are refused, last at {last}: {unread.reason}"
+        text = f"has no enhancement: the client's webhooks arrive and are refused, last at {last}: {unread.reason}"
         anchor = _ANCHORS.get(unread.status, "refused-for-its-form")
-        again = "then have its webhook sent again"
-        return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _CORRECT, again, anchor=anchor)
+        return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _CORRECT, _SEND_AGAIN, anchor=anchor)
     if facts.tenant_closed:
-        text = "never came to us, and a setting of the client has to be mended with us"
+        text = "did not reach us, and a setting of the tenant must be fixed on our side"
         return _verdict(facts, VerdictCode.TENANT_CLOSED, text, OF_SETTING.format(tenant=facts.tenant_id))
     return _of_polled(facts) if facts.reconcile == "poll" else _of_no_webhook(facts)
 
@@ -143,105 +145,104 @@ def unread_since(webhooks: Receiving) -> RefusedLately | None:
 def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
     last = webhooks.refused[0]
     kind, _, cause = last.reason.partition(": ")
-    again = "then have its webhook sent again"
     if kind == "tenant closed":
-        text = "has no enhancement: its webhook came, and a setting of the client has to be mended with us"
+        text = "has no enhancement: its webhook arrived, and a setting of the tenant must be fixed on our side"
         check = OF_SETTING.format(tenant=facts.tenant_id)
-        return _verdict(facts, VerdictCode.TENANT_CLOSED, text, check, again, anchor="refused-with-403")
+        return _verdict(facts, VerdictCode.TENANT_CLOSED, text, check, _SEND_AGAIN, anchor="refused-with-403")
     since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"
+    text = f"has no enhancement: its webhook has been refused {since}: {last.reason}"
     if kind == "signature mismatch":
-        signed = _SIGNED_WITH.fullmatch(cause)
-        why = f": {signed[1]} signs it" if signed else f": {cause}" if cause else ""
-        text = f"has no enhancement. It came, but its signature was wrong {since}{why}"
-    else:
-        text = f"has no enhancement. It came, and was refused {since}: {last.reason}"
+        why = f": {cause.replace('signed with', 'it is signed with', 1)}" if cause else ""
+        text = f"has no enhancement: the signature of its webhook has been wrong {since}{why}"
     if webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at:
-        over = "others are taken since: have its webhook sent again"
+        over = "later webhooks were accepted: ask the client to send this one again"
         return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _RECOVERED if last.status == 429 else over)
-    mend = _MENDS_OF_REFUSALS.get(kind, _CORRECT)
+    action = _STEPS_OF_REFUSALS.get(kind, _CORRECT)
     if kind == "signature mismatch" and "retired secret" in cause:
-        mend = f"have the client put the current secret into their desk (WEBHOOK_SECRET_{{suffix}}; {_ROTATION})"
-    mend = mend.format(
+        action = f"ask the client to set the current secret in the desk (WEBHOOK_SECRET_{{suffix}}; {_ROTATION})"
+    action = action.format(
         tenant=facts.tenant_id,
         suffix=setting_suffix(facts.tenant_id or ""),
         most_waiting=key_name(facts.tenant_id, "jobs.most_waiting"),
     )
     anchor = _ANCHORS.get(last.status, "refused-for-its-form")
-    again = _RECOVERED if last.status == 429 else again
-    return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, mend, again, anchor=anchor)
+    again = _RECOVERED if last.status == 429 else _SEND_AGAIN
+    return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, action, again, anchor=anchor)
 
 
 def _of_no_webhook(facts: Facts) -> Diagnosis:
     missing = facts.missing
-    text = "never came to us: no webhook of it reached us that names the client or has their secret"
+    text = "did not reach us: no webhook arrived that names the tenant or has its secret"
     if missing is not None:
-        came = ", without one"
+        arrived = ", without a webhook"
         if missing.missed_at is not None:
-            came = f", and no webhook of it came by {clock(missing.missed_at, facts.asked_at)}"
-        text = f"never came to us: it was seen in the desk at {clock(missing.seen_at, facts.asked_at)}{came}"
+            arrived = f", and no webhook arrived by {clock(missing.missed_at, facts.asked_at)}"
+        text = f"did not reach us: it was seen in the desk at {clock(missing.seen_at, facts.asked_at)}{arrived}"
     elif facts.tenant_id is not None and facts.webhooks is None:
-        text = "has no job with us; whether a webhook of it was refused could not be seen"
-    name, by_itself = key_name(facts.tenant_id, "reconcile"), ""
+        text = "has no job; whether its webhook was refused is unknown"
+    name = key_name(facts.tenant_id, "reconcile")
     if missing is None or facts.reconcile is None:
         by_itself = _of_rules(facts)
     elif missing.left_out:
-        by_itself = f"{_LEFT_OUT}, so nothing is made of it"
+        by_itself = f"no job is created: {_EXCLUDED}"
     elif facts.reconcile == "on":
-        made = "its job is made by itself, a minute's share at a time; wait"
-        by_itself = f"{name} is on: {made}, unless it is older than RECONCILE_WINDOW_HOURS, or was forgotten"
+        by_itself = (
+            f"{name} is on: its job is created automatically, within a limit per minute; wait, unless it is older than "
+            "RECONCILE_WINDOW_HOURS or was erased"
+        )
     else:
-        by_itself = f"{name} is report: with on, such a ticket's job is made without its webhook"
+        by_itself = f"{name} is report: with on, the job of such a ticket is created without a webhook"
     return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
         text,
         by_itself,
-        f"{_API_PODS}: was one `1/1` when the ticket came? Else have it sent again",
-        "have the client see that the webhook is enabled, and its address; then have it sent again",
-        "say --tenant, to have the desk asked too"
+        f"{_API_PODS}: was a pod `1/1` when the ticket was created? If not, ask the client to send the webhook again",
+        "ask the client to check that the webhook is enabled and its address is right, and to send it again",
+        "add --tenant to check the desk too"
         if facts.tenant_id is None
-        else _enhance_by_hand(facts, "{} makes one without a webhook"),
+        else _enhance_by_hand(facts, "{} creates a job without a webhook"),
     )
 
 
 def _of_rules(facts: Facts) -> str:
     if not facts.has_rules or facts.missing is not None:
         return ""
-    return f"see whether {key_name(facts.tenant_id, 'tickets')} leaves it out: then no job is made of it"
+    return f"check whether {key_name(facts.tenant_id, 'tickets')} excludes it: such a ticket gets no job"
 
 
 def _of_polled(facts: Facts) -> Diagnosis:
-    text = "has no job with us yet: the client's desk sends no webhook, and its new tickets are looked for"
+    text = "has no job yet: the client's desk sends no webhooks and is polled for new tickets"
     if facts.missing is not None:
         text += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
         if facts.missing.left_out:
-            see = f"if it should not be: see {key_name(facts.tenant_id, 'tickets')}, and what our key may see there"
-            by_hand = _enhance_by_hand(facts, "then {}, for it is not looked at again")
-            return _verdict(facts, VerdictCode.LEFT_OUT, f"{text}, and {_LEFT_OUT}", see, by_hand)
+            check = f"to include it, check {key_name(facts.tenant_id, 'tickets')} and the rights of our key"
+            by_hand = _enhance_by_hand(facts, "then run {}, because polling skips it from now on")
+            return _verdict(facts, VerdictCode.LEFT_OUT, f"{text}, and {_EXCLUDED}", check, by_hand)
     return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
         text,
         _of_rules(facts),
-        "wait for RECONCILE_INTERVAL_SECONDS, and look again",
-        "see that housekeeping runs, and whether `Reconcile error` is in its log",
-        _enhance_by_hand(facts, "{} makes it at once"),
+        "wait for RECONCILE_INTERVAL_SECONDS, and check again",
+        "check that housekeeping runs, and its log for `Reconcile error`",
+        _enhance_by_hand(facts, "{} creates the job at once"),
     )
 
 
 def _completed(facts: Facts, job: Details) -> Diagnosis:
     if facts.desk.ticket == "gone":
-        return _verdict(facts, VerdictCode.TICKET_GONE, "had its enhancement, and is in the desk no more")
+        return _verdict(facts, VerdictCode.TICKET_GONE, "had its enhancement, and is no longer in the desk")
     if facts.desk.note is False:
-        text = "had its enhancement, and somebody has removed the note since"
-        by_hand = _enhance_by_hand(facts, "if a new note is wanted, {}")
+        text = "had its enhancement, and the note was removed from the ticket later"
+        by_hand = _enhance_by_hand(facts, "for a new note, run {}")
         return _verdict(facts, VerdictCode.NOTE_REMOVED, text, by_hand)
     if _lacks_context(facts):
-        text = "has its enhancement, and it says less: what could have helped was not found in time"
+        text = "has its enhancement with less detail: related content was not found in time"
         return _verdict(facts, VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
     if facts.desk.note or job.finished_at is None:
         return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
-    text = f"has its enhancement: the note was put into the ticket at {clock(job.finished_at, facts.asked_at)}"
+    text = f"has its enhancement: the note was added to the ticket at {clock(job.finished_at, facts.asked_at)}"
     return _verdict(facts, VerdictCode.DELIVERED, text)
 
 
@@ -257,27 +258,26 @@ def _cause_of_end(facts: Facts) -> JobCause:
         failing = [each for each in met if each is not None and each.verdict in FAILING]
         return failing[-1] if failing else cause
     if cause.verdict is VerdictCode.FAILED and _lacks_context(facts):
-        text = "has no enhancement: what could help was not found in time"
+        text = "has no enhancement: related content was not found in time"
         return JobCause(VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
     return cause
 
 
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     job = facts.job
-    actions, text = [_mends_of(facts, cause)], _as_of_then(facts, cause)
+    actions, text = [_action_of(facts, cause)], _as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.asked_at
-        text += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
-        text += _by_itself(facts)
+        text += f"; the next attempt is {'due now' if is_due else _at(job.due_at, facts)}"
     elif job is not None and job.state in (JobState.FAILED, JobState.SKIPPED) and cause.retried:
-        actions.append(f"then `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
+        actions.append(f"then run `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
     elif cause.verdict is VerdictCode.TICKET_GONE and facts.desk.ticket == "open" and job is not None:
         text += "; it is open now"
-        actions.append(f"if it is to be enhanced after all, `ai-agents retry {job.id}`")
+        actions.append(f"to enhance it now, run `ai-agents retry {job.id}`")
     return _verdict(facts, cause.verdict, text, *actions)
 
 
-def _mends_of(facts: Facts, cause: JobCause) -> str:
+def _action_of(facts: Facts, cause: JobCause) -> str:
     return cause.action.format(
         tenant=facts.tenant_id,
         ticket=facts.ticket_id,
@@ -291,12 +291,8 @@ def _as_of_then(facts: Facts, cause: JobCause) -> str:
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
     if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:
         return cause.text
-    begins = "waits" if facts.job is not None and facts.job.state == JobState.WAITING else "has no enhancement"
+    begins = "is paused" if facts.job is not None and facts.job.state == JobState.WAITING else "has no enhancement"
     return f"{begins}: last refused at {clock(seen[-1].at, facts.asked_at)} ({holds})"
-
-
-def _by_itself(facts: Facts) -> str:
-    return "" if is_without_worker(facts.queue, facts.work) else ", by itself"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
@@ -304,47 +300,45 @@ def _at(moment: datetime, facts: Facts) -> str:
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    if (
-        job.lease_until is not None
-        and job.lease_until > facts.asked_at
-        and not is_without_worker(facts.queue, facts.work)
-    ):
+    is_held = job.lease_until is not None and job.lease_until > facts.asked_at
+    if is_held and not is_without_worker(facts.queue, facts.work):
         if facts.queue is not None and facts.queue.listening == 0:
             # A full worker does not listen either.
-            sure = duration((job.lease_until - facts.asked_at).total_seconds())
-            text = f"is with a worker that is not heard of at the queue, attempt {job.attempt}: it is full, or gone"
-            return _verdict(facts, VerdictCode.IN_PROGRESS, f"{text}, which is certain in {sure}", f"wait for {sure}")
-        return _verdict(facts, VerdictCode.IN_PROGRESS, f"is being enhanced just now, attempt {job.attempt}", "wait")
+            sure = duration((job.lease_until - facts.asked_at).total_seconds()) if job.lease_until else ""
+            text = (
+                f"is with a worker that does not listen to the queue, attempt {job.attempt}: the worker is full or "
+                f"lost, which is known in {sure}"
+            )
+            return _verdict(facts, VerdictCode.IN_PROGRESS, text, f"wait for {sure}")
+        return _verdict(facts, VerdictCode.IN_PROGRESS, f"is being enhanced now, attempt {job.attempt}", "wait")
     if _redis_takes_nothing(facts):
         return _redis_is_stuck(facts)
     if is_without_worker(facts.queue, facts.work):
-        text = "waits: its worker ended in the middle of it, and there is no other"
-        return _verdict(facts, VerdictCode.NO_WORKER, text, _SEE_WORKERS)
-    text = "goes on by itself: its worker fell silent, and it is queued again for the next one that is free"
+        text = "waits: its worker was lost during the attempt, and no other worker is running"
+        return _verdict(facts, VerdictCode.NO_WORKER, text, _START_WORKERS)
+    text = "continues by itself: its worker was lost, and the job is queued again for the next free worker"
     return _verdict(facts, VerdictCode.IN_PROGRESS, text, "wait a minute", anchor="crashing")
 
 
 def _waiting(facts: Facts, job: Details) -> Diagnosis:
     due_for = (facts.asked_at - job.due_at).total_seconds()
     if job.deadline_at <= facts.asked_at and facts.most_running is None:
-        return _verdict(
-            facts, VerdictCode.DEADLINE_PASSED, "has run out of time, and its job is about to be ended", "wait"
-        )
+        return _verdict(facts, VerdictCode.DEADLINE_PASSED, "is past its deadline, and its job is about to end", "wait")
     if due_for < 0:
         cause = known_cause(job.reason or "")
         if cause is not None:
             return _of_cause(facts, cause)
-        return _verdict(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}{_by_itself(facts)}", "wait")
+        return _verdict(facts, VerdictCode.IN_PROGRESS, f"has its next attempt {_at(job.due_at, facts)}", "wait")
     if facts.queue_failure:
         anchor = "redis-refuses-us" if facts.queue_failure == REDIS_REFUSES else "redis-or-both-stores-down"
         text = f"is accepted, and waits for Redis: {facts.queue_failure}"
-        mend = "bring Redis back, a P1 incident: the job then goes on by itself"
-        return _verdict(facts, VerdictCode.NOT_QUEUED, text, mend, anchor=anchor)
+        action = "restore Redis, a P1 incident: the job then continues by itself"
+        return _verdict(facts, VerdictCode.NOT_QUEUED, text, action, anchor=anchor)
     if _redis_takes_nothing(facts) and (job.published_at is None or is_without_worker(facts.queue, facts.work)):
         return _redis_is_stuck(facts)
     if job.published_at is None and due_for > _RELAY_SECONDS:
-        text = f"is accepted, and its job is not queued though it is due for {duration(due_for)}"
-        return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{_PING}; see that the API runs")
+        text = f"is accepted, and its job is not queued although it was due {duration(due_for)} ago"
+        return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{_PING}; check that the API runs")
     return _in_queue(facts, job, due_for)
 
 
@@ -353,45 +347,45 @@ def _redis_takes_nothing(facts: Facts) -> bool:
 
 
 def _redis_is_stuck(facts: Facts) -> Diagnosis:
-    text = "is accepted, and waits for Redis, which has no room left, can't write to its disk, or is read-only"
-    mend = "escalate to Engineering as a P1: the job then goes on by itself"
-    return _verdict(facts, VerdictCode.NOT_QUEUED, text, mend, anchor="redis-takes-nothing")
+    text = "is accepted, and waits for Redis, which is out of memory, can't write to its disk, or is read-only"
+    action = "escalate to Engineering as a P1: the job then continues by itself"
+    return _verdict(facts, VerdictCode.NOT_QUEUED, text, action, anchor="redis-takes-nothing")
 
 
 def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     depth = facts.queue.waiting if facts.queue else None
     is_long = depth is not None and depth >= MODERATE
     if is_without_worker(facts.queue, facts.work):
-        return _verdict(facts, VerdictCode.NO_WORKER, "waits: no worker is there to take its job", _SEE_WORKERS)
+        return _verdict(facts, VerdictCode.NO_WORKER, f"waits: {_NO_WORKER}", _START_WORKERS)
     if _takes_nothing(facts, is_due_long=is_long or due_for >= _STILL_SECONDS):
         text = "waits: no worker has a job, and none takes one"
         return _verdict(facts, VerdictCode.NO_WORKER, text, _RESTART, anchor="alive-but-taking-nothing")
     if facts.most_running is not None:
-        text = f"waits until one of the client's jobs ends: {facts.most_running} are at work, and no more may be"
-        mend = f"wait: {key_name(facts.tenant_id, 'jobs.most_running')} says how many, not the workers"
-        return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, mend)
+        text = f"waits until one of the tenant's jobs ends: {facts.most_running} run, which is its limit"
+        action = f"wait: {key_name(facts.tenant_id, 'jobs.most_running')} is the limit, more workers do not help"
+        return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, action)
     cause = known_cause(job.reason or "")
     if cause is not None and cause.verdict in FAILING:
         return _of_cause(facts, cause)
     if due_for >= _LONG_SECONDS or is_long:
-        many = "" if depth is None else f", of which {depth} wait"
-        text = f"waits for its turn for {duration(due_for)}, behind other jobs{many}"
-        actions = ["wait, and keep an eye on it"]
+        many = "" if depth is None else f"; {depth} wait in total"
+        text = f"has waited for {duration(due_for)} behind other jobs{many}"
+        actions = ["wait, and check again"]
         if depth is not None and depth > HIGH:
             actions = [*_SCALE, *(["a P1 incident"] if depth > CRITICAL else [])]
         return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, *actions)
-    text, mend = "and its turn comes", "wait"
+    text, action = "and is next", "wait"
     if facts.queue is not None and facts.queue.listening == 0:
         # A full worker does not listen either; the expiry of its leases decides.
-        text = "and no worker is heard of there: all are full, or gone, which is certain within a minute"
-        mend = f"{_PODS} tells whether they run; look again in a minute"
-    return _verdict(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, {text}", mend)
+        text = "and no worker listens: all are full or lost, which is known within a minute"
+        action = f"{_PODS} shows whether they run; check again in a minute"
+    return _verdict(facts, VerdictCode.IN_PROGRESS, f"has been in the queue for {duration(due_for)}, {text}", action)
 
 
 def _takes_nothing(facts: Facts, *, is_due_long: bool) -> bool:
-    """Return True if workers take no job though this one, or many, are due.
+    """Return True if workers take no job although this one, or many, are due.
 
-    A worker that has room begins a job at once.
+    A worker with a free slot starts a job at once.
     """
     if facts.work is None or facts.work.workers or not is_due_long:
         return False
@@ -407,26 +401,26 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
     # Workers can't listen at a read-only Redis.
     lacks_workers = is_without_worker(facts.queue, facts.work) and not _redis_takes_nothing(facts)
     if job.state == JobState.WAITING and found.verdict is not VerdictCode.NO_WORKER and lacks_workers:
-        faults.append(("no worker is there to take its job", _SEE_WORKERS))
+        faults.append((_NO_WORKER, _START_WORKERS))
     for fault, reason in [
         *(_faults_of_model(facts) if found.verdict not in _MODEL else ()),
         *(_faults_of_desk(facts) if found.verdict not in _DESK else ()),
     ]:
         cause = known_cause(reason)
-        faults.append((fault, "" if cause is None else _mends_of(facts, cause)))
-    for fault, actions in faults:
-        more = [actions] if actions and actions not in found.actions else []
-        found = replace(found, text=f"{found.text} Besides, {fault}.", actions=[*found.actions, *more])
+        faults.append((fault, "" if cause is None else _action_of(facts, cause)))
+    for fault, action in faults:
+        more = [action] if action and action not in found.actions else []
+        found = replace(found, text=f"{found.text} Also, {fault}.", actions=[*found.actions, *more])
     return found
 
 
 def _faults_of_model(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.model.asked and facts.model.failure:
-        yield f"the model's server fails just now: {facts.model.failure}", ""
+        yield f"the model's server fails now: {facts.model.failure}", ""
         return
     answered_at = max((event.at for event in facts.events or () if event.what == "answered"), default=None)
     elsewhere = (
-        (f"jobs with the same model key wait: {_held_since(facts, reason, last_at)}", reason)
+        (f"jobs with the same model key are paused: {_held_since(facts, reason, last_at)}", reason)
         for reason, last_at in facts.held_elsewhere.items()
         if answered_at is None or answered_at < last_at
     )
@@ -437,14 +431,14 @@ def _faults_of_model(facts: Facts) -> Iterator[tuple[str, str]]:
 def _faults_of_desk(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.desk.asked:
         if facts.desk.failure:
-            yield f"the desk fails just now: {facts.desk.failure}", facts.desk.failure
+            yield f"the desk fails now: {facts.desk.failure}", facts.desk.failure
     elif fault := _held(facts, DeskHoldReason) or _met(facts, DeskHoldReason, until="asked"):
         yield fault
 
 
 def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason]) -> tuple[str, str] | None:
     if reason := next((reason for reason in reasons if reason in facts.held), None):
-        return f"jobs of the client wait: {_held_since(facts, reason, facts.held[reason].last_at)}", reason
+        return f"jobs of the tenant are paused: {_held_since(facts, reason, facts.held[reason].last_at)}", reason
     return None
 
 

@@ -166,7 +166,7 @@ class Member(Browser):
     async def begun(self, to: str = "/") -> dict[str, str]:
         """Follow the login page's link; return the query for the provider."""
         answer = await self.client.get("/login/provider", params={"next": to})
-        assert answer.status_code == 303, answer.text
+        assert answer.status_code == 302, answer.text
         return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
     async def came_back(self, to: str = "/", **changed: str) -> httpx2.Response:

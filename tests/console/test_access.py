@@ -193,5 +193,5 @@ async def test_a_clock_that_is_set_back_logs_nobody_out(console: ConsoleSite, an
 
 async def test_nobody_in_the_settings_lets_nobody_in_and_says_so() -> None:
     async with console_site(values={}) as site, site.browser() as browser:
-        assert "Nobody can log in just now" in (await browser.get("/login")).text
+        assert "Login is not possible" in (await browser.get("/login")).text
         assert (await browser.get("/login/provider")).status_code == 404

@@ -20,7 +20,7 @@ from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
-BY_MODEL = {"cause:model_failing": "on"}
+BY_MODEL = {"cause": "model_failing"}
 PREVIEW, RETRY = "/failures/preview", "/failures/retry"
 DESK_TIMEOUT = "ServiceDesk Plus timeout"
 ANSWER = '{"summary": "S"}'
@@ -89,11 +89,12 @@ async def test_what_can_not_be_read_is_refused(database: Database, redis: Redis)
         ("since", ("yesterday", "<script>", "9999999d")),
         ("state", ("completed",)),
         ("cause", ("'; DROP TABLE jobs",)),
-        ("before", ("x", "2026-03-01_x")),
+        ("before", ("x", "2026-03-01", "2026-03-01T09:30_x")),
+        ("before_id", ("x",)),
     ):
         for value in values:
             assert await visits.status("/failures", OPERATOR, query={name: value}) == 400, value
-    for query in ({"cause:nothing": "on"}, {**BY_MODEL, "state": "skipped"}):
+    for query in ({"cause": "nothing"}, {**BY_MODEL, "state": "skipped"}):
         assert await visits.status(PREVIEW, OPERATOR, query=query) == 400
     for jobs in ("", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MOST_RETRIED + 1))):
         assert await visits.status(RETRY, OPERATOR, form={"jobs": jobs}) in (400, 404)
@@ -111,8 +112,8 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     for told in (
         "Retry 3 jobs?",
         "acme (2), globex (1)",
-        "1: GPT-4's answer is kept, nothing is paid; 2: GPT-4 is asked again, and paid",
-        "1: another job of the ticket did it, or may",
+        "1: GPT-4's answer is kept, no cost; 2: GPT-4 is called again, paid",
+        "1: another job of the ticket may add the note",
         f'<input type="hidden" name="jobs" value="{paid},{kept},{theirs}">',
     ):
         assert told in page.text, told
@@ -122,9 +123,9 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
 async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(store: Store, visits: Visits) -> None:
     for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
         await failed(store, reason)
-    told = "Of 2: It ended each worker that took it: do not retry it before Engineering has looked at it."
-    assert told in await visits.html(PREVIEW, OPERATOR, query={"cause:worker_lost": "on", **BY_MODEL})
-    mind = '<span class="tag tag-warn">mind</span>'
+    told = "2 of them: Each worker that took this job crashed."
+    assert told in await visits.html(PREVIEW, OPERATOR, query={"cause": ["worker_lost", "model_failing"]})
+    mind = '<span class="tag tag-warn">caution</span>'
     assert mind not in await visits.html(PREVIEW, OPERATOR, query=BY_MODEL)
 
 
@@ -136,12 +137,12 @@ async def test_a_retry_does_what_the_preview_showed(store: Store, visits: Visits
     await store.accept(ticket_id="2")
     log = start_log()
     html = await visits.html(RETRY, OPERATOR, form={"jobs": ids})
-    assert "1 job waits again" in html
-    assert "another job of the ticket did it, or may" in html
+    assert "1 job is queued for a retry" in html
+    assert "another job of the ticket may add the note" in html
     assert [state(store, each) for each in (first, second, later)] == ["waiting", "failed", "failed"]
     assert f"Job requeued: job_id={first}, ticket_id=1, reason=retried by hand" in log.getvalue()
     again = await visits.html(RETRY, OPERATOR, form={"jobs": str(first)})
-    assert "0 jobs wait again" in again
+    assert "0 jobs are queued for a retry" in again
 
 
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME])
@@ -161,7 +162,7 @@ async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Sto
     unknown = uuid4()
     form = {"jobs": f"{theirs},{unknown},{own}"}
     html = await visits.html(RETRY, OPERATOR_OF_ACME, form=form)
-    assert "1 job waits again" in html
+    assert "1 job is queued for a retry" in html
     assert html.count("no job has this id") == 2
     assert "globex" not in html
     assert [state(store, each) for each in (own, theirs)] == ["waiting", "failed"]
@@ -176,9 +177,9 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
     )
     page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     assert len(shown(page)) == MOST_RETRIED
-    assert f"at most {MOST_RETRIED} at a time" in page.text
+    assert f"At most {MOST_RETRIED} jobs are retried at a time" in page.text
     without_a_cause = await visits.html(PREVIEW, OPERATOR)
-    assert ("Choose a cause" in without_a_cause, 'name="jobs"' in without_a_cause) == (True, False)
+    assert ("Choose at least one cause" in without_a_cause, 'name="jobs"' in without_a_cause) == (True, False)
 
 
 @pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME, OPERATOR])
@@ -202,11 +203,11 @@ async def test_a_job_that_is_failed_no_more_says_what_it_is(store: Store, visits
         ("waiting", "it is waiting already"),
         ("running", "it is running: a worker has it"),
         ("completed", "it is completed: its note is in the ticket"),
-        ("skipped", "it was skipped: it is retried on its ticket"),
+        ("skipped", "it was skipped: retry it on the page of its ticket"),
     ):
         store.table.change(job_id, state=now)
         html = await visits.html(RETRY, OPERATOR, form={"jobs": str(job_id)})
-        assert [words in html for words in ("0 jobs wait again", why, "another job")] == [True, True, False]
+        assert [words in html for words in ("0 jobs are queued for a retry", why, "another job")] == [True, True, False]
         assert state(store, job_id) == now
 
 
@@ -218,13 +219,13 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
         " WHERE state = 'failed' OR n <= 1001"
     )
     html = await visits.html(PREVIEW, OPERATOR, query=BY_MODEL)
-    assert "None of those that were looked at can be retried." in html
-    assert '<input type="hidden" name="cause:model_failing" value="on">' in html
-    done_by_others = r"(\d+): another job of the ticket did it, or may"
+    assert "None of the checked jobs can be retried." in html
+    assert '<input type="hidden" name="cause" value="model_failing">' in html
+    done_by_others = r"(\d+): another job of the ticket may add the note"
     seen = [*re.findall(done_by_others, html)]
     # A thousand, or as many as fit the time.
-    while older := re.findall(r'name="before" value="([^"]+)"', html):
-        html = await visits.html(PREVIEW, OPERATOR, query={**BY_MODEL, "before": older[0]})
+    while older := re.findall(r'name="(before|before_id)" value="([^"]+)"', html):
+        html = await visits.html(PREVIEW, OPERATOR, query=BY_MODEL | dict(older))
         seen += re.findall(done_by_others, html)
     assert sum(map(int, seen)) == 1001
     assert "Retry 1 job?" in html
@@ -234,7 +235,7 @@ async def test_a_preview_goes_on_behind_what_can_not_be_retried(store: Store, vi
 @pytest.mark.parametrize("limit", ["lock_seconds", "statement_seconds"])
 async def test_a_retry_breaks_off(limit: str, store: Store, server: Postgres, redis: Redis, away: Database) -> None:
     page = await Visits(away, redis).page(RETRY, OPERATOR, form={"jobs": str(uuid4())})
-    assert (page.status_code, "those that are not in the list were not tried" in page.text) == (503, True)
+    assert (page.status_code, "Jobs that are not in the list were not retried" in page.text) == (503, True)
     first, second, third = [await failed(store) for _ in range(3)]
     with psycopg.connect(server.superuser_url) as somebody:
         somebody.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (second,))
@@ -242,8 +243,8 @@ async def test_a_retry_breaks_off(limit: str, store: Store, server: Postgres, re
         page = await Visits(impatient, redis).page(RETRY, OPERATOR, form={"jobs": f"{first},{second},{third}"})
         await impatient.close()
     assert page.status_code == 503
-    assert "1 job waits again" in page.text
-    assert page.text.count("not known: the database did not answer") == 1
+    assert "1 job is queued for a retry" in page.text
+    assert page.text.count("unknown: the database did not answer") == 1
     assert page.text.count(f">{second}<") == 1
     assert f'<input type="hidden" name="jobs" value="{third}">' in page.text
     assert [store.table.job(each)["state"] for each in (first, second, third)] == ["waiting", "failed", "failed"]

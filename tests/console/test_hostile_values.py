@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 import console
-from console.routes.failures import Tried
+from console.routes.failures import RetryResult
 from console.sessions import User
 from console.templating import templates
 from jobs import rejections
@@ -48,7 +48,7 @@ def assert_harmless(html: str) -> None:
 
 async def test_an_attack_in_a_row_or_a_text_stays_text(hostile: UUID, visits: Visits) -> None:
     pages = ["/", "/tickets/acme/1", "/tenants", "/tenants/acme", "/failures", f"/jobs/{hostile}/texts"]
-    for path in (*pages, "/failures?cause=failed", "/failures/preview?cause:failed=on"):
+    for path in (*pages, "/failures?cause=failed", "/failures/preview?cause=failed"):
         place, _, asked = path.partition("?")
         html = await visits.html(place, OLGA, query=dict(parse_qsl(asked)))
         assert str(hostile) in html or "script&gt;" in html
@@ -56,7 +56,7 @@ async def test_an_attack_in_a_row_or_a_text_stays_text(hostile: UUID, visits: Vi
 
 
 def test_an_attack_in_a_refusal_stays_text() -> None:
-    values = {"tried": [Tried("x", "acme", ATTACK, ATTACK)], "done": 0, "broke_off": False, "rest": ""}
+    values = {"results": [RetryResult("x", "acme", ATTACK, ATTACK)], "done": 0, "is_incomplete": False, "rest": ""}
     around = {"user": OLGA, "csrf_field": "", "here": "/", "static": str}
     assert_harmless(templates.get_template("retried.html").render(values | around))
 

@@ -1,6 +1,7 @@
 """OpenID login: requests to the provider, and checks of its answers."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +48,7 @@ async def test_who_has_no_role_is_told_so_and_gets_nothing(member: Member) -> No
         member.issuer.claims = {"groups": groups, "preferred_username": "<b>zoe"}
         answer = await member.came_back()
         assert answer.status_code == 403
-        assert "You are logged in there as &lt;b&gt;zoe, but none of your groups has a role" in answer.text
+        assert "You are logged in as &lt;b&gt;zoe, but none of your groups has a role" in answer.text
         assert (await member.get("/")).headers["location"] == "/login"
 
 
@@ -108,7 +109,7 @@ async def test_a_forged_id_token_is_not_believed(forgery: Forgery, member: Membe
     else:
         member.issuer.sign = forgery
     answer = await member.came_back()
-    assert (answer.status_code, "did not say who you are" in answer.text) == (403, True)
+    assert (answer.status_code, "did not confirm who you are" in answer.text) == (403, True)
     assert (await member.get("/")).status_code == 303
 
 
@@ -219,7 +220,7 @@ async def test_of_those_who_ask_for_a_silent_provider_few_wait(member: Member) -
     answers = asyncio.as_completed(asked)
     assert [(await next(answers)).status_code for _ in range(12)] == [503] * 12
     member.issuer.silent_until.set()
-    assert [(await answer).status_code for answer in answers] == [303] * 8
+    assert [(await answer).status_code for answer in answers] == [302] * 8
 
 
 @pytest.mark.parametrize("other", [{"kty": "EC", "crv": "BP-256", "x": "AA", "y": "AA"}, {"kty": "AKP"}, 7])
@@ -242,7 +243,7 @@ async def test_a_subject_that_is_no_id_is_in_no_line(subject: str, start_log: St
     said = [line for line in lines.getvalue().splitlines() if "visitor=" in line]
     marks = {line.partition("visitor=")[2].partition(",")[0] for line in said}
     assert (len(said), len(marks), subject in lines.getvalue()) == (2, 1, False)
-    assert marks.pop().isalnum()
+    assert re.fullmatch(r"[\w-]+", marks.pop())
 
 
 async def test_logins_in_several_tabs_do_not_end_each_other(member: Member) -> None:

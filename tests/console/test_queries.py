@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from console import queries
-from console.queries import Behind, EndCause, FinishedJob, figures_of, outcomes
+from console.queries import EndCause, FinishedJob, PageEnd, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import ASKED, LINEAR, Filled
 from jobs import rejections
@@ -71,9 +71,9 @@ async def test_jobs_are_listed_page_by_page(tenant: str | None, expected: Any, f
 
 async def all_pages(database: Database, tenant: str | None, most: int) -> list[FinishedJob]:
     behind, seen = None, list[FinishedJob]()
-    while page := await queries.ended(database, tenant, "failed", since(), behind=behind, most=most):
+    while page := await queries.ended(database, tenant, "failed", since(), after=behind, most=most):
         seen += page
-        behind = Behind(page[-1].finished_at, page[-1].id)
+        behind = PageEnd(page[-1].finished_at, page[-1].id)
     return seen
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from config.tenants import DeskSettings, Tenant
-from console.panels import in_short, in_time, settings_word
+from console.panels import in_time, settings_word, summarize
 from console.queries import MOST_A_REASON
 from console.templating import StateWord
 from db.session import Database
@@ -42,16 +42,16 @@ async def test_the_first_page_tells_of_queue_causes_and_tenants(store: Store, re
     for told in (
         '<span class="tag tag-warn">high</span>',
         "<b>51</b> messages wait in Redis",
-        "<b>0</b> workers listen for more",
+        "<b>0</b> workers listen for jobs",
         "<b>1</b> job runs",
         "<b>1</b> worker has jobs",
         "<b>1</b> job is due",
-        "<b>1</b> job waits for a later time",
+        "<b>1</b> job is due later",
         '<a href="/failures?cause=model_failing">model failing</a>',
         "desk unavailable",
-        '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-bad">failures</span></td>',
+        '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-bad">down</span></td>',
         "<td>1 failed, success rate 0 %</td>",
-        "<td>1 wait: desk unavailable</td>",
+        "<td>1 waiting: desk unavailable</td>",
     ):
         assert told in html, told
 
@@ -76,22 +76,22 @@ async def test_more_than_is_counted_is_told_so_and_what_can_be_focused_has_an_id
 async def test_of_many_tenants_those_are_shown_that_need_a_look(store: Store, redis: Redis) -> None:
     settings = {f"WEBHOOK_SECRET_T{number}": "s" * 32 for number in range(30)}
     visits = Visits(store.database, redis, settings)
-    assert "All of them are well." in await visits.html("/")
+    assert "All tenants are healthy." in await visits.html("/")
     await store.accept(tenant_id="t29", state="failed", reason="GPT-4 timeout", finished_at="now()")
     html = await visits.html("/")
     assert re.findall(r'href="/tenants/(\w+)"', html) == ["t29"]
-    assert "The others are well." in html
+    assert "All other tenants are healthy." in html
 
 
 async def test_workers_that_are_missing_or_silent_are_told(store: Store, visits: Visits) -> None:
     without = await visits.html("/live/queue")
-    assert "none has a job, and none listens for one" in without
+    assert "no worker has a job, and none listens for one" in without
     assert "the workers keep up" not in without
     await store.accept(state="running", lease_owner="w", lease_until="now() - interval '1 minute'")
-    assert "1 job&#39;s worker has fallen silent" in await visits.html("/live/queue")
+    assert "1 job has lost the worker" in await visits.html("/live/queue")
     await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
     assert "none listens" not in await visits.html("/live/queue")
-    assert "silent" not in await visits.html("/live/queue", OF_ACME)
+    assert "lost the worker" not in await visits.html("/live/queue", OF_ACME)
 
 
 async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, redis: Redis, visits: Visits) -> None:
@@ -99,36 +99,36 @@ async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, r
     await store.accept(reason=WORKER_LOST)
     for visitor in (SUPPORT, OF_ACME):
         html = await visits.html("/", visitor)
-        assert "at a standstill</span>" in html
+        assert 'Queue: <span class="tag tag-bad">down</span>' in html
         assert "normal</span>" not in html
-        assert "<td>it goes on by itself once a worker runs</td>" in html
+        assert "<td>none: continues by itself once a worker runs</td>" in html
     html = await visits.html("/")
-    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
-    assert "<td>1 due that nobody takes; 1 wait: worker lost</td>" in html
-    assert '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-ok">well</span></td>' in html
+    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">down</span></td>' in html
+    assert "<td>1 due, and no worker takes jobs; 1 waiting: worker lost</td>" in html
+    assert '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-ok">healthy</span></td>' in html
     # Another tenant's job waits; this tenant's users see the queue only.
-    assert "at a standstill</span>" in await visits.html("/live/queue", OF_GLOBEX)
+    assert 'Queue: <span class="tag tag-bad">down</span>' in await visits.html("/live/queue", OF_GLOBEX)
     assert "once a worker runs" in await visits.html("/tenants/acme", OF_ACME)
     await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
     html = await visits.html("/")
     assert "normal</span>" in html
-    assert "<td>nothing: it goes on by itself</td>" in html
-    assert "nobody takes" not in html
+    assert "<td>none: continues by itself</td>" in html
+    assert "no worker takes" not in html
 
 
 async def test_webhooks_that_were_refused_or_never_came_are_told(store: Store, visits: Visits) -> None:
     await rejections.record(store.database, "acme", "1", 403, "signature mismatch", proved=False)
-    assert re.search(r"its last webhook was refused \ds ago: signature mismatch", await visits.html("/"))
+    assert re.search(r"last webhook refused \ds ago: signature mismatch", await visits.html("/"))
     await store.accept(due_at="now() + interval '1 minute'")
     html = await visits.html("/")
-    assert ["its last webhook was refused" in html, "well</span>" in html] == [False, True]
+    assert ["last webhook refused" in html, "healthy</span>" in html] == [False, True]
     for ticket, since in (("200", "10 minutes"), ("201", "3 hours")):
         store.table.run(MISSED, ticket, since)
-    told = '<span class="tag tag-warn">missed</span></td><td>2 webhooks missed, the last one 10m ago</td>'
+    told = '<span class="tag tag-warn">degraded</span></td><td>2 webhooks missed, the last one 10m ago</td>'
     assert told in await visits.html("/")
     await store.accept(ticket_id="200", state="completed", finished_at="now()")
     html = await visits.html("/")
-    assert '<span class="tag tag-ok">well</span></td><td>1 webhook missed, the last one 3h ago</td>' in html
+    assert '<span class="tag tag-ok">healthy</span></td><td>1 webhook missed, the last one 3h ago</td>' in html
 
 
 async def test_the_queue_alone_renews_itself_and_the_first_page_may_be_still(database: Database, redis: Redis) -> None:
@@ -136,7 +136,7 @@ async def test_the_queue_alone_renews_itself_and_the_first_page_may_be_still(dat
     part = await visits.html("/live/queue")
     assert part.lstrip().startswith('<section id="queue"')
     assert ['hx-get="/live/queue"' in part, "<html" in part] == [True, False]
-    assert "hx-get" not in await visits.html("/", query={"still": "yes"})
+    assert "hx-get" not in await visits.html("/", query={"paused": "yes"})
     await redis.config_set("maxmemory", "1")
     try:
         assert "no job gets into the queue" in await visits.html("/live/queue", OF_ACME)
@@ -165,11 +165,11 @@ async def test_without_the_database_what_redis_and_settings_tell_is_shown(redis:
     for visitor in (OPERATOR, OF_ACME):
         html = (await Visits(away, redis).page("/", visitor)).text
         assert "normal</span>" in html
-        assert "Not known just now" in html
-        assert "well</span>" not in html
-    assert "not known just now" in await Visits(away, redis).html("/tenants")
+        assert "unknown: the database did not answer in time" in html
+        assert "healthy</span>" not in html
+    assert "unknown: the database did not answer in time" in await Visits(away, redis).html("/tenants")
     html = await Visits(away, redis).html("/tenants/acme", OF_ACME)
-    assert [words in html for words in ("usable</span>", "Not known just now")] == [True, True]
+    assert [words in html for words in ("valid</span>", "unknown: the database did not answer in time")] == [True, True]
 
 
 async def test_without_redis_the_database_is_shown(store: Store, unused_tcp_port: int) -> None:
@@ -179,9 +179,9 @@ async def test_without_redis_the_database_is_shown(store: Store, unused_tcp_port
         html = await Visits(store.database, redis).html("/")
     finally:
         await redis.aclose()
-    assert "Redis was asked, and it does not answer" in html
+    assert "Redis: it does not answer" in html
     assert "<b>1</b> job is due" in html
-    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
+    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">down</span></td>' in html
 
 
 SIGNED_BY_ANOTHER = "signature mismatch: signed with another tenant's secret"
@@ -208,14 +208,14 @@ async def test_a_tenants_page_tells_its_health(filled: Store, redis: Redis) -> N
     for told in (
         "<b>75 %</b> success rate",
         "under 95 %",
-        "3 completed, 1 failed, 0 skipped: of those that ended within 24 hours",
+        "3 completed, 1 failed, 0 skipped in 24 hours",
         "<b>1</b> job waits",
         "model out of credit",
         "add credit",
         "12,345 tokens, $1.50 of 20,000 tokens a day",
-        "3 of its jobs run at a time at most",
-        "what its model is told is kept for 30 days",
-        'tag tag-ok">usable',
+        "at most 3 jobs run at a time",
+        "texts sent to the model are kept for 30 days",
+        'tag tag-ok">valid',
         "403 signature mismatch: signed with another tenant&#39;s secret",
         '<a href="/tickets/acme/7">7</a>',
         "model_failing",
@@ -239,7 +239,7 @@ async def test_its_own_people_see_it_without_any_other_tenant(filled: Store, red
 
 async def test_webhooks_that_never_came_are_told_on_a_tenants_page(filled: Store, redis: Redis) -> None:
     visits = visits_of(filled, redis)
-    assert "Webhooks that never came, in 24 hours</dt><dd>none known" in await visits.html("/tenants/acme", OF_ACME)
+    assert "Missed webhooks in 24 hours</dt><dd>none known" in await visits.html("/tenants/acme", OF_ACME)
     for ticket, since in (("200", "10 minutes"), ("201", "23 hours"), ("202", "25 hours")):
         filled.table.run(MISSED, ticket, since)
     for visitor in (SUPPORT, OF_ACME):
@@ -263,14 +263,14 @@ async def test_all_tenants_are_listed_a_page_at_a_time(filled: Store, redis: Red
 
 def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
     before = Tenant("acme", webhook_secrets=("s" * 32,), usable=False)
-    assert settings_word(before) == StateWord("in part", "warn")
-    (short,) = in_short([before], {}, {}, [], NOW)
-    assert short.why == "its settings have to be mended"
-    assert settings_word(Tenant("acme", webhook_secrets=("s" * 32,), usable=True)).text == "usable"
+    assert settings_word(before) == StateWord("partly valid", "warn")
+    (short,) = summarize([before], NOW)
+    assert short.why == "settings must be fixed"
+    assert settings_word(Tenant("acme", webhook_secrets=("s" * 32,), usable=True)).text == "valid"
     assert settings_word(Tenant("acme", usable=False)).text == "closed"
     # A polled tenant needs no secret: its desk's list makes its jobs.
     desk = DeskSettings(url="http://desk", edition="onpremises")
-    assert settings_word(Tenant("acme", polled=True, desk=desk, usable=False)) == StateWord("in part", "warn")
+    assert settings_word(Tenant("acme", polled=True, desk=desk, usable=False)) == StateWord("partly valid", "warn")
     assert settings_word(Tenant("acme", polled=True, usable=False)) == StateWord("closed", "bad")
 
 
@@ -283,30 +283,33 @@ MISSED_TWO["many"] = MissedLately(70, ago(180), is_cut=True)
     ("ids", "more", "expected"),
     [
         # A polled desk needs no webhook.
-        (["acme"], {"refused": REFUSED}, ["acme refused: its last webhook was refused 3m ago: signature mismatch"]),
-        (["polled"], {"refused": REFUSED}, ["polled well: "]),
-        (["acme"], {"missed": MISSED_TWO}, ["acme missed: 2 webhooks missed, the last one 3m ago"]),
-        (["polled"], {"missed": MISSED_TWO}, ["polled well: "]),
-        (["many"], {"missed": MISSED_TWO}, ["many missed: 70 or more webhooks missed, the last one 3m ago"]),
+        (["acme"], {"refused": REFUSED}, ["acme degraded: last webhook refused 3m ago: signature mismatch"]),
+        (["polled"], {"refused": REFUSED}, ["polled healthy: "]),
+        (["acme"], {"missed": MISSED_TWO}, ["acme degraded: 2 webhooks missed, the last one 3m ago"]),
+        (["polled"], {"missed": MISSED_TWO}, ["polled healthy: "]),
+        (["many"], {"missed": MISSED_TWO}, ["many degraded: 70 or more webhooks missed, the last one 3m ago"]),
         (
             ["a", "many"],
             {"due": {"a": MOST_COUNTED}},
-            ["a stands: 10,000 or more due that nobody takes", "many not counted: more jobs are due than are counted"],
+            [
+                "a down: 10,000 or more due, and no worker takes jobs",
+                "many unknown: more jobs are due than are counted",
+            ],
         ),
         (
             ["acme", "many", "none"],
             {"reasons": {("many", "desk busy"): MOST_A_REASON}, "ended": {"acme": (1, 19), "many": (1, 9_999)}},
             [
-                "many failures: 9,999 or more failed, success rate 0 %; 1,000 or more wait: desk busy",
-                "acme failures: 19 failed, success rate 5 %",
-                "none well: ",
+                "many degraded: 9,999 or more failed, success rate 0 %; 1,000 or more waiting: desk busy",
+                "acme degraded: 19 failed, success rate 5 %",
+                "none healthy: ",
             ],
         ),
     ],
 )
 def test_a_tenants_health_in_short(ids: list[str], more: dict[str, Any], expected: list[str]) -> None:
     known = [Tenant(each, webhook_secrets=("s" * 32,), usable=True, polled=each == "polled") for each in ids]
-    told = in_short(known, now=NOW, **({"reasons": {}, "ended": {}, "refused": []} | more))
+    told = summarize(known, NOW, **more)
     assert [f"{each.tenant_id} {each.health.text}: {each.why}" for each in told] == expected
 
 

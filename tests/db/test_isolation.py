@@ -86,6 +86,21 @@ async def test_a_tenant_sees_and_changes_its_own_rows_only(store: Store) -> None
         assert {row["tenant_id"] for row in store.table.run(f"SELECT tenant_id FROM {name}")} == {"acme", "globex"}
 
 
+async def test_the_view_of_jobs_has_no_content_and_only_the_tenants_own_rows(store: Store) -> None:
+    """`list_ends` returns its rows across tenants."""
+    await fill(store.database, store.new_event)
+    for of, expected in (("acme", ["acme"]), ("globex", ["globex"]), ("", [])):
+        async with store.database.tenant(of) as session:
+            rows = (await session.execute(text("SELECT * FROM job_rows"))).mappings().all()
+            assert [row["tenant_id"] for row in rows] == expected
+            hidden = {"enhancement", "requester", "event", "traceparent", "claim_token", "lease_owner", "lease_until"}
+            assert all(row.keys() - {"answered"} == {*Job.__table__.c.keys()} - hidden for row in rows)
+    async with store.database.across_tenants() as session:
+        assert (await session.scalars(text("SELECT tenant_id FROM job_rows"))).all() == []
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            await session.execute(text("DELETE FROM job_rows"))
+
+
 async def test_erasing_all_of_a_tenant_empties_every_table_of_it_alone(store: Store) -> None:
     await fill(store.database, store.new_event)
     await erasure.erase(store.database, Which("acme"))

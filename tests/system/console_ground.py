@@ -25,7 +25,7 @@ TOKENS = {
 _ROLES = {"support": "support", "acme": "support:acme", "operator": "operator+texts"}
 AWAY = "the database is away"
 _VERDICT = re.compile(r'data-verdict="(\w+)"')
-_CSRF = re.compile(r'name="csrf" value="([0-9a-f]+)"')
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 _NAMED = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 

@@ -96,7 +96,7 @@ def test_one_logs_in_looks_and_leaves_by_keyboard_alone(console_ground: ConsoleG
         assert page.url.startswith(f"{console_ground.url}/")
         page.goto("/")
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
         page.locator(".who button").focus()
@@ -131,9 +131,9 @@ def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(console_ground: Co
         before = page.locator("#queue").element_handle()
         assert before is not None
         page.wait_for_function("part => !part.isConnected", arg=before)
-        assert page.evaluate("document.activeElement.textContent") == "Keep it still"
+        assert page.evaluate("document.activeElement.textContent") == "Pause updates"
         page.keyboard.press("Enter")
-        page.wait_for_url("**/?still=yes")
+        page.wait_for_url("**/?paused=yes")
     assert complaints == []
 
 

@@ -51,7 +51,7 @@ def test_a_refused_start_names_all_that_is_wrong(settings: dict[str, str], loade
         ("console", foreign, ["CONSOLE_URL is wrong: must have the host as browsers send it"]),
         ("console --host 0.0.0.0", settings, ["CONSOLE_URL is missing"]),
         ("console", nobody, ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]),
-        ("console", roleless, ["CONSOLE_ROLE_ANNA is missing: the token lets nobody in", "CONSOLE_ROLE_NOBODY is set"]),
+        ("console", roleless, ["CONSOLE_ROLE_ANNA is missing: the token is disabled", "CONSOLE_ROLE_NOBODY is set"]),
         ("console --host 203.0.113.1", elsewhere, ["--host or --port can't be listened on"]),
     ]
     for verb, given, reasons in refused:
@@ -107,7 +107,7 @@ def test_a_logout_without_the_database_says_that_it_did_not_count(process: Proce
         page = client.get("/")
         assert (page.status_code, "The database does not answer" in page.text) == (503, True)
         out = client.post("/logout", data={"csrf": csrf_of(page)})
-        assert (out.status_code, "The logout did not count yet" in out.text) == (503, True)
+        assert (out.status_code, "the session itself is still valid" in out.text) == (503, True)
         assert "console" not in client.cookies
         assert client.get("/").status_code == 303
     assert "Console logout error: not recorded: visitor=anna" in process.output()
@@ -155,17 +155,17 @@ def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(proces
     assert statuses == [b"200", b"303", b"405", b"303"] * 5
 
 
-def test_overview_and_list_call_a_tenant_well_from_a_success_rate_of_95_percent(
+def test_overview_and_list_call_a_tenant_healthy_from_a_success_rate_of_95_percent(
     settings: dict[str, str], table: Table, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
     """Of jobs that ended within a day, whenever accepted; other tenants' do not count."""
-    well, failing = 'tag-ok">well', 'tag-bad">failures'
+    healthy, failing = 'tag-ok">healthy', 'tag-warn">degraded'
     # Completed and failed jobs, and their ages in hours.
     cases = {
-        "globex": ((99, 0), (1, 0), well),
-        "initech": ((19, 0), (1, 0), well),
+        "globex": ((99, 0), (1, 0), healthy),
+        "initech": ((19, 0), (1, 0), healthy),
         "umbrella": ((18, 0), (1, 0), failing),
-        "wayne": ((99, 25), (1, 0), well),
+        "wayne": ((99, 25), (1, 0), healthy),
         "stark": ((100, 0), (50, 25), failing),
     }
     ended = (

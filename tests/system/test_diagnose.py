@@ -111,7 +111,7 @@ def test_a_wrong_signature_is_told_with_its_cause_and_since_when(system: System,
     ticket_id = world.create_ticket("Printer jams", send_webhook=False)
     world.send_webhook(ticket_id, wrong_signature=True)
     said = wait_for(lambda: (now := diagnose(system, ticket_id).said)["verdict"] == "webhook_rejected" and now)
-    assert "It came, but its signature was wrong since " in said["says"]
+    assert "the signature of its webhook has been wrong since " in said["says"]
     assert said["log_line"] == "Webhook rejected: status=403, reason=signature mismatch"
     assert said["document"].endswith("#refused-with-403")
 
@@ -125,16 +125,16 @@ def test_a_retired_secret_is_recognised_and_never_told(system: System, world: Wo
         return "retired" in (said := diagnose(system, ticket_id).said)["says"] and said
 
     said = wait_for(told_of_it)
-    assert said["says"].endswith(" UTC: the retired secret signs it.")
+    assert said["says"].endswith(" UTC: it is signed with the retired secret.")
     assert RETIRED not in json.dumps(said)
-    assert "put the current secret into their desk" in said["do"][0]
+    assert "set the current secret in the desk" in said["do"][0]
 
 
 def test_what_never_came_or_is_of_somebody_else_is_said(system: System, world: World) -> None:
     silent = world.create_ticket("Nobody told us", send_webhook=False)
     told = diagnose(system, silent)
     assert (told.said["verdict"], told.said["job_id"]) == ("webhook_missing", None)
-    assert "the last webhook of the client was accepted" in told.because
+    assert "last accepted webhook of the tenant" in told.because
     assert "desk: it answers, the ticket is open" in told.because
     assert verdict(system, "99999999") == "ticket_gone"
     foreign = done(world, "Of acme alone", id="77001")
@@ -144,7 +144,7 @@ def test_what_never_came_or_is_of_somebody_else_is_said(system: System, world: W
 
 
 @pytest.mark.parametrize(
-    ("code", "says", "do"), [(403, "refuses it to our technician", "the right"), (400, "the desk fails", "")]
+    ("code", "says", "do"), [(403, "denies our technician", "the right"), (400, "the desk fails", "")]
 )
 def test_a_desk_that_refuses_the_note_is_the_cause(system: System, world: World, code: int, says: str, do: str) -> None:
     job = failed_job(world, f"Refused with {code}", code=code)
@@ -152,8 +152,8 @@ def test_a_desk_that_refuses_the_note_is_the_cause(system: System, world: World,
     assert (told.said["verdict"], told.said["reason"]) == ("desk_failing", job["reason"])
     assert says in told.said["says"]
     assert do in told.said["do"][0]
-    assert f"then `ai-agents retry {job['id']}`" in told.said["do"][1]
-    assert "attempt 1: GPT-4 has answered" in told.because
+    assert f"then run `ai-agents retry {job['id']}`" in told.said["do"][1]
+    assert "attempt 1: GPT-4 answered" in told.because
     assert "desk: it answers" in told.because
 
 
@@ -177,15 +177,17 @@ def test_a_model_that_is_down_or_refuses_the_key_is_the_cause(system: System, wo
     held = world.create_ticket("The key is wrong", "initech")
     wait_for(lambda: world.job(down).get("reason") and world.job(down)["state"] == "waiting")
     told = diagnose(system, down)
-    assert (told.said["verdict"], "the next try is at" in told.said["says"]) == ("model_failing", True)
+    assert (told.said["verdict"], "the next attempt is at" in told.said["says"]) == ("model_failing", True)
     wait_for(lambda: world.job(held, "initech").get("reason") == "model key refused")
     told = diagnose(system, held, "initech")
-    assert (told.said["verdict"], "its key is refused" in told.said["says"]) == ("model_held", True)
-    assert "of the client's jobs wait: model key refused" in told.because
+    assert (told.said["verdict"], "the model refuses our key" in told.said["says"]) == ("model_held", True)
+    assert "of the tenant's jobs are paused: model key refused" in told.because
     assert told.said["log_line"].startswith(f"Job requeued: job_id={world.job(held, 'initech')['id']}")
 
 
-@pytest.mark.parametrize(("how", "says"), [("closed", "was closed or deleted"), ("deleted", "was not in the desk")])
+@pytest.mark.parametrize(
+    ("how", "says"), [("closed", "was closed or deleted"), ("deleted", "was no longer in the desk")]
+)
 def test_a_ticket_that_was_gone_before_we_came_is_expected(system: System, world: World, how: str, says: str) -> None:
     ticket_id = world.create_ticket(f"Done before: {how}", send_webhook=False)
     if how == "closed":
@@ -216,11 +218,11 @@ def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system:
     assert verdict(system, tickets[0]) in ("in_progress", "model_failing")
     last = diagnose(system, tickets[-1])
     assert last.said["verdict"] == "waiting_backlog", last.said
-    assert [part for part in ("jobs wait (moderate)", "1 have jobs, 2 jobs run") if part not in last.because] == []
+    assert [part for part in ("waiting (moderate)", "1 with jobs; jobs: 2 running") if part not in last.because] == []
     (worker,) = system.workers
     worker.stop(8)
     told = diagnose(system, tickets[-1])
-    assert (told.said["verdict"], "0 listen at the queue" in told.because) == ("no_worker", True)
+    assert (told.said["verdict"], "0 listening" in told.because) == ("no_worker", True)
     assert "kubectl get pods -n ai-agents-production | grep worker" in told.said["do"][0]
     world.clear_faults()
     system.restart(worker)
@@ -236,7 +238,7 @@ def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System
     assert [part.partition(":")[0] for part in said["not_checked"]] == ["desk", "model", "queue"]
     away = diagnose(system, ticket_id, REDIS_URL=f"redis://{NOBODY}/0")
     assert away.said["verdict"] == "delivered"
-    assert "queue: Redis was asked, and it does not answer" in away.because
+    assert "Redis: it does not answer" in away.because
     lost = here(*words, DATABASE_URL=f"postgresql://a@{NOBODY}/x")
     assert lost.returncode == OF_VERDICTS["database_failing"]
 
@@ -263,12 +265,12 @@ def told_of(system: System, world: World, ticket_id: str, tenant: str, reason: s
     ("status", "code", "param", "says", "do"),
     [
         (400, "unsupported_value", "temperature", "", "OPENAI_MODEL or OPENAI_BASE_URL"),
-        (400, "unsupported_value", "model", "", "OPENAI_MODEL to a model that does chat completions"),
-        (400, "context_length_exceeded", "messages", "", "OPENAI_MODEL to a model that takes longer questions"),
+        (400, "unsupported_value", "model", "", "OPENAI_MODEL to a model that supports chat completions"),
+        (400, "context_length_exceeded", "messages", "", "OPENAI_MODEL to a model with a larger context"),
         (400, "odd-word", "odd-part", "", "`ai-agents check --tenant acme`"),
-        (400, "content_filter", "", "filter of the model's service refuses the question", "filter of the deployment"),
-        (429, "rate_limit_exceeded", "", "throttles us for the rate of questions", "raise the account's rate limit"),
-        (429, "odd-word", "", "or for credit", "credit"),
+        (400, "content_filter", "", "content filter refuses the request", "filter of the deployment"),
+        (429, "rate_limit_exceeded", "", "rate limit is reached", "raise the account's rate limit"),
+        (429, "odd-word", "", "or missing credit", "credit"),
         (429, "insufficient_quota", "", "no credit", "credit"),
     ],
 )
@@ -347,8 +349,8 @@ def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world
     wait_for(lambda: world.job(given_back)["state"] == "waiting")
     for ticket_id in (given_back, waiting):
         told = without_worker(system, ticket_id)
-        assert "none was begun" not in told.because
-        ago = told.because.split("the last one was begun ")[1].split("s ago")[0]
+        assert "no job started" not in told.because
+        ago = told.because.split("the last job started ")[1].split("s ago")[0]
         assert int(ago) < 15
     world.clear_faults()
     system.restart(worker)
@@ -362,21 +364,21 @@ def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, wo
     wait_for(lambda: world.job(ticket_id, "stark").get("reason") == "model key refused")
     said = diagnose(system, ticket_id, "stark").said
     assert said["verdict"] == "model_held"
-    assert ["Besides" in said["says"], "its key is refused" in said["says"]] == [False, True]
+    assert ["Also," in said["says"], "the model refuses our key" in said["says"]] == [False, True]
     world.desk_fault(tenant="stark", kind="status", code=401)
     said = diagnose(system, ticket_id, "stark").said
     assert (said["verdict"], len(said["do"]) > 1) == ("model_held", True)
-    assert "Besides, the desk fails just now: ServiceDesk Plus API: 401" in said["says"]
+    assert "Also, the desk fails now: ServiceDesk Plus API: 401" in said["says"]
     with world.admin() as connection:
         connection.execute(
             "UPDATE job_events SET at = at - interval '10 minutes' WHERE job_id = %s",
             (world.job(ticket_id, "stark")["id"],),
         )
     says = diagnose(system, ticket_id, "stark").said["says"]
-    parts = ("waits: last refused at ", "UTC (model key refused); the next try", "its key is refused")
+    parts = ("is paused: last refused at ", "UTC (model key refused); the next attempt", "refuses our key")
     assert [part in says for part in parts] == [True, True, False]
     system.workers[0].kill()
-    both = "Besides, no worker is there to take its job. Besides, the desk fails just now"
+    both = "Also, no worker is running to take its job. Also, the desk fails now"
     wait_for(lambda: both in diagnose(system, ticket_id, "stark").said["says"], 10)
 
 
@@ -390,7 +392,7 @@ def test_without_postgres_there_is_a_verdict_in_time(system: System, world: Worl
     job_id = told.said["job_id"]
     assert told.said["verdict"] == "database_failing"
     assert "was accepted, and waits in Redis until our database answers" in told.said["says"]
-    for known in ("Postgres was asked, and it does not answer", "Redis keeps its webhook", "queue: "):
+    for known in ("Postgres: it does not answer", "Redis keeps the webhook", "queue: "):
         assert known in told.because
     assert told.said["trace_id"]
     assert timed(system, "--job", job_id).said["ticket_id"] == "880088"
@@ -436,7 +438,7 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     """A killed worker's leases last for longer than a diagnosis may take."""
     (worker,) = system.workers
     running, waiting = busy(world)
-    wait_for(lambda: "0 listen at the queue, 1 have jobs, 2 jobs run" in diagnose(system, waiting).because)
+    wait_for(lambda: "0 listening, 1 with jobs; jobs: 2 running" in diagnose(system, waiting).because)
     assert [verdict(system, ticket_id) for ticket_id in (waiting, running[0])] == ["in_progress"] * 2
     system.postgres.restart()
     for ticket_id in (waiting, running[0]):
@@ -445,7 +447,7 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     worker.kill()
     for ticket_id in (waiting, running[0]):
         told = without_worker(system, ticket_id)
-        assert "2 jobs run, but no worker is connected to Postgres any more" in told.because
+        assert "2 running, but no worker is connected to Postgres" in told.because
     assert {world.job(ticket_id)["state"] for ticket_id in running} == {"running"}
 
 
@@ -454,11 +456,11 @@ def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: 
     world.desk_fault(tenant="globex", kind="status", code=401)
     ticket_id = world.create_ticket("The desk refuses", "globex")
     wait_for(lambda: world.job(ticket_id, "globex").get("reason") == "desk credentials refused")
-    assert "Besides" not in diagnose(system, ticket_id, "globex").said["says"]
+    assert "Also," not in diagnose(system, ticket_id, "globex").said["says"]
     world.openai_fault(kind="status", code=401, match="")
     other = world.create_ticket("The model refuses", id="700700700")
     wait_for(lambda: world.job(other).get("reason") == "model key refused")
     told = diagnose(system, ticket_id, "globex")
     assert told.said["verdict"] == "desk_failing"
-    assert "Besides, jobs with the same model key wait: model key refused" in told.said["says"]
+    assert "Also, jobs with the same model key are paused: model key refused" in told.said["says"]
     assert other not in json.dumps(told.said)

@@ -32,6 +32,13 @@ CREATE TABLE jobs (
     refresh text,
     seen_closed_at timestamptz
 );
+-- A job without text from outside, answers and claims: the rows of `list_ends`, which crosses tenants. New columns go to
+-- its end. Read directly, it is under the row-level security of `jobs` (`security_invoker`).
+CREATE VIEW job_rows WITH (security_invoker = true) AS
+SELECT id, tenant_id, ticket_id, desk_id, display_id, state, reason, attempt, accepted_at, due_at, deadline_at,
+       published_at, started_at, finished_at, retried_at, model, refresh, note_attempted_at, note_id, failure_noted_at,
+       seen_open_at, seen_closed_at, enhancement IS NOT NULL AS answered
+FROM jobs;
 -- The ticket's number comes first: a search for a ticket may not know its tenant.
 CREATE INDEX jobs_by_ticket ON jobs (ticket_id, tenant_id, accepted_at DESC);
 CREATE INDEX jobs_by_desk_id ON jobs (desk_id, tenant_id) WHERE desk_id IS NOT NULL;

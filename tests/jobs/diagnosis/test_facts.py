@@ -136,7 +136,7 @@ async def test_locked_events_do_not_cost_the_verdict_and_locked_jobs_end_it(stor
         locking.execute("LOCK TABLE job_events IN ACCESS EXCLUSIVE MODE")
         facts = await facts_of(gatherer(store), OF_124)
     assert (facts.events, judge(facts).verdict) == (None, VerdictCode.IN_PROGRESS)
-    assert "events of the job: the database did not tell in time" in not_checked(facts)
+    assert "events of the job: the database did not answer in time" in not_checked(facts)
     with psycopg.connect(server.superuser_url) as locking:
         locking.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(TimeoutError):
@@ -192,7 +192,7 @@ async def test_the_hold_of_a_shared_key_is_seen(settings: dict[str, str], is_nam
     found = await facts_of(gatherer(store, "acme", "globex", **settings), DiagnosisSubject("124", "globex", None))
     assert list(found.held_elsewhere) == (["model key refused"] if is_named else [])
     told = judge(found).text + "".join(fact.what for fact in evidence(found))
-    assert ("with the same model key wait: model key refused" in told, "acme" in told) == (is_named, False)
+    assert ("with the same model key are paused: model key refused" in told, "acme" in told) == (is_named, False)
 
 
 POSTED: dict[str, Any] = {"note_attempted_at": NOW}

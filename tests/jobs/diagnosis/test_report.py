@@ -32,11 +32,11 @@ def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     for part in (
         "verdict   desk_failing (exit status 10)",
-        "attempt 1: begun by a worker (after",
+        "attempt 1: started by a worker (after",
         "attempt 1: failed: ServiceDesk Plus timeout (after 1.0s)",
-        "now                      queue: 3 jobs wait (normal), 3 are with workers",
-        "workers: 2 listen at the queue, 1 have jobs, 3 jobs run; the last one was begun 2s ago",
-        f"          then `ai-agents retry {JOB_ID}`",
+        "now                      queue: 3 waiting (normal), 3 with workers",
+        "workers: 2 listening, 1 with jobs; jobs: 3 running; the last job started 2s ago",
+        f"          then run `ai-agents retry {JOB_ID}`",
         f"document  {FAQ}#2-servicedesk-plus-api-unavailable",
         f"trace     {trace_id}",
         f"          http://jaeger:16686/trace/{trace_id}",
@@ -58,43 +58,43 @@ def test_for_machines_it_is_the_same_as_json() -> None:
 def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_signed() -> None:
     for reason, count in ((SIGNED_BY_PREVIOUS, 1), (None, 0)):
         told = [fact.what for fact in evidence(facts(job("running"), events=happened(("accepted", reason))))]
-        assert sum("signed by the previous secret: the desk still had the old one" in what for what in told) == count
+        assert sum("signed by the previous secret: the desk had not changed it yet" in what for what in told) == count
     events = happened(*[("held back", f"reason {number}") for number in range(40)])
     told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
-    assert "and 26 events more: `ai-agents show --events`" in told
+    assert "26 more events: `ai-agents show --events`" in told
     seen = [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)]
     assert seen == [True, True, False, False, True, True]
 
 
 def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
     told = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
-    for words in ("it was created, by the desk's clock", "no webhook of it had come", "its webhook counts as missed"):
+    for words in ("ticket created, by the desk's clock", "without a webhook until then", "webhook counted as missed"):
         assert words in told
     recovered = facts(job("running", event=RECOVERED), missing=MISSED)
     told = "\n".join(fact.what for fact in evidence(recovered))
-    assert f"no webhook came, and it was found in the desk, as job {JOB_ID}" in told
-    assert "its webhook was accepted" not in told
+    assert f"ticket found in the desk without a webhook, job {JOB_ID}" in told
+    assert "webhook accepted" not in told
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
     told = "\n".join(fact.what for fact in evidence(known))
-    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
-    assert "the last webhook of the client was accepted" in told
-    assert "than are kept: the API's log has all of them" in told
+    assert "refused: malformed payload: ticket_id is missing (3 in 24 hours)" in told
+    assert "last accepted webhook of the tenant" in told
+    assert "than are stored: the API's log has all of them" in told
 
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     for mode, words in (
         ("report", "acme.reconcile in tenants.toml is report: with on"),
-        ("on", "acme.reconcile in tenants.toml is on: its job is made"),
+        ("on", "acme.reconcile in tenants.toml is on: its job is created"),
     ):
         mends = judge(facts(missing=MISSED, reconcile=mode)).actions
         assert words in mends[0]
         assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
     left_out = replace(MISSED, left_out=True)
-    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).actions[0]
+    assert "rules exclude it" in judge(facts(missing=left_out, reconcile="on")).actions[0]
     assert "acme.tickets in tenants.toml" in judge(facts(missing=left_out, reconcile="poll")).actions[0]
     # Nothing is kept of an excluded ticket: waiting or blaming the desk is in vain.
-    told = "see whether acme.tickets in tenants.toml leaves it out: then no job is made of it"
+    told = "check whether acme.tickets in tenants.toml excludes it: such a ticket gets no job"
     for mode in ("report", "on", "poll"):
         assert judge(facts(reconcile=mode, has_rules=True)).actions[0] == told
         assert told not in judge(facts(reconcile=mode)).actions

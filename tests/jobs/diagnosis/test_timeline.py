@@ -71,7 +71,8 @@ CASES: dict[str, tuple[Timeline, str]] = {
         f"{BEGUN} | Worker 1: 10-44 failed (desk down) | >Context and GPT-4 1: 10-40"
         " | >ServiceDesk Update 1: 40-44 failed (desk down) | Pause and Queue 2: 44-48"
         " | Worker 2: 48-49 held (held back: desk unavailable)"
-        " | >ServiceDesk Update 2: 48-49 held (held back: desk unavailable) | Pause 2: 49-",
+        " | >ServiceDesk Update 2: 48-49 held (held back: desk unavailable)"
+        " | Pause 2: 49- (held back: desk unavailable)",
     ),
     "a worker stops, and the next one goes on": (
         told("running", f"{FIRST}; 40 1 given back; 39 1 claimed", due_at=ago(40)),
@@ -90,8 +91,8 @@ CASES: dict[str, tuple[Timeline, str]] = {
     ),
     "another worker takes over from one that fell silent": (
         told("running", f"{FIRST}; 5 2 claimed", due_at=ago(6)),
-        f"{BEGUN} | Worker 1: 10-55 failed (its worker fell silent)"
-        " | >Context and GPT-4 1: 10-55 failed (its worker fell silent) | Worker 2: 55- | >Context and GPT-4 2: 55-",
+        f"{BEGUN} | Worker 1: 10-55 failed (worker lost)"
+        " | >Context and GPT-4 1: 10-55 failed (worker lost) | Worker 2: 55- | >Context and GPT-4 2: 55-",
     ),
     "the ticket is gone: no failure, and nothing tells whether context was sought": (
         told("skipped", f"{FIRST}; 49 1 skipped: ticket not found"),
@@ -103,7 +104,8 @@ CASES: dict[str, tuple[Timeline, str]] = {
     ),
     "another job of its ticket comes first": (
         told("waiting", f"60 0 accepted; 50 0 held back: {ANOTHER_FIRST}", due_at=ago(2)),
-        f"Webhook 0: 0-0 | Queue 1: 0-10 held (held back: {ANOTHER_FIRST}) | Pause 1: 10-58 | Queue 1: 58-",
+        f"Webhook 0: 0-0 | Queue 1: 0-10 held (held back: {ANOTHER_FIRST})"
+        f" | Pause 1: 10-58 (held back: {ANOTHER_FIRST}) | Queue 1: 58-",
     ),
     "its deadline passes in the queue, after its message was lost": (
         told("failed", "60 0 accepted; 40 0 published again; 10 0 expired: deadline passed"),
@@ -111,7 +113,7 @@ CASES: dict[str, tuple[Timeline, str]] = {
     ),
     "its message was lost": (
         told("waiting", "60 0 accepted; 40 0 published again"),
-        "Webhook 0: 0-0 | Queue 1: 0- (its message was lost, and published again)",
+        "Webhook 0: 0-0 | Queue 1: 0- (message lost and published again)",
     ),
     "it failed, with a note that says so, and a person had it retried": (
         told(
@@ -130,7 +132,7 @@ CASES: dict[str, tuple[Timeline, str]] = {
     ),
     "a further note that a person asked for": (
         told("completed", DONE.replace("20 1", "49 1 refreshes: asked; 20 1"), event=ASKED_BY_HAND),
-        f"Refresh 0: 0-0 | Queue 1: 0-10 | Worker 1: 10-45 (completed; a further note: asked) | {STEPS}",
+        f"Refresh 0: 0-0 | Queue 1: 0-10 | Worker 1: 10-45 (completed; another note: asked) | {STEPS}",
     ),
     "its webhook never came, and its ticket was found in the desk": (
         told("waiting", "60 0 accepted", event=RECOVERED),
