@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables lint containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs lint containers-test compose-smoke audit pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -65,6 +65,9 @@ lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m mypy --num-workers auto
 	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
+docs: install ## Build the documents as a site into site/, and check its links
+	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
+
 containers-test: install ## Build the image, bring docker-compose.yml up with it, and see that it holds (3 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
 
@@ -87,9 +90,10 @@ audit: install ## List what is in the image (dist/sbom.json), and look it up in 
 COMPILE = $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
-pins: install ## Compile requirements/*.txt anew: for development, the image (the same versions), the audit, the peers
+pins: install ## Compile requirements/*.txt: development, the image (same versions), the audit, the peers, the site
 	@$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml --constraint requirements/dev.txt -o requirements/image.txt
 	@$(COMPILE) pyproject.toml --extra embeddings --constraint requirements/dev.txt -o requirements/image-embeddings.txt
 	@$(COMPILE) requirements/audit.in -o requirements/audit.txt
 	@$(COMPILE) requirements/bench.in --constraint requirements/dev.txt -o requirements/bench.txt
+	@$(COMPILE) requirements/docs.in --constraint requirements/dev.txt -o requirements/docs.txt

@@ -1,7 +1,7 @@
 """Connection limits of a port: number, size, time and rate.
 
-uvicorn's protocol accepts a head of any length and waits for its end for ever (ADR 5). If there are too many
-connections, the longest waiting one is closed (ADR 11).
+uvicorn's protocol accepts a head of any length and waits for its end for ever. If there are too many
+connections, the longest waiting one is closed (ADR 5).
 """
 
 import asyncio

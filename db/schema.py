@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
-_POOLER_REMEDY = "connect to Postgres itself, or see docs/kubernetes.md for a pooler in session mode"
+_POOLER_REMEDY = "connect to Postgres itself, or see docs/failover.md for a pooler in session mode"
 # A busy pooler may have given the session to another client between two looks.
 _LOOKS = 5
 # Server message of a final refusal -> advice for the operator who set the address.

@@ -3,7 +3,7 @@
 Half of an embedding is its language: a German ticket is nearer to any other German one than to the same trouble in
 English. Equivalent sentences in seven languages (`parallel.jsonl`, written for this) give each language's mean and the
 nearness of unrelated texts; both are subtracted. On the set in dev/benchmarks/retrieval that doubles the finds across
-languages (docs/adr/0028).
+languages (docs/adr/0026).
 """
 
 import json

@@ -83,7 +83,7 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
 
 
 async def why_refresh(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:
-    """Return the reason of a further note, `asked` or `reopened`; empty if first (docs/adr/0032).
+    """Return the reason of a further note, `asked` or `reopened`; empty if first (docs/adr/0016).
 
     Refuses the job if the ticket has a note, or an echo is likely, and no further one is wanted, or if it had one
     within the hour.

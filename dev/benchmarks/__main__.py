@@ -1,7 +1,7 @@
 """`make bench`: all benchmarks, or those that are named; their tables go into the documents.
 
 A number of a benchmark is changed by NAME=VALUE, such as `webhooks rounds=1 seconds=0.5`. Tables are written between
-their marks in `docs/benchmarks.md`, all figures into `docs/benchmarks/results.json`.
+their markers in `docs/benchmarks.md`, all figures into `docs/benchmarks/results.json`.
 """
 
 import argparse
@@ -90,9 +90,9 @@ def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> N
 
 
 def _fill(page: Path, name: str, lines: Sequence[str]) -> None:
-    filled = "\n".join((f"<!-- measured: {name} -->", "", *lines, "", "<!-- measured end -->"))
-    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured end -->", re.DOTALL)
-    page.write_text(marks.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
+    filled = "\n".join((f"<!-- table: bench-{name} -->", "", *lines, "", "<!-- end -->"))
+    marked = re.compile(rf"<!-- table: bench-{name} -->.*?<!-- end -->", re.DOTALL)
+    page.write_text(marked.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def _report(folder: Path, given: Namespace) -> Report:
         Goal("p99 of an answer at half load, ms", median(ours, "p99"), most=50),
     ]
     figures = {name: [asdict(one) for one in of] for name, of in found.items()}
-    return Report([*table(head, rows), "", f"Not taken: {refused}."], figures, goals)
+    return Report([*table(head, rows), "", f"Not accepted: {refused}."], figures, goals)
 
 
 BENCHMARK = Benchmark("webhooks", _report, {"rounds": 5, "seconds": 1.5}, {"rounds": 1, "seconds": 0.3})

@@ -32,7 +32,7 @@ class VerdictCode(StrEnum):
     IN_PROGRESS = "in_progress", "its job goes on by itself", "slow-but-in-progress"
     WAITING_BACKLOG = "waiting_backlog", "its job waits behind others, and workers take them", "too-few-workers"
     NO_WORKER = "no_worker", "its job waits, and no worker takes any", "resolution-worker-crashes"
-    WEBHOOK_MISSING = "webhook_missing", "no webhook of it came", "no-webhook-for-this-ticket"
+    WEBHOOK_MISSING = "webhook_missing", "no webhook of it came", "never-sent"
     WEBHOOK_REJECTED = "webhook_rejected", "its webhook came and was refused", "resolution-webhook-delivery-failure"
     TICKET_GONE = (
         "ticket_gone",
@@ -56,7 +56,7 @@ class VerdictCode(StrEnum):
     DRY_RUN = "dry_run", "the tenant has dry runs: the note was made and not left", "dry-run"
     FORGOTTEN = "forgotten", "somebody had the ticket or its requester erased", "forgotten"
     NOTE_REMOVED = "note_removed", "the note was in the ticket, and is there no more", "nothing-is-wrong"
-    NOT_QUEUED = "not_queued", "its job is due and not in the queue: Redis, or the API", "does-redis-answer"
+    NOT_QUEUED = "not_queued", "its job is due and not in the queue: Redis, or the API", "not-queued"
     DEADLINE_PASSED = "deadline_passed", "no worker ended its job in time", "ended-at-its-deadline"
     WORKER_LOST = "worker_lost", "its job ended each worker that took it", _ELSE
     DATABASE_FAILING = "database_failing", "Postgres does not answer, or did not answer the workers", "database-down"

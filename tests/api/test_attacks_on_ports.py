@@ -1,4 +1,4 @@
-"""Attacks of ADR 5 and ADR 11 on each port: cut off, while visitors are served."""
+"""Attacks of ADR 5 on each port: cut off, while visitors are served."""
 
 import asyncio
 import contextlib

@@ -76,6 +76,6 @@ def test_the_image_has_the_versions_that_are_tested_and_no_development_package()
     }
 
 
-@pytest.mark.parametrize("name", ["dev.txt", "image.txt", "image-embeddings.txt", "audit.txt"])
+@pytest.mark.parametrize("name", ["dev.txt", "image.txt", "image-embeddings.txt", "audit.txt", "docs.txt"])
 def test_pins_name_no_package_index(name: str) -> None:
     assert "://" not in (ROOT / "requirements" / name).read_text(encoding="utf-8")

@@ -121,7 +121,7 @@ def test_transaction_mode_is_refused_with_the_settings(others: int, round_robin:
 
 @pytest.mark.usefixtures("kept")
 async def test_session_mode_with_the_settings_in_the_role_is_fit_and_has_one_leader(pooled: Pooled) -> None:
-    """See docs/kubernetes.md."""
+    """See docs/failover.md."""
     url = pooled(pool_mode="session", ignore_startup_parameters="options")
     check_now(url)
     command = [sys.executable, "-m", "cli.main", "jobs", "--json"]

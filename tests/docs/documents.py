@@ -90,14 +90,18 @@ def documents(root: Path = ROOT) -> list[MarkdownFile]:
 
 
 def broken_links(document: MarkdownFile) -> list[str]:
-    """Return missing files and headings that links within the repository name."""
+    """Return missing files and headings that links within the repository name.
+
+    A page of `docs/` may not link outside of that folder: the site has nothing else.
+    """
     broken = []
+    home = document.root / "docs" if document.name.startswith("docs/") else document.root
     for target in document.links():
         if re.match(r"[a-z]+:", target):
             continue
         name, _, heading = target.partition("#")
         path = (document.path.parent / name).resolve() if name else document.path
-        is_there = path.exists() and path.is_relative_to(document.root)
+        is_there = path.exists() and path.is_relative_to(home)
         if not is_there or (heading and heading not in MarkdownFile(path, document.root).anchors()):
             broken.append(target)
     return broken

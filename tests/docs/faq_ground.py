@@ -23,6 +23,9 @@ from tests.system.collector import collecting
 from tests.system.console_ground import ConsoleReader
 
 DOCUMENT = MarkdownFile(ROOT / "docs/support/faq/faq-enhancements-not-received.md")
+BY_HAND = MarkdownFile(ROOT / "docs/support/by-hand.md")
+# The steps lead from the first page to the second and back.
+TEXT = "\n".join(page.text for page in (DOCUMENT, BY_HAND))
 START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"
 _HALF = len(FAULTS) // 2
 FIRST_HALF, SECOND_HALF = FAULTS[:_HALF], FAULTS[_HALF:]
@@ -49,7 +52,7 @@ def running(folder: Path, log_format: str, loaded: LoadedPrograms) -> Iterator[G
             shell = Shell(system, folder)
             world = World(system)
             console = ConsoleReader(system)
-            yield Ground(FaultStage(system, world, shell), FaqRunner(DOCUMENT.text, shell, collector), console)
+            yield Ground(FaultStage(system, world, shell), FaqRunner(TEXT, shell, collector), console)
             console.close()
             world.close()
             shell.close()

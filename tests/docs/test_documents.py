@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_the_index_names_every_document() -> None:
     linked = {(index.path.parent / target.split("#")[0]).resolve() for target in index.links()} | {index.path}
     listed = [document for document in DOCUMENTS if document.name.startswith("docs/") and "/adr/" not in document.name]
     assert [document.name for document in listed if document.path not in linked] == []
+
+
+def test_the_site_has_every_document() -> None:
+    """Except the decisions, which their index links."""
+    nav = str(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"])
+    named = {f"docs/{path}" for path in re.findall(r"[\w/-]+\.md", nav)}
+    listed = {document.name for document in DOCUMENTS if document.name.startswith("docs/")}
+    assert {name for name in listed if "/adr/" not in name} - named == set()
 
 
 def test_each_alert_has_a_section_in_the_runbook_that_it_links() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from config.exits import OF_VERDICTS
 from tests.docs.faq_faults import FAULTS, close
-from tests.docs.faq_ground import DOCUMENT, FIRST_HALF, START, Ground, follow, running
+from tests.docs.faq_ground import BY_HAND, DOCUMENT, FIRST_HALF, START, TEXT, Ground, follow, running
 from tests.docs.faults import FaqFault, gone
 from tests.docs.outages import worker_killed
 from tests.kit.faq_runner import MISTAKES, applies, sections
@@ -19,7 +19,8 @@ PODS = "kubectl get pods -n ai-agents-production"
 
 
 def test_every_way_through_the_document_ends() -> None:
-    found = sections(DOCUMENT.text)
+    assert DOCUMENT.anchors() & BY_HAND.anchors() == set()
+    found = sections(TEXT)
     steps = [section for section in found.values() if section.rows]
     assert [section.title for section in steps][:5] == [
         "Step 1: Verify Webhook Delivery",
@@ -102,9 +103,12 @@ def test_each_remedy_can_be_typed(ground: Ground) -> None:
 
 
 def remedies(ground: Ground) -> list[str]:
-    """Return each command of the document outside its steps, one a line."""
+    """Return each command of the documents outside their steps, one a line."""
     steps = {section.command for section in ground.runner.sections.values() if section.rows}
     lines = [
-        line for block in DOCUMENT.blocks("bash") if block.text.strip() not in steps for line in block.text.splitlines()
+        line
+        for block in (*DOCUMENT.blocks("bash"), *BY_HAND.blocks("bash"))
+        if block.text.strip() not in steps
+        for line in block.text.splitlines()
     ]
-    return list(dict.fromkeys([*lines, *re.findall(r"`(kubectl [^`]+)`", DOCUMENT.text)]))
+    return list(dict.fromkeys([*lines, *re.findall(r"`(kubectl [^`]+)`", TEXT)]))

@@ -1,6 +1,9 @@
 """Commands of the first pages exist; those that need no servers run here."""
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import psycopg
 
@@ -8,7 +11,8 @@ from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, 
 from config.tenant_validation import parse_tenants
 from config.tenants import TENANTS_TOML
 from dev.stack.postgres import Postgres
-from tests.docs.readme import blocks
+from tests.docs.documents import MarkdownFile
+from tests.docs.readme import ROOT, blocks
 
 SHELL = blocks("sh")
 # Blocks that tests/system/test_by_hand.py runs on a running system.
@@ -40,6 +44,26 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
             assert name.endswith("_ACME") or name in SETTINGS or name in OTHERS, name
         desks += sum(tenant.desk is not None for tenant in tenants.values())
     assert desks == 2
+
+
+def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
+    """As written, in a folder with the files of a checkout."""
+    files, *_ = MarkdownFile(ROOT / "docs" / "quickstart.md").blocks("sh")
+    shutil.copytree(ROOT / "compose", tmp_path / "compose")
+    subprocess.run(["bash", "-e"], input=files.text, cwd=tmp_path, text=True, check=True)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob(".env*")}
+    values = {name: dict(re.findall(r"^(\w+)='?(.*?)'?$", text, re.MULTILINE)) for name, text in written.items()}
+    tenants, problems = parse_tenants(
+        values[".env.settings"]
+        | values[".env.desks"]
+        | {TENANTS_TOML: (tmp_path / "compose" / "tenants.toml").read_text(encoding="utf-8")}
+    )
+    assert problems == []
+    assert tenants["contoso"].polled
+    assert tenants["contoso"].desk is not None
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert [name for name in values[".env"] if f"\n{name}=" not in example] == []
+    assert [name for name in values[".env.settings"] if not name.endswith("_CONTOSO") and name not in SETTINGS] == []
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(server: Postgres) -> None:

@@ -14,6 +14,8 @@ from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
 from jobs import inbox, probe_requests
 from jobs.queue import QUEUE, UNACKED
+from observability import log_events
+from observability.log_events import Phrase
 from tests.docs.readme import ROOT
 from workflow.stored_answers import StoredKind
 
@@ -46,6 +48,14 @@ def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() ->
     page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
     told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(map(int, told)) == sorted(exits.OF_PROCESSES.keys() - {0, 3, 143})
+
+
+def test_each_promised_line_has_its_event() -> None:
+    page = (ROOT / "docs" / "log-lines.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `([^`]+)` \| \S", page, re.MULTILINE))
+    phrases = [phrase for phrase in vars(log_events).values() if isinstance(phrase, Phrase)]
+    assert told <= {re.sub(r"{\w+}", "…", phrase.template) for phrase in phrases}
+    assert {re.sub(r"{\w+}", "…", phrase.template) for phrase in phrases if phrase.promised} <= told
 
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")

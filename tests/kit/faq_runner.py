@@ -378,8 +378,13 @@ def sections(text: str) -> dict[str, Section]:
         if is_step:
             section.command = re.findall(r"^```\w*\n(.*?)\n```$", before, re.DOTALL | re.MULTILINE)[-1]
             rows = [line for line in table.split("\n\n")[0].splitlines() if not line.startswith("|---")]
-            section.rows = [(row.strip("| ").split(" | ")[0], row.split("](#")[1].split(")")[0]) for row in rows]
+            section.rows = [(row.strip("| ").split(" | ")[0], _target(row)) for row in rows]
     return found
+
+
+def _target(row: str) -> str:
+    """Return the anchor of a row's link, to its own page or the other one."""
+    return row.split("](")[1].partition("#")[2].split(")")[0]
 
 
 def applies(printed: str, seen: list[str], known: dict[str, str]) -> dict[str, str] | None:

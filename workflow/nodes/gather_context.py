@@ -94,7 +94,7 @@ async def _read_ticket(attempt: Attempt) -> DeskTicket:
     """Return the job's open ticket, and store its numbers in the claim and the row.
 
     A webhook may contain the desk's id or the display number. Both are written as soon as they are known, so that no
-    later attempt searches again, and jobs of the same ticket under its other number are recognized (docs/adr/0019).
+    later attempt searches again, and jobs of the same ticket under its other number are recognized (docs/adr/0016).
     Raises the desk's errors, NoNoteWantedError, DeferredError if a job of the ticket's other number precedes, and
     LeaseLostError.
     """
