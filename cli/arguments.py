@@ -16,6 +16,7 @@ STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
 MOST_REPLAYED = 100
 _MOST_DAYS = 3650
+_EITHER = "(either number of a cloud ticket)"
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
 Verbs = Any
 """The subparsers of argparse, whose class has no public name."""
@@ -59,7 +60,7 @@ _word = _text(r".*", "must be one line and not empty")
 _address = _text(r".*@.*", "is not a mail address")
 _webhook_url = _text(
     r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*/webhook",
-    "must be an address like https://api.example.com/webhook",
+    "must be an address that ends in /webhook, like https://api.example.com/webhook",
 )
 
 
@@ -73,7 +74,7 @@ def _path(given: str) -> str:
 def add_verbs(verbs: Verbs) -> None:
     check = _verb(verbs, "check", "check settings, servers, desks, models and webhooks; read-only")
     check.set_defaults(verb="check command")
-    _add_tenant(check, "this tenant only")
+    _add_tenant(check, "only this tenant")
     check.add_argument("--url", type=_word, metavar="URL", help="public address of POST /webhook, to send a probe to")
     check.add_argument("--no-model", action="store_true", help="skip the model, whose check is a small paid call")
     diagnose = _verb(verbs, "diagnose", "explain why a ticket has no note, with the next step; read-only")
@@ -86,7 +87,7 @@ def add_verbs(verbs: Verbs) -> None:
     trace.add_argument("--traces", type=lambda given: Path(_path(given)), metavar="PATH", help=place)
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="only this tenant")
-    jobs.add_argument("--ticket", metavar="ID", help="only this ticket (either number of a cloud ticket)")
+    jobs.add_argument("--ticket", metavar="ID", help=f"only this ticket {_EITHER}")
     jobs.add_argument("--state", nargs="+", choices=STATES, action="extend", help="only these states")
     jobs.add_argument("--since", type=moment, metavar="TIME", help="changed since: 2h, 3d or an ISO time")
     jobs.add_argument(
@@ -104,8 +105,8 @@ def add_verbs(verbs: Verbs) -> None:
     retry.add_argument("--limit", type=_number(1_000_000), metavar="N", help=oldest)
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask for confirmation")
     enhance = _verb(verbs, "enhance", "enhance a ticket now, also if it has a note; at most once an hour")
-    enhance.add_argument("--ticket", type=_ticket, metavar="ID", required=True, help="ticket number (either one)")
-    _add_tenant(enhance, "tenant of the ticket, if there are several")
+    enhance.add_argument("--ticket", type=_ticket, metavar="ID", required=True, help=f"ticket {_EITHER}")
+    _add_tenant(enhance, "tenant of the ticket, if there are several tenants")
     votes = _verb(verbs, "feedback", "report how useful notes were, by tenant, prompt and model")
     _add_tenant(votes, "only this tenant")
     days = "notes of the last N days (default: 30)"
@@ -114,7 +115,7 @@ def add_verbs(verbs: Verbs) -> None:
     forget = _verb(verbs, "forget", "erase stored data of a ticket, a requester or a leaving tenant")
     _add_tenant(forget, "tenant", required=True)
     which = forget.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ticket", type=_word, metavar="ID", help="this ticket (either number), permanently")
+    which.add_argument("--ticket", type=_word, metavar="ID", help=f"this ticket {_EITHER}, permanently")
     of_requester = "all tickets of this mail address, permanently"
     which.add_argument("--requester", type=_address, metavar="ADDRESS", help=of_requester)
     which.add_argument("--all", action="store_true", help="all data of the tenant, after its settings were removed")
@@ -134,8 +135,8 @@ def add_verbs(verbs: Verbs) -> None:
     _add_tenant(sync, "copy and show only this tenant's desk")
     whats = _group(verbs, "config", "print the schema of `tenants.toml`, or migrate old variables")
     whats.add_parser("schema", help="print the JSON schema of `tenants.toml`")
-    whats.add_parser("migrate", help="print a `tenants.toml` that replaces removed variables")
-    kit = verbs.add_parser("signing-kit", help="print the script or settings for webhooks of a desk")
+    whats.add_parser("migrate", help="print a `tenants.toml` that replaces the old variables set here")
+    kit = verbs.add_parser("signing-kit", help="print the script or settings with which a desk sends webhooks")
     _add_tenant(kit, "tenant", required=True)
     kit.add_argument("--form", choices=FORMS, required=True, help="way of sending, see docs/connect")
     kit.add_argument("--url", type=_webhook_url, metavar="URL", help="address of the API (default: a placeholder)")
@@ -145,11 +146,11 @@ def add_verbs(verbs: Verbs) -> None:
 def _add_audit(verbs: Verbs) -> None:
     audit = _verb(verbs, "audit", "export model requests and answers, oldest first")
     _add_tenant(audit, "tenant", required=True)
-    audit.add_argument("--ticket", type=_word, metavar="ID", help="only this ticket (either number)")
+    audit.add_argument("--ticket", type=_word, metavar="ID", help=f"only this ticket {_EITHER}")
     audit.add_argument("--job", type=_job_id, metavar="JOB", help="only this job")
     audit.add_argument("--since", type=moment, metavar="TIME", help="answered since: 2h, 3d or an ISO time")
     replay = _verb(verbs, "replay", "repeat requests with another prompt or model and compare the answers (paid)")
-    _add_tenant(replay, "tenant, also of the model", required=True)
+    _add_tenant(replay, "tenant of the requests and the model", required=True)
     which = replay.add_mutually_exclusive_group(required=True)
     which.add_argument("--job", type=_job_id, nargs="+", action="extend", metavar="JOB", help="requests of these jobs")
     last = f"the last N requests, at most {MOST_REPLAYED}"
@@ -177,7 +178,7 @@ def _add_secrets(verbs: Verbs) -> None:
     )
     which = rotate.add_mutually_exclusive_group()
     which.add_argument("--finish", action="store_true", help="end the old secret once the desk uses the new one")
-    which.add_argument("--leaked", action="store_true", help="end every secret at once, after a leak")
+    which.add_argument("--leaked", action="store_true", help="end all webhook secrets at once, after a leak")
     rotate.add_argument("--force", action="store_true", help="with --finish: end it although it is in use")
     rotate.add_argument("--out", type=_path, metavar="FILE", help="write the new secret to this new file")
     rotate.add_argument("--dry-run", action="store_true", help="show the changes without making them")
@@ -190,7 +191,7 @@ def _add_tenant(parser: argparse.ArgumentParser, means: str, *, required: bool =
 
 def _add_ticket_or_job(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ticket", type=_ticket, metavar="ID", help="ticket number (either one)")
+    which.add_argument("--ticket", type=_ticket, metavar="ID", help=f"ticket {_EITHER}")
     which.add_argument("--job", type=_job_id, metavar="JOB", help="job id")
     _add_tenant(parser, "tenant, if several have that ticket number")
 

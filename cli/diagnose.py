@@ -40,7 +40,7 @@ _REDIS_SECONDS = 0.5
 _CHECK_SECONDS, _SECONDS = 0.9, 4.0
 _INDENT = 10
 _NO_TENANT = "the tenant has no settings here"
-_NO_SETTINGS = "settings of a worker are missing here"
+_NO_SETTINGS = "the settings of a worker are not set here"
 _MARKS = NoteMarks(is_note_of, is_note)
 
 
@@ -103,7 +103,7 @@ async def _diagnose(chosen: argparse.Namespace, settings: DiagnoseSettings, data
         status, says = NOT_DONE_EXIT, f"No job{whose} has the id {chosen.job}, or it was purged by age."
     except UnknownTenantError as among:
         tenants = among.tenants
-        says = f"Unknown tenant {chosen.tenant}, without such a job. Known tenants: {among}"
+        says = f"Tenant {chosen.tenant} is unknown here and has no such job. Known tenants: {among}"
     except AmbiguousTenantError as several:
         tenants, says = several.tenants, f"Several tenants have this ticket. Give --tenant: {several}"
     finally:

@@ -73,7 +73,7 @@ async def _added(database: Database, tenant_id: str, path: Path) -> Done:
     except DATABASE_FAILURES as failure:
         if is_away(failure) and not is_locked(failure):
             raise
-        why = "another process is writing the tenant's copies" if is_locked(failure) else "the database refuses it"
+        why = "copies of the tenant are being written, try again" if is_locked(failure) else "the database refuses it"
         reason = f"not stored: {why}"
     else:
         return {"parts": len(parts), "what": "updated" if before else "added"}

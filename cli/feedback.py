@@ -70,7 +70,7 @@ def run(chosen: argparse.Namespace) -> int:
         elif found:
             print(_for_people(found))
         elif tenant_ids:
-            print(f"No note in the last {chosen.days} days.", file=sys.stderr)
+            print(f"No notes in the last {chosen.days} days.", file=sys.stderr)
         else:
             print("No tenant has settings here. Give --tenant.", file=sys.stderr)
         return 0

@@ -52,7 +52,7 @@ def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ForgetSettings) -> int:
         if which.all and names_tenant(read_environment(settings.secrets_dir)(), which.tenant_id):
             print(
-                f"Not erased: {which.tenant_id} still has settings, or SECRETS_DIR can't be listed, so the next copy of "
+                f"Not erased: {which.tenant_id} still has settings, or SECRETS_DIR can't be listed. The next copy of "
                 "its desk would restore the data. Fix that, then run this again.",
                 file=sys.stderr,
             )

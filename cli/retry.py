@@ -64,14 +64,14 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     left_out = 0
     for job in found[::-1]:
         if len(jobs) == most:
-            print(f"Only the oldest {most} are shown; see --limit.", file=sys.stderr)
+            print(f"Limited to the oldest {most}; raise --limit for more.", file=sys.stderr)
             break
         if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
             jobs.append(job)
         else:
             left_out += 1
     if left_out:
-        print(f"{left_out} left out: another job of the ticket completed, or still may.", file=sys.stderr)
+        print(f"{left_out} left out: another job of the ticket completed, is open, or failed later.", file=sys.stderr)
     return jobs
 
 

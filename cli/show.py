@@ -49,10 +49,11 @@ _FIXES: dict[str, str] = {
 # Next steps of skipped jobs.
 _SKIPPED = {
     DUPLICATE: "nothing: another job handles its webhook",
-    ALREADY_ENHANCED: "nothing: another job wrote the note, or may have; for a second note, {retry}{tried}",
-    DRY_RUN: "read the note below; once the tenant is live, {retry} {paid}",
+    ALREADY_ENHANCED: "nothing: another job wrote the note, or may have before it failed; for a second note, "
+    "{retry}{tried}",
+    DRY_RUN: "review the note of this dry run; once the tenant is live, {retry} {paid}",
     REFRESHED_LATELY: "nothing: a ticket is refreshed once an hour; later, {retry}",
-    FORGOTTEN: "nothing: the data of its ticket was erased",
+    FORGOTTEN: "nothing: the data of its ticket was erased, and a retry would end the same way",
     LEFT_OUT: "nothing, unless the ticket or the tenant's rules have changed: {retry}",
     NOTHING_FOUND: "nothing, unless more of the desk was copied since: {retry}",
 }

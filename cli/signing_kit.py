@@ -31,9 +31,9 @@ def run(chosen: argparse.Namespace) -> int:
             print(problem, file=sys.stderr)
     url = chosen.url or ADDRESS_PLACE
     if url.startswith("http:") and address_problem(url, secure=True):
-        why = "ticket ids would be readable on the network (the secret is not sent)"
+        why = "on the network, ticket ids could be read and webhooks withheld (the secret is not sent)"
         if chosen.form == "token":
-            why = "the token itself would be readable on the network, and could be used to send webhooks"
+            why = "on the network, the token itself could be read and used to send webhooks of this tenant"
         print(f"--url must begin with https://: {why}.", file=sys.stderr)
     print(kit(chosen.form, chosen.tenant, url, secret), end="")
     return 0

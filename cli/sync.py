@@ -38,7 +38,7 @@ def run(chosen: argparse.Namespace) -> int:
         tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=["desk"])
         known = {tenant.id: tenant.desk for tenant in tenants.all() if tenant.desk is not None}
         if chosen.tenant is not None and chosen.tenant not in known:
-            print(f"{chosen.tenant} has no desk: set SERVICEDESK_URL_<TENANT>.", file=sys.stderr)
+            print(f"{chosen.tenant} has no desk here: check SERVICEDESK_URL_<TENANT>.", file=sys.stderr)
             return NOT_DONE_EXIT
         status = 0
         if chosen.tenant is not None:

@@ -91,7 +91,7 @@ def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> li
 async def _print_events(database: Database, subject: DiagnosisSubject, *, is_json: bool) -> int:
     job, jobs = await _find_job(database, subject)
     if job is None:
-        print("No such job, or it was purged by age.", file=sys.stderr)
+        print("No job found, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
     told = timeline(job, await details.events(database, job), job.asked_at)
     lines = []

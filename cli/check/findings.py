@@ -48,7 +48,8 @@ class State(StrEnum):
 CHECKS: dict[str, str] = {
     "settings": "All settings of a worker are set and valid.",
     "postgres address": "Postgres answers at `DATABASE_URL`.",
-    "postgres role and tables": "The role may log in, can't bypass row-level security, and the schema is of this release.",
+    "postgres role and tables": "The role may log in and can't bypass row-level security; the schema is of this "
+    "release.",
     "redis address": "Redis answers at `REDIS_URL` and accepts the password.",
     "redis policy": "Redis refuses writes when its memory is full, instead of evicting keys.",
     "tenant settings": "All settings of the tenant are valid.",
@@ -223,8 +224,8 @@ def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
         return rows.ok("usable", "tenant settings")
     if known and not tenant_id:
         return []
-    seen = "no setting of it is set here" if tenant_id else "no tenant is set up"
-    return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and its siblings")
+    seen = "the tenant has no settings here" if tenant_id else "no tenant is set up"
+    return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and the tenant's other settings")
 
 
 def secret_rows(tenant: Tenant) -> list[Finding]:
@@ -232,7 +233,7 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
     if tenant.polled and not tenant.opens_webhook:
         return rows.not_checked("not needed: the desk is polled")
     if not tenant.webhook_secrets:
-        return rows.not_checked("no webhook secret of it is set here")
+        return rows.not_checked("the tenant has no webhook secret here")
     for secret in tenant.webhook_secrets:
         if len(secret) < _SHORTEST_SECRET or len(set(secret)) < _FEWEST_CHARACTERS:
             seen = f"a secret has {len(secret)} characters, {len(set(secret))} of them different"
@@ -248,8 +249,9 @@ def reconcile_rows(tenant: Tenant) -> list[Finding]:
     if tenant.polled:
         return rows.ok("none expected: the desk is polled", "missing webhooks")
     name = key_name(tenant.id, "reconcile")
-    done = "jobs are created for them" if tenant.recovers else "they are reported; with on, jobs are created too"
-    return rows.ok(f"{name} is {'on' if tenant.recovers else 'report'}: {done}", "missing webhooks")
+    done = "get a job" if tenant.recovers else "are reported; with on, they get a job too"
+    told = f"{name} is {'on' if tenant.recovers else 'report'}: new tickets without a webhook {done}"
+    return rows.ok(told, "missing webhooks")
 
 
 async def postgres_rows(url: str | None) -> list[Finding]:

@@ -117,7 +117,7 @@ class ModelCheck:
             seen = f"{failure.reason}: not a model's API"
             remedy = "set OPENAI_BASE_URL to the part before /chat/completions, such as https://api.openai.com/v1"
         elif "connection" in failure.reason or " 5" in failure.reason:
-            remedy = f"check that {host} runs, OPENAI_BASE_URL is right, and this machine may reach it"
+            remedy = f"check OPENAI_BASE_URL, and that {host} runs and is reachable from here"
         elif "429" in failure.reason:
             rows.not_checked(failure.reason)
             rows.ok("it answers", "model address")
@@ -142,8 +142,8 @@ def _held(rows: Findings, held: DeferredError, endpoint: Endpoint) -> None:
         case HoldReason.NOT_FOUND:
             name = "model name"
             remedy = (
-                f"set OPENAI_MODEL to a model of the account; {endpoint.name} is none, or OPENAI_BASE_URL lacks its "
-                "path, such as /v1"
+                f"set OPENAI_MODEL to a model of the account, which {endpoint.name} is not, or add the missing path, "
+                "such as /v1, to OPENAI_BASE_URL"
             )
         case HoldReason.NOT_PERMITTED:
             remedy = "allow the model for this account and network, at the provider or in Azure's network rules"
@@ -163,9 +163,9 @@ class EmbeddingsCheck:
         tenant = self._tenants.get(tenant_id)
         kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
         if kind == "none":
-            return rows.not_checked("the tenant has none")
+            return rows.not_checked("the tenant uses no embeddings")
         if kind in self._asked:
-            return rows.not_checked(f"same as {self._asked[kind]}, checked above")
+            return rows.not_checked(f"same embedder as {self._asked[kind]}, checked above")
         self._asked[kind] = tenant_id
         remedy = _EMBEDDINGS_REMEDY[kind]
         embedder = self._embedders.of(tenant_id)

@@ -26,7 +26,7 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
     if url is None:
         return rows.not_checked("--url was not given")
     if not tenant.opens_webhook:
-        none = "neither a webhook secret nor a token of it is set here"
+        none = "the tenant has neither a webhook secret nor a token here"
         return rows.not_checked("not needed: the desk is polled" if tenant.polled else none)
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
     http = open_client(
@@ -80,6 +80,6 @@ async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> li
         remedy = "check FEEDBACK_URL, and that it leads to FEEDBACK_PORT of the API"
         return rows.failed("feedback page", words, remedy)
     if status == 200:
-        return rows.ok("a link opens it", "feedback page")
+        return rows.ok("a feedback link opens it", "feedback page")
     remedy = "set the same FEEDBACK_KEY in the API as here, and route FEEDBACK_URL to FEEDBACK_PORT"
-    return rows.failed("feedback page", f"a link is answered with {status}", remedy)
+    return rows.failed("feedback page", f"a feedback link is answered with {status}", remedy)

@@ -110,7 +110,7 @@ _TEXTS = {
     ),
     RotationStep.LEAKED: _Texts(
         "end {all} of {tenant} at once, and create a new one",
-        f"Ended at once: {{current}} is new{{rest}}, within seconds.\n{_REFUSED_UNTIL}",
+        f"Ended at once: within seconds {{current}} is new{{rest}}.\n{_REFUSED_UNTIL}",
         f"copy {{current}} to {{retired}}, set {{current}} to {_A_NEW_ONE}, and remove {{previous}}",
     ),
     RotationStep.TOKEN: _Texts(
@@ -213,8 +213,8 @@ class _Rotation:
         self._write(folder, new)
         self._told += self._text(_TEXTS[step].done).split("\n")
         self._told += [
-            f"{place.name} is also set in the environment; its file has precedence. Remove the variable, else its value "
-            "is valid again once the file is removed."
+            f"{place.name} is also set in the environment, but its file has precedence. Remove the variable: its value "
+            "would be valid again without the file."
             for place in self._touched
             if place.in_environment and place is not places.retired and step is not RotationStep.FINISH
         ]
@@ -257,8 +257,9 @@ class _Rotation:
             why = other if places.token.secret else none
             raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
         if step is RotationStep.BEGIN and not places.current.secret:
-            says = f"{places.current.name} is missing, but {places.previous.name} is set. Set it, or use `--leaked`."
-            raise NotRotatedError(CONFIGURATION_EXIT, says)
+            says = f"{places.current.name} is missing, but {places.previous.name} is set."
+            then = f"Set {places.current.name}, or use `--leaked`."
+            raise NotRotatedError(CONFIGURATION_EXIT, f"{says} {then}")
         if step is RotationStep.BEGIN and places.is_open:
             again = "Not started again: that would end the old secret without notice."
             end = f"Next: {FINISH.format(tenant=tenant)} ends the old one."
@@ -380,10 +381,10 @@ class _Rotation:
         if self._chosen.json:
             return self._end(status, written=False, why=why, lines=lines)
         texts = _TEXTS[self._step]
-        told = [*self._told, f"Not written: {why}. These commands {self._text(texts.would)}:"]
+        told = [*self._told, f"Not written: {why}. To {self._text(texts.would)}:"]
         if self._folder is None:
             by_hand = self._text(texts.by_hand)
-            told.append(f"With environment variables only: {by_hand}; then restart the processes. In a cluster:")
+            told.append(f"With environment variables: {by_hand}; then restart the processes. In a cluster, run:")
         print("\n".join(told), file=sys.stderr)
         print("\n".join(lines))
         return status

@@ -41,8 +41,8 @@ KEPT_FOR = {"FEEDBACK_PREVIOUS_KEY": OLD, "CONSOLE_PREVIOUS_KEY": timedelta(days
 """How long a previous key is needed: for links in notes, and for sessions."""
 _RUNBOOK = "docs/runbooks/secret-rotation.md"
 _FROM_AFAR = (
-    "No secret of {tenant} is set here. Shown: reports of processes within two hours, which may include secrets removed "
-    "since."
+    "No secret of {tenant} is set here. The table shows reports of processes within two hours; secrets removed since "
+    "may still be listed."
 )
 _ASK_FOR_ONE = ". With --tenant, reports of processes are shown."
 _HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO DO")
@@ -135,7 +135,7 @@ def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | 
     if used_lately(known):
         return "wait: used within a day, but not since the current one was added"
     if new is None or new.last_used_at is None:
-        return "neither it nor the current one is used"
+        return "wait: not used within a day, but the current one is not used yet"
     return f"not used any more: {FINISH.format(tenant=tenant_id)} ends it"
 
 
