@@ -71,7 +71,7 @@ def skipped(reason: str, **more: Any) -> Details:
 
 KEY = "SERVICEDESK_API_KEY_ACME, in the cloud SERVICEDESK_REFRESH_TOKEN_ACME"
 FIXES = ["give the model", "add credit", "correct the model", "ask"]
-DESK_FIXES = [f"tenant's desk a valid key ({KEY}); it then resumes by itself", f"({KEY}) the right to add notes; it then"]
+DESK_FIXES = [f"tenant's desk a valid key ({KEY}); it then resumes by itself", f"({KEY}) the right to add notes; it"]
 NEXT = [
     (WAITING, "attempt 1 queued for 3s, behind older jobs"),
     (replace(WAITING, attempt=2, **SOON), "attempt 3 is due in 12s"),

@@ -250,10 +250,10 @@ def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path)
     ("words", "settings", "told"),
     [
         ([], {}, ""),
-        ([], {"TRACES_DIR": "/nobody/has/made/it/yet"}, "can't be read (No such file or directory): reading the database"),
-        ([], {"TRACES_DIR": "/" + "far" * 90}, "can't be read (File name too long): reading the database instead.\n"),
-        (["--traces", "/nowhere"], {}, "/nowhere can't be read (No such file or directory): reading the database instead.\n"),
-        (["--traces", "/dev/null"], {}, "/dev/null has no span of it: reading the database instead.\n"),
+        ([], {"TRACES_DIR": "/nobody/has/made/it/yet"}, "can't be read (No such file or directory): reading the"),
+        ([], {"TRACES_DIR": "/" + "far" * 90}, "can't be read (File name too long): reading the database"),
+        (["--traces", "/nowhere"], {}, "/nowhere can't be read (No such file or directory): reading the database"),
+        (["--traces", "/dev/null"], {}, "/dev/null has no span of it: reading the database"),
     ],
 )
 def test_without_spans_and_database_it_says_so(words: list[str], settings: dict[str, str], told: str) -> None:
@@ -286,6 +286,7 @@ async def test_of_several_jobs_in_the_database_the_one_that_says_most_is_drawn(s
     later = await store.accept(ticket_id="124", state="skipped", reason="already enhanced", finished_at="now()")
     await store.accept(ticket_id="124", tenant_id="globex")
     several = await typed(server, "--ticket", "124")
-    assert (several.returncode, several.stderr) == (2, "Several tenants have this ticket. Give --tenant: acme, globex\n")
+    assert (several.returncode, several.stdout) == (2, "")
+    assert several.stderr == "Several tenants have this ticket. Give --tenant: acme, globex\n"
     said = json.loads((await typed(server, "--ticket", "124", "--tenant", "acme", "--json")).stdout)
     assert (said["job_id"], said["others"]) == (str(done), [str(later)])

@@ -160,7 +160,7 @@ NOBODYS = "01936b2e-7c1a-7000-8000-0123456789ab"
 @pytest.mark.parametrize(
     ("words", "status", "says", "tenants"),
     [
-        (["--ticket", "124"], NOT_UNDERSTOOD_EXIT, "Several tenants have this ticket. Give --tenant: acme, globex", BOTH),
+        (["--ticket", "124"], NOT_UNDERSTOOD_EXIT, "Give --tenant: acme, globex", BOTH),
         (["--ticket", "124", "--tenant", "nobody"], NOT_UNDERSTOOD_EXIT, "Tenant nobody is unknown here", BOTH),
         (["--job", NOBODYS], NOT_DONE_EXIT, "No job has the id", []),
     ],
