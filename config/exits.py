@@ -11,7 +11,7 @@ OF_COMMANDS = {
     0: "success (also if no job matches)",
     NOT_DONE_EXIT: "not done: no such job, document or audit record; job not retryable; file unreadable; desk not "
     "fully copied; no usable model answer; secret not rotated; confirmation declined",
-    NOT_UNDERSTOOD_EXIT: "invalid arguments; or the tenant is ambiguous or unknown (diagnose, trace, secrets)",
+    NOT_UNDERSTOOD_EXIT: "wrong arguments; or the tenant is ambiguous or unknown (diagnose, trace, secrets)",
     UNFORESEEN_EXIT: "internal error, see the log line; or the output can't be written (full disk)",
     AWAY_EXIT: "database unavailable (diagnose has a verdict instead), Redis (forget), or model (replay, also at the "
     "spending limit): try again later",

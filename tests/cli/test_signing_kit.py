@@ -45,7 +45,7 @@ def test_a_secret_is_shown_on_request_only(form: str, capsys: pytest.CaptureFixt
     assert [secret in hidden for secret in (SECRET, TOKEN)] == [False, False]
     assert [text in hidden for text in (f"PASTE-THE-{place}", "https://PASTE-THE-ADDRESS/webhook")] == [True, True]
     open_, beside = shown(capsys, *chosen, "--url", URL, "--show-secret")
-    assert [text in open_ for text in (own, URL, "Make a ticket.")] == [True, True, True]
+    assert [text in open_ for text in (own, URL, "Create a ticket.")] == [True, True, True]
     assert [text in open_ for text in (other, "PASTE-THE")] == [False, False]
     assert beside == ""
 
