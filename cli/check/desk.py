@@ -39,8 +39,8 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     if desk is None:
         return rows.not_checked("the tenant has no desk")
     if not desk.has_keys:
-        return rows.not_checked("no key of it is here: look where a worker runs")
-    rows.not_checked("only a note would show it: the first job does", "desk note writing")
+        return rows.not_checked("no key of the desk is set here: run this where a worker runs")
+    rows.not_checked("only a new note would show it; the first job does", "desk note writing")
     answers: list[httpx2.Response] = []
 
     async def heard(response: httpx2.Response) -> None:
@@ -63,8 +63,8 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
             _first_call_failed(rows, failure, desk, tenant.id)
         else:
             rows.answers(desk.url)
-            rows.ok("taken", "desk credentials", "desk portal")
-            rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {len(answers)}", "desk rate")
+            rows.ok("accepted", "desk credentials", "desk portal")
+            rows.ok(f"{desk.rate_per_minute} calls a minute, of which this check used {len(answers)}", "desk rate")
             await _rights(rows, calls, listed, desk, tenant.id)
     rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
     return rows.all
@@ -92,9 +92,11 @@ async def _rights(rows: Findings, calls: DeskCalls, listed: Any, desk: DeskSetti
             if held.reason == THROTTLED:
                 _rate_failed(rows, held.reason, desk, tenant_id)
                 return
-            rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
+            rows.not_checked(f"jobs use all calls of the desk in this minute ({held.reason})", name)
         except ExternalError as failure:
-            remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
+            remedy = (
+                f"give the technician of the key the right to see it, or in the cloud give the token the scope {scope}"
+            )
             rows.failed(name, failure.reason, remedy)
         else:
             rows.ok("readable", name)
@@ -118,12 +120,12 @@ def _accounts_failed(
     elif "proxy" in what:
         remedy = proxy_remedy(urlsplit(desk.accounts_url).hostname or "")
     elif not what or what == "invalid answer" or what.startswith(("connection", "5")):
-        remedy = f"see that {address} is the accounts host of the desk's region, and that this machine may reach it"
+        remedy = f"check that {address} is the accounts host of the desk's region, and is reachable from here"
     elif what == "429":
-        remedy = "wait ten minutes: the accounts host gives a refresh token ten tokens in that time"
+        remedy = "wait ten minutes: the accounts host issues only ten tokens for a refresh token in that time"
     else:
-        remedy = f"make {tenant_id}.servicedesk.client_id, its secret and refresh token anew, for {address}"
-    return rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
+        remedy = f"replace {tenant_id}.servicedesk.client_id, its secret and refresh token; create them for {address}"
+    return rows.failed("desk credentials", f"the accounts host issues no token ({failure.reason})", remedy)
 
 
 def _first_call_failed(
@@ -137,11 +139,11 @@ def _first_call_failed(
     elif "proxy" in what:
         rows.failed("desk address", failure.reason, proxy_remedy(urlsplit(desk.url).hostname or ""))
     elif isinstance(failure, DeferredError) and what != THROTTLED:
-        rows.not_checked(f"jobs have the desk's calls of this minute ({what})")
+        rows.not_checked(f"jobs use all calls of the desk in this minute ({what})")
     elif not what or what.startswith(("connection", "5")):
         remedy = (
-            f"see that {address} is right and the desk runs, and that this machine may reach it, by the proxy of "
-            "HTTPS_PROXY where there is one"
+            f"check {address}, and that the desk runs and is reachable from here, through the proxy of HTTPS_PROXY "
+            "if it is set"
         )
         rows.failed("desk address", failure.reason, remedy)
     else:
@@ -149,16 +151,16 @@ def _first_call_failed(
         if what == "401":
             credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
             or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""
-            remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired{or_scope}"
+            remedy = f"replace {credential}_{suffix}: it is wrong or has expired{or_scope}"
             rows.failed("desk credentials", failure.reason, remedy)
         elif what == "403":
-            rows.ok("taken", "desk credentials", "desk portal")
-            may = "the right to see requests, or the cloud's token the scope"
+            rows.ok("accepted", "desk credentials", "desk portal")
+            may = "the right to see requests, or in the cloud give the token the scope"
             rows.failed("desk ticket", failure.reason, f"give the technician of the key {may} {_REQUESTS}")
         elif what == THROTTLED:
             _rate_failed(rows, failure.reason, desk, tenant_id)
         else:
-            remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
+            remedy = f"set {address} to the part before /api/v3, with /app/<portal> if the desk has portals"
             rows.failed("desk portal", failure.reason, remedy)
 
 
