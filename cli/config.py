@@ -46,7 +46,7 @@ def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
             if variables[name] == UNREADABLE:
                 problems.append(unreadable(setting))
             elif has_path(table, path):
-                problems.append(f"{setting} is set, and {tenant_id}.{path} in {TENANTS_TOML} too")
+                problems.append(f"{setting} and {tenant_id}.{path} in {TENANTS_TOML} are both set")
             else:
                 *section, key = path.split(".")
                 inner = table.setdefault(section[0], {}) if section else table
@@ -85,7 +85,7 @@ def parse_names(text: str) -> Names:
     for entry in filter(None, (part.strip() for part in text.split(","))):
         kind, colon, name = map(fold, entry.partition(":"))
         if kind not in KINDS or not colon or not name:
-            raise ValueError(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
+            raise ValueError(f"must be KIND:NAME entries separated by commas; kinds are {', '.join(KINDS)}")
         found.setdefault(kind, set()).add(name)
     return {kind: frozenset(names) for kind, names in found.items()}
 

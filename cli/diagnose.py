@@ -39,8 +39,8 @@ from workflow.note import is_note, is_note_of
 _REDIS_SECONDS = 0.5
 _CHECK_SECONDS, _SECONDS = 0.9, 4.0
 _INDENT = 10
-_NO_TENANT = "this process does not know the tenant"
-_NO_SETTINGS = "a worker's settings are not here"
+_NO_TENANT = "the tenant has no settings here"
+_NO_SETTINGS = "the settings of a worker are not set here"
 _MARKS = NoteMarks(is_note_of, is_note)
 
 
@@ -103,9 +103,9 @@ async def _diagnose(chosen: argparse.Namespace, settings: DiagnoseSettings, data
         status, says = NOT_DONE_EXIT, f"No job{whose} has the id {chosen.job}, or it was purged by age."
     except UnknownTenantError as among:
         tenants = among.tenants
-        says = f"No tenant {chosen.tenant} is known here, and it has no such job. Known are: {among}"
+        says = f"Tenant {chosen.tenant} is unknown here and has no such job. Known tenants: {among}"
     except AmbiguousTenantError as several:
-        tenants, says = several.tenants, f"Whose ticket is it? Say --tenant: {several}"
+        tenants, says = several.tenants, f"Several tenants have this ticket. Give --tenant: {several}"
     finally:
         if redis is not None:
             await redis.aclose()
@@ -149,7 +149,7 @@ async def _facts_without_database(
         queue=queue,
         queue_failure=failure,
         database_failure="it does not answer",
-        desk=seen or DeskProbe(failure="only the database knows the job's ticket"),
+        desk=seen or DeskProbe(failure="the ticket of the job is known only to the database"),
         model=model,
     )
 

@@ -30,7 +30,7 @@ def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ByHandSettings) -> int:
         known = by_tenant(read_environment(settings.secrets_dir)())
         if chosen.what == "add" and known and chosen.tenant not in known:
-            print(f"There are no settings here of a tenant {chosen.tenant}.", file=sys.stderr)
+            print(f"Tenant {chosen.tenant} has no settings here.", file=sys.stderr)
         return await does(database, chosen)
 
     return run_with_database(work)
@@ -55,9 +55,9 @@ async def _add(database: Database, chosen: argparse.Namespace) -> int:
     folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if _is_folder(Path(each)))
     for document in await repository.added_documents(database, chosen.tenant) if folders else ():
         if document.path.startswith(folders) and document.path not in met:
-            print(f"Not in its folder any more, and still used: {clean(document.path)}", file=sys.stderr)
+            print(f"Removed from its folder but still searched: {clean(document.path)}", file=sys.stderr)
     if not done:
-        print("No file there is of a kind that can be read.", file=sys.stderr)
+        print("No file of a supported type was found.", file=sys.stderr)
     return 0 if done and all("reason" not in each for each in done) else NOT_DONE_EXIT
 
 
@@ -73,7 +73,7 @@ async def _added(database: Database, tenant_id: str, path: Path) -> Done:
     except DATABASE_FAILURES as failure:
         if is_away(failure) and not is_locked(failure):
             raise
-        why = "somebody else writes into the tenant's copies" if is_locked(failure) else "the database refuses it"
+        why = "copies of the tenant are being written, try again" if is_locked(failure) else "the database refuses it"
         reason = f"not stored: {why}"
     else:
         return {"parts": len(parts), "what": "updated" if before else "added"}
@@ -154,10 +154,10 @@ def read(path: Path) -> list[Part]:
     except OSError as failure:
         raise UnreadableError(f"it can't be opened ({failure.strerror})") from failure
     except subprocess.TimeoutExpired:
-        raise UnreadableError(f"it takes more than {2 * MOST_SECONDS} s") from None
+        raise UnreadableError(f"reading takes more than {2 * MOST_SECONDS} s") from None
     if done.returncode == 1 and done.stderr:
         raise UnreadableError(done.stderr.decode(errors="replace").splitlines()[-1])
     if done.returncode != 0:
         # Killed by one of its limits or by the kernel.
-        raise UnreadableError("it takes too much time or memory")
+        raise UnreadableError("reading takes too much time or memory")
     return [Part(**part) for part in json.loads(done.stdout)]

@@ -33,12 +33,12 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.tenant is None:
             tenant_id = next(iter(possible), "")
             among = f": {', '.join(sorted(possible))}" if possible else ""
-            refusal = "" if len(possible) == 1 else f"whose ticket is it? Say --tenant{among}"
+            refusal = "" if len(possible) == 1 else f"give the tenant of the ticket with --tenant{among}"
         elif chosen.tenant not in possible:
             refusal = f"no tenant {chosen.tenant} is set up here"
         refusal = refusal or await _turn_refused(database, tenant_id, jobs)
         if refusal:
-            print(f"Not asked for: {refusal}.", file=sys.stderr)
+            print(f"Not requested: {refusal}.", file=sys.stderr)
             if chosen.json:
                 print(as_json({"asked": False, "why": refusal}))
             return NOT_DONE_EXIT
@@ -47,8 +47,8 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.json:
             print(as_json({"asked": True, "job_id": job_id, "tenant_id": tenant_id, "ticket_id": chosen.ticket}))
         else:
-            print(f"Asked for: ticket {chosen.ticket} of {tenant_id}, job {job_id}.")
-            print(f"`ai-agents show {job_id}` tells how it goes.")
+            print(f"Requested: ticket {chosen.ticket} of {tenant_id}, job {job_id}.")
+            print(f"Progress: `ai-agents show {job_id}`")
         return 0
 
     return run_with_database(work)
@@ -58,9 +58,9 @@ async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Liste
     of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
     for job in of_ticket:
         if job.state in (JobState.WAITING, JobState.RUNNING):
-            return f"job {job.id} is at this ticket; see `ai-agents show {job.id}`"
+            return f"job {job.id} of this ticket has not ended; see `ai-agents show {job.id}`"
     last = await refresh.refreshed_lately(database, tenant_id, [job.id for job in of_ticket])
     if last is None:
         return ""
     again = last + REFRESH_APART + timedelta(seconds=1)
-    return f"the ticket was refreshed at {when(last)}, and may be again from {when(again)} on"
+    return f"the ticket was refreshed at {when(last)}; the next refresh is possible from {when(again)}"

@@ -70,9 +70,9 @@ def run(chosen: argparse.Namespace) -> int:
         elif found:
             print(_for_people(found))
         elif tenant_ids:
-            print(f"No note was written in {chosen.days} days.", file=sys.stderr)
+            print(f"No notes in the last {chosen.days} days.", file=sys.stderr)
         else:
-            print("No tenant is in the settings here: name one with --tenant.", file=sys.stderr)
+            print("No tenant has settings here. Give --tenant.", file=sys.stderr)
         return 0
 
     return run_with_database(work)

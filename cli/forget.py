@@ -35,7 +35,7 @@ from privacy.erasure import EndedJob, Erased, Stored, Which, stored
 from workflow.stored_answers import StoredKind
 
 _REDIS_SECONDS = 2.0
-_INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped."
+_INTERRUPTED = "Not everything is erased yet. Run this again to continue."
 _NUMBER = re.compile(r"\d+")
 
 
@@ -46,14 +46,14 @@ def run(chosen: argparse.Namespace) -> int:
     settings.
     """
     if chosen.json and not chosen.yes:
-        chosen.refuse("--json needs --yes: a machine is not asked")
+        chosen.refuse("--json needs --yes")
     which = Which(chosen.tenant, chosen.ticket, chosen.requester)
 
     async def work(database: Database, settings: ForgetSettings) -> int:
         if which.all and names_tenant(read_environment(settings.secrets_dir)(), which.tenant_id):
             print(
-                f"Not erased: {which.tenant_id} has settings, or SECRETS_DIR can't be listed, and the next copy of its "
-                "desk would bring all back. Mend that, and run this again.",
+                f"Not erased: {which.tenant_id} still has settings, or SECRETS_DIR can't be listed. The next copy of "
+                "its desk would restore the data. Fix that, then run this again.",
                 file=sys.stderr,
             )
             return CONFIGURATION_EXIT
@@ -63,12 +63,12 @@ def run(chosen: argparse.Namespace) -> int:
                 ("copies", str(found.copies)),
                 ("answers of GPT-4", str(found.answers)),
                 ("audit records", str(found.records)),
-                ("jobs that have not ended", str(found.jobs)),
+                ("unfinished jobs", str(found.jobs)),
             ]
             print(table(("STORED", "COUNT"), rows, None))
         whose = "all tickets of this requester"
-        what = "all of this tenant" if chosen.all else "this ticket" if chosen.ticket else whose
-        if not confirmed(f"Erase {what} for good?", chosen, "erase this"):
+        what = "all data of this tenant" if chosen.all else "this ticket" if chosen.ticket else whose
+        if not confirmed(f"Erase {what} permanently?", chosen, "erase this"):
             return NOT_DONE_EXIT
         redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
         try:
@@ -174,31 +174,31 @@ def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -
         ("audit records", str(erased.records)),
         ("jobs ended as skipped", str(ended)),
         *([("rows of jobs", str(erased.rows))] if which.all else []),
-        ("keys in Redis", "it does not answer" if keys is None else str(keys)),
+        ("keys in Redis", "Redis does not answer" if keys is None else str(keys)),
     ]
     parts = [table(("ERASED", "COUNT"), rows, None)]
     if which.ticket_id and not (erased.copies or erased.answers or erased.records or ended or keys):
         parts.append(
-            f"Nothing was stored of {which.ticket_id}, nor under the other number of a cloud desk's ticket. See "
-            "whether it is the right one: it is forgotten from now on."
+            f"No data of ticket {which.ticket_id} was stored, under either number. Check the number: from now on its "
+            "data is not kept."
         )
     if which.requester and not found.of_requester:
-        parts.append("No stored data has this address. Check that it is the right one: it is forgotten from now on.")
+        parts.append("No stored data has this address. Check the address: from now on its data is not kept.")
     if keys is None:
-        parts.append("Redis does not answer, and still has its part: run this again when it does.")
+        parts.append("Redis does not answer and still has data: run this again when it does.")
     if which.all and (ended or keys is None):
-        parts.append("Rows of jobs stay, without text, while a message of theirs may come: run this again in an hour.")
+        parts.append("Rows of jobs remain without text while their messages may arrive: run this again in an hour.")
     if erased.running:
         parts.append(
-            f"Workers are at {erased.running} other jobs of this tenant, and may have read what was erased before it "
-            "was: run this again when those have ended."
+            f"{erased.running} other jobs of this tenant are running and may have read the erased data: run this "
+            "again when they have ended."
         )
     if found.unattributed:
         parts.append(
-            f"Of {found.unattributed} copies and answers from before it was kept, it is not known whose they are: "
-            "name their tickets, or run this again when the copies are a day older."
+            f"{found.unattributed} copies and answers have no known requester: erase them by ticket, or run this "
+            "again when the copies are a day older."
         )
-    return "\n".join([*parts, "Notes in the desk, backups, traces and the model's provider are not reached."])
+    return "\n".join([*parts, "Not covered: notes in the desk, backups, traces, and the model's provider."])
 
 
 def _for_machines(which: Which, found: Stored, erased: Erased, keys: int | None) -> dict[str, Any]:

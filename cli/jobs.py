@@ -34,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
         else:
             print("No job matches.", file=sys.stderr)
         if len(found) > len(shown):
-            print(f"These are the newest {len(shown)}; there are more: see --limit.", file=sys.stderr)
+            print(f"Limited to the newest {len(shown)}; raise --limit for more.", file=sys.stderr)
         return 0
 
     return run_with_database(work)

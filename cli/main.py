@@ -52,19 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("worker", help="run jobs")
-    verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
+    verbs.add_parser("worker", help="process jobs")
+    verbs.add_parser("housekeeping", help="run scheduled work: copy desks, poll, purge")
     for name, port, does in (
-        ("api", 8000, "receive webhooks and relay jobs"),
-        ("console", 8010, "web pages for support and operators, behind a login"),
+        ("api", 8000, "receive webhooks and queue jobs"),
+        ("console", 8010, "serve the web console"),
     ):
         process = verbs.add_parser(name, help=does)
         process.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         process.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
-    verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
+    verbs.add_parser("migrate", help="create or upgrade the database schema (needs DATABASE_ADMIN_URL)")
     add_verbs(verbs)
     # All that follows is psql's, options included.
-    psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
+    psql = verbs.add_parser("psql", help="open psql on the database", prefix_chars="\0", add_help=False)
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
     return parser
 

@@ -60,22 +60,22 @@ def run(chosen: argparse.Namespace) -> int:
     away, 78 without a key or if the model's service needs the operator's action.
     """
     if chosen.prompt is not None and chosen.prompt not in versions():
-        chosen.refuse(f"no prompt has the version {chosen.prompt!r}: there are {', '.join(versions())}")
+        chosen.refuse(f"unknown prompt version {chosen.prompt!r}: choose from {', '.join(versions())}")
     tenants = TenantDirectory(read_environment(secrets_dir()))
 
     async def work(database: Database, settings: WorkerSettings) -> int:
         tenant = tenants.get(chosen.tenant)
         if tenant is None or not tenant.usable:
             # These settings restrict where its texts may go.
-            print(f"{chosen.tenant} has no usable settings here: nothing of it is sent anywhere.", file=sys.stderr)
+            print(f"Not sent: {chosen.tenant} has no usable settings here.", file=sys.stderr)
             return CONFIGURATION_EXIT
         wanted = await _wanted(database, chosen, tenant.audit_days)
         records = [record for record in wanted if may_be_sent_again(record, tenant.note)]
         if len(records) < len(wanted):
-            why = f"less was masked in them than {key_name(tenant.id, 'masking')} says now"
+            why = f"they were redacted less than {key_name(tenant.id, 'masking')} requires now"
             print(f"{len(wanted) - len(records)} of {len(wanted)} records are left out: {why}.", file=sys.stderr)
         if not records:
-            print("There is nothing to replay.", file=sys.stderr)
+            print("Nothing to replay.", file=sys.stderr)
             return NOT_DONE_EXIT
         book = SpendingBook(database)
         models = Models(tenants, settings, book, connections=1)
@@ -83,7 +83,7 @@ def run(chosen: argparse.Namespace) -> int:
             endpoint = models.first(tenant.id)
             if not endpoint.api_key:
                 suffix = setting_suffix(tenant.id)
-                print(f"There is no key: set OPENAI_API_KEY, or OPENAI_API_KEY_{suffix}.", file=sys.stderr)
+                print(f"No key: set OPENAI_API_KEY or OPENAI_API_KEY_{suffix}.", file=sys.stderr)
                 return CONFIGURATION_EXIT
             if chosen.model:
                 endpoint = replace(endpoint, name=chosen.model)
@@ -105,7 +105,7 @@ async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> 
     found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
     for job_id in dict.fromkeys(chosen.job):
         if job_id not in found:
-            print(f"No audit record of {chosen.tenant} with an answer has the job {job_id}.", file=sys.stderr)
+            print(f"Job {job_id} of {chosen.tenant} has no audit record with an answer.", file=sys.stderr)
     return [found[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in found]
 
 
@@ -118,15 +118,15 @@ async def _replay(
     records: Sequence[AuditRecord],
 ) -> int:
     print(
-        f"Calls of {endpoint.name} at {urlsplit(endpoint.base_url).hostname or ''} that will be paid for: "
-        f"{len(records)}, and a second one for each answer that has to be repaired.",
+        f"Paid calls of {endpoint.name} at {urlsplit(endpoint.base_url).hostname or ''}: {len(records)}, plus one for "
+        "each answer that needs a repair.",
         file=sys.stderr,
         flush=True,
     )
     answers = 0
     for number, record in enumerate(records):
         if not await audit.is_kept(database, record):
-            print(f"The record of the job {record.job_id} is gone by now.", file=sys.stderr)
+            print(f"The record of job {record.job_id} was removed meanwhile.", file=sys.stderr)
             continue
         prompt, version = prompt_again(record, tenant.note, chosen.prompt)
         try:
@@ -170,12 +170,12 @@ def for_people(replayed: Replayed, width: int | None) -> str:
 
 
 def side_by_side(rows: Sequence[SideRow], width: int | None) -> str:
-    """Return a row for each in two columns; an equal right side says `the same`."""
+    """Return a row for each in two columns; an equal right side is `same`."""
     size = max(len(name) for name, _, _ in rows)
     column = max(_NARROWEST, ((width or _WIDTH) - size - 2 * len(_GAP)) // 2)
     lines = []
     for name, left, right in rows:
-        sides = [left, ["the same"] if right and right == left else right]
+        sides = [left, ["same"] if right and right == left else right]
         told = [[line for each in side for line in textwrap.wrap(clean(each), column)] or [""] for side in sides]
         for number, (one, other) in enumerate(zip_longest(*told, fillvalue="")):
             begin = name if number == 0 else ""
@@ -197,7 +197,7 @@ def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, 
         "cause": lambda: [claim(answer["likely_cause"])],
         "steps": lambda: [f"{number}. {claim(step)}" for number, step in enumerate(answer["next_steps"], 1)],
         "sources": lambda: [
-            f"{each['id']} {titles.get(each['id'], '(was not found)')}: {each['gives']}" for each in answer["sources"]
+            f"{each['id']} {titles.get(each['id'], '(not found)')}: {each['gives']}" for each in answer["sources"]
         ],
         "confidence": lambda: [str(answer["confidence"])],
         "questions": lambda: [*map(str, answer["questions"])],

@@ -26,13 +26,13 @@ def run(chosen: argparse.Namespace) -> int:
     All failed jobs are shown and confirmed first: 1 if declined, 2 if no prompt is possible.
     """
     if chosen.failed == bool(chosen.jobs):
-        chosen.refuse("name jobs, or give --failed with --since")
+        chosen.refuse("give job ids, or --failed with --since")
     if chosen.failed and chosen.since is None:
-        chosen.refuse("--failed needs --since: not all that ever failed is meant")
+        chosen.refuse("--failed needs --since")
     if not chosen.failed and (chosen.since or chosen.tenant or chosen.limit or chosen.yes):
-        chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
+        chosen.refuse("--since, --tenant, --limit and --yes need --failed")
     if chosen.failed and chosen.json and not chosen.yes:
-        chosen.refuse("--failed --json needs --yes: a machine is not asked")
+        chosen.refuse("--failed --json needs --yes")
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         if not chosen.failed:
@@ -64,14 +64,14 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     left_out = 0
     for job in found[::-1]:
         if len(jobs) == most:
-            print(f"These are the oldest {most}, and there are more: see --limit.", file=sys.stderr)
+            print(f"Limited to the oldest {most}; raise --limit for more.", file=sys.stderr)
             break
         if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
             jobs.append(job)
         else:
             left_out += 1
     if left_out:
-        print(f"{left_out} left out: another job of the ticket did it, or may.", file=sys.stderr)
+        print(f"{left_out} left out: another job of the ticket completed, is open, or failed later.", file=sys.stderr)
     return jobs
 
 
@@ -103,4 +103,4 @@ def _show(done: Sequence[Retried], refused: Sequence[tuple[UUID, str]], *, is_js
     if done:
         rows = [(str(job.job_id), job.tenant_id, job.ticket_id, job.was) for job in done]
         print(table(("JOB", "TENANT", "TICKET", "WAS"), rows, terminal_width()))
-    print(f"{len(done)} {'job waits' if len(done) == 1 else 'jobs wait'} again.")
+    print(f"{len(done)} {'job is' if len(done) == 1 else 'jobs are'} waiting again.")

@@ -38,24 +38,24 @@ from workflow.note import to_text
 _RELAY_SECONDS = 10
 _KEY = "SERVICEDESK_API_KEY_{suffix}, in the cloud SERVICEDESK_REFRESH_TOKEN_{suffix}"
 # Fixes that end a hold of the model or the desk.
-_MENDS: dict[str, str] = {
+_FIXES: dict[str, str] = {
     HoldReason.KEY_REFUSED: "give the model's service a valid key",
     HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
-    HoldReason.NOT_FOUND: "mend the model's name or its address",
-    HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
+    HoldReason.NOT_FOUND: "correct the model's name or address",
+    HoldReason.NOT_PERMITTED: "ask the model's provider why it refuses requests from here",
     DeskHoldReason.CREDENTIALS_REFUSED: f"give the tenant's desk a valid key ({_KEY})",
     DeskHoldReason.NOTES_REFUSED: f"give the key or token of the tenant's desk ({_KEY}) the right to add notes",
 }
 # Next steps of skipped jobs.
 _SKIPPED = {
-    DUPLICATE: "nothing: another job does the work of its webhook",
-    ALREADY_ENHANCED: "nothing: another job did this ticket, or its note may be there though it failed; if a second "
-    "note is wanted, {retry}{tried}",
-    DRY_RUN: "look at the note; once the tenant is live, {retry} {paid}",
+    DUPLICATE: "nothing: another job handles its webhook",
+    ALREADY_ENHANCED: "nothing: another job wrote the note, or may have before it failed; for a second note, "
+    "{retry}{tried}",
+    DRY_RUN: "review the note of this dry run; once the tenant is live, {retry} {paid}",
     REFRESHED_LATELY: "nothing: a ticket is refreshed once an hour; later, {retry}",
-    FORGOTTEN: "nothing: its ticket was forgotten, and no attempt would come further",
-    LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since: {retry}",
-    NOTHING_FOUND: "nothing, unless more is copied of its desk since: {retry}",
+    FORGOTTEN: "nothing: the data of its ticket was erased, and a retry would end the same way",
+    LEFT_OUT: "nothing, unless the ticket or the tenant's rules have changed: {retry}",
+    NOTHING_FOUND: "nothing, unless more of the desk was copied since: {retry}",
 }
 
 
@@ -87,13 +87,13 @@ def for_people(
     def past(moment: datetime) -> str:
         return f"{when(moment)}, {duration((job.asked_at - moment).total_seconds())} ago"
 
-    known_as = {"desk_id": "in the desk {}", "display_id": "shown to people as {}"}
+    known_as = {"desk_id": "desk id {}", "display_id": "display id {}"}
     others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
     ticket = [f"{job.ticket_id} of tenant {job.tenant_id}"]
     ticket += [known_as[name].format(number) for name, number in others.items()]
     ticket += [f"event {job.event}"] if job.event else []
-    by_old = f", {remark}: the desk still had the old one" if remark == SIGNED_BY_PREVIOUS else ""
-    note_is = f"not confirmed: posting began {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
+    by_old = f", {remark}: the desk still used the old secret" if remark == SIGNED_BY_PREVIOUS else ""
+    note_is = f"not confirmed: posting started {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
     note_is = f"in the ticket, as {job.note_id}" if job.note_id else note_is
     ended = "no"
     if job.finished_at is not None:
@@ -118,7 +118,7 @@ def for_people(
     if events is not None:
         happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
         told += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
-    return told if note is None else f"{told}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    return told if note is None else f"{told}\n\nNote that was not posted (dry run):\n\n{note}"
 
 
 def next_step(job: Details) -> str:
@@ -127,37 +127,37 @@ def next_step(job: Details) -> str:
         case JobState.WAITING:
             return _next_of_waiting(job)
         case JobState.RUNNING if job.lease_until is not None and job.lease_until > job.asked_at:
-            return f"a worker is at attempt {job.attempt}: wait"
+            return f"wait: a worker runs attempt {job.attempt}"
         case JobState.RUNNING:
-            return "its worker fell silent: the relay, in the API, queues it again within seconds"
+            return "wait: its worker is lost, and the relay (in the API) queues it again within seconds"
         case JobState.COMPLETED:
             return "nothing: the note is in the ticket"
         case JobState.SKIPPED:
-            told = _SKIPPED.get(job.reason or "", "nothing, unless the ticket is open again: {retry}")
+            told = _SKIPPED.get(job.reason or "", "nothing, unless the ticket was reopened: {retry}")
             tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
-            paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
+            paid = "posts this answer without a new call" if job.answered else "calls GPT-4 again"
             return told.format(retry=retry, tried=tried, paid=paid)
-    kept = " (the answer of GPT-4 is kept)" if job.answered else ""
-    return f"mend what the reason names, then {retry}{kept}"
+    kept = " (the answer of GPT-4 is reused)" if job.answered else ""
+    return f"fix the reason, then {retry}{kept}"
 
 
 def _next_of_waiting(job: Details) -> str:
     attempt = f"attempt {job.attempt + 1}"
     seconds = (job.asked_at - job.due_at).total_seconds()
     if job.deadline_at <= job.asked_at:
-        return "its deadline has passed: the relay, in the API, ends it"
+        return "its deadline has passed: the relay (in the API) ends it"
     if seconds < 0:
-        mends = _MENDS.get(job.reason or "", "").format(suffix=setting_suffix(job.tenant_id))
-        mend = f": {mends}, and it goes on by itself" if mends else ""
-        return f"waits for {attempt}, due in {duration(-seconds)}{mend}"
+        fix = _FIXES.get(job.reason or "", "").format(suffix=setting_suffix(job.tenant_id))
+        then = f": {fix}; it then resumes by itself" if fix else ""
+        return f"{attempt} is due in {duration(-seconds)}{then}"
     if job.published_at is not None:
         return (
-            f"in the queue for {attempt} for {duration(seconds)}, behind older jobs of its tenant; if that lasts, see"
-            " whether workers run and are free"
+            f"{attempt} queued for {duration(seconds)}, behind older jobs of its tenant; if that lasts, check that"
+            " workers run and have capacity"
         )
     if seconds < _RELAY_SECONDS:
-        return f"due for {attempt}: the relay, in the API, queues it within seconds"
-    return f"due for {duration(seconds)} and not queued: see whether the API runs and Redis answers"
+        return f"{attempt} is due: the relay (in the API) queues it within seconds"
+    return f"due for {duration(seconds)} but not queued: check that the API runs and Redis answers"
 
 
 def for_machines(

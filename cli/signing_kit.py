@@ -31,9 +31,9 @@ def run(chosen: argparse.Namespace) -> int:
             print(problem, file=sys.stderr)
     url = chosen.url or ADDRESS_PLACE
     if url.startswith("http:") and address_problem(url, secure=True):
-        why = "whoever is on the way reads which tickets there are and may keep them; which secret signs is not sent"
+        why = "on the network, ticket ids could be read and webhooks withheld (the secret is not sent)"
         if chosen.form == "token":
-            why = "the token itself is sent, and whoever reads it on the way may send webhooks of this tenant"
+            why = "on the network, the token itself could be read and used to send webhooks of this tenant"
         print(f"--url must begin with https://: {why}.", file=sys.stderr)
     print(kit(chosen.form, chosen.tenant, url, secret), end="")
     return 0
@@ -60,9 +60,9 @@ def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
     token = form == "token"
     found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
     setting = f"{'WEBHOOK_TOKEN' if token else 'WEBHOOK_SECRET'}_{setting_suffix(tenant_id)}"
-    make = "make one with `openssl rand -base64 32` (docs/support/faq/faq-webhook-setup.md has the rest)"
+    make = "create one with `openssl rand -base64 32` (see docs/support/faq/faq-webhook-setup.md)"
     if not found:
-        return None, f"{setting} is not set here, or the tenant's settings can't be used. If there is none, {make}."
+        return None, f"{setting} is not set here, or the tenant's settings are invalid. If there is none, {make}."
     if not _PLAIN.fullmatch(found):
-        return None, f"{setting} has a blank, a quote, $, ` or \\ in it, or a letter beyond ASCII: {make}."
+        return None, f"{setting} contains a blank, a quote, $, ` or \\, or a non-ASCII character: {make}."
     return found, ""

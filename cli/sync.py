@@ -38,7 +38,7 @@ def run(chosen: argparse.Namespace) -> int:
         tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=["desk"])
         known = {tenant.id: tenant.desk for tenant in tenants.all() if tenant.desk is not None}
         if chosen.tenant is not None and chosen.tenant not in known:
-            print(f"No desk is set for {chosen.tenant}: see SERVICEDESK_URL_<TENANT>.", file=sys.stderr)
+            print(f"{chosen.tenant} has no desk here: check SERVICEDESK_URL_<TENANT>.", file=sys.stderr)
             return NOT_DONE_EXIT
         status = 0
         if chosen.tenant is not None:
@@ -76,7 +76,7 @@ async def _copy(
         await desks.close()
         await redis.aclose()
     if reason:
-        print(f"Not all is copied: {reason}. Run it again: it goes on from there.", file=sys.stderr)
+        print(f"Copy incomplete: {reason}. Run this again to continue.", file=sys.stderr)
     return NOT_DONE_EXIT if reason else 0
 
 
@@ -96,7 +96,7 @@ async def _to_its_end(database: Database, copies: DeskSync, tenant_id: str, desk
             synced = await copying
         except HeldByAnotherError:
             # The other process does the same work.
-            bar.set_postfix_str("another process copies it")
+            bar.set_postfix_str("another process is copying it")
             await asyncio.sleep(_LOOK_SECONDS)
             continue
         except (ExternalError, DeferredError) as failure:
@@ -106,8 +106,8 @@ async def _to_its_end(database: Database, copies: DeskSync, tenant_id: str, desk
             await asyncio.gather(copying, return_exceptions=True)
         refused, reason = refused + synced.refused, synced.stopped or reason
         if synced.done and not extent.to_read:
-            reason = reason or ("" if extent.listed else "its list was not read to its end")
-            return reason or (f"the desk refused {refused} of them" if refused else "")
+            reason = reason or ("" if extent.listed else "its list was not read completely")
+            return reason or (f"the desk refused {refused} items" if refused else "")
 
 
 def _cells(tenant_id: str, extent: Extent, seconds_left: float) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:
     if chosen.yes:
         return True
     if not sys.stdin.isatty():
-        chosen.refuse(f"standard input is no terminal: give --yes to {doing} without being asked")
+        chosen.refuse(f"standard input is not a terminal: give --yes to {doing} without confirmation")
     # Standard output is for the result.
     sys.stdout.flush()
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

@@ -38,7 +38,7 @@ def run(chosen: argparse.Namespace) -> int:
             traces, why = [], f"can't be read ({failure.strerror})"
         if traces:
             return _print_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
-        print(f"{clean(str(place))} {why}: the database is asked.", file=sys.stderr)
+        print(f"{clean(str(place))} {why}: reading the database instead.", file=sys.stderr)
     return run_with_settings(TraceSettings, lambda database, _: _print_events(database, subject, is_json=chosen.json))
 
 
@@ -76,7 +76,7 @@ def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> li
     known, lines = {span["context"]["span_id"] for span in trace}, []
     for span in (one for one in trace if (one["parent_id"] if one["parent_id"] in known else None) == parent):
         tags, failed = span["attributes"], span["status"]["status_code"] == "ERROR"
-        notes = ["its parent has not ended, or is not kept"] if span["parent_id"] and depth == 0 else []
+        notes = ["its parent has not ended or is not kept"] if span["parent_id"] and depth == 0 else []
         notes += [f"exception.message={span['status'].get('description', '')}"] if failed else []
         notes += [f"outcome={tags['outcome']}"] if "outcome" in tags else []
         notes += [f"link to trace {link['context']['trace_id'].removeprefix('0x')}" for link in span["links"]]
@@ -91,7 +91,7 @@ def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> li
 async def _print_events(database: Database, subject: DiagnosisSubject, *, is_json: bool) -> int:
     job, jobs = await _find_job(database, subject)
     if job is None:
-        print("Nothing is known of it, or it was purged by age.", file=sys.stderr)
+        print("No job found, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
     told = timeline(job, await details.events(database, job), job.asked_at)
     lines = []
@@ -122,7 +122,7 @@ async def _find_job(database: Database, subject: DiagnosisSubject) -> tuple[Deta
 
 def _print_trace(owners: set[str], about: dict[str, Any], lines: list[Span], until: datetime, *, is_json: bool) -> int:
     if len(owners) > 1:
-        print(f"Whose ticket is it? Say --tenant: {clean(', '.join(sorted(owners)))}", file=sys.stderr)
+        print(f"Several tenants have this ticket. Give --tenant: {clean(', '.join(sorted(owners)))}", file=sys.stderr)
         return NOT_UNDERSTOOD_EXIT
     if is_json:
         print(as_json({**about, "spans": lines}))
@@ -142,7 +142,7 @@ def tree(lines: list[Span], until: datetime, width: int) -> Tree:
     scale = max(8, width - longest - 39) / max((until - start).total_seconds(), 0.001)  # 39: the other columns
     above = [Tree("", hide_root=True)]
     for line in lines:
-        depth, state = line["depth"], line["state"] if line["end"] else "goes on"
+        depth, state = line["depth"], line["state"] if line["end"] else "open"
         begin = (line["start"] - start).total_seconds()
         lasted = ((line["end"] or until) - line["start"]).total_seconds()
         row = f"{line['name'].ljust(longest - 4 * depth)} {begin:>+9.3f}s{lasted:>9.3f}s  {state:<7} "

@@ -8,16 +8,14 @@ CONFIGURATION_EXIT = 78
 INTERRUPTED_EXIT = 130
 
 OF_COMMANDS = {
-    0: "done (also when no job matches)",
-    NOT_DONE_EXIT: "there is no such job, document or audit record, a job can't be tried again, a file can't be read, "
-    "a desk was not copied to its end, a model gave no usable answer, a secret was not rotated, or the question was "
-    "not answered with y",
-    NOT_UNDERSTOOD_EXIT: "the command was not understood, or several tenants have the ticket, or its tenant is unknown "
-    "(diagnose, secrets)",
-    UNFORESEEN_EXIT: "a mistake of ours: the log line has its place; or the output can't be written (a full disk)",
-    AWAY_EXIT: "the database is away (diagnose has a verdict for that), or Redis (forget), or the model (replay; past "
-    "a day's spending limit too): try again",
-    CONFIGURATION_EXIT: "a setting or the database has to be mended",
+    0: "success (also if no job matches)",
+    NOT_DONE_EXIT: "not done: no such job, document or audit record; job not retryable; file unreadable; desk not "
+    "fully copied; no usable model answer; secret not rotated; confirmation declined",
+    NOT_UNDERSTOOD_EXIT: "wrong arguments; or the tenant is ambiguous or unknown (diagnose, trace, secrets)",
+    UNFORESEEN_EXIT: "internal error, see the log line; or the output can't be written (full disk)",
+    AWAY_EXIT: "database unavailable (diagnose has a verdict instead), Redis (forget), or model (replay, also at the "
+    "spending limit): try again later",
+    CONFIGURATION_EXIT: "a setting or the database must be fixed",
     INTERRUPTED_EXIT: "Ctrl-C",
 }
 OF_VERDICTS = {
@@ -34,11 +32,11 @@ OF_VERDICTS = {
 } | {"delivered": 0}
 """Exit status of `diagnose` by verdict. Scripts depend on the numbers; a new verdict takes the next one."""
 OF_PROCESSES = {
-    0: "it was told to stop, and did",
-    1: "a fault of ours: its log has an exception",
-    3: "the same, of `api` while it starts",
-    AWAY_EXIT: "no job was taken though jobs waited, or it stood still, and it ended itself: the line says which",
-    CONFIGURATION_EXIT: "a setting or the database has to be mended: the line says what",
-    137: "killed: over its memory limit (`OOMKilled`), or its time to stop was over",
-    143: "it was told to stop before it was ready",
+    0: "stopped on request",
+    1: "internal error: the log has an exception",
+    3: "internal error while `api` starts",
+    AWAY_EXIT: "no job was claimed although jobs waited, or the process hung, and it ended itself: see the log line",
+    CONFIGURATION_EXIT: "a setting or the database must be fixed: see the log line",
+    137: "killed: memory limit exceeded (`OOMKilled`), or not stopped in time",
+    143: "stopped on request before it was ready",
 }

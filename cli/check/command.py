@@ -60,7 +60,7 @@ async def _check_all(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding
     paid: list[ModelCheck | EmbeddingsCheck] = []
     if loaded.worker and not chosen.no_model:
         paid = [ModelCheck(tenants, loaded.worker), EmbeddingsCheck(tenants, loaded.worker)]
-    why = "--no-model was given" if chosen.no_model else loaded.has_no_keys or "a setting is missing or wrong"
+    why = "--no-model was given" if chosen.no_model else loaded.has_no_keys or "a setting is missing or invalid"
     try:
         for tenant_id in [chosen.tenant] if chosen.tenant else [tenant.id for tenant in tenants.all()]:
             rows += tenant_rows(tenants, tenant_id)

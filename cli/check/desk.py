@@ -34,8 +34,8 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
         return Findings("desk", tenant.id).not_checked("the tenant has no desk")
     check = _DeskCheck(tenant.id, desk)
     if not desk.has_keys:
-        return check.rows.not_checked("no key of it is here: look where a worker runs")
-    check.rows.not_checked("only a note would show it: the first job does", "desk note writing")
+        return check.rows.not_checked("no key of the desk is set here: run this where a worker runs")
+    check.rows.not_checked("only a new note would show it; the first job does", "desk note writing")
     answers: list[httpx2.Response] = []
 
     async def keep(response: httpx2.Response) -> None:
@@ -56,8 +56,10 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
             check.first_call_failed(failure)
         else:
             check.rows.answers(desk.url)
-            check.rows.ok("taken", "desk credentials", "desk portal")
-            check.rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {len(answers)}", "desk rate")
+            check.rows.ok("accepted", "desk credentials", "desk portal")
+            check.rows.ok(
+                f"{desk.rate_per_minute} calls a minute, of which this check used {len(answers)}", "desk rate"
+            )
             await check.rights(client, next((ticket.ticket_id for ticket in listed if not ticket.is_trashed), ""))
     check.rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
     return check.rows.all
@@ -99,7 +101,7 @@ class _DeskCheck:
                 self.rows.ok("readable", name)
 
     def no_token(self, failure: ExternalError | DeferredError) -> list[Finding]:
-        seen = f"the accounts host gives no token ({failure.reason})"
+        seen = f"the accounts host issues no token ({failure.reason})"
         if "certificate" in failure.reason:
             return self.rows.failed("desk credentials", seen, _BUNDLE)
         remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, "authenticate", _what(failure))
@@ -119,7 +121,7 @@ class _DeskCheck:
             if what == "401":
                 self._failed("desk credentials", failure, "credentials")
             elif what == "403":
-                self.rows.ok("taken", "desk credentials", "desk portal")
+                self.rows.ok("accepted", "desk credentials", "desk portal")
                 self._failed("desk ticket", failure, "ticket")
             elif what == THROTTLED:
                 self._rate_failed(what)
@@ -136,7 +138,7 @@ class _DeskCheck:
 
 
 def _busy(held: DeferredError) -> str:
-    return f"jobs have the desk's calls of this minute ({held.reason})"
+    return f"jobs use all calls of the desk in this minute ({held.reason})"
 
 
 def _what(failure: ExternalError | DeferredError) -> str:

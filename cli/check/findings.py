@@ -39,46 +39,46 @@ class State(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """It works, and something about it is not as it should be; the exit status does not tell of it."""
+    """Works, but should be changed; does not change the exit status."""
     FAILED = "failed"
     NOT_CHECKED = "not checked"
-    """It can't be seen without a change, was not asked for, or stands behind something that has failed."""
+    """Needs a change to be seen, was not requested, or depends on a failed check."""
 
 
 CHECKS: dict[str, str] = {
-    "settings": "Each setting of a worker is there and usable.",
+    "settings": "All settings of a worker are set and valid.",
     "postgres address": "Postgres answers at `DATABASE_URL`.",
-    "postgres role and tables": "The role is let in, can't get around row-level security, and finds the tables of this "
+    "postgres role and tables": "The role may log in and can't bypass row-level security; the schema is of this "
     "release.",
-    "redis address": "Redis answers at `REDIS_URL`, and takes the password.",
-    "redis policy": "Redis refuses writes when its memory is full, and forgets nothing.",
-    "tenant settings": "Each of the tenant's settings is usable.",
+    "redis address": "Redis answers at `REDIS_URL` and accepts the password.",
+    "redis policy": "Redis refuses writes when its memory is full, instead of evicting keys.",
+    "tenant settings": "All settings of the tenant are valid.",
     "secret strength": "The tenant's webhook secrets can't be guessed.",
-    "missing webhooks": "Tells what is done about a new ticket whose webhook never comes, or that the desk is polled.",
+    "missing webhooks": "Shows the handling of new tickets without a webhook, or that the desk is polled.",
     "desk address": "The desk answers.",
-    "desk certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
-    "desk credentials": "It takes the key, or the accounts host gives a token.",
-    "desk portal": "What answers is the API of the right portal.",
-    "desk rate": "The calls of this look were within the desk's own limit.",
-    "desk clock": "Its clock is within five minutes of this machine's: a signed webhook counts for as long.",
+    "desk certificate": "Its certificate is trusted. A warning for `http://`, which is not encrypted.",
+    "desk credentials": "It accepts the key, or the accounts host issues a token.",
+    "desk portal": "The API of the right portal answers.",
+    "desk rate": "The calls of this check were within the desk's limit.",
+    "desk clock": "Its clock is within five minutes of this machine's, as signed webhooks require.",
     "desk ticket": "A ticket can be read.",
     "desk notes": "Its notes can be read.",
-    "desk note writing": "Never checked: it would take a note.",
+    "desk note writing": "Never checked, since that would add a note.",
     "desk solutions": "Solutions can be read.",
     "model address": "The model's service answers.",
-    "model key": "It takes the key.",
-    "model credit": "The account may spend.",
+    "model key": "It accepts the key.",
+    "model credit": "The account has credit.",
     "model name": "It has the model.",
-    "model answers": "The model gives the structured answer that is asked for.",
-    "model first token": "Its answer begins before the silence that a job bears.",
-    "embeddings answer": "What makes the tenant's embeddings answers, for a tenant that wants them.",
-    "webhook address": "The receiver answers at the address that `--url` names.",
-    "webhook certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
+    "model answers": "The model returns the requested structured answer.",
+    "model first token": "Its answer begins within `OPENAI_TIMEOUT_SECONDS`.",
+    "embeddings answer": "The embedder of a tenant with embeddings answers.",
+    "webhook address": "The receiver answers at `--url`.",
+    "webhook certificate": "Its certificate is trusted. A warning for `http://`, which is not encrypted.",
     "webhook clock": "Its clock is within five minutes of this machine's.",
-    "webhook secret": "It takes what this process signs, or the tenant's token.",
-    "feedback page": "A link for feedback, as this process signs it for notes, leads to its page.",
+    "webhook secret": "It accepts a probe signed here, or the tenant's token.",
+    "feedback page": "A feedback link signed here opens its page.",
 }
-"""What is looked at, in the order of the rows: the name of each row, and when it is in order."""
+"""The checks in order: the name of each row, and its condition for `ok`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Findings:
     The methods return all of them, in the order of `CHECKS`.
     """
 
-    def __init__(self, subject: str, tenant_id: str = "", why_not: str = "something above has failed") -> None:
+    def __init__(self, subject: str, tenant_id: str = "", why_not: str = "a check above failed") -> None:
         self._subject = subject
         self._tenant_id = tenant_id
         self._rows: dict[str, Finding] = {}
@@ -124,17 +124,17 @@ class Findings:
         if url.lower().startswith("https:"):
             self.ok("it is trusted", name)
         else:
-            remedy = "take https://, unless it is this machine or a network of your own"
-            self._set(State.WARNING, "there is none: at an http:// address nothing is encrypted", remedy, name)
+            remedy = "use https://, except on this machine or in a private network"
+            self._set(State.WARNING, "none: http:// is not encrypted", remedy, name)
 
     def clock(self, ahead: float | None) -> bool:
         """Record the seconds that its clock is ahead; return True if that is too much."""
         name = f"{self._subject} clock"
         if ahead is None:
-            self.not_checked("its answers tell no time", name)
+            self.not_checked("its answers have no Date header", name)
         elif abs(ahead) > WINDOW_SECONDS:
             way = "ahead of" if ahead > 0 else "behind"
-            remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
+            remedy = "synchronize both clocks: a signed webhook is valid for five minutes"
             self.failed(name, f"{abs(ahead):.0f} s {way} this machine's", remedy)
             return True
         else:
@@ -164,7 +164,7 @@ class Loaded:
     @property
     def has_no_keys(self) -> str:
         """The reason why desks and models are not called, as in an API pod; else empty."""
-        return "" if self.keys else "no key of a desk or a model is here: look where a worker runs"
+        return "" if self.keys else "no key of a desk or model is set here: run this where a worker runs"
 
 
 def keys_here(values: Mapping[str, str]) -> Keys:
@@ -193,11 +193,11 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     worker = usable(WorkerSettings, **not_needed(TenantDirectory(read))) if keys else None
     loaded = Loaded(log, stores, desks, worker, keys)
     if problems:
-        rows.failed("settings", "; ".join(problems), "mend what is named, where a worker runs")
+        rows.failed("settings", "; ".join(problems), "fix these settings where a worker runs")
     elif loaded.has_no_keys:
         rows.not_checked(loaded.has_no_keys)
     else:
-        rows.ok("those of a worker are complete", "settings")
+        rows.ok("complete for a worker", "settings")
     return loaded, rows.all
 
 
@@ -210,28 +210,28 @@ def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
         if (problem.tenant_id in (tenant_id, "") if tenant_id else problem.tenant_id not in known)
     ]
     if wrong:
-        remedy = "mend what is named; nothing has to be started anew"
+        remedy = "fix these settings; no restart is needed"
         return rows.failed("tenant settings", "; ".join(wrong), remedy)
     if tenant_id and tenants.get(tenant_id) is not None:
         return rows.ok("usable", "tenant settings")
     if known and not tenant_id:
         return []
-    seen = "this process has none of it" if tenant_id else "there is no tenant"
-    return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and its siblings")
+    seen = "the tenant has no settings here" if tenant_id else "no tenant is set up"
+    return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and the tenant's other settings")
 
 
 def secret_rows(tenant: Tenant) -> list[Finding]:
     rows = Findings("secret strength", tenant.id)
     if tenant.polled and not tenant.opens_webhook:
-        return rows.not_checked("its desk is polled, and needs none")
+        return rows.not_checked("not needed: the desk is polled")
     if not tenant.webhook_secrets:
-        return rows.not_checked("this process has no webhook secret of it")
+        return rows.not_checked("the tenant has no webhook secret here")
     for secret in tenant.webhook_secrets:
         if len(secret) < _SHORTEST_SECRET or len(set(secret)) < _FEWEST_CHARACTERS:
-            seen = f"one has {len(secret)} characters, {len(set(secret))} different ones"
+            seen = f"a secret has {len(secret)} characters, {len(set(secret))} of them different"
             to = "one of `openssl rand -hex 32` (docs/runbooks/secret-rotation.md)"
             return rows.failed("secret strength", seen, f"rotate WEBHOOK_SECRET_{setting_suffix(tenant.id)} to {to}")
-    return rows.ok(f"{_SHORTEST_SECRET} characters at least", "secret strength")
+    return rows.ok(f"at least {_SHORTEST_SECRET} characters", "secret strength")
 
 
 def reconcile_rows(tenant: Tenant) -> list[Finding]:
@@ -239,30 +239,31 @@ def reconcile_rows(tenant: Tenant) -> list[Finding]:
     if tenant.desk is None:
         return rows.not_checked("the tenant has no desk")
     if tenant.polled:
-        return rows.ok("none is expected: its desk is polled", "missing webhooks")
+        return rows.ok("none expected: the desk is polled", "missing webhooks")
     name = key_name(tenant.id, "reconcile")
-    done = "are told, and their jobs made" if tenant.recovers else "are told: with on, their jobs are made too"
-    return rows.ok(f"{name} is {'on' if tenant.recovers else 'report'}: they {done}", "missing webhooks")
+    done = "get a job" if tenant.recovers else "are reported; with on, they get a job too"
+    told = f"{name} is {'on' if tenant.recovers else 'report'}: new tickets without a webhook {done}"
+    return rows.ok(told, "missing webhooks")
 
 
 async def postgres_rows(url: str | None) -> list[Finding]:
     """Check that Postgres answers, admits the role and has this release's schema."""
     rows = Findings("postgres")
     if url is None:
-        return rows.not_checked("DATABASE_URL can't be used")
+        return rows.not_checked("DATABASE_URL is missing or invalid")
     database = Database(url, application_name="ai-agents check", pool_size=2)
     try:
         async with asyncio.timeout(_STORE_SECONDS):
             await check(database)
     except (DatabaseUnreachableError, TimeoutError):
-        remedy = "see that the server of DATABASE_URL runs, and that this machine may reach it"
+        remedy = "check that the server of DATABASE_URL runs and is reachable from here"
         rows.failed("postgres address", "it does not answer", remedy)
     except DatabaseUnfitError as unfit:
         rows.ok("it answers", "postgres address")
-        rows.failed("postgres role and tables", str(unfit), "docs/running.md says how the roles and tables are made")
+        rows.failed("postgres role and tables", str(unfit), "see docs/running.md for roles and migration")
     else:
         rows.ok("it answers", "postgres address")
-        rows.ok("the role can't get around row-level security; migrated", "postgres role and tables")
+        rows.ok("the role can't bypass row-level security; schema is current", "postgres role and tables")
     finally:
         await database.close()
     return rows.all
@@ -272,24 +273,28 @@ async def redis_rows(url: str | None) -> list[Finding]:
     """Check that Redis answers and refuses writes when its memory is full."""
     rows = Findings("redis")
     if url is None:
-        return rows.not_checked("REDIS_URL can't be used")
+        return rows.not_checked("REDIS_URL is missing or invalid")
     redis = open_redis(url, seconds=_STORE_SECONDS)
     try:
         waiting = await redis.llen(QUEUE)
-        rows.ok(f"it answers, {waiting} jobs wait in it", "redis address")
+        rows.ok(f"it answers, {waiting} jobs queued", "redis address")
         policy = await eviction_policy(redis)
     except AuthenticationError:
-        rows.failed("redis address", "the password is refused", "set the password in REDIS_URL anew")
+        rows.failed("redis address", "the password is refused", "correct the password in REDIS_URL")
     except (RedisError, OSError):
-        remedy = "see that the server of REDIS_URL runs, and that this machine may reach it"
+        remedy = "check that the server of REDIS_URL runs and is reachable from here"
         rows.failed("redis address", "it does not answer", remedy)
     else:
         if policy is None:
-            rows.not_checked("it does not tell", "redis policy")
+            rows.not_checked("it does not show its policy", "redis policy")
         elif policy == SAFE_POLICY:
             rows.ok(policy, "redis policy")
         else:
-            rows.failed("redis policy", policy, f"set maxmemory-policy {SAFE_POLICY}: it may drop jobs and events")
+            rows.failed(
+                "redis policy",
+                policy,
+                f"set maxmemory-policy {SAFE_POLICY}: with this policy jobs and events may be evicted",
+            )
     finally:
         await redis.aclose()
     return rows.all

@@ -19,8 +19,8 @@ from knowledge.embeddings import Embedders, EmbeddingsUnavailableError, TextRefu
 _PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')
 _EMBEDDINGS_SECONDS = 20.0
 _EMBEDDINGS_REMEDY = {
-    "local": "install ai-agents with the extra `embeddings`, as its image has it",
-    "endpoint": "see that EMBEDDINGS_BASE_URL, EMBEDDINGS_MODEL and EMBEDDINGS_API_KEY are right, and that it runs",
+    "local": "install the extra `embeddings` (the image has it)",
+    "endpoint": "check EMBEDDINGS_BASE_URL, EMBEDDINGS_MODEL and EMBEDDINGS_API_KEY, and that the server runs",
 }
 
 
@@ -62,9 +62,9 @@ class ModelCheck:
         except DeferredError:
             endpoint = None
         if endpoint is None or not endpoint.api_key:
-            return rows.failed("model key", "there is none for this tenant", "set OPENAI_API_KEY, or the tenant's own")
+            return rows.failed("model key", "not set for this tenant", "set OPENAI_API_KEY, or the tenant's own key")
         if endpoint in self._asked:
-            return rows.not_checked(f"it is the model of {self._asked[endpoint]}, asked above")
+            return rows.not_checked(f"same model as {self._asked[endpoint]}, checked above")
         self._asked[endpoint] = tenant_id
         await self._call(rows, endpoint)
         return rows.all
@@ -79,19 +79,19 @@ class ModelCheck:
             less = client.done_without
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")
-            rows.ok("taken", "model key", "model credit", "model name")
-            remedy = f"take another model than {endpoint.name}: its answers are not of the form that is asked for"
-            rows.failed("model answers", "not the JSON that was asked for", remedy)
+            rows.ok("accepted", "model key", "model credit", "model name")
+            remedy = f"use another model than {endpoint.name}: it does not return the requested JSON"
+            rows.failed("model answers", "not the requested JSON", remedy)
         except DeferredError as held:
             _held(rows, held, endpoint)
         except ExternalError as failure:
             self._failed(rows, failure, endpoint)
         else:
             rows.ok("it answers", "model address")
-            rows.ok("taken", "model key", "model credit", "model name")
+            rows.ok("accepted", "model key", "model credit", "model name")
             rows.ok(f"structured, without {', '.join(sorted(less))}" if less else "structured", "model answers")
             first = answer.first_milliseconds / 1000
-            rows.ok(f"{first:.1f} s, of {self._silence:g} s at most", "model first token")
+            rows.ok(f"after {first:.1f} s (limit {self._silence:g} s)", "model first token")
 
     def _failed(self, rows: Findings, failure: ExternalError, endpoint: Endpoint) -> None:
         host = urlsplit(endpoint.base_url).hostname or ""
@@ -101,17 +101,17 @@ class ModelCheck:
         if isinstance(failure, ModelTimeoutError):
             rows.ok("it answers", "model address")
             name, seen = "model first token", f"no content within {self._silence:g} s"
-            remedy = "take a faster model or server, or raise OPENAI_TIMEOUT_SECONDS"
+            remedy = "use a faster model or server, or raise OPENAI_TIMEOUT_SECONDS"
         elif "certificate" in failure.reason:
-            remedy = "give the authority that signed it as OPENAI_CA_BUNDLE"
+            remedy = "set OPENAI_CA_BUNDLE to its certificate authority"
         elif "proxy" in failure.reason:
             remedy = proxy_remedy(host)
         elif what.startswith(("3", "405")) or no_answer:
             # A redirect, a 405, or a success that is neither stream nor answer: no model's server does that.
-            seen = f"{failure.reason}: that is no model's service"
-            remedy = "OPENAI_BASE_URL must be what stands before /chat/completions, such as https://api.openai.com/v1"
+            seen = f"{failure.reason}: not a model's API"
+            remedy = "set OPENAI_BASE_URL to the part before /chat/completions, such as https://api.openai.com/v1"
         elif "connection" in failure.reason or " 5" in failure.reason:
-            remedy = f"see that {host} runs, that OPENAI_BASE_URL is right, and that this machine may reach it"
+            remedy = f"check OPENAI_BASE_URL, and that {host} runs and is reachable from here"
         elif "429" in failure.reason:
             rows.not_checked(failure.reason)
             rows.ok("it answers", "model address")
@@ -119,7 +119,7 @@ class ModelCheck:
         else:
             rows.ok("it answers", "model address")
             name = "model answers"
-            remedy = "change OPENAI_MODEL or OPENAI_BASE_URL; docs/connect/models.md has what a server has to take"
+            remedy = "change OPENAI_MODEL or OPENAI_BASE_URL; see docs/connect/models.md for requirements"
         rows.failed(name, seen, remedy)
 
     async def close(self) -> None:
@@ -128,20 +128,19 @@ class ModelCheck:
 
 def _held(rows: Findings, held: DeferredError, endpoint: Endpoint) -> None:
     rows.ok("it answers", "model address")
-    name, remedy = "model key", "make OPENAI_API_KEY anew (a tenant's own: with its ending)"
+    name, remedy = "model key", "replace OPENAI_API_KEY (or the tenant's OPENAI_API_KEY_<TENANT>)"
     match held.reason:
         case HoldReason.OUT_OF_CREDIT:
-            rows.ok("taken", "model key")
-            name, remedy = "model credit", "pay in, or raise the limit of the account, or of the key"
+            rows.ok("accepted", "model key")
+            name, remedy = "model credit", "add credit, or raise the spending limit of the account or key"
         case HoldReason.NOT_FOUND:
             name = "model name"
             remedy = (
-                f"OPENAI_MODEL must be a model that the account has; {endpoint.name} is none, unless OPENAI_BASE_URL "
-                "lacks its path, such as /v1"
+                f"set OPENAI_MODEL to a model of the account, which {endpoint.name} is not, or add the missing path, "
+                "such as /v1, to OPENAI_BASE_URL"
             )
         case HoldReason.NOT_PERMITTED:
-            way = "at the provider, or in the rules of Azure's network"
-            remedy = f"have the model opened to this account from here: {way}"
+            remedy = "allow the model for this account and network, at the provider or in Azure's network rules"
     rows.failed(name, held.reason, remedy)
 
 
@@ -158,9 +157,9 @@ class EmbeddingsCheck:
         tenant = self._tenants.get(tenant_id)
         kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
         if kind == "none":
-            return rows.not_checked("the tenant wants none")
+            return rows.not_checked("the tenant uses no embeddings")
         if kind in self._asked:
-            return rows.not_checked(f"they are those of {self._asked[kind]}, asked above")
+            return rows.not_checked(f"same embedder as {self._asked[kind]}, checked above")
         self._asked[kind] = tenant_id
         remedy = _EMBEDDINGS_REMEDY[kind]
         embedder = self._embedders.of(tenant_id)
@@ -170,7 +169,7 @@ class EmbeddingsCheck:
             async with asyncio.timeout(_EMBEDDINGS_SECONDS):
                 await embedder.model_id()
         except TimeoutError:
-            return rows.failed("embeddings answer", f"none in {_EMBEDDINGS_SECONDS:g} s", remedy)
+            return rows.failed("embeddings answer", f"no answer within {_EMBEDDINGS_SECONDS:g} s", remedy)
         except (EmbeddingsUnavailableError, TextRefusedError, DeferredError) as failure:
             return rows.failed("embeddings answer", failure.reason, remedy)
         return rows.ok(f"{embedder.server} answers", "embeddings answer")

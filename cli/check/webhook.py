@@ -24,10 +24,10 @@ _NO_JOB = UUID(int=0)
 async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSettings | None) -> list[Finding]:
     rows = Findings("webhook", tenant.id)
     if url is None:
-        return rows.not_checked("no --url was given")
+        return rows.not_checked("--url was not given")
     if not tenant.opens_webhook:
-        none = "this process has neither a webhook secret nor a token of it"
-        return rows.not_checked("its desk is polled, and sends none" if tenant.polled else none)
+        none = "the tenant has neither a webhook secret nor a token here"
+        return rows.not_checked("not needed: the desk is polled" if tenant.polled else none)
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
     http = open_client(
         connections=1, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle) if settings else STRAIGHT
@@ -46,23 +46,23 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
         words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         if "certificate" in words:
             rows.ok("it answers", "webhook address")
-            remedy = "install the chain of its authority at the ingress"
+            remedy = "install the certificate chain at the ingress"
             return rows.failed("webhook certificate", "it is not trusted", remedy)
-        remedy = "see that --url is right, and that ingress and API run"
+        remedy = "check --url, and that ingress and API run"
         return rows.failed("webhook address", words, proxy_remedy(httpx2.URL(url).host) if "proxy" in words else remedy)
     rows.answers(url)
     clock_is_off = rows.clock(clock_ahead(response.headers.get("date")))
     verified = said == {"status": "verified", "tenant_id": tenant.id}
     if response.status_code == 200 and verified:
-        rows.ok("the probe is taken", "webhook secret")
+        rows.ok("the probe is accepted", "webhook secret")
     elif response.status_code != 403:
-        remedy = "--url must be the address of ai-agents' own POST /webhook, without a redirect"
-        what = "with something else" if response.status_code == 200 else str(response.status_code)
-        rows.failed("webhook address", f"it answers {what}", remedy)
+        remedy = "--url must be the address of POST /webhook of ai-agents, without a redirect"
+        what = "an unexpected body" if response.status_code == 200 else str(response.status_code)
+        rows.failed("webhook address", f"it answers with {what}", remedy)
     elif not clock_is_off:
         name = "WEBHOOK_SECRET" if tenant.webhook_secrets else "WEBHOOK_TOKEN"
         setting = f"{name}_{setting_suffix(tenant.id)}"
-        remedy = f"give the API the same {setting} as this process has; its log says what was wrong"
+        remedy = f"set the same {setting} in the API as here; the API's log has the reason"
         rows.failed("webhook secret", "the API refuses the probe (403)", remedy)
     return rows.all
 
@@ -77,9 +77,9 @@ async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> li
             status = (await http.get(links.link(tenant.id, _NO_JOB), timeout=_SECONDS)).status_code
     except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
         words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
-        remedy = "see that FEEDBACK_URL is right, and that its way leads to FEEDBACK_PORT of the API"
+        remedy = "check FEEDBACK_URL, and that it leads to FEEDBACK_PORT of the API"
         return rows.failed("feedback page", words, remedy)
     if status == 200:
-        return rows.ok("a link leads to it", "feedback page")
-    remedy = "give the API the same FEEDBACK_KEY as this process has, and let FEEDBACK_URL lead to FEEDBACK_PORT"
-    return rows.failed("feedback page", f"a link is answered {status}", remedy)
+        return rows.ok("a feedback link opens it", "feedback page")
+    remedy = "set the same FEEDBACK_KEY in the API as here, and route FEEDBACK_URL to FEEDBACK_PORT"
+    return rows.failed("feedback page", f"a feedback link is answered with {status}", remedy)

@@ -28,7 +28,7 @@ $Remedies = @{
     302 = $Address
     307 = $Address
     308 = $Address
-    400 = 'an older or damaged copy of this script: print the kit anew'
+    400 = 'an older or damaged copy of this script: print the kit again'
     403 = "the secret is not the one in force, the tenant is misspelt, or this machine's clock is wrong"
     404 = $Address
     405 = $Address
@@ -48,7 +48,7 @@ if (-not $Secret) {
 if (-not $Secret -or $Secret.StartsWith('PASTE-')) { Stop-NotSent 'the secret is not filled in, at the top of this script' }
 if ($Url.Contains('PASTE-')) { Stop-NotSent 'the URL is not filled in, at the top of this script' }
 if ($Url -notmatch '^https?://[!-~]+$' -or -not [Uri]::IsWellFormedUriString($Url, 'Absolute')) {
-    Stop-NotSent 'the URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII'
+    Stop-NotSent 'the URL, at the top of this script, is not an address like https://api.example.com/webhook, in ASCII'
 }
 
 if ($Check) {

@@ -39,7 +39,7 @@ REMEDIES = {
     302: _ADDRESS,
     307: _ADDRESS,
     308: _ADDRESS,
-    400: "an older or damaged copy of this script: print the kit anew",
+    400: "an older or damaged copy of this script: print the kit again",
     403: "the secret is not the one in force, TENANT is misspelt, or this machine's clock is wrong",
     404: _ADDRESS,
     405: _ADDRESS,
@@ -71,7 +71,9 @@ def settings() -> bytes:
     except ValueError:
         usable = False
     if not (usable and re.match(r"[!-~]+\Z", URL)):
-        raise SendError("URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII")
+        raise SendError(
+            "URL, at the top of this script, is not an address like https://api.example.com/webhook, in ASCII"
+        )
     found = SECRET
     if not found:
         beside = os.path.splitext(os.path.abspath(__file__))[0] + ".secret"

@@ -87,7 +87,7 @@ def read_places(tenant_id: str, folder: Path | None) -> SecretLocations:
         if secret == UNREADABLE:
             raise PlacesUnusableError(unreadable(name))
         if folder is not None and (folder / name).is_file() and not (folder / name).read_bytes().strip():
-            raise PlacesUnusableError(f"{name}: its file is empty: somebody is writing it, or delete it")
+            raise PlacesUnusableError(f"{name}: its file is empty. Wait if it is being written, else delete it")
         return SecretLocation(name, secret, bool(environment.get(name)))
 
     current, previous, retired, token = map(place, (CURRENT, PREVIOUS, RETIRED, TOKEN))
@@ -135,7 +135,7 @@ def insist_on_writable(folder: Path | None, names: list[str]) -> Path:
         # A file of our own might be closed to its readers.
         if os.geteuid() not in (0, owner):
             whose = f"the file {name}" if (folder / name).exists() else "SECRETS_DIR"
-            raise NotWritableError(f"{whose} belongs to another user, the one with the number {owner}")
+            raise NotWritableError(f"{whose} belongs to another user (uid {owner})")
     return folder
 
 

@@ -49,7 +49,7 @@ from privacy.secret_fingerprints import CURRENT, LATELY_HOURS, PREVIOUS, Remembe
 
 _SECRET_BYTES = 32
 _DATABASE_SECONDS = 4.0
-_MEANWHILE = "Somebody else has changed the secrets of {tenant} meanwhile: run this again, and see how it stands."
+_MEANWHILE = "The secrets of {tenant} were changed by another operator meanwhile. Run this again."
 _IN = "ai-agents-secrets -n ai-agents-production"
 _GET = f"kubectl get secret {_IN} -o jsonpath='{{.data.@SETTING@}}'"
 _PATCH = f"kubectl patch secret {_IN} --type merge --patch-file=/dev/stdin"
@@ -93,29 +93,29 @@ class _Texts(NamedTuple):
 
 
 _A_NEW_ONE = "a new one (`openssl rand -base64 32`)"
-_HAND_OVER = "Give the new one to the desk's admin over a safe channel"
-_REFUSED_UNTIL = f"{_HAND_OVER}: until it is set there, their webhooks are refused."
+_HAND_OVER = "Send the new secret to the desk's admin over a safe channel"
+_REFUSED_UNTIL = f"{_HAND_OVER}. Until it is set there, webhooks of the desk are refused."
 _TEXTS = {
     RotationStep.BEGIN: _Texts(
-        "make a new webhook secret of {tenant}, and keep the one before as {previous}",
-        "Begun: {current} is new, the secret before is in {previous}. Both count within seconds.\n"
-        f"{_HAND_OVER}. {STATUS} tells who signs with which; then {FINISH} ends the old one.",
-        f"set {{previous}} to what {{current}} is, and {{current}} to {_A_NEW_ONE}",
+        "add a new webhook secret of {tenant}, and keep the old one as {previous}",
+        "Started: {current} is new, the old secret is in {previous}. Both are valid within seconds.\n"
+        f"{_HAND_OVER}. {STATUS} shows their use; then {FINISH} ends the old one.",
+        f"copy {{current}} to {{previous}}, and set {{current}} to {_A_NEW_ONE}",
     ),
     RotationStep.FINISH: _Texts(
-        "end the old webhook secret of {tenant}, and keep it as {retired}, never accepted",
-        "Ended: what was in {previous} is in {retired} now, and refused within seconds.\n"
-        f"A webhook that it signs is told of as `signed with the retired secret`, also by {STATUS}.",
-        "set {retired} to what {previous} is, and take {previous} out",
+        "end the old webhook secret of {tenant}, and keep it as {retired}, which is never accepted",
+        "Ended: {previous} moved to {retired}, and is refused within seconds.\n"
+        f"Webhooks signed with it are logged as `signed with the retired secret`; {STATUS} counts them.",
+        "copy {previous} to {retired}, and remove {previous}",
     ),
     RotationStep.LEAKED: _Texts(
-        "end {all} of {tenant} at once, and make a new one",
-        f"Ended at once: {{current}} is new{{rest}}, within seconds.\n{_REFUSED_UNTIL}",
-        f"set {{retired}} to what {{current}} is and {{current}} to {_A_NEW_ONE}, and take {{previous}} out",
+        "end {all} of {tenant} at once, and create a new one",
+        f"Ended at once: within seconds {{current}} is new{{rest}}.\n{_REFUSED_UNTIL}",
+        f"copy {{current}} to {{retired}}, set {{current}} to {_A_NEW_ONE}, and remove {{previous}}",
     ),
     RotationStep.TOKEN: _Texts(
-        "end the token of {tenant} at once, and make a new one",
-        f"{{token}} is new; the token before is refused within seconds.\n{_REFUSED_UNTIL}",
+        "end the token of {tenant} at once, and create a new one",
+        f"{{token}} is new; the old token is refused within seconds.\n{_REFUSED_UNTIL}",
         f"set {{token}} to {_A_NEW_ONE}",
     ),
 }
@@ -142,13 +142,13 @@ def run(chosen: argparse.Namespace) -> int:
     such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
     """
     if chosen.kind == "token" and (chosen.finish or chosen.leaked):
-        chosen.refuse("a token has one place: the one before ends at once, without --finish or --leaked")
+        chosen.refuse("a new token replaces the old one at once: --finish and --leaked do not apply")
     if chosen.force and not chosen.finish:
-        chosen.refuse("--force goes with --finish")
+        chosen.refuse("--force needs --finish")
     if chosen.out and chosen.finish:
-        chosen.refuse("--finish makes no new secret: --out goes without it")
+        chosen.refuse("--out does not apply to --finish, which creates no secret")
     if chosen.json and not (chosen.yes or chosen.dry_run):
-        chosen.refuse("--json needs --yes: a machine is not asked")
+        chosen.refuse("--json needs --yes")
     try:
         start_logging(load(LogSettings), sys.stderr)
         return _Rotation(chosen).run()
@@ -203,9 +203,9 @@ class _Rotation:
         new = "" if step is RotationStep.FINISH else base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
         # A new secret would be lost, or logged.
         if new and not chosen.out and (chosen.json or not sys.stdout.isatty()):
-            chosen.refuse("the new secret is shown at a terminal only: give --out FILE, which must not be there")
+            chosen.refuse("the new secret is shown only on a terminal: give --out FILE (a new file)")
         if new and chosen.out and Path(chosen.out).exists():
-            chosen.refuse(f"{chosen.out} is there already: the new secret goes into a new file")
+            chosen.refuse(f"{chosen.out} exists: --out must be a new file")
         if self._told and not chosen.yes:
             print("\n".join(self._told), file=sys.stderr)
         if not confirmed(f"{would[0].upper()}{would[1:]}?", chosen, "do this"):
@@ -213,8 +213,8 @@ class _Rotation:
         self._write(folder, new)
         self._told += self._text(_TEXTS[step].done).split("\n")
         self._told += [
-            f"{place.name} stands in the environment here, too: its file goes before it. Take it out there, else what "
-            "it says counts again when the file goes."
+            f"{place.name} is also set in the environment, but its file has precedence. Remove the variable: its value "
+            "would be valid again without the file."
             for place in self._touched
             if place.in_environment and place is not places.retired and step is not RotationStep.FINISH
         ]
@@ -222,7 +222,7 @@ class _Rotation:
         if step is RotationStep.LEAKED and places.previous.in_environment:
             status = CONFIGURATION_EXIT
             name = places.previous.name
-            self._told.append(f"STILL VALID: {name} of the environment. Take it out there, and restart the API.")
+            self._told.append(f"STILL VALID: {name} of the environment. Remove it there and restart the API.")
         if chosen.json:
             self._told += self._record()
             return self._end(status, written=True, new=new)
@@ -234,7 +234,7 @@ class _Rotation:
 
     def _text(self, template: str) -> str:
         places = self._places
-        rest = "" if places.previous.in_environment else f", and no other secret signs for {self._tenant} any more"
+        rest = "" if places.previous.in_environment else f", and no other webhook secret of {self._tenant} is valid"
         return template.format(
             tenant=self._tenant,
             current=places.current.name,
@@ -252,17 +252,18 @@ class _Rotation:
                 raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
             return
         if not (places.current.secret or places.previous.secret):
-            other = f": its webhooks bring a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
-            none = f": there is no setting of a tenant {tenant}" if not places.tenant_known else ""
+            other = f": its webhooks use a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
+            none = f": no setting of tenant {tenant} exists" if not places.tenant_known else ""
             why = other if places.token.secret else none
             raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
         if step is RotationStep.BEGIN and not places.current.secret:
-            says = f"{places.current.name} is missing, but {places.previous.name} is set: put one there, or `--leaked`."
-            raise NotRotatedError(CONFIGURATION_EXIT, says)
+            says = f"{places.current.name} is missing, but {places.previous.name} is set."
+            then = f"Set {places.current.name}, or use `--leaked`."
+            raise NotRotatedError(CONFIGURATION_EXIT, f"{says} {then}")
         if step is RotationStep.BEGIN and places.is_open:
-            again = "It is not begun again: the old secret would end unannounced."
-            end = f"Then {FINISH.format(tenant=tenant)} ends the old one."
-            lost = f"If the new one got lost: `ai-agents signing-kit --tenant {tenant} --form script --show-secret`."
+            again = "Not started again: that would end the old secret without notice."
+            end = f"Next: {FINISH.format(tenant=tenant)} ends the old one."
+            lost = f"If the new secret is lost: `ai-agents signing-kit --tenant {tenant} --form script --show-secret`."
             raise NotRotatedError(NOT_DONE_EXIT, *self._how_it_stands(), again, end, lost)
         if step is RotationStep.FINISH and not places.is_open:
             raise NotRotatedError(NOT_DONE_EXIT, f"No rotation of {tenant} is open: one secret is valid.")
@@ -272,7 +273,7 @@ class _Rotation:
         try:
             uses = _uses_of(self._tenant, self._places)
         except UsesUnknownError as untold:
-            return [f"A rotation is open: {both}", f"Who signs with which is not known: {untold}."]
+            return [f"A rotation is open: {both}", f"Their use is unknown: {untold}."]
         new = uses.get(CURRENT)
         since = f" since {age((new.asked_at - new.first_seen_at).total_seconds())}" if new is not None else ""
         return [f"A rotation is open{since}: {both}", *self._who_signs(uses)]
@@ -283,10 +284,10 @@ class _Rotation:
             ("the new one", self._places.current, uses.get(CURRENT)),
             ("the old one", self._places.previous, uses.get(PREVIOUS)),
         ):
-            signed = "no webhook that we know of."
+            signed = "no known webhook."
             if known is not None and known.last_used_at is not None:
-                many = f"{known.uses} webhooks of the last {LATELY_HOURS} hours"
-                signed = f"{many}, the last one {last_used(known)}."
+                many = f"{known.uses} webhooks in the last {LATELY_HOURS} hours"
+                signed = f"{many}, most recently {last_used(known)}."
             lines.append(f"{place.name} ({what}) has signed {signed}")
         return lines
 
@@ -302,25 +303,25 @@ class _Rotation:
             uses = _uses_of(self._tenant, self._places)
         except UsesUnknownError as untold:
             if not force:
-                says = f"Not ended: who signs with which is not known: {untold}. To end the old one all the same: "
-                raise NotRotatedError(AWAY_EXIT, f"{says}--force.") from None
-            why = f"who signs with which is not known: {untold}"
+                says = f"Not ended: the use of the secrets is unknown: {untold}. To end the old one anyway: --force."
+                raise NotRotatedError(AWAY_EXIT, says) from None
+            why = f"the use of the secrets is unknown: {untold}"
         else:
             new, old = uses.get(CURRENT), uses.get(PREVIOUS)
             if still_signs(old, new):
                 why = "the old secret still signs webhooks"
             elif new is None or new.last_used_at is None:
-                why = "nobody has signed with the new secret yet"
+                why = "the new secret has not signed any webhook yet"
             elif used_lately(old):
                 why = "the old secret has signed webhooks within a day"
             if why and not force:
-                retry = "Have the desk's admin set the new one, and try it; to end the old one all the same: --force."
+                retry = "Ask the desk's admin to set and test the new one. To end the old one anyway: --force."
                 raise NotRotatedError(NOT_DONE_EXIT, f"Not ended: {why}.", *self._who_signs(uses), retry)
         self._told += [f"Forced: {why}."] if why else []
         if self._folder is not None and previous.in_environment:
             kept = f"keep it as {self._places.retired.name}"
-            says = f"{previous.name} stands in the environment: take it out there, {kept}, and restart the API, which"
-            raise NotRotatedError(CONFIGURATION_EXIT, f"{says} ends it.")
+            says = f"{previous.name} is set in the environment. Remove it there, {kept}, and restart the API."
+            raise NotRotatedError(CONFIGURATION_EXIT, says)
 
     def _write(self, folder: Path, new: str) -> None:
         out = Path(self._chosen.out) if new and self._chosen.out else None
@@ -333,7 +334,7 @@ class _Rotation:
                     if out is not None:
                         write_new(out, f"{new}\n")
                 except OSError as failure:
-                    says = f"Nothing was changed: {out} can't be made: {failure.strerror}."
+                    says = f"Nothing was changed: {out} can't be created ({failure.strerror})."
                     raise NotRotatedError(NOT_DONE_EXIT, says) from None
                 try:
                     for write in writes(self._step, self._places, new):
@@ -349,10 +350,10 @@ class _Rotation:
         except BlockingIOError:
             raise NotRotatedError(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
         except (OSError, UnicodeEncodeError) as failure:
-            why = getattr(failure, "strerror", None) or "the secret before is no UTF-8"
-            again = "The new one counts by now: run this again only to end that one, too."
-            then = again if counts else "Run this again: it goes on from where it stands."
-            raise NotRotatedError(NOT_DONE_EXIT, f"Not done to its end: {why}. {then}") from None
+            why = getattr(failure, "strerror", None) or "the old secret is not UTF-8"
+            again = "The new secret is already valid: run this again only to replace it too."
+            then = again if counts else "Run this again to continue."
+            raise NotRotatedError(NOT_DONE_EXIT, f"Not completed: {why}. {then}") from None
 
     def _show(self, new: str) -> None:
         if self._chosen.out:
@@ -368,10 +369,10 @@ class _Rotation:
         except (UsesUnknownError, PlacesUnusableError) as untold:
             why = str(untold)
         except KeyboardInterrupt:
-            why = "it was interrupted"
+            why = "interrupted"
         else:
             return []
-        return [f"Not recorded: {why}. Since when the new one is there is known from when a process tells of it."]
+        return [f"Not recorded: {why}. The age of the new secret counts from the first report of a process."]
 
     def _by_hand(self, why: str) -> int:
         lines = commands(self._step, self._tenant)
@@ -380,10 +381,10 @@ class _Rotation:
         if self._chosen.json:
             return self._end(status, written=False, why=why, lines=lines)
         texts = _TEXTS[self._step]
-        told = [*self._told, f"Not written: {why}. This would {self._text(texts.would)}:"]
+        told = [*self._told, f"Not written: {why}. To {self._text(texts.would)}:"]
         if self._folder is None:
             by_hand = self._text(texts.by_hand)
-            told.append(f"Where variables are all there is: {by_hand}; then start the processes anew. In a cluster:")
+            told.append(f"With environment variables: {by_hand}; then restart the processes. In a cluster, run:")
         print("\n".join(told), file=sys.stderr)
         print("\n".join(lines))
         return status

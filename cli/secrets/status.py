@@ -32,19 +32,19 @@ from privacy.secret_fingerprints import (
 )
 
 QUIET = timedelta(hours=LATELY_HOURS)
-"""How long nobody may have signed with the old secret before it is ended without a word."""
+"""Minimum time since the last use of the old secret before it is ended without --force."""
 STATUS = "`ai-agents secrets status --tenant {tenant}`"
 FINISH = "`ai-agents secrets rotate --tenant {tenant} --finish`"
 OLD = timedelta(days=90)
-"""From this age on a secret is to be changed."""
+"""Age from which a secret should be changed."""
 KEPT_FOR = {"FEEDBACK_PREVIOUS_KEY": OLD, "CONSOLE_PREVIOUS_KEY": timedelta(days=1)}
-"""How long a key is kept beside the one that came: links in notes are used for so long, and sessions end sooner."""
+"""How long a previous key is needed: for links in notes, and for sessions."""
 _RUNBOOK = "docs/runbooks/secret-rotation.md"
 _FROM_AFAR = (
-    "No secret of {tenant} is set here: this is what processes have told within two hours. What was taken away since "
-    "may be among it."
+    "No secret of {tenant} is set here. The table shows reports of processes within two hours; secrets removed since "
+    "may still be listed."
 )
-_ASK_FOR_ONE = ", and --tenant tells what processes have told."
+_ASK_FOR_ONE = ". With --tenant, reports of processes are shown."
 _HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO DO")
 
 
@@ -76,7 +76,7 @@ def run(chosen: argparse.Namespace) -> int:
             if rows:
                 print(_FROM_AFAR.format(tenant=chosen.tenant), file=sys.stderr)
         if not rows:
-            whose = f" of a tenant {chosen.tenant}" if chosen.tenant else ""
+            whose = f" of tenant {chosen.tenant}" if chosen.tenant else ""
             print(f"No secret{whose} is set here{_ASK_FOR_ONE}", file=sys.stderr)
             return NOT_UNDERSTOOD_EXIT
         if not by_tenant and chosen.tenant is None:
@@ -112,14 +112,14 @@ def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | Non
     if setting == PREVIOUS:
         return _about_previous(tenant_id, known, all_known.get(CURRENT))
     if setting == RETIRED:
-        told = "its desk still signs with it, and is refused: have its admin set the current one"
+        told = "the desk still uses it and is refused: ask its admin to set the current one"
         return told if used_lately(known) else ""
     if setting == CURRENT and PREVIOUS in all_known and (known is None or known.last_used_at is None):
-        return "nobody signs with it yet: have the desk's admin set it"
+        return "not used yet: ask the desk's admin to set it"
     if setting in KEPT_KEYS:
         new = all_known.get(KEPT_KEYS[setting])
         needed = new is None or new.asked_at - new.first_seen_at < KEPT_FOR[setting]
-        return "" if needed else f"take it out: {_RUNBOOK}"
+        return "" if needed else f"remove it: {_RUNBOOK}"
     if known is None or known.asked_at - known.first_seen_at < OLD:
         return ""
     token = " --secret token" if setting == TOKEN else ""
@@ -129,14 +129,14 @@ def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | Non
 
 def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | None) -> str:
     if known is not None and new is not None and known.fingerprint == new.fingerprint:
-        return f"the same as the current one: `ai-agents secrets rotate --tenant {tenant_id}` was stopped, and goes on"
+        return f"same as the current one: run the interrupted `ai-agents secrets rotate --tenant {tenant_id}` again"
     if still_signs(known, new):
-        return "its desk still signs with it: have its admin set the current one"
+        return "the desk still uses it: ask its admin to set the current one"
     if used_lately(known):
-        return "wait: it signed within a day, though not since the current one came"
+        return "wait: used within a day, but not since the current one was added"
     if new is None or new.last_used_at is None:
-        return "nobody signs with it, nor with the current one"
-    return f"nobody signs with it: {FINISH.format(tenant=tenant_id)} ends it"
+        return "wait: not used within a day, but the current one is not used yet"
+    return f"not used any more: {FINISH.format(tenant=tenant_id)} ends it"
 
 
 def used_lately(secret: Remembered | None) -> bool:

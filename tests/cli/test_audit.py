@@ -124,13 +124,13 @@ async def test_both_models_answers_are_shown(store: Store, model: Simulator, typ
     _, request = asked(model)
     sent = [message["content"] for message in request["messages"]]
     assert (request["model"], sent) == ("gpt-4o", ["You help.", SENT])
-    assert "Calls of gpt-4o at 127.0.0.1 that will be paid for: 1, and" in done.stderr
+    assert "Paid calls of gpt-4o at 127.0.0.1: 1, plus one for each" in done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"Job {job_id}, ticket 7, ")
     rows = {line.split()[0]: line for line in lines[3:] if line and not line.startswith(" ")}
     assert "Large attachments. [T101]" in rows["cause"]
     assert "T101 Mailbox full: Also a full mailbox." in rows["sources"]
-    assert "the same" in rows["prompt"]
+    assert "same" in rows["prompt"]
     assert "900 + 120" in rows["tokens"]
     assert store.table.run("SELECT * FROM jobs") == before
     assert len(store.table.run("SELECT * FROM audit_records")) == 1
@@ -163,11 +163,11 @@ async def test_a_useless_answer_ends_nothing(store: Store, model: Simulator, typ
 
 
 REFUSED = [
-    ({"OPENAI_API_KEY": ""}, 78, "There is no key: set OPENAI_API_KEY, or OPENAI_API_KEY_ACME."),
+    ({"OPENAI_API_KEY": ""}, 78, "No key: set OPENAI_API_KEY or OPENAI_API_KEY_ACME."),
     ({"acme.openai.base_url": "http://127.0.0.1:1/v1"}, 78, "acme has no usable settings here"),
     ({"OPENAI_API_KEY": "sk-wrong"}, 78, "Stopped after 0 of 1: model key refused."),
     (NOWHERE, 75, "Stopped after 0 of 1: OpenAI API: connection"),
-    ({"acme.masking": "all"}, 1, "1 of 1 records are left out: less was masked in them than acme.masking in "),
+    ({"acme.masking": "all"}, 1, "1 of 1 records are left out: they were redacted less than acme.masking in "),
 ]
 
 
@@ -194,8 +194,8 @@ async def test_unknown_jobs_and_prompts(store: Store, model: Simulator, typed: T
     missing = await typed("replay", "--job", str(job_id))
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr.splitlines() == [
-        f"No audit record of acme with an answer has the job {job_id}.",
-        "There is nothing to replay.",
+        f"Job {job_id} of acme has no audit record with an answer.",
+        "Nothing to replay.",
     ]
     one = await typed("replay", "--job", str(job_id), str(there))
     assert (one.returncode, one.stdout.startswith(f"Job {there}")) == (1, True)
@@ -203,7 +203,7 @@ async def test_unknown_jobs_and_prompts(store: Store, model: Simulator, typed: T
     for version in ("9", "../note"):
         unknown = await typed("replay", "--job", str(there), "--prompt", version)
         assert unknown.returncode == 2
-        assert f"no prompt has the version '{version}': there are 2" in unknown.stderr
+        assert f"unknown prompt version '{version}': choose from 2" in unknown.stderr
     assert (await typed("replay", "--last", "101")).returncode == 2
     # Nor what is past its days, or had no answer.
     in_vain = await kept(store, answer=None, reason="content filter")
@@ -211,7 +211,7 @@ async def test_unknown_jobs_and_prompts(store: Store, model: Simulator, typed: T
     for words in (("--last", "9"), ("--job", str(there), str(in_vain))):
         done = await typed("replay", *words)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.endswith("There is nothing to replay.\n")
+        assert done.stderr.endswith("Nothing to replay.\n")
     assert asked(model) == []
 
 
@@ -226,7 +226,7 @@ async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(store: Store, 
     done = await under_way
     assert (done.returncode, len(asked(model))) == (1, 1)
     assert done.stdout.startswith(f"Job {there}")
-    assert f"The record of the job {gone} is gone by now." in done.stderr
+    assert f"The record of job {gone} was removed meanwhile." in done.stderr
 
 
 def test_both_sides_are_wrapped_to_half_of_what_is_left_of_the_width() -> None:
@@ -236,7 +236,7 @@ def test_both_sides_are_wrapped_to_half_of_what_is_left_of_the_width() -> None:
         "       BEFORE                NOW",
         "cause  Large attachments     The quota.",
         "       fill the mailbox.",
-        "steps  1. Raise.             the same",
+        "steps  1. Raise.             same",
         "       2. Archive.",
         "model  m?[2J",
     ]
@@ -245,7 +245,7 @@ def test_both_sides_are_wrapped_to_half_of_what_is_left_of_the_width() -> None:
 
 def test_parts_name_sources_by_their_titles_and_those_that_were_not_found() -> None:
     parts = parts_of(ANSWER | {"sources": [{"id": each, "gives": "g"} for each in ("T1", "T2")]}, {"T1": "VPN"})
-    assert parts["sources"] == ["T1 VPN: g", "T2 (was not found): g"]
+    assert parts["sources"] == ["T1 VPN: g", "T2 (not found): g"]
     assert parts["steps"] == ["1. Raise the quota of [PERSON_1]."]
     of_another_release = parts_of({"summary": "S", "likely_cause": "C", "next_steps": ["N"]}, {})
     assert [of_another_release[name] for name in ("summary", "cause", "questions")] == [["S"], ["-"], ["-"]]

@@ -121,7 +121,7 @@ def test_the_probe_proves_itself_as_a_webhook_does() -> None:
             assert (f"the same {name}" in rows["webhook secret"].remedy) is not is_right
             # An address without TLS has no certificate that is in order.
             assert rows["webhook certificate"].state is State.WARNING
-            assert "nothing is encrypted" in rows["webhook certificate"].seen
+            assert "not encrypted" in rows["webhook certificate"].seen
             assert "https://" in rows["webhook certificate"].remedy
 
 

@@ -70,29 +70,29 @@ def skipped(reason: str, **more: Any) -> Details:
 
 
 KEY = "SERVICEDESK_API_KEY_ACME, in the cloud SERVICEDESK_REFRESH_TOKEN_ACME"
-MENDS = ["give the model", "add credit", "mend", "ask"]
-DESK_MENDS = [f"tenant's desk a valid key ({KEY}), and it goes on by itself", f"({KEY}) the right to add notes, and it"]
+FIXES = ["give the model", "add credit", "correct the model", "ask"]
+DESK_FIXES = [f"tenant's desk a valid key ({KEY}); it then resumes by itself", f"({KEY}) the right to add notes; it"]
 NEXT = [
-    (WAITING, "in the queue for attempt 1 for 3s"),
-    (replace(WAITING, attempt=2, **SOON), "waits for attempt 3, due in 12s"),
-    *((replace(WAITING, reason=each, **SOON), mend) for each, mend in zip(HoldReason, MENDS, strict=True)),
-    *((replace(WAITING, reason=each, **SOON), mend) for each, mend in zip(DeskHoldReason, DESK_MENDS, strict=True)),
-    (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
-    (replace(WAITING, published_at=None, due_at=ago(40)), "due for 40s and not queued: see whether the API runs"),
+    (WAITING, "attempt 1 queued for 3s, behind older jobs"),
+    (replace(WAITING, attempt=2, **SOON), "attempt 3 is due in 12s"),
+    *((replace(WAITING, reason=each, **SOON), fix) for each, fix in zip(HoldReason, FIXES, strict=True)),
+    *((replace(WAITING, reason=each, **SOON), fix) for each, fix in zip(DeskHoldReason, DESK_FIXES, strict=True)),
+    (replace(WAITING, published_at=None), "attempt 1 is due: the relay (in the API) queues it within seconds"),
+    (replace(WAITING, published_at=None, due_at=ago(40)), "due for 40s but not queued: check that the API runs"),
     (replace(WAITING, deadline_at=NOW), "its deadline has passed"),
-    (replace(WAITING, lease_until=NOW + timedelta(seconds=9), **AT_WORK), "a worker is at attempt 1: wait"),
-    (replace(WAITING, lease_until=NOW, **AT_WORK), "its worker fell silent"),
+    (replace(WAITING, lease_until=NOW + timedelta(seconds=9), **AT_WORK), "wait: a worker runs attempt 1"),
+    (replace(WAITING, lease_until=NOW, **AT_WORK), "its worker is lost"),
     (replace(WAITING, state="completed"), "nothing: the note is in the ticket"),
-    (skipped(DUPLICATE), "nothing: another job does the work"),
-    (skipped(FORGOTTEN), "its ticket was forgotten"),
+    (skipped(DUPLICATE), "nothing: another job handles its webhook"),
+    (skipped(FORGOTTEN), "the data of its ticket was erased"),
     (skipped("closed"), f"`ai-agents retry {JOB_ID}`"),
-    (skipped(LEFT_OUT), "unless the ticket or its tenant's rules have changed since"),
-    (skipped(ALREADY_ENHANCED), f"wanted, `ai-agents retry {JOB_ID}`"),
+    (skipped(LEFT_OUT), "unless the ticket or the tenant's rules have changed"),
+    (skipped(ALREADY_ENHANCED), f"for a second note, `ai-agents retry {JOB_ID}`"),
     (skipped(ALREADY_ENHANCED, dry_run_job=UUID(int=7)), f"; a dry run of it: `ai-agents show {UUID(int=7)}`"),
-    (skipped(DRY_RUN, answered=True), "posts this answer unpaid"),
-    (skipped(DRY_RUN), "asks GPT-4 again"),
-    (FAILED, f"mend what the reason names, then `ai-agents retry {JOB_ID}`"),
-    (replace(FAILED, answered=True), "the answer of GPT-4 is kept"),
+    (skipped(DRY_RUN, answered=True), "posts this answer without a new call"),
+    (skipped(DRY_RUN), "calls GPT-4 again"),
+    (FAILED, f"fix the reason, then `ai-agents retry {JOB_ID}`"),
+    (replace(FAILED, answered=True), "the answer of GPT-4 is reused"),
 ]
 
 
@@ -112,7 +112,7 @@ def test_a_story_tells_each_step() -> None:
         "queued    2026-03-01 09:29:57 UTC, 3s ago",
         "started   2026-03-01 09:29:58 UTC, 2s ago, attempt 8",
         "answered  yes, erased since",
-        "note      not confirmed: posting began 2026-03-01 09:29:59 UTC, 1s ago",
+        "note      not confirmed: posting started 2026-03-01 09:29:59 UTC, 1s ago",
         "ended     2026-03-01 09:30:00 UTC, 0s ago, 3s after it was accepted",
         "reason    ServiceDesk Plus API error: 401",
         "deadline  2026-03-01 10:00:00 UTC, in 30m00s",
@@ -123,10 +123,10 @@ def test_a_story_tells_each_step() -> None:
     assert "note      in the ticket, as 7" in for_people(replace(ended, note_id="7"))
     assert "a further one: asked" in for_people(replace(ended, refresh="asked"))
     of_cloud = replace(ended, desk_id="123640000000240013", display_id="124")
-    assert "124 of tenant acme, in the desk 123640000000240013, event" in for_people(of_cloud)
+    assert "124 of tenant acme, desk id 123640000000240013, event" in for_people(of_cloud)
     assert for_machines(of_cloud).items() >= {"desk_id": "123640000000240013", "display_id": "124"}.items()
     of_cloud = replace(ended, desk_id="124", display_id="7")
-    assert "124 of tenant acme, shown to people as 7, event" in for_people(of_cloud)
+    assert "124 of tenant acme, display id 7, event" in for_people(of_cloud)
 
 
 def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
@@ -141,7 +141,7 @@ def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
     assert told.pop("events")[1] == held_back
     assert told == json.loads(as_json(for_machines(FAILED)))
     by_previous = for_people(FAILED, None, None, SIGNED_BY_PREVIOUS)
-    assert ", 3s ago, signed by the previous secret: the desk still had the old one" in by_previous
+    assert ", 3s ago, signed by the previous secret: the desk still used the old secret" in by_previous
     assert for_machines(FAILED, None, None, SIGNED_BY_PREVIOUS)["remark"] == SIGNED_BY_PREVIOUS
     assert "previous secret" not in for_people(FAILED)
 
@@ -177,7 +177,7 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     ]
     asked = to_text(answer, job.id, job.model or "", "asked")
     assert asked.startswith("Updated because it was asked for.\nEnhancement")
-    shown = f"{for_people(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    shown = f"{for_people(FAILED)}\n\nNote that was not posted (dry run):\n\n{note}"
     assert for_people(FAILED, None, note) == shown
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}
 
@@ -208,7 +208,7 @@ def test_what_is_not_understood_is_status_2(words: str, capsys: pytest.CaptureFi
     assert (ended.value.code, printed.out) == (2, "")
     assert "error: " in printed.err
     assert "Robin" not in printed.err
-    assert ("ending in /webhook" in printed.err) == ("--url" in words)
+    assert ("ends in /webhook" in printed.err) == ("--url" in words)
 
 
 FULL = Path("/dev/full")

@@ -100,21 +100,21 @@ async def test_a_rotation_goes_step_by_step(told: Shelf, database: Database, tab
     assert (told.files(), told.tenant().webhook_secrets) == (both, (told.new, OLD))
     assert len(told.new) == 44
     assert told.new not in begun.stdout + begun.stderr
-    assert "Both count within seconds" in begun.stdout
+    assert "Both are valid within seconds" in begun.stdout
     again = told.rotate("--yes", "--out", f"{told.out}2")
     assert again.returncode == 1
     assert "A rotation is open since " in again.stderr
-    assert "It is not begun again: the old secret would end unannounced." in again.stderr
+    assert "Not started again: that would end the old secret without notice." in again.stderr
     lost = re.search(r"`ai-agents (signing-kit [^`]*)`", again.stderr)
     assert lost is not None
     assert told.new in here(*lost[1].split(), SECRETS_DIR=str(told.path)).stdout
     nobody = told.rotate("--finish", "--yes")
-    assert (nobody.returncode, "nobody has signed with the new secret yet" in nobody.stderr) == (1, True)
+    assert (nobody.returncode, "the new secret has not signed any webhook yet" in nobody.stderr) == (1, True)
     await use(database, told, **{CURRENT: 1, PREVIOUS: 4})
     refused = told.rotate("--finish", "--yes")
     assert refused.returncode == 1
     assert "Not ended: the old secret still signs webhooks." in refused.stderr
-    assert "PREVIOUS_WEBHOOK_SECRET_ACME (the old one) has signed 4 webhooks of the last 24 hours" in refused.stderr
+    assert "PREVIOUS_WEBHOOK_SECRET_ACME (the old one) has signed 4 webhooks in the last 24 hours" in refused.stderr
     # The reason comes before the question.
     unanswered = told.rotate("--finish", "--force")
     assert (unanswered.returncode, unanswered.stdout) == (2, "")
@@ -138,7 +138,7 @@ def test_without_a_database_a_rotation_begins_and_is_not_finished_but_by_force(s
     assert begun.returncode == 0
     assert "Not recorded: the database does not answer" in begun.stdout
     finish = shelf.rotate("--finish", "--yes")
-    assert (finish.returncode, "who signs with which is not known" in finish.stderr) == (75, True)
+    assert (finish.returncode, "the use of the secrets is unknown" in finish.stderr) == (75, True)
     assert shelf.rotate("--finish", "--force", "--yes").returncode == 0
     assert shelf.files().keys() == {"WEBHOOK_SECRET_ACME", "RETIRED_WEBHOOK_SECRET_ACME"}
 
@@ -160,7 +160,7 @@ def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(she
     shown = os.read(ours, 65536).decode()
     os.close(ours)
     assert shelf.files()["WEBHOOK_SECRET_ACME"] in shown
-    assert "Not recorded: it was interrupted." in shown
+    assert "Not recorded: interrupted." in shown
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -178,7 +178,7 @@ def test_a_token_has_one_place_and_ends_at_once(shelf: Shelf) -> None:
     shelf.write(WEBHOOK_TOKEN_ACME="t0ken" * 8)
     wrong = shelf.begin()
     assert wrong.returncode == 2
-    assert "its webhooks bring a token, see `ai-agents secrets rotate --tenant acme --secret token`" in wrong.stderr
+    assert "its webhooks use a token, see `ai-agents secrets rotate --tenant acme --secret token`" in wrong.stderr
     done = shelf.begin("--secret", "token")
     assert done.returncode == 0, done.stderr
     assert shelf.tenant().webhook_token == shelf.new
@@ -188,17 +188,17 @@ def test_a_token_has_one_place_and_ends_at_once(shelf: Shelf) -> None:
     ("words", "status", "says"),
     [
         (["--secret", "token", "--yes"], 2, "WEBHOOK_TOKEN_ACME is not set here."),
-        (["--tenant", "hooli", "--yes"], 2, "WEBHOOK_SECRET_HOOLI is not set here: there is no setting of a tenant"),
+        (["--tenant", "hooli", "--yes"], 2, "WEBHOOK_SECRET_HOOLI is not set here: no setting of tenant hooli exists"),
         (["--finish", "--yes"], 1, "No rotation of acme is open: one secret is valid."),
         (["--finish", "--leaked"], 2, "not allowed with argument"),
-        (["--secret", "token", "--finish"], 2, "a token has one place"),
-        (["--force"], 2, "--force goes with --finish"),
-        (["--finish", "--out", "x"], 2, "--finish makes no new secret"),
+        (["--secret", "token", "--finish"], 2, "a new token replaces the old one at once"),
+        (["--force"], 2, "--force needs --finish"),
+        (["--finish", "--out", "x"], 2, "--finish, which creates no secret"),
         (["--json"], 2, "--json needs --yes"),
-        (["--yes"], 2, "the new secret is shown at a terminal only: give --out FILE"),
-        (["--yes", "--out", os.devnull], 2, "is there already"),
-        (["--out", "/no/such/folder/x"], 2, "give --yes to do this without being asked"),
-        (["--yes", "--out", "/no/such/folder/x"], 1, "Nothing was changed: /no/such/folder/x can't be made: "),
+        (["--yes"], 2, "the new secret is shown only on a terminal: give --out FILE"),
+        (["--yes", "--out", os.devnull], 2, " exists: --out must be a new file"),
+        (["--out", "/no/such/folder/x"], 2, "give --yes to do this without confirmation"),
+        (["--yes", "--out", "/no/such/folder/x"], 1, "Nothing was changed: /no/such/folder/x can't be created ("),
     ],
 )
 def test_what_is_not_done_changes_nothing(words: list[str], status: int, says: str, shelf: Shelf) -> None:
@@ -258,16 +258,16 @@ def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
     begun = shelf.begin(WEBHOOK_SECRET_ACME=OLD)
     assert begun.returncode == 0, begun.stderr
     assert shelf.files() == {"WEBHOOK_SECRET_ACME": shelf.new, "PREVIOUS_WEBHOOK_SECRET_ACME": OLD}
-    assert "WEBHOOK_SECRET_ACME stands in the environment here, too: its file goes before it" in begun.stdout
+    assert "WEBHOOK_SECRET_ACME is also set in the environment, but its file has precedence" in begun.stdout
     (shelf.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
     kept = {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
     finish = shelf.rotate("--finish", "--force", "--yes", **kept)
     assert finish.returncode == 78
-    assert "PREVIOUS_WEBHOOK_SECRET_ACME stands in the environment: take it out there" in finish.stderr
+    assert "PREVIOUS_WEBHOOK_SECRET_ACME is set in the environment. Remove it there" in finish.stderr
     leaked = shelf.begin("--leaked", **kept)
     assert leaked.returncode == 78
     assert "STILL VALID: PREVIOUS_WEBHOOK_SECRET_ACME of the environment." in leaked.stdout
-    assert "no other secret signs" not in leaked.stdout
+    assert "no other webhook secret" not in leaked.stdout
     assert shelf.files()["WEBHOOK_SECRET_ACME"] == shelf.new
     # A secret that is both current and retired closes its tenant.
     current = shelf.new
@@ -284,7 +284,7 @@ async def test_variables_alone_are_ended_by_hand(told: Shelf, database: Database
     assert "Not ended: the old secret has signed webhooks within a day." in refused.stderr
     forced = told.rotate("--finish", "--force", **settings)
     assert forced.returncode == 0
-    assert "set RETIRED_WEBHOOK_SECRET_ACME to what PREVIOUS_WEBHOOK_SECRET_ACME is, and take" in forced.stderr
+    assert "copy PREVIOUS_WEBHOOK_SECRET_ACME to RETIRED_WEBHOOK_SECRET_ACME, and remove" in forced.stderr
 
 
 def test_a_file_that_says_nothing_is_not_replaced(shelf: Shelf) -> None:
@@ -300,7 +300,7 @@ def test_two_who_rotate_at_once_do_not_end_each_others_secret(shelf: Shelf) -> N
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     answer = shelf.begin()
     os.close(descriptor)
-    assert (answer.returncode, "Somebody else has changed the secrets of acme" in answer.stderr) == (1, True)
+    assert (answer.returncode, "The secrets of acme were changed by another operator" in answer.stderr) == (1, True)
     assert shelf.files() == {"WEBHOOK_SECRET_ACME": OLD}
     assert not shelf.out.exists()
 
@@ -343,8 +343,8 @@ def test_a_new_secret_that_counts_is_shown_though_the_step_came_to_no_end(shelf:
     """A folder blocks the retired secret's file; the leaked one ends nevertheless."""
     (shelf.path / "RETIRED_WEBHOOK_SECRET_ACME" / "x").mkdir(parents=True)
     answer = shelf.begin("--leaked")
-    assert (answer.returncode, "Not done to its end: " in answer.stderr) == (1, True)
-    assert "run this again only to end that one, too" in answer.stderr
+    assert (answer.returncode, "Not completed: " in answer.stderr) == (1, True)
+    assert "run this again only to replace it too" in answer.stderr
     assert f"The new secret is in {shelf.out}." in answer.stdout
     assert (shelf.path / "WEBHOOK_SECRET_ACME").read_text(encoding="utf-8") == shelf.new
 

@@ -44,12 +44,12 @@ def known(setting: str, days: float, used_hours: float | None = None) -> Remembe
     [
         (CURRENT, 10, 1, False, ""),
         (CURRENT, 90, 1, False, "change it: `ai-agents secrets rotate --tenant acme`"),
-        (CURRENT, 1, None, True, "nobody signs with it yet: have the desk's admin set it"),
+        (CURRENT, 1, None, True, "not used yet: ask the desk's admin to set it"),
         (CURRENT, 3, 50, True, ""),
-        (PREVIOUS, 100, 11, True, "its desk still signs with it: have its admin set the current one"),
-        (PREVIOUS, 100, 13, True, "wait: it signed within a day, though not since the current one came"),
-        (PREVIOUS, 100, 25, True, "nobody signs with it: `ai-agents secrets rotate --tenant acme --finish` ends it"),
-        (RETIRED, 100, 1, False, "its desk still signs with it, and is refused: have its admin set the current one"),
+        (PREVIOUS, 100, 11, True, "the desk still uses it: ask its admin to set the current one"),
+        (PREVIOUS, 100, 13, True, "wait: used within a day, but not since the current one was added"),
+        (PREVIOUS, 100, 25, True, "not used any more: `ai-agents secrets rotate --tenant acme --finish` ends it"),
+        (RETIRED, 100, 1, False, "the desk still uses it and is refused: ask its admin to set the current one"),
         (RETIRED, 100, None, False, ""),
         (TOKEN, 91, 1, False, "change it: `ai-agents secrets rotate --tenant acme --secret token`"),
         ("SERVICEDESK_API_KEY", 89, None, False, ""),
@@ -62,7 +62,7 @@ def test_a_row_says_what_to_do(setting: str, days: float, used_hours: float | No
     assert to_do("acme", setting, {**both, setting: known(setting, days, used_hours)}) == says
     # The old one is not to be ended before somebody signs with the new one: `--finish` would refuse.
     both = {CURRENT: known(CURRENT, 2), PREVIOUS: known(PREVIOUS, 9)}
-    assert to_do("acme", PREVIOUS, both) == "nobody signs with it, nor with the current one"
+    assert to_do("acme", PREVIOUS, both) == "wait: not used within a day, but the current one is not used yet"
 
 
 async def test_a_stopped_rotation_has_no_old_secret(server: Postgres, database: Database, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_a_stopped_rotation_has_no_old_secret(server: Postgres, database: 
     await secret_fingerprints.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
     answer = await asked(server.url, "--json", SECRETS_DIR=str(tmp_path))
     (said,) = [row["to_do"] for row in json.loads(answer.stdout) if row["setting"] == PREVIOUS]
-    assert said.startswith("the same as the current one: `ai-agents secrets rotate --tenant acme` was stopped")
+    assert said == "same as the current one: run the interrupted `ai-agents secrets rotate --tenant acme` again"
 
 
 async def test_a_secret_that_nobody_can_read_is_told_of(server: Postgres, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_without_settings_here_it_tells_what_processes_told(server: Postgr
     await secret_fingerprints.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
     answer = await asked(server.url, "--tenant", "acme", "--json")
     assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
-    assert "No secret of acme is set here: this is what processes have told within two hours." in answer.stderr
+    assert "No secret of acme is set here. The table shows reports of processes within two hours;" in answer.stderr
     for words in ([], ["--tenant", "hooli"]):
         nothing = await asked(server.url, *words)
         assert (nothing.returncode, nothing.stdout) == (2, "")
@@ -119,14 +119,14 @@ async def test_what_processes_have_themselves_is_told_too(server: Postgres, data
     assert of_processes["CONSOLE_TOKEN_ANNA"]
     assert of_processes["OPENAI_API_KEY"] is None  # set here, reported by no process
     alone = await asked(server.url)
-    assert alone.stderr == "No tenant's secret is set here, and --tenant tells what processes have told.\n"
+    assert alone.stderr == "No tenant's secret is set here. With --tenant, reports of processes are shown.\n"
     assert (alone.returncode, "CONSOLE_TOKEN_ANNA" in alone.stdout) == (0, True)
 
 
 def test_a_key_that_is_kept_is_taken_out_in_time() -> None:
     for process, in_time, late in (("CONSOLE", 0.9, 1.1), ("FEEDBACK", 89, 91)):
         before, current = f"{process}_PREVIOUS_KEY", f"{process}_KEY"
-        for days, says in ((in_time, ""), (late, "take it out: docs/runbooks/secret-rotation.md")):
+        for days, says in ((in_time, ""), (late, "remove it: docs/runbooks/secret-rotation.md")):
             all_known = {before: known(before, 100), current: known(current, days)}
             assert to_do("(process)", before, all_known) == says
 

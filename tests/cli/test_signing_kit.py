@@ -45,7 +45,7 @@ def test_a_secret_is_shown_on_request_only(form: str, capsys: pytest.CaptureFixt
     assert [secret in hidden for secret in (SECRET, TOKEN)] == [False, False]
     assert [text in hidden for text in (f"PASTE-THE-{place}", "https://PASTE-THE-ADDRESS/webhook")] == [True, True]
     open_, beside = shown(capsys, *chosen, "--url", URL, "--show-secret")
-    assert [text in open_ for text in (own, URL, "Make a ticket.")] == [True, True, True]
+    assert [text in open_ for text in (own, URL, "Create a ticket.")] == [True, True, True]
     assert [text in open_ for text in (other, "PASTE-THE")] == [False, False]
     assert beside == ""
 
@@ -95,7 +95,7 @@ def test_the_document_has_the_same_request(page: str, form: str) -> None:
     [
         ("globex-eu", "script", "WEBHOOK_SECRET_GLOBEX_EU is not set here"),
         ("globex-eu", "token", "WEBHOOK_TOKEN_GLOBEX_EU is not set here"),
-        ("quoted", "deluge", "WEBHOOK_SECRET_QUOTED has a blank, a quote"),
+        ("quoted", "deluge", "WEBHOOK_SECRET_QUOTED contains a blank, a quote"),
     ],
 )
 def test_without_a_secret_to_show(tenant: str, form: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +120,7 @@ def test_an_address_without_tls(form: str, address: str, said: bool, capsys: pyt
     """Each form sends different things over it: the token, or ids and a signature."""
     out, err = shown(capsys, "--tenant", "acme", "--form", form, "--url", f"{address}/webhook")
     assert f"{address}/webhook" in out
-    words = "the token itself" if form == "token" else "which secret signs is not sent"
+    words = "the token itself" if form == "token" else "the secret is not sent"
     assert (words in err, err.startswith("--url must begin with https://")) == (said, said)
 
 

@@ -184,13 +184,13 @@ def test_spans_that_have_not_ended_say_so(tmp_path: Path) -> None:
     (trace,) = find(kept(tmp_path, all=running), OF_124)
     assert [(one["depth"], one["name"], one["notes"]) for one in lines_of(trace)] == [
         (0, "Webhook", []),
-        (0, "Context", ["its parent has not ended, or is not kept"]),
+        (0, "Context", ["its parent has not ended or is not kept"]),
     ]
     # What took no time at all is seen, and what goes on is told.
     still = {"depth": 0, "name": "Webhook", "start": NOW, "end": NOW, "state": "ok", "notes": [], "process": ""}
     assert "|#\n" in printed([still])
     both = printed([still, still | {"depth": 1, "end": None}], until=NOW + timedelta(seconds=4))
-    assert "+0.000s    4.000s  goes on" in both
+    assert "+0.000s    4.000s  open" in both
 
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
@@ -241,7 +241,7 @@ def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path)
     place = str(kept(tmp_path, **STORY, other=line("ai-agents-api", theirs)))
     told = here("trace", "--ticket", "124", "--traces", place)
     assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr == "Whose ticket is it? Say --tenant: acme, globex\n"
+    assert told.stderr == "Several tenants have this ticket. Give --tenant: acme, globex\n"
     told = here("trace", "--ticket", "124", "--tenant", "globex", "--traces", place)
     assert (told.returncode, "of tenant globex" in told.stdout) == (0, True)
 
@@ -250,10 +250,10 @@ def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path)
     ("words", "settings", "told"),
     [
         ([], {}, ""),
-        ([], {"TRACES_DIR": "/nobody/has/made/it/yet"}, "can't be read (No such file or directory): the database is"),
-        ([], {"TRACES_DIR": "/" + "far" * 90}, "can't be read (File name too long): the database is asked.\n"),
-        (["--traces", "/nowhere"], {}, "/nowhere can't be read (No such file or directory): the database is asked.\n"),
-        (["--traces", "/dev/null"], {}, "/dev/null has no span of it: the database is asked.\n"),
+        ([], {"TRACES_DIR": "/nobody/has/made/it/yet"}, "can't be read (No such file or directory): reading the"),
+        ([], {"TRACES_DIR": "/" + "far" * 90}, "can't be read (File name too long): reading the database"),
+        (["--traces", "/nowhere"], {}, "/nowhere can't be read (No such file or directory): reading the database"),
+        (["--traces", "/dev/null"], {}, "/dev/null has no span of it: reading the database"),
     ],
 )
 def test_without_spans_and_database_it_says_so(words: list[str], settings: dict[str, str], told: str) -> None:
@@ -272,13 +272,13 @@ async def test_without_spans_a_jobs_events_are_drawn(store: Store, server: Postg
         assert lines[0].startswith("Trace 0af7651916cd43dd8448eb211c80319c: job ")
         assert lines[1].startswith(f"{FROM_EVENTS}; from ")
         assert [one.lstrip("│├└─ ").split()[0] for one in lines[3:]] == ["Webhook", "Queue", "Worker", "Context"]
-        assert "goes on" in lines[-1]
+        assert "  open  " in lines[-1]
     said = json.loads((await typed(server, "--job", str(job_id), "--json")).stdout)
     assert (said["source"], said["spans"][2]["end"]) == (FROM_EVENTS, None)
     for words in (["--ticket", "125"], ["--ticket", "124", "--tenant", "globex"], ["--job", OTHER_JOB]):
         unknown = await typed(server, *words)
         assert (unknown.returncode, unknown.stdout) == (1, "")
-        assert unknown.stderr == "Nothing is known of it, or it was purged by age.\n"
+        assert unknown.stderr == "No job found, or it was purged by age.\n"
 
 
 async def test_of_several_jobs_in_the_database_the_one_that_says_most_is_drawn(store: Store, server: Postgres) -> None:
@@ -286,6 +286,7 @@ async def test_of_several_jobs_in_the_database_the_one_that_says_most_is_drawn(s
     later = await store.accept(ticket_id="124", state="skipped", reason="already enhanced", finished_at="now()")
     await store.accept(ticket_id="124", tenant_id="globex")
     several = await typed(server, "--ticket", "124")
-    assert (several.returncode, several.stderr) == (2, "Whose ticket is it? Say --tenant: acme, globex\n")
+    assert (several.returncode, several.stdout) == (2, "")
+    assert several.stderr == "Several tenants have this ticket. Give --tenant: acme, globex\n"
     said = json.loads((await typed(server, "--ticket", "124", "--tenant", "acme", "--json")).stdout)
     assert (said["job_id"], said["others"]) == (str(done), [str(later)])

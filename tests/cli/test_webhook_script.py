@@ -219,7 +219,7 @@ NO_ADDRESSES += [f"https://{rest}" for rest in ("b\u00fccher.example/webhook", "
     [
         ("https://api.example.com/webhook", "", "SECRET is not filled in, at the top"),
         ("https://PASTE-THE-ADDRESS/webhook", SECRET, "URL is not filled in, at the top"),
-        *((url, SECRET, "no address like https://") for url in NO_ADDRESSES),
+        *((url, SECRET, "not an address like https://") for url in NO_ADDRESSES),
     ],
 )
 def test_what_is_not_filled_in_or_badly_is_named(url: str, secret: str, told: str, tmp_path: Path) -> None:

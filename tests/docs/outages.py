@@ -210,7 +210,7 @@ def _expiring(stage: FaultStage, ticket_id: str, meanwhile: Callable[[], None] =
         connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
         meanwhile()
         show = f"{_EXEC} ai-agents show {stage.world.job(ticket_id)['id']}"
-        wait_for(lambda: "fell silent" in stage.shell.run(show).output)
+        wait_for(lambda: "its worker is lost" in stage.shell.run(show).output)
         yield
 
 

@@ -66,7 +66,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
         started(WorkerSettings)
     assert refused.value.problems == [sentence]
     (row,) = load_parts()[1]
-    assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "mend what is named, where a worker runs")
+    assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "fix these settings where a worker runs")
 
 
 def test_the_api_runs_for_a_polled_desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
         connection.execute("UPDATE jobs SET id = %s WHERE id = %s", (job_id, row["id"]))
     world.clear_faults()
     done = typed(block, system.folder, DATABASE_URL=system.state["database_url"])
-    for part in ("yes, by ", row["reason"], f"`ai-agents retry {job_id}`", "1 job waits again"):
+    for part in ("yes, by ", row["reason"], f"`ai-agents retry {job_id}`", "1 job is waiting again"):
         assert part in done.stdout
     line = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=retried by hand"
     trace_id = row["traceparent"].split("-")[1]
@@ -76,7 +76,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
     assert after["deadline_at"] > row["deadline_at"]
     assert (len(world.notes(ticket_id)), len(world.gpt4_requests(subject))) == (1, 1)
     again = log_event(system, "retry", job_id, NOBODY)
-    assert (again.returncode, again.stdout) == (1, "0 jobs wait again.\n")
+    assert (again.returncode, again.stdout) == (1, "0 jobs are waiting again.\n")
     assert f"Not retried: {job_id}: it is completed" in again.stderr
     assert f"Not retried: {NOBODY}: no job has this id" in again.stderr
 
@@ -128,7 +128,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     retry = ("retry", "--failed", *for_globex)
     asked = log_event(system, *retry)
     assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
-    assert "give --yes to retry these without being asked" in asked.stderr
+    assert "give --yes to retry these without confirmation" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
     # Excluded jobs do not count for the limit: they are among the oldest each time.
     done = log_event(system, *retry, "--limit", "2", "--json", "--yes")
@@ -140,8 +140,8 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
         assert len(world.notes(ticket_id, "globex")) == 1
     assert world.job(other["ticket_id"])["state"] == "failed"
     none = log_event(system, *retry)
-    assert (none.returncode, none.stdout) == (0, "0 jobs wait again.\n")
-    assert none.stderr == "1 left out: another job of the ticket did it, or may.\n"
+    assert (none.returncode, none.stdout) == (0, "0 jobs are waiting again.\n")
+    assert none.stderr == "1 left out: another job of the ticket completed, is open, or failed later.\n"
 
 
 def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, world: World) -> None:
@@ -159,7 +159,7 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
     assert len(line) <= 100
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "No job matches.\n")
     assert [job["ticket_id"] for job in json.loads(limited.stdout)] == tickets[::-1]
-    assert "there are more: see --limit" in limited.stderr
+    assert "Limited to the newest 2; raise --limit for more." in limited.stderr
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert f"No job has the id {NOBODY}" in unknown.stderr
 
@@ -174,7 +174,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
             connection.commit()
             shown, machine = log_event(system, "show", job_id), log_event(system, "show", job_id, "--json", "--events")
             is_there = (state, reason) == ("skipped", "dry run")
-            assert ("the ticket's note would be:\n\nEnhancement (written by" in shown.stdout) is is_there
+            assert ("Note that was not posted (dry run):\n\nEnhancement (written by" in shown.stdout) is is_there
             assert ("dry_run_note" in json.loads(machine.stdout)) is is_there
             assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
 
@@ -238,7 +238,7 @@ def test_what_is_gone_from_a_folder_or_has_no_name_is_told(system: System, tmp_p
     assert documents(system, "add", f"{tmp_path}/.").returncode == 0
     (tmp_path / "b.md").unlink()
     again = documents(system, "add", str(tmp_path))
-    assert (again.returncode, again.stderr) == (0, f"Not in its folder any more, and still used: {tmp_path / 'b.md'}\n")
+    assert (again.returncode, again.stderr) == (0, f"Removed from its folder but still searched: {tmp_path / 'b.md'}\n")
     gone = json.loads(documents(system, "remove", "--json", f"{tmp_path}//").stdout)
     assert [one["path"] for one in gone] == [str(tmp_path / "a.md"), str(tmp_path / "b.md")]
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.md"))
@@ -273,10 +273,10 @@ def test_a_desk_that_does_not_answer_is_told_and_what_is_no_desk_too(system: Sys
     world.desk_fault(kind="status", code=503, tenant="globex", times=99)
     failed = sync(system, "--tenant", "globex")
     assert failed.returncode == 1
-    assert "Not all is copied: ServiceDesk Plus API: 503. Run it again" in failed.stderr
+    assert "Copy incomplete: ServiceDesk Plus API: 503. Run this again" in failed.stderr
     unknown = sync(system, "--tenant", "hooli")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert "No desk is set for hooli" in unknown.stderr
+    assert "hooli has no desk here" in unknown.stderr
 
 
 def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
@@ -384,8 +384,8 @@ def test_the_figures_are_of_all_tenants_in_the_settings(system: System, world: W
     assert head.split()[:4] == ["TENANT", "PROMPT", "MODEL", "NOTES"]
     assert {row.split()[0] for row in rows} >= {"globex"}
     nobody = log_event(system, "feedback")
-    assert (nobody.returncode, nobody.stdout, "name one with --tenant" in nobody.stderr) == (0, "", True)
-    assert "No note was written in 30 days." in log_event(system, "feedback", "--tenant", "hooli").stderr
+    assert (nobody.returncode, nobody.stdout, "Give --tenant." in nobody.stderr) == (0, "", True)
+    assert "No notes in the last 30 days." in log_event(system, "feedback", "--tenant", "hooli").stderr
     assert here("feedback", "--days", "100000").returncode == 2
 
 

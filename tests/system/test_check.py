@@ -134,22 +134,22 @@ FAULTS = [
     planted("desk ticket", "the right", order={"kind": "status", "code": 403, "operation": "list_tickets"}),
     planted("desk notes", "the right", order={"kind": "status", "code": 403, "operation": "list_notes"}),
     planted("desk solutions", "solutions.READ", order={"kind": "status", "code": 401, "operation": "list_solutions"}),
-    planted("desk clock", "time server", within=lambda _: of_other_time(DESK_URL)),
+    planted("desk clock", "synchronize both clocks", within=lambda _: of_other_time(DESK_URL)),
     planted("model address", "OPENAI_BASE_URL", OPENAI_BASE_URL=NOBODY),
     planted("model key", "OPENAI_API_KEY", OPENAI_API_KEY="sk-wrong"),
-    planted("model credit", "pay in", order={"kind": "status", "code": 429, "word": "insufficient_quota"}),
-    planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
+    planted("model credit", "add credit", order={"kind": "status", "code": 429, "word": "insufficient_quota"}),
+    planted("model name", "which gpt-0 is not", OPENAI_MODEL="gpt-0"),
     planted("model answers", "another model", order={"kind": "malformed"}),
     planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3", order={"kind": "silence"}),
     planted("embeddings answer", "EMBEDDINGS_BASE_URL", **ENDPOINT),
     planted("embeddings answer", "EMBEDDINGS_MODEL", **ENDPOINT, EMBEDDINGS_BASE_URL=NOBODY, EMBEDDINGS_API_KEY="sk-x"),
-    planted("feedback page", "FEEDBACK_URL is right", FEEDBACK_URL=NOBODY),
+    planted("feedback page", "check FEEDBACK_URL", FEEDBACK_URL=NOBODY),
     planted("feedback page", "the same FEEDBACK_KEY", FEEDBACK_KEY="another-key-" * 4),
     planted("webhook address", "--url", url=NOBODY),
     planted("webhook address", "POST /webhook", within=lambda system: nullcontext({"url": system.state["api_url"]})),
     planted("webhook secret", "same WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="0123456789" * 4),
     planted("webhook certificate", "ingress", within=lambda _: of_other_time("url", tls=True)),
-    planted("webhook clock", "time server", within=lambda _: of_other_time("url")),
+    planted("webhook clock", "synchronize both clocks", within=lambda _: of_other_time("url")),
 ]
 
 
@@ -173,7 +173,7 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
     others = {name: row["state"] for name, row in rows.items() if row["state"] != "ok"}
     in_clear = dict.fromkeys(("desk certificate", "webhook certificate"), "warning")
     assert others == dict.fromkeys(("desk note writing", "embeddings answer"), "not checked") | in_clear
-    assert "nothing is encrypted" in rows["desk certificate"]["seen"]
+    assert "not encrypted" in rows["desk certificate"]["seen"]
     assert len(around.gpt4_requests("ready")) == asked + 1
     told = here("check", "--tenant", "acme", "--no-model", **quick.settings).stdout
     assert all(name in told for name in rows)
@@ -200,7 +200,7 @@ def test_a_planted_fault_is_the_row_that_fails(fault: Planted, quick: System, ar
 
 @pytest.mark.parametrize(
     ("settings", "seen"),
-    [({}, "there is no tenant"), ({"WEBHOOK_SECRET_TERROR": "x" * 32}, "must not contain 'error'")],
+    [({}, "no tenant is set up"), ({"WEBHOOK_SECRET_TERROR": "x" * 32}, "must not contain 'error'")],
 )
 def test_no_tenant_that_can_be_served_is_told(quick: System, settings: dict[str, str], seen: str) -> None:
     of_worker = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY")

@@ -58,7 +58,7 @@ def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: Wo
     words = ("--tenant", "acme", "--ticket", ticket_id)
     asked = forget(system, *words)
     assert (asked.returncode, ticket_id in copied(world)) == (2, True)
-    assert "give --yes to erase this without being asked" in asked.stderr
+    assert "give --yes to erase this without confirmation" in asked.stderr
     assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
     done = forget(system, *words, "--yes", "--json")
@@ -92,7 +92,7 @@ def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: Wo
     assert f"Task skipped: job_id={late['id']}, ticket_id={ticket_id}, reason=forgotten" in log
     unknown = forget(system, *words[:3], "987654321", "--yes")
     assert unknown.returncode == 0
-    assert "Nothing was stored of 987654321, nor under the other number of a cloud desk's ticket." in unknown.stdout
+    assert "No data of ticket 987654321 was stored, under either number." in unknown.stdout
 
 
 def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
@@ -133,7 +133,7 @@ def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: 
     row = failed_job(world, "Bonus is missing", requester="Kim.Novak@acme.example")
     world.clear_faults()
     wait_for(lambda: row["ticket_id"] in copied(world))
-    warning = "No stored data has this address. Check that it is the right one"
+    warning = "No stored data has this address. Check the address"
     for address, is_warned in (("kim.nowak@acme.example", True), ("kim.novak@acme.example", False)):
         done = forget(system, "--tenant", "acme", "--requester", address, "--yes")
         assert done.returncode == 0, done.stderr
@@ -164,7 +164,7 @@ def test_without_redis_a_second_run_erases_the_rest(system: System, world: World
     words = ("--tenant", "acme", "--ticket", row["ticket_id"], "--yes")
     away = forget(system, *words, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert away.returncode == 75
-    assert "Redis does not answer, and still has its part" in away.stdout
+    assert "Redis does not answer and still has data" in away.stdout
     assert world.job(row["ticket_id"])["enhancement"] is None
     assert forget(system, *words).returncode == 0
     assert kept.keys(f"answer:{row['id']}") == []
@@ -185,7 +185,7 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     with world.admin() as connection:
         connection.execute("DROP FUNCTION refuse CASCADE")
     assert (cut.returncode, cut.stdout) == (70, "")
-    assert "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped." in cut.stderr
+    assert "Not everything is erased yet. Run this again to continue." in cut.stderr
     assert f"Task skipped: job_id={waiting}, ticket_id={ticket_id}, reason=forgotten" in cut.stderr
     assert "Erased: " not in cut.stderr
     assert subject not in cut.stderr
@@ -222,11 +222,11 @@ def test_all_of_a_tenant_that_leaves_goes_in_two_runs(system: System, world: Wor
     # Unusable settings may be usable tomorrow.
     refused = forget(system, *words, SERVICEDESK_URL_GLOBEX="nonsense")
     assert (refused.returncode, refused.stdout, rows()) == (78, "", before)
-    assert "Not erased: globex has settings" in refused.stderr
+    assert "Not erased: globex still has settings" in refused.stderr
     assert before["passages"] > 0
     done = forget(system, *words)
     assert done.returncode == 0, done.stderr
-    assert "Rows of jobs stay, without text, while a message of theirs may come" in done.stdout
+    assert "Rows of jobs remain without text while their messages may arrive" in done.stdout
     # No worker logs it.
     assert f"Task skipped: job_id={waiting}, ticket_id=1, reason=forgotten | ticket_id: 1, " in done.stderr
     assert rows() == {"jobs": 1, "job_events": 1}

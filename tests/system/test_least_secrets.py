@@ -93,7 +93,7 @@ def test_a_check_fails_in_nothing_that_the_process_beside_it_can_not_see(system:
     assert rows["webhook secret"]["state"] == "ok"
     for name in ("settings", "desk credentials", "model key", "feedback page"):
         assert rows[name]["state"] == "not checked", rows[name]
-    assert "look where a worker runs" in rows["settings"]["seen"]
+    assert "run this where a worker runs" in rows["settings"]["seen"]
     rows = checked(system, system.workers[0])
     assert (rows["desk credentials"]["state"], rows["model key"]["state"]) == ("ok", "ok")
     assert rows["webhook secret"]["state"] == "not checked"

@@ -44,13 +44,13 @@ def test_a_person_asks_for_a_note_and_is_told_when_not(system: System, world: Wo
     again = enhance(system, ticket_id, "--json")
     assert again.returncode == 1
     assert "was refreshed at" in json.loads(again.stdout)["why"]
-    assert "Not asked for: the ticket was refreshed at" in again.stderr
+    assert "Not requested: the ticket was refreshed at" in again.stderr
 
 
 def test_a_ticket_without_webhook_gets_its_first_note(system: System, world: World) -> None:
     ticket_id = world.create_ticket("VPN does not connect, never told", send_webhook=False)
     nobody = enhance(system, ticket_id)
-    assert (nobody.returncode, "Say --tenant" in nobody.stderr) == (1, True)
+    assert (nobody.returncode, "with --tenant" in nobody.stderr) == (1, True)
     unknown = enhance(system, ticket_id, "--tenant", "acme")
     assert (unknown.returncode, "no tenant acme is set up here" in unknown.stderr) == (1, True)
     settings = {"DATABASE_URL": system.state["database_url"], "WEBHOOK_SECRET_ACME": "s" * 40}
@@ -59,13 +59,13 @@ def test_a_ticket_without_webhook_gets_its_first_note(system: System, world: Wor
     assert begins(world, ticket_id)[0].startswith("Enhancement")
     # Another tenant may have a ticket of that number, so the tenant is not guessed.
     of_two = here("enhance", "--ticket", ticket_id, **settings, WEBHOOK_SECRET_GLOBEX="g" * 40)
-    assert (of_two.returncode, "Say --tenant: acme, globex" in of_two.stderr) == (1, True)
+    assert (of_two.returncode, "with --tenant: acme, globex" in of_two.stderr) == (1, True)
 
 
 def test_one_that_is_under_way_is_told_of(system: System, world: World) -> None:
     job_id = job_to_come(world, "acme", "99887766")
     done = enhance(system, "99887766")
-    assert (done.returncode, f"job {job_id} is at this ticket" in done.stderr) == (1, True)
+    assert (done.returncode, f"job {job_id} of this ticket has not ended" in done.stderr) == (1, True)
     assert enhance(system, "12a").returncode == 2
 
 

@@ -110,7 +110,7 @@ def test_a_rotation_is_told_the_same_everywhere(operator: Operator, system: Syst
     uses = {"PREVIOUS_WEBHOOK_SECRET": 2, "WEBHOOK_SECRET": 1}
     wait_for(lambda: uses.items() <= {name: row["uses"] for name, row in operator.status().items()}.items())
     told = operator.status()
-    assert told["PREVIOUS_WEBHOOK_SECRET"]["to_do"].startswith("its desk still signs with it")
+    assert told["PREVIOUS_WEBHOOK_SECRET"]["to_do"].startswith("the desk still uses it: ")
     assert not any(value in json.dumps(told) for value in (old, new, old[:8], new[:8]))
     wait_for(lambda: "PREVIOUS_WEBHOOK_SECRET" in operator.ages())
     assert operator.ages()["PREVIOUS_WEBHOOK_SECRET"] > operator.ages()["WEBHOOK_SECRET"]
@@ -125,7 +125,7 @@ def test_a_rotation_is_told_the_same_everywhere(operator: Operator, system: Syst
 
     wait_for(refused)
     assert operator.proved()["retired"] >= 1
-    wait_for(lambda: "and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
+    wait_for(lambda: "still uses it and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
     wait_for(lambda: operator.ages().keys() >= {"WEBHOOK_SECRET"} and "PREVIOUS_WEBHOOK_SECRET" not in operator.ages())
     assert "RETIRED_WEBHOOK_SECRET" not in operator.ages()
     log = system.api.log_path.read_text(encoding="utf-8")

@@ -165,7 +165,7 @@ async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retrie
     ticket.desks.forget()
     words = ("retry", "--failed", "--since", "1h", "--yes")
     asked = await asyncio.to_thread(here, *words, DATABASE_URL=server.url)
-    assert "2 jobs wait again" in asked.stdout, asked.stderr
+    assert "2 jobs are waiting again" in asked.stdout, asked.stderr
     order = [job_ids[first], job_ids[1 - first]]
     if at_once:
         await asyncio.gather(*(run_job(ticket.runner, job_id) for job_id in order))

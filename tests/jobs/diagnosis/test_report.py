@@ -48,7 +48,7 @@ def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where
 
 
 def test_for_machines_it_is_the_same_as_json() -> None:
-    known = facts(job("completed"), queue=None, model=ModelProbe(failure="a worker's settings are not here"))
+    known = facts(job("completed"), queue=None, model=ModelProbe(failure="the settings of a worker are not set here"))
     said = json.loads(as_json(for_machines(known, judge(known), None)))
     assert (said["verdict"], said["exit_status"], said["trace_url"]) == ("delivered", 0, None)
     assert [part.partition(":")[0] for part in said["not_checked"]] == ["model", "queue"]
@@ -160,8 +160,8 @@ NOBODYS = "01936b2e-7c1a-7000-8000-0123456789ab"
 @pytest.mark.parametrize(
     ("words", "status", "says", "tenants"),
     [
-        (["--ticket", "124"], NOT_UNDERSTOOD_EXIT, "Whose ticket is it? Say --tenant: acme, globex", BOTH),
-        (["--ticket", "124", "--tenant", "nobody"], NOT_UNDERSTOOD_EXIT, "No tenant nobody is known here", BOTH),
+        (["--ticket", "124"], NOT_UNDERSTOOD_EXIT, "Give --tenant: acme, globex", BOTH),
+        (["--ticket", "124", "--tenant", "nobody"], NOT_UNDERSTOOD_EXIT, "Tenant nobody is unknown here", BOTH),
         (["--job", NOBODYS], NOT_DONE_EXIT, "No job has the id", []),
     ],
 )
