@@ -94,9 +94,7 @@ FAILURE_NOTE_REFUSED = Phrase(
 TASK_COMPLETED = Phrase("Task completed: job_id={job_id}, duration={seconds}s")
 TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}")
 TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")
-MESSAGE_UNREADABLE = Phrase(
-    "Queue error: unreadable message removed, size={size}", "error", promised=False
-)
+MESSAGE_UNREADABLE = Phrase("Queue error: unreadable message removed, size={size}", "error", promised=False)
 MESSAGE_FAILED = Phrase("Message error: job_id={job_id}, reason={reason}", "error")
 
 # -- The console ------------------------------------------------------------------------------------------------------
