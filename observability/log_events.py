@@ -58,7 +58,7 @@ WORKFLOW_INITIATED = Phrase("LangGraph workflow initiated")
 CONTEXT_GATHERED = Phrase("Context gathered: ticket_history={ticket_history}, docs={docs}")
 CONTEXT_TIMEOUT = Phrase("Context gathering timeout after {seconds}s", "warning")
 GPT4_ANSWERED = Phrase("GPT-4 API call: status={status}")
-GPT4_ANSWER_KEPT = Phrase("Stored GPT-4 answer reused", promised=False)
+GPT4_ANSWER_KEPT = Phrase("GPT-4 answer of an earlier attempt reused", promised=False)
 GPT4_TIMEOUT = Phrase("GPT-4 API call failed: timeout after {seconds}s", "error")
 OPENAI_FAILED = Phrase("OpenAI API error: {reason}", "error")
 FALLBACK_USED = Phrase("Fallback used: {fallback} answers in place of {server}", "warning", promised=False)
@@ -87,14 +87,14 @@ HOLD_BEGUN = Phrase(
 HOLD_ENDED = Phrase("Hold ended: {server} answers again", promised=False)
 TICKET_NOT_FOUND = Phrase("Ticket not found: {ticket_id}")
 TICKET_CLOSED = Phrase("Ticket deleted/closed")
-FAILURE_NOTE_LEFT = Phrase("Note with context only posted: ticket_id={ticket_id}", promised=False)
+FAILURE_NOTE_LEFT = Phrase("Failure note posted: ticket_id={ticket_id}", promised=False)
 FAILURE_NOTE_REFUSED = Phrase(
-    "Note with context only not posted: ticket_id={ticket_id}, reason={reason}", "warning", promised=False
+    "Failure note not posted: ticket_id={ticket_id}, reason={reason}", "warning", promised=False
 )
 TASK_COMPLETED = Phrase("Task completed: job_id={job_id}, duration={seconds}s")
 TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}")
 TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")
-MESSAGE_UNREADABLE = Phrase("Queue error: unreadable message removed, size={size}", "error", promised=False)
+MESSAGE_UNREADABLE = Phrase("Queue error: message without a job removed, size={size}", "error", promised=False)
 MESSAGE_FAILED = Phrase("Message error: job_id={job_id}, reason={reason}", "error")
 
 # -- The console ------------------------------------------------------------------------------------------------------
@@ -129,14 +129,14 @@ TENANT_CLOSED = Phrase("Tenant settings unusable, the tenant is closed: {reason}
 DATABASE_UNREACHABLE = Phrase("Database error: {reason}", "error")
 REDIS_UNREACHABLE = Phrase("Redis error: {reason}", "error")
 REDIS_MAY_EVICT = Phrase(
-    "Redis may evict jobs and events: maxmemory-policy is {policy}, set it to noeviction", "warning", promised=False
+    "Redis may evict jobs and events: its maxmemory-policy is {policy}, set it to noeviction", "warning", promised=False
 )
 DATABASE_NEWER = Phrase(
     "Database newer than this release: revision={revision}, needed={needed}", "warning", promised=False
 )
 RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
 INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
-INBOX_UNREADABLE = Phrase("Inbox error: unreadable entries removed: {count}", "error", promised=False)
+INBOX_UNREADABLE = Phrase("Inbox error: invalid entries removed: {count}", "error", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)

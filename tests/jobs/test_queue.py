@@ -199,5 +199,5 @@ async def test_a_redis_that_drops_keys_is_told_of_with_the_remedy(redis: Redis, 
     await warn_of_eviction(away)
     await away.aclose()
     (line,) = log.getvalue().splitlines()
-    assert "maxmemory-policy is allkeys-lru, set it to noeviction" in line
+    assert "its maxmemory-policy is allkeys-lru, set it to noeviction" in line
     assert "warning" in line
