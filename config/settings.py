@@ -68,12 +68,12 @@ class LogSettings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """Format of the log lines."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least level of the lines; lines that the FAQ promises are printed at any level."""
+    """Lowest level of the log lines; lines that the FAQ names are printed at any level."""
     secrets_dir: Path | None = None
-    """Directory with one file a setting, named like it; wins over the environment."""
+    """Directory with one file per setting, named like the setting; overrides the environment."""
     tenants_file: Path | None = None
-    """`tenants.toml`: what tenants have beside addresses and secrets ([settings of a tenant](#settings-of-a-tenant)).
-    Read again while a process runs."""
+    """Path of `tenants.toml`, the [settings of tenants](#settings-of-a-tenant) except addresses and secrets. Reloaded
+    while a process runs."""
 
     @classmethod
     def settings_customise_sources(
@@ -125,8 +125,8 @@ class TraceFileSettings(LogSettings):
     """Settings of processes that create or display spans, as files on this machine too."""
 
     traces_dir: Path | None = None
-    """Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, of which
-    the oldest are deleted. `ai-agents trace` draws them."""
+    """Directory for each process's spans as JSON files, for `ai-agents trace`; the oldest files are deleted. A
+    collector receives the spans too."""
 
 
 _SHORTEST_KEY = 32
@@ -157,10 +157,10 @@ class FeedbackSettings(LogSettings):
     """Settings of processes that create or read feedback links."""
 
     feedback_url: PageUrl | None = None
-    """Where people reach the page that asks whether a note was useful: `https://feedback.example.com`. With it and
-    `FEEDBACK_KEY` each note has a link to it; without them there is neither."""
+    """Public address of the feedback page: `https://feedback.example.com`. With `FEEDBACK_KEY`, each note gets a link
+    to it; unset, there is no page."""
     feedback_key: SigningKey | None = Field(None, repr=False, validate_default=True)
-    """Signs the links, so that none can be made up or changed; the same for API and workers, 32 characters at least."""
+    """Key that signs the feedback links; at least 32 characters, the same for API and workers."""
 
     @field_validator("feedback_key")
     @classmethod
@@ -175,9 +175,9 @@ class FeedbackPageSettings(FeedbackSettings):
     """Settings of the process that serves the feedback page."""
 
     feedback_previous_key: SigningKey | None = Field(None, repr=False)
-    """The key before the last change: links that were signed with it go on working."""
+    """The previous `FEEDBACK_KEY`; links signed with it stay valid."""
     feedback_port: int = Field(8002, ge=1, le=65535)
-    """Port of that page, on all addresses; nothing else is there. Listened on where `FEEDBACK_URL` is set."""
+    """Port of the feedback page alone, on all addresses; open if `FEEDBACK_URL` is set."""
 
     @field_validator("feedback_previous_key")
     @classmethod
@@ -191,19 +191,18 @@ class MetricsSettings(LogSettings):
     """Settings of processes with a port for metrics alone."""
 
     metrics_port: int | None = Field(None, ge=1, le=65535)
-    """Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`."""
+    """Port of `/metrics` and `/ready`, on all addresses; the API uses `API_PROBE_PORT`."""
 
 
 class ProxySettings(LogSettings):
     """Settings of processes that call servers on the internet."""
 
     https_proxy: ProxyUrl | None = Field(None, repr=False)
-    """Proxy for all calls to desks, accounts hosts, models and an OpenID provider at `https://`: `http://HOST:PORT`,
-    with `USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` addresses go past
-    it."""
+    """Proxy for calls to `https://` addresses of desks, accounts hosts, models and the OpenID provider:
+    `http://[USER:PASSWORD@]HOST:PORT`. `https_proxy` works too. Calls to `http://` addresses are direct."""
     no_proxy: str | None = None
-    """Names that are called past the proxy, with commas between them: a domain with all that is below it, an IP
-    address, either with a port, or `*` alone for all. No ranges of addresses. This host always is."""
+    """Hosts called without the proxy, separated by commas: a domain with its subdomains or an IP address, each with an
+    optional port, or `*` for all. No address ranges. Localhost never uses the proxy."""
 
 
 def _model_key(key: str) -> str:
@@ -220,10 +219,10 @@ class JobSettings(LogSettings):
     """Settings of everything that accesses the job rows."""
 
     database_url: PostgresUrl
-    """Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
+    """Address of Postgres with the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
     job_deadline_seconds: int = Field(1800, gt=0)
-    """A job that is older than this fails. Waits for a desk's rate, for a tenant's `jobs.most_running` or for an
-    operator do not count, up to a day."""
+    """Seconds after which a job fails. Waits for a desk's rate limit, for `jobs.most_running` or for an operator do not
+    count, up to a day."""
 
 
 class ByHandSettings(JobSettings):
@@ -234,8 +233,8 @@ class StoreSettings(JobSettings):
     """Settings of processes that access jobs."""
 
     redis_url: RedisUrl
-    """Redis: `redis://HOST:6379/0`; `rediss://` with TLS, whose certificate is verified, by `?ssl_ca_certs=FILE` where
-    a private CA signed it."""
+    """Address of Redis: `redis://HOST:6379/0`, or `rediss://` for TLS. For a private CA, append
+    `?ssl_ca_certs=FILE`."""
 
 
 class ForgetSettings(StoreSettings):
@@ -246,19 +245,19 @@ class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
     """Settings of `ai-agents api`."""
 
     webhook_timeout_seconds: float = Field(10, gt=0)
-    """Longest time for the headers of a request, and again for its body."""
+    """Seconds allowed for the headers of a request, and again for its body."""
     api_probe_port: int | None = Field(None, ge=1, le=65535)
-    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; without it the first three are
-    at the webhook's port."""
+    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses. Unset, the first three are on
+    the webhook's port."""
 
 
 class DeskClientSettings(ProxySettings, StoreSettings):
     """Settings of processes that call ServiceDesk Plus."""
 
     servicedesk_timeout_seconds: float = Field(10, gt=0)
-    """Longest wait for one answer of ServiceDesk Plus."""
+    """Seconds to wait for one response of ServiceDesk Plus."""
     servicedesk_ca_bundle: Certificates | None = None
-    """Certificates (PEM) of a private CA that signs the desks' certificates."""
+    """File of CA certificates (PEM) for desks with a private CA."""
 
 
 class SyncSettings(DeskClientSettings):
@@ -269,64 +268,64 @@ class BackgroundSettings(MetricsSettings, TraceFileSettings, DeskClientSettings)
     """Settings of processes without an HTTP interface."""
 
     worker_stuck_seconds: float = Field(60, ge=1)
-    """A worker with free places that takes no waiting job for this long exits, to be restarted. Housekeeping exits if
-    its work is late by as much."""
+    """Seconds after which a worker with free slots and waiting jobs exits to be restarted if it takes none.
+    Housekeeping exits if its work is late by as much."""
 
 
 class EmbeddingSettings(BackgroundSettings):
     """Settings of processes that compute embeddings."""
 
     embeddings_base_url: HttpUrl | None = None
-    """Where tenants with `servicedesk.embeddings` of `endpoint` have theirs from, and their texts are sent:
-    `https://api.openai.com/v1`."""
+    """Address of the embeddings endpoint, such as `https://api.openai.com/v1`; receives the texts of tenants with
+    `servicedesk.embeddings = "endpoint"`."""
     embeddings_api_key: ModelKey | None = None
-    """Its key."""
+    """API key of the embeddings endpoint."""
     embeddings_model: str = "text-embedding-3-small"
-    """Its model. After a change the embeddings of all copies are computed again."""
+    """Model of the embeddings endpoint. After a change, all embeddings are computed again."""
     embeddings_ca_bundle: Certificates | None = None
-    """Certificates (PEM) of a private CA that signs its certificate."""
+    """File of CA certificates (PEM) for an embeddings endpoint with a private CA."""
 
 
 class ModelAddressSettings(EmbeddingSettings):
     """Settings of processes that call the model's server."""
 
     openai_base_url: HttpUrl = "https://api.openai.com/v1"
-    """OpenRouter: `https://openrouter.ai/api/v1`."""
+    """Address of the model's API; OpenRouter: `https://openrouter.ai/api/v1`."""
     openai_ca_bundle: Certificates | None = None
-    """Certificates (PEM) of a private CA that signs the certificate of the model's endpoint."""
+    """File of CA certificates (PEM) for a model endpoint with a private CA."""
 
 
 class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     """Settings of `ai-agents worker` and `replay`."""
 
     openai_api_key: ModelKey
-    """Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file of it in
-    `SECRETS_DIR` is read again like a tenant's."""
+    """API key of OpenAI or OpenRouter; optional if each tenant with a desk has its own. A file in `SECRETS_DIR` is
+    reloaded while a process runs."""
     openai_model: str = "gpt-6-luna"
-    """Model that is asked for; any that does chat completions."""
+    """Model to use; any model with chat completions."""
     openai_fallback_model: str | None = None
-    """Asked while the first is down; not for a tenant with an address or a key of its own."""
+    """Model to use while `OPENAI_MODEL` is down; not for tenants with their own address or key."""
     openai_fallback_api_key: ModelKey | None = None
-    """Its key, where that is another one. Its file is read again likewise."""
+    """API key of the fallback model, if different from `OPENAI_API_KEY`. Reloaded likewise."""
     openai_fallback_base_url: HttpUrl | None = None
-    """Its address, likewise; then with its key."""
+    """Address of the fallback model, if different from `OPENAI_BASE_URL`; needs `OPENAI_FALLBACK_API_KEY`."""
     openai_timeout_seconds: float = Field(30, gt=0)
-    """Longest silence (no content) of GPT-4."""
+    """Seconds without content from GPT-4 after which a call times out."""
     openai_deadline_seconds: float = Field(120, gt=0)
-    """Longest time for one whole answer of GPT-4."""
+    """Seconds allowed for one complete answer of GPT-4."""
     context_timeout_seconds: float = Field(30, gt=0)
-    """Longest time for gathering context."""
+    """Seconds allowed for gathering context."""
     attempt_timeout_seconds: float = Field(240, gt=0)
-    """Longest time for one attempt at a job, beside that for GPT-4's answer."""
+    """Seconds allowed for one attempt at a job, without GPT-4's answer."""
     note_settle_seconds: float = Field(60, gt=0)
-    """Wait before a note of unknown outcome is posted again, if it is not there; `SERVICEDESK_TIMEOUT_SECONDS` at
-    least."""
+    """Seconds to wait before a note with unknown outcome is searched for and posted again if missing; at least
+    `SERVICEDESK_TIMEOUT_SECONDS`."""
     lease_seconds: float = Field(45, ge=1, lt=60)
-    """A worker that does not renew its claim for this long has lost the job."""
+    """Seconds after which a worker loses a job unless it renews its claim."""
     worker_concurrency: int = Field(128, gt=0, le=1024)
-    """Jobs in flight in one worker process."""
+    """Maximum jobs in flight in one worker process."""
     worker_grace_seconds: float = Field(50, ge=0)
-    """Time that running jobs have to end after SIGTERM before they are given back."""
+    """Seconds for running jobs to end after SIGTERM; then they are given back to the queue."""
 
     @field_validator("openai_fallback_api_key", "openai_fallback_base_url")
     @classmethod
@@ -350,26 +349,26 @@ class HousekeepingSettings(ModelAddressSettings):
     """Settings of `ai-agents housekeeping`."""
 
     sync_interval_seconds: float = Field(300, gt=0)
-    """Time between two copies of a desk's newest tickets and solutions."""
+    """Seconds between two syncs of a desk's tickets and solutions."""
     keep_text_days: int = Field(30, ge=1, le=36500)
-    """GPT-4's answers are purged so long after their job's end; copies of tickets and solutions, after the desk last
-    showed them, or as soon as it says that they are gone."""
+    """Days after which GPT-4's answers are purged (from the job's end) and copies of tickets and solutions (from when
+    the desk last listed them). Copies that the desk reports as deleted are purged at once."""
     keep_jobs_days: int = Field(90, ge=1, le=36500)
-    """The rows of jobs are purged so long after their end."""
+    """Days after the end of a job at which its row is purged."""
     reconcile_interval_seconds: float = Field(300, gt=0, le=1800)
-    """Time between two looks at a desk's new tickets; one that has had no webhook for so long has missed it
+    """Seconds between two checks of a desk for new tickets. A webhook counts as missed if it is this late
     ([Reconcile](reconcile.md))."""
     reconcile_window_hours: int = Field(24, ge=1, le=168)
-    """How old a ticket may be whose webhook is missed, for its job to be made; not beyond half of `KEEP_JOBS_DAYS`."""
+    """Maximum age in hours of a ticket for its missed webhook to create a job; at most half of `KEEP_JOBS_DAYS`."""
 
 
 class MigrateSettings(LogSettings):
     """Settings of `ai-agents migrate`."""
 
     database_admin_url: PostgresUrl
-    """Postgres, as the owner of the tables; for migrations only."""
+    """Address of Postgres with the owner of the tables; for migrations only."""
     database_url: PostgresUrl
-    """Tells the application's role, which the migration grants to."""
+    """Address of Postgres with the application's role; the migration grants rights to this role."""
 
 
 def _without_user(url: str) -> str:
@@ -382,7 +381,7 @@ class DiagnoseSettings(ByHandSettings):
     """Settings of `ai-agents diagnose`."""
 
     jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = None
-    """Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."""
+    """Address of Jaeger for operators, such as `http://localhost:16686`; `diagnose` links a job's trace there."""
 
 
 class TraceSettings(TraceFileSettings, ByHandSettings):
@@ -416,12 +415,11 @@ class ConsoleSettings(MetricsSettings, ProxySettings, DiagnoseSettings, StoreSet
     """Settings of `ai-agents console`."""
 
     console_key: CookieKey = Field(repr=False)
-    """Signs the cookies of those who are logged in; the same for all consoles, 32 characters at least, ten of them
-    different."""
+    """Key that signs session cookies; at least 32 characters, ten of them different, the same for all consoles."""
     console_previous_key: CookieKey | None = Field(None, repr=False)
-    """The key before the last change: who is logged in with it stays so."""
+    """The previous `CONSOLE_KEY`; its sessions stay valid."""
     console_url: Origin | None = None
-    """Where people reach the console: `https://console.example.com`, without a path. Another `Host` is refused. Needed
-    unless it listens on this machine alone."""
+    """Public address of the console, without a path: `https://console.example.com`. Requests with another `Host` are
+    refused. Optional if the console listens on localhost only."""
     console_ca_bundle: Certificates | None = None
-    """Certificates (PEM) of a private CA that signs the OpenID provider's certificate."""
+    """File of CA certificates (PEM) for an OpenID provider with a private CA."""

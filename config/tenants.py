@@ -131,58 +131,57 @@ class WebhookSection(TenantSection):
     """Webhook verification."""
 
     require_timestamp: bool = False
-    """`true`: a signature without a signed timestamp is refused, so that an old request can't be sent again (GitHub's
-    scheme has none)."""
+    """`true`: refuse signatures without a signed timestamp, to prevent replays (GitHub's scheme has no timestamp)."""
     mode: Literal["push", "poll"] = "push"
-    """`poll` for a desk that can send no webhook: housekeeping looks for its new tickets instead, and no secret is
-    needed ([Reconcile](reconcile.md#a-desk-that-can-send-no-webhook))."""
+    """`push`: the desk sends webhooks. `poll`: housekeeping searches the desk for new tickets, without a secret
+    ([Reconcile](reconcile.md#a-desk-that-can-send-no-webhook))."""
 
 
 class ServiceDeskSection(TenantSection):
     """Access to the desk, and the data copied from it."""
 
     portal_id: Sendable = ""
-    """On premises: sent as `PORTALID`, for a desk whose portal is chosen by that header."""
+    """On premises: value of the header `PORTALID`, for desks with several portals."""
     client_id: Sendable = ""
     """Cloud: OAuth client id."""
     accounts_url: SecureAddress = ""
-    """Cloud: the accounts host that gives tokens, e.g. `https://accounts.zoho.eu`."""
+    """Cloud: accounts host that issues tokens, such as `https://accounts.zoho.eu`."""
     rate_per_minute: Count | None = None
-    """Calls a minute that the desk takes, of all processes together: 60 on premises, 30 on cloud unless set. Copying
-    for context takes a third at most, and nothing while jobs wait for it."""
+    """Maximum calls per minute to the desk, from all processes together; unset, 60 on premises and 30 on cloud. Syncs
+    use at most a third, and none while jobs wait."""
     failure_note: bool = False
-    """`true`: a ticket that GPT-4 fails for gets a short note with what was found."""
+    """`true`: if GPT-4 fails for a ticket, post a short note with the context found."""
     history_days: Annotated[int, Field(ge=1, le=9999)] = 365
-    """How far back its tickets are copied for context."""
+    """Age in days up to which tickets are copied for context."""
     conversation: bool = False
-    """`true`: the conversation of a closed ticket is copied with it, its last ten mails, each a call of the desk."""
+    """`true`: copy the last ten mails of each closed ticket too; each takes one call to the desk."""
     embeddings: EmbeddingKind = "none"
-    """By what its copies are found beside their words, other languages included: `local`, a small model in our own
-    processes; `endpoint`, to which their texts are sent (`EMBEDDINGS_BASE_URL`)."""
+    """Search by meaning, across languages, in addition to words. `local`: a small model inside the processes.
+    `endpoint`: texts are sent to `EMBEDDINGS_BASE_URL`. `none`: words only."""
     languages: tuple[Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_lower=True)], ...] = ()
-    """Languages of its tickets and solutions, as codes: unset, `en`, `de`, `fr`, `es`, `it`, `nl` and `pt`, told apart
-    text by text. Where all are in one, name that one: nothing is guessed then."""
+    """Language codes of the tickets and solutions; unset, each text's language is detected among `en`, `de`, `fr`,
+    `es`, `it`, `nl` and `pt`. With a single code, nothing is detected."""
     closed_statuses: frozenset[Status] = frozenset()
-    """More names of statuses that mean closed."""
+    """Additional status names that mean closed."""
 
 
 class TicketsSection(TenantSection):
     """Selection of the tickets to enhance."""
 
     only: dict[EventOrKind, frozenset[Name]] = {}
-    """Which tickets are enhanced: lists of names by kind, `{ group = ["IT"] }`, where a kind is `event`, `category`,
-    `group`, `site` or `template`. A ticket must have one of the names of each kind that is there."""
+    """Tickets to enhance, as lists of names by kind: `{ group = ["IT"] }`. Kinds are `event`, `category`, `group`,
+    `site` and `template`. A ticket must match one name of each listed kind."""
     never: dict[EventOrKind, frozenset[Name]] = {}
-    """Which tickets are not, in the same form: one that has any of the names is left alone, e.g.
-    `{ group = ["HR"], template = ["Dismissal"] }`."""
+    """Tickets not to enhance, in the same form: `{ group = ["HR"], template = ["Dismissal"] }`. A ticket that matches
+    any name is ignored."""
 
 
 class ContextSection(TenantSection):
     """Selection of context for tickets."""
 
     within: dict[Kind, frozenset[Name]] = {}
-    """Which tickets help only those of their own kind, in the same form without `event`: with
-    `{ group = ["Finance"] }` what the group Finance has solved is shown to its own tickets alone."""
+    """Tickets used as context only within their own kind, in the same form without `event`. With
+    `{ group = ["Finance"] }`, solved tickets of the group Finance are context only for tickets of that group."""
     never_topics: frozenset[Name] = frozenset()
     """Topics of solutions that are not used as context."""
 
@@ -191,59 +190,59 @@ class NoteSection(TenantSection):
     """Content and language of notes."""
 
     language: Literal["ticket", "en", "de", "fr", "es", "it", "nl", "pt"] = "ticket"
-    """Language of the notes: `ticket`, that of each ticket; or one code."""
+    """Language of the notes: one code, or `ticket` for each ticket's language."""
     rules: Annotated[str, Field(max_length=4000)] = ""
-    """What the model is told besides: rules of the house, the tone."""
+    """Additional instructions for the model, such as company rules or tone."""
     if_nothing_found: bool = True
-    """Where neither ticket nor document is like it: `true`, a note that says so; `false`, no note, and the model is
-    not asked."""
+    """If no similar ticket or document is found: `true`, post a note with general advice; `false`, post no note and
+    skip the model."""
     if_reopened: bool = True
-    """`true`: a reopened ticket that has a note gets a further one."""
+    """`true`: post a further note if a ticket with a note is reopened."""
     prompt_tokens: Annotated[int, Field(ge=1000, le=9_999_999)] = 8000
-    """Tokens that a ticket and what was found for it may have, for a model with a small window. What is least useful
-    is cut."""
+    """Maximum tokens for a ticket and its context, for models with a small context window. The least useful parts are
+    cut."""
 
 
 class OpenAISection(TenantSection):
     """The tenant's own model, and the spending limits of its jobs."""
 
     base_url: Address = ""
-    """Where the tenant's tickets are sent instead of `OPENAI_BASE_URL`; needs a key of its own."""
+    """Address of the tenant's model, instead of `OPENAI_BASE_URL`; needs the tenant's own key."""
     model: str = ""
-    """The tenant's model, in place of `OPENAI_MODEL`."""
+    """The tenant's model, instead of `OPENAI_MODEL`."""
     daily_tokens: Annotated[int, Field(ge=1, le=999_999_999_999)] | None = None
-    """Tokens a day (UTC) for the tenant's jobs; past it they wait for the next day."""
+    """Maximum tokens per day (UTC) for the tenant's jobs; beyond it, jobs wait for the next day."""
     daily_dollars: Annotated[float, Field(gt=0, lt=1_000_000)] | None = None
-    """The same in dollars, of an endpoint that tells what each answer cost (OpenRouter)."""
+    """Maximum dollars per day (UTC) for the tenant's jobs; needs an endpoint that reports costs (OpenRouter)."""
 
 
 class JobShare(TenantSection):
     """The tenant's share of the workers."""
 
     weight: Annotated[float, Field(ge=0.001, lt=1000)] = 1
-    """How many tenants it counts as where jobs of several wait for a place in a worker, e.g. 3 or 0.5."""
+    """Relative share of the workers when several tenants' jobs wait; 3 counts as three tenants, 0.5 as half."""
     most_running: Count | None = None
-    """Jobs of it in flight, in all workers together; the others wait, though places are free."""
+    """Maximum jobs of the tenant in flight, in all workers together; further jobs wait, even with free slots."""
     most_waiting: Count | None = None
-    """Jobs of it that wait, for whatever it is; past that a webhook is answered 429, to be sent again later. Not
-    looked at while Postgres is away."""
+    """Maximum waiting jobs of the tenant; beyond it, webhooks are answered with 429 and `Retry-After`. Not checked
+    while Postgres is down."""
 
 
 class TenantSettings(TenantSection):
     """Settings in one tenant's table of `tenants.toml`."""
 
     mode: Literal["live", "dry-run"] = "live"
-    """`dry-run`: everything but the note; `ai-agents show` has what it would say."""
+    """`dry-run`: do everything except posting the note; `ai-agents show` prints it."""
     masking: MaskingKind = "personal"
-    """What is replaced by placeholders before a text goes to a model, and restored in the note: `personal`, names, mail
-    addresses, telephone numbers, numbers of accounts and cards, ids and secrets; `all`, postal addresses, IP addresses
-    and names of hosts as well; `none`."""
+    """Data replaced by placeholders for models, and restored in the note. `personal`: names, mail addresses, telephone
+    numbers, account and card numbers, ids and secrets. `all`: also postal addresses, IP addresses and host names.
+    `none`: nothing."""
     reconcile: Literal["report", "on"] = "report"
-    """What is done about a new ticket whose webhook never came: `report`, it is told; `on`, its job is made without it
+    """Handling of new tickets without a webhook. `report`: report them only. `on`: also create their jobs
     ([Reconcile](reconcile.md))."""
     audit_days: Annotated[int, Field(ge=0, le=3650)] = 0
-    """Days for which a record is kept of each question: what the model was sent, as masked as it left, and what came
-    ([why none by default](data.md#audit-records)). Where it is lowered, what is older by then goes."""
+    """Days to keep a record of each model call: the redacted question and the answer; 0 keeps none
+    ([reasons](data.md#audit-records)). Lowering it deletes older records."""
     webhook: WebhookSection = WebhookSection()
     servicedesk: ServiceDeskSection = ServiceDeskSection()
     tickets: TicketsSection = TicketsSection()
@@ -269,19 +268,19 @@ REMOVED = {path.replace(".", "_").upper(): path for path in FIELDS}
 
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
-    "PREVIOUS_WEBHOOK_SECRET_": "The secret before, still accepted during a rotation.",
-    "RETIRED_WEBHOOK_SECRET_": "A secret that is accepted no more: a webhook that it signs is refused, and the log "
-    "says that it was this one.",
-    "WEBHOOK_TOKEN_": "For a desk that can't sign: what it sends as `X-ServiceDesk-Token`; 32 characters at least. "
-    "Unset (default), only signed webhooks are taken.",
-    "SERVICEDESK_URL_": "Address of the tenant's desk: what stands before `/api/v3` (cloud, and portals on premises: "
-    "with `/app/<portal>`).",
-    "SERVICEDESK_EDITION_": "`onpremises` (default) or `cloud`; that needs `client_id` and `accounts_url` in "
+    "PREVIOUS_WEBHOOK_SECRET_": "The previous secret, accepted during a rotation.",
+    "RETIRED_WEBHOOK_SECRET_": "An ended secret. Webhooks signed with it are refused, and the log line names "
+    "it as the cause.",
+    "WEBHOOK_TOKEN_": "Token for desks that cannot sign, sent as `X-ServiceDesk-Token`; at least 32 characters. Unset, "
+    "only signed webhooks are accepted.",
+    "SERVICEDESK_URL_": "Address of the tenant's desk, without `/api/v3`; cloud and on-premises portals: with "
+    "`/app/<portal>`.",
+    "SERVICEDESK_EDITION_": "`onpremises` (default) or `cloud`, which needs `client_id` and `accounts_url` in "
     "`tenants.toml`.",
     "SERVICEDESK_API_KEY_": "On premises: the technician's API key.",
     "SERVICEDESK_CLIENT_SECRET_": "Cloud: OAuth client secret.",
     "SERVICEDESK_REFRESH_TOKEN_": "Cloud: OAuth refresh token.",
-    "OPENAI_API_KEY_": "The tenant's own key for the model, in place of `OPENAI_API_KEY`.",
+    "OPENAI_API_KEY_": "The tenant's own API key for the model, instead of `OPENAI_API_KEY`.",
 }
 DESK_KEYS = ("SERVICEDESK_API_KEY", "SERVICEDESK_CLIENT_SECRET", "SERVICEDESK_REFRESH_TOKEN")
 MODEL_KEYS = ("OPENAI_API_KEY",)
@@ -422,9 +421,9 @@ class Tenant:
     require_timestamp: bool = False
     usable: bool = True
     webhook_token: str = field(default="", repr=False)
-    """What a webhook that is not signed has to bring; empty where each has to be signed."""
+    """Token of unsigned webhooks; empty if each webhook must be signed."""
     retired_secret: str = field(default="", repr=False)
-    """Recognised, so that the log can say who still uses it, and never accepted."""
+    """Recognized for the log line, never accepted."""
     lacks_current_secret: bool = False
     """True if the one of `webhook_secrets` is the previous one: the current one is gone, or can't be read."""
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -434,11 +433,11 @@ class Tenant:
     share: JobShare = field(default_factory=JobShare)
     note: NoteSettings = field(default_factory=NoteSettings)
     audit_days: int = 0
-    """How long it keeps a record of what a model was sent and answered; 0 for none."""
+    """Days to keep audit records; 0 for none."""
     polled: bool = False
-    """True if its desk sends no webhook: its new tickets are looked for instead."""
+    """True if housekeeping polls its desk for new tickets instead of webhooks."""
     recovers: bool = False
-    """True if a job is made for a new ticket whose webhook never came; else that is told, and no more."""
+    """True if new tickets without a webhook get a job; else they are only reported."""
 
     @property
     def opens_webhook(self) -> bool:

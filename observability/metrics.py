@@ -23,7 +23,7 @@ class CallbackGauge(Gauge):
     """Computes its series at each scrape, so that unset ones are exported too."""
 
     ask: Callable[[], Mapping[str, float]] | None = None
-    """What answers: value by value of the one label."""
+    """Callback that returns the values by label value."""
 
     def collect(self) -> Iterable[Metric]:
         (family,) = self.describe()
@@ -34,30 +34,30 @@ class CallbackGauge(Gauge):
 
 
 LABELS = {
-    "tenant_id": "A tenant, as the settings name it; `unknown` for webhooks that name none of them, and for settings "
-    "whose tenant id can't be one; `(process)` for a secret that is no tenant's.",
-    "result": "How it ended; each metric has its own few words.",
-    "outcome": "`completed`, `skipped` or `failed`, as in the row.",
-    "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed. "
-    "Of what was held back: as in `Job requeued`. Of a held model: `model key refused`, `model out of credit`, `model "
-    "not found` or `model not permitted`; of a held desk: `desk credentials refused` or `desk notes not permitted`.",
-    "secret": "`current`, `previous` (while a rotation is open), `token`, or `retired`: refused, and recognised.",
-    "setting": "A secret's setting, without its tenant.",
-    "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
-    "state": "`waiting` or `running`, as in the row.",
+    "tenant_id": "Tenant id as in the settings. `unknown`: webhooks without a known tenant, settings with an invalid "
+    "id. `(process)`: secrets that belong to no tenant.",
+    "result": "Result; the values are in each metric's description.",
+    "outcome": "`completed`, `skipped` or `failed`, as in the job's row.",
+    "reason": "Reason as in the row and the log line, without attempt numbers; empty for completed jobs. Held-back "
+    "jobs: as in `Job requeued`. Held models: `model key refused`, `model out of credit`, `model not found` or `model "
+    "not permitted`. Held desks: `desk credentials refused` or `desk notes not permitted`.",
+    "secret": "`current`, `previous` (during a rotation), `token`, or `retired` (recognized and refused).",
+    "setting": "Setting of a secret, without the tenant.",
+    "why": "`webhook`: just accepted; `due`: a retry, or after a store outage; `lost`: its message was lost.",
+    "state": "`waiting` or `running`, as in the job's row.",
     "step": "`context`, `gpt4` or `update`.",
-    "server": "`servicedesk` or `gpt4`; for breakers the words of their log lines, `desk of acme`, `model at HOST`, "
+    "server": "`servicedesk` or `gpt4`. Breakers and holds: as in their log lines, `desk of acme`, `model at HOST`, "
     "`model of acme`, `fallback model at HOST`.",
-    "model": "`OPENAI_MODEL`, or what a tenant has in its place; of tokens and cost, the fallback's too. Of feedback, "
-    "the one that answered, as the provider calls it; `other` past 20.",
+    "model": "`OPENAI_MODEL` or the tenant's model. Tokens and cost: the fallback model too. Feedback: the provider's "
+    "name of the model that answered; `other` beyond 20 values.",
     "direction": "`input` or `output`.",
-    "prompt": "The version of the prompt that a note was written with; empty where it is not known, `other` past 20.",
+    "prompt": "Prompt version of the note; empty if unknown, `other` beyond 20 values.",
     "vote": "`useful` or `not useful`.",
-    "place": "An address of the console, as its pages are listed: `/jobs/{job_id}`; `other` for what there is not.",
-    "status": "The status of an answer.",
+    "place": "Route of a console page, like `/jobs/{job_id}`; `other` for unknown paths.",
+    "status": "HTTP status of the response.",
     "what": "`answers`, `copies` or `jobs`.",
 }
-"""Every label, and what values it has."""
+"""Every label and its values."""
 
 OUTCOMES = ("completed", "skipped", "failed")
 """How a job ends."""
@@ -68,62 +68,60 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # -- Every process ----------------------------------------------------------------------------------------------------
 SPAN_EXPORTS = Counter(
-    "ai_agents_span_exports", "Batches of spans that were sent to the collector, by result: ok, failed.", ["result"]
+    "ai_agents_span_exports", "Span batches sent to the collector, by result: ok, failed.", ["result"]
 )
 
 TENANT_UNUSABLE = CallbackGauge(
-    "ai_agents_tenant_settings_unusable", "1 while a tenant's settings have to be mended, 0 while not.", ["tenant_id"]
+    "ai_agents_tenant_settings_unusable", "1 while a tenant's settings are invalid, else 0.", ["tenant_id"]
 )
 
 # -- The API, and the relay in it -------------------------------------------------------------------------------------
 WEBHOOKS = Counter(
     "ai_agents_webhooks",
-    "Webhooks by what became of them: accepted, duplicate, or the reason of the refusal.",
+    "Webhooks by result: accepted, duplicate, or the reason of the refusal.",
     ["tenant_id", "result"],
 )
 WEBHOOKS_PROVED = Counter(
     "ai_agents_webhooks_proved",
-    "Webhooks by the secret that proves them, whatever became of them; and those that the retired one signed.",
+    "Verified webhooks by secret, whatever their result; `retired` counts refused ones.",
     ["tenant_id", "secret"],
 )
-JOBS_QUEUED = Counter("ai_agents_jobs_queued", "Messages put into the list `celery`, by why.", ["why"])
-JOBS_RECOVERED = Counter("ai_agents_jobs_recovered", "Jobs that the relay made wait again: their worker fell silent.")
-INBOX_MOVED = Counter(
-    "ai_agents_inbox_events", "Events that waited in Redis and became rows, by the relay or a worker."
+JOBS_QUEUED = Counter("ai_agents_jobs_queued", "Messages added to the list `celery`, by cause.", ["why"])
+JOBS_RECOVERED = Counter("ai_agents_jobs_recovered", "Jobs that the relay took back from a dead worker.")
+INBOX_MOVED = Counter("ai_agents_inbox_events", "Events moved from Redis to Postgres.")
+INBOX_UNREADABLE = Counter("ai_agents_inbox_unreadable", "Unreadable entries removed from the inbox in Redis.")
+RELAYED_AT = Gauge(
+    "ai_agents_relay_last_success_timestamp_seconds", "Time of the relay's last run; 0 before the first."
 )
-INBOX_UNREADABLE = Counter(
-    "ai_agents_inbox_unreadable", "Entries of the inbox that are no events and were removed, by the relay or a worker."
-)
-RELAYED_AT = Gauge("ai_agents_relay_last_success_timestamp_seconds", "When the relay last came round; 0 before.")
-QUEUE_DEPTH = Gauge("ai_agents_queue_depth", "Jobs that wait in the list `celery`: what LLEN says.")
-JOBS_HELD = Gauge("ai_agents_jobs_held", "Messages in workers' hands: what HLEN unacked says.")
-JOBS = Gauge("ai_agents_jobs", "Rows that have not ended, by state.", ["state"])
+QUEUE_DEPTH = Gauge("ai_agents_queue_depth", "Jobs waiting in the list `celery` (LLEN).")
+JOBS_HELD = Gauge("ai_agents_jobs_held", "Messages held by workers (HLEN unacked).")
+JOBS = Gauge("ai_agents_jobs", "Jobs that have not ended, by state of their row.", ["state"])
 JOBS_HELD_BACK = Gauge(
     "ai_agents_jobs_held_back",
-    "Rows that wait because their job was held back, by the reason of its `Job requeued`.",
+    "Waiting jobs that were held back, by the reason in `Job requeued`.",
     ["tenant_id", "reason"],
 )
-OLDEST_WAITING = Gauge("ai_agents_oldest_waiting_job_seconds", "How long the job that is due longest has waited.")
+OLDEST_WAITING = Gauge("ai_agents_oldest_waiting_job_seconds", "Wait of the job that has been due longest.")
 WITHOUT_OUTCOME = Gauge(
     "ai_agents_accepted_without_outcome",
-    "Accepted jobs a minute past their deadline that have not ended: stays 0.",
+    "Accepted jobs without an outcome a minute after their deadline; must stay 0.",
 )
 
 FEEDBACK = Counter(
     "ai_agents_feedback",
-    "Votes on notes; one that is changed to the other counts once more.",
+    "Votes on notes; a changed vote counts again.",
     ["tenant_id", "prompt", "model", "vote"],
 )
 
 # -- The worker, and for jobs past their deadline the relay -----------------------------------------------------------
 JOBS_ENDED = Counter(
     "ai_agents_jobs_ended",
-    "Jobs by outcome and reason; one that is retried by hand ends once more.",
+    "Ended jobs by outcome and reason; a job retried by hand counts again.",
     ["tenant_id", "outcome", "reason"],
 )
 JOB_SECONDS = Histogram(
     "ai_agents_job_duration_seconds",
-    "From acceptance to the end, in wall-clock time; of one that is retried by hand, to its new end.",
+    "Time from acceptance to the end of a job; a job retried by hand counts again, to its new end.",
     ["tenant_id", "outcome"],
     buckets=_JOB_SECONDS,
 )
@@ -133,135 +131,137 @@ ATTEMPTS = Counter(
     ["tenant_id", "result"],
 )
 WAIT_SECONDS = Histogram(
-    "ai_agents_queue_wait_seconds", "From when a job was due until a worker claimed it.", buckets=_WAIT_SECONDS
+    "ai_agents_queue_wait_seconds", "Time from when a job was due until a worker claimed it.", buckets=_WAIT_SECONDS
 )
 MESSAGES_WITHOUT_ROW = Counter(
     "ai_agents_messages_without_row",
-    "Messages whose job is in neither store: lost with the last commits of a Postgres that failed over.",
+    "Messages of jobs in neither store, lost in a failover of Postgres.",
 )
-MESSAGES_UNREADABLE = Counter(
-    "ai_agents_messages_unreadable", "Messages in the list `celery` that are not a job's and were removed."
-)
+MESSAGES_UNREADABLE = Counter("ai_agents_messages_unreadable", "Unreadable messages removed from the list `celery`.")
 STEP_SECONDS = Histogram(
     "ai_agents_step_duration_seconds",
-    "One step of an attempt, by result: ok, skipped, held back, failed, stopped (by the attempt's end).",
+    "Duration of one step of an attempt, by result: ok, skipped, held back, failed, stopped (the attempt ended).",
     ["step", "result"],
     buckets=_STEP_SECONDS,
 )
 CALLS = Counter(
     "ai_agents_external_calls",
-    "Calls to a tenant's desk, and to GPT-4 for it, by result: ok, failed.",
+    "Calls to a tenant's desk and to GPT-4, by result: ok, failed.",
     ["server", "tenant_id", "result"],
 )
 CALL_SECONDS = Histogram(
     "ai_agents_external_call_duration_seconds",
-    "One call to a tenant's desk, or one question to a model with its repair; the other label is empty.",
+    "Duration of one call to a desk (label `tenant_id`) or to a model, with its repair (label `model`).",
     ["server", "tenant_id", "model"],
     buckets=_STEP_SECONDS,
 )
-IN_FLIGHT = Gauge("ai_agents_jobs_in_flight", "Jobs that run in this process.")
-CONCURRENCY = Gauge("ai_agents_worker_concurrency", "Jobs that this process may run at once.")
+IN_FLIGHT = Gauge("ai_agents_jobs_in_flight", "Running jobs of this process.")
+CONCURRENCY = Gauge("ai_agents_worker_concurrency", "Maximum jobs that this process runs at once.")
 GPT4_TOKENS = Counter(
     "ai_agents_gpt4_tokens",
-    "Tokens paid for, those of unusable answers too.",
+    "Billed tokens, including those of unusable answers.",
     ["tenant_id", "model", "direction"],
 )
 GPT4_COST = Counter(
     "ai_agents_gpt4_cost_dollars",
-    "What the provider says it cost; nothing where it says nothing.",
+    "Cost in dollars as reported by the provider; absent if it reports none.",
     ["tenant_id", "model"],
 )
-FALLBACK_ANSWERS = Counter(
-    "ai_agents_gpt4_fallback_answers", "Answers of the fallback model, in place of the first.", ["tenant_id"]
-)
+FALLBACK_ANSWERS = Counter("ai_agents_gpt4_fallback_answers", "Answers of the fallback model.", ["tenant_id"])
 SPENDING_USED = CallbackGauge(
     "ai_agents_spending_used_ratio",
-    "Which part of its limit for the day a tenant's jobs have spent, as far as the process knows; from 1 on they wait.",
+    "Used part of a tenant's daily spending limit, as this process knows it; from 1 on its jobs wait.",
     ["tenant_id"],
 )
-BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 from a breaker's opening until a call works again.", ["server"])
+BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 from the opening of a breaker until a call succeeds.", ["server"])
 MODEL_HELD = Gauge(
     "ai_agents_model_held",
-    "1 while a model's jobs are held back until somebody acts: until a call works again, or none was refused for ten "
-    "minutes.",
+    "1 while a model's jobs are held until an operator acts; 0 once a call succeeds, or ten minutes after the last "
+    "refused call.",
     ["server", "reason"],
 )
 DESK_HELD = Gauge(
     "ai_agents_desk_held",
-    "1 while a desk's jobs are held back until somebody acts: until a call works again, or none was refused for ten "
-    "minutes.",
+    "1 while a desk's jobs are held until an operator acts; 0 once a call succeeds, or ten minutes after the last "
+    "refused call.",
     ["server", "reason"],
 )
 
 # -- Housekeeping -----------------------------------------------------------------------------------------------------
 SYNCS = Counter(
     "ai_agents_syncs",
-    "Copies of a desk's tickets and solutions by result: completed; without solutions, which the desk refuses; failed.",
+    "Syncs of a desk by result: completed; without solutions (refused by the desk); failed.",
     ["tenant_id", "result"],
 )
-SYNCED_AT = Gauge("ai_agents_sync_last_success_timestamp_seconds", "When a desk was last copied.", ["tenant_id"])
+SYNCED_AT = Gauge(
+    "ai_agents_sync_last_success_timestamp_seconds", "Time of a desk's last completed sync.", ["tenant_id"]
+)
 OLDEST_COPY_SEEN_AT = Gauge(
     "ai_agents_oldest_copy_seen_timestamp_seconds",
-    "When the desk last showed the copy that it has not shown for the longest; now, without copies.",
+    "Time at which the desk last listed the copy that has been unlisted longest; now if there is no copy.",
     ["tenant_id"],
 )
-COPIED_TICKETS = Gauge("ai_agents_copied_tickets", "Tickets of a desk that were read.", ["tenant_id"])
+COPIED_TICKETS = Gauge("ai_agents_copied_tickets", "Copied tickets of a desk.", ["tenant_id"])
 COPIES_TO_READ = Gauge(
-    "ai_agents_copies_to_read", "Tickets and solutions that a desk lists and that are still to be read.", ["tenant_id"]
+    "ai_agents_copies_to_read", "Tickets and solutions that a desk lists and that are not copied yet.", ["tenant_id"]
 )
-COPIES_TO_EMBED = Gauge("ai_agents_copies_to_embed", "Copies whose embedding is still to be made.", ["tenant_id"])
+COPIES_TO_EMBED = Gauge("ai_agents_copies_to_embed", "Copies without an embedding.", ["tenant_id"])
 COPIES_REACH = Gauge(
     "ai_agents_copies_reach_back_timestamp_seconds",
-    "Since when all of a desk's tickets are copied; now, where none is.",
+    "Time since which all tickets of a desk are copied; now if none is.",
     ["tenant_id"],
 )
-COPY_READ_AT = Gauge("ai_agents_copy_last_read_timestamp_seconds", "When a copy was last read, or 0.", ["tenant_id"])
+COPY_READ_AT = Gauge(
+    "ai_agents_copy_last_read_timestamp_seconds",
+    "Time at which a ticket or solution was last copied; 0 before the first.",
+    ["tenant_id"],
+)
 OF_COPIES = (
     *(SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_TO_EMBED, COPIES_REACH, COPY_READ_AT),
 )
 SECRET_AGE = Gauge(
     "ai_agents_secret_age_seconds",
-    "How long a secret that is set has been known. Several processes may tell of one: take the most.",
+    "Time since a secret was first seen. Several processes may export it: use the maximum.",
     ["tenant_id", "setting"],
 )
 RECONCILED_AT = Gauge(
     "ai_agents_reconcile_last_success_timestamp_seconds",
-    "When a tenant's new tickets were last compared with its jobs; before that, when that was first begun.",
+    "Time of the last comparison of a tenant's new tickets with its jobs; before the first, time of its start.",
     ["tenant_id"],
 )
 RECONCILE_FOUND = Counter(
     "ai_agents_reconcile_found",
-    "What was found, by result: missed (a webhook), recovered (a job was made), note removed, reopened (after a skip).",
+    "Findings of reconciliation: missed (no webhook), recovered (job created), note removed, reopened (after a skip).",
     ["tenant_id", "result"],
 )
 MISSED_TICKETS = Gauge(
     "ai_agents_reconcile_missed_tickets",
-    "Tickets whose webhook was missed within the last hour and that have no job.",
+    "Tickets of the last hour without a webhook and without a job.",
     ["tenant_id"],
 )
 MISSED_SINCE_WEBHOOK = Gauge(
-    "ai_agents_reconcile_missed_since_webhook", "Webhooks missed since the last one was accepted.", ["tenant_id"]
+    "ai_agents_reconcile_missed_since_webhook", "Missed webhooks since the last accepted one.", ["tenant_id"]
 )
 LAST_WEBHOOK_AT = Gauge(
-    "ai_agents_reconcile_last_webhook_timestamp_seconds", "When a tenant's last webhook was accepted.", ["tenant_id"]
+    "ai_agents_reconcile_last_webhook_timestamp_seconds", "Time of a tenant's last accepted webhook.", ["tenant_id"]
 )
 OF_RECONCILING = (RECONCILED_AT, MISSED_TICKETS, MISSED_SINCE_WEBHOOK, LAST_WEBHOOK_AT)
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 TAKEN_UP = Histogram(
     "ai_agents_note_taken_up_ratio",
-    "Which part of what a closed ticket's resolution says stands in its note's steps, 0 to 1.",
+    "Part of a closed ticket's resolution that its note's steps contain, 0 to 1.",
     ["tenant_id", "prompt", "model"],
     buckets=(0.1, 0.25, 0.5, 0.75, 0.9, 1),
 )
 
 # -- The console ------------------------------------------------------------------------------------------------------
 CONSOLE_REQUESTS = Counter(
-    "ai_agents_console_requests", "Requests of the console's pages, by their answers.", ["place", "status"]
+    "ai_agents_console_requests", "Requests to the console, by page and status.", ["place", "status"]
 )
 CONSOLE_LOGINS = Counter(
     "ai_agents_console_logins",
-    "Logins to the console by result: ok; wrong token; too many failures; no role; not vouched for, or provider away, "
-    "of an OpenID provider; logout, or logout not recorded.",
+    "Console logins by result: ok, wrong token, too many failures, no role, not vouched for and provider away "
+    "(OpenID), logout, logout not recorded.",
     ["result"],
 )
 
@@ -273,7 +273,7 @@ for _why in ("webhook", "due", "lost"):
 
 
 UNKNOWN_TENANT = "unknown"
-"""Stands for the tenant where none of ours is named."""
+"""Label of webhooks without a known tenant."""
 MOST_VALUES = 20
 _LONGEST_VALUE = 80
 

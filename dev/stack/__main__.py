@@ -45,17 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dev.stack", description="The whole system on this machine.")
+    parser = argparse.ArgumentParser(prog="dev.stack", description="Run the whole system on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start everything and leave it running until Ctrl-C")
     up.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
-    up.add_argument("--folder", type=Path, default=PROJECT / ".devstack", help="data, logs and state.json")
-    up.add_argument("--traces", action="store_true", help="keep spans in FOLDER/traces, for `ai-agents trace`")
-    up.add_argument("--openai-seconds", type=float, default=1.0, metavar="S", help="time of one GPT-4 answer")
+    up.add_argument(
+        "--folder",
+        type=Path,
+        default=PROJECT / ".devstack",
+        help="folder for data, logs and state.json (default: .devstack)",
+    )
+    up.add_argument("--traces", action="store_true", help="store spans in FOLDER/traces for `ai-agents trace`")
+    up.add_argument(
+        "--openai-seconds", type=float, default=1.0, metavar="S", help="seconds of one GPT-4 answer (default: 1)"
+    )
     for name in _PORTS:
         flag = "--port" if name == "api" else f"--{name}-port"
         up.add_argument(flag, dest=name, type=int, metavar="P", help=f"port of {name} (default: a free one)")
-    commands.add_parser("demo", help="show a few tickets on their way through the system, about 15 s")
+    commands.add_parser("demo", help="send a few tickets through the system and show the results, about 15 s")
     return parser
 
 
@@ -74,7 +81,7 @@ def _up(options: argparse.Namespace) -> int:
     ports = {name: getattr(options, name) for name in _PORTS if getattr(options, name) is not None}
     taken = [f"{port} ({name})" for name, port in ports.items() if not is_free(port)]
     if taken:
-        sys.stderr.write(f"already in use on this machine: port {', '.join(taken)}\n")
+        sys.stderr.write(f"Port already in use: {', '.join(taken)}. Choose another or stop the program that uses it.\n")
         return 1
     chosen = {"workers": options.workers, "openai_seconds": options.openai_seconds, "traces": options.traces}
     system = System(options.folder, ports=ports, external=True, console=True, **chosen)
@@ -85,9 +92,9 @@ def _up(options: argparse.Namespace) -> int:
         print(summarise(system, time.monotonic() - began), flush=True)
         while (dead := system.died()) is None:
             time.sleep(_POLL_SECONDS)
-        raise ProcessFailedError(dead, f"ended by itself with status {dead.returncode}; everything else ends now")
+        raise ProcessFailedError(dead, f"exited with status {dead.returncode}; stopping everything else")
     except KeyboardInterrupt:
-        print("\nEnding ...", flush=True)
+        print("\nStopping ...", flush=True)
         return 0
     finally:
         _end(system)
@@ -99,7 +106,7 @@ def _demo() -> int:
     try:
         complete = demo.play(system, Console())
     except KeyboardInterrupt:
-        print("\nEnding ...", flush=True)
+        print("\nStopping ...", flush=True)
         return 130
     finally:
         _end(system)

@@ -42,11 +42,11 @@ _SPANS_SECONDS = 4
 _POLL_SECONDS = 0.05
 _BETWEEN_TICKETS_SECONDS = 0.4
 NEXT = """
-Where to look next:
-  make dev         the same system, left running: write tickets in your browser, and see them in the console
-  docs/running.md  how to point it at a real desk and a real key
-  CONTRIBUTING.md  how to change it
-  make test        the tests"""
+Next steps:
+  make dev         keep the system running: create tickets in your browser, and see them in the console
+  docs/running.md  connect a real desk and a real model
+  CONTRIBUTING.md  change the code
+  make test        run the tests"""
 
 
 @dataclass
@@ -83,9 +83,9 @@ def play(system: System, console: Console) -> bool:
     Returns True if each ticket got its note. Raises the errors of `System.start`. The system is left running.
     """
     began = time.monotonic()
-    _say(console, "Starting Postgres, Valkey, the API, a worker, and a simulated desk and GPT-4 ...")
+    _say(console, "Starting Postgres, Valkey, the API, a worker, a simulated desk and a simulated GPT-4 ...")
     system.start()
-    _say(console, f"All of it is ready after {time.monotonic() - began:.1f} s.")
+    _say(console, f"Ready after {time.monotonic() - began:.1f} s.")
     _await_context(system, console)
     keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     try:
@@ -95,20 +95,20 @@ def play(system: System, console: Console) -> bool:
         _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
         return False
     if complete:
-        _say(console, f"\nEvery ticket has its note, {time.monotonic() - began:.0f} s after the start.")
+        _say(console, f"\nAll tickets have their notes, {time.monotonic() - began:.0f} s after the start.")
         _say(console, NEXT)
     return complete
 
 
 def _tell(system: System, desk: DeskClient, console: Console) -> bool:
-    _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
+    _say(console, "\nCreating tickets; the desk sends a signed webhook for each:\n")
     stories = _watch(system, desk, console)
     # From the desk, not from the log.
     notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
     own = {ticket: note for ticket, found in notes.items() for note in found if "Ref " in note}
     shown = next((story for story in stories if story.ticket_id in own), None)
     if shown is not None:
-        title = Text(f"The note in ticket {shown.ticket_id}: {shown.subject}")
+        title = Text(f"Note in ticket {shown.ticket_id}: {shown.subject}")
         note = Text(as_text(own[shown.ticket_id]))
         _say(console, "")
         console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
@@ -116,12 +116,12 @@ def _tell(system: System, desk: DeskClient, console: Console) -> bool:
         _show_trace(system, shown, console)
     missing = [story for story in stories if story.ticket_id not in own]
     for story in missing:
-        far = f"It came as far as '{story.came}'." if story.came else "No log has a line of it: no webhook arrived."
+        far = f"Its last stage is '{story.came}'." if story.came else "No log line mentions it: no webhook arrived."
         _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
         for process in (system.api, *system.workers):
             _say(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
     if (dead := system.died()) is not None:
-        _say(console, f"\nThe process '{dead.name}' ended by itself, with status {dead.returncode}: that may be why.")
+        _say(console, f"\nProcess '{dead.name}' exited with status {dead.returncode}, which may be the cause.")
     return bool(stories) and not missing
 
 
@@ -136,7 +136,7 @@ def _await_context(system: System, console: Console) -> None:
     deadline = time.monotonic() + _SYNC_SECONDS
     while not all(line in system.housekeeping.output() for line in wanted):
         if time.monotonic() > deadline:
-            _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
+            _say(console, f"The first sync is not complete after {_SYNC_SECONDS} s: notes may lack context.")
             return
         time.sleep(_POLL_SECONDS)
 
@@ -170,7 +170,7 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
     wanted = f"ticket_id: {story.ticket_id}"
     processes = (system.api, system.workers[0])
     shown = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
-    _say(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
+    _say(console, f'\nLog lines of this ticket:\n\n$ grep -h "{wanted}" {shown}')
     for line in (line for process in processes for line in process.output().splitlines() if wanted in line):
         _say(console, line)
 

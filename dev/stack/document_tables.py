@@ -75,7 +75,7 @@ def metric_rows() -> list[Row]:
         labels = ", ".join(f"`{label}`" for label in _labels_of(metric))
         givers = ", ".join(process for process, given in metrics_server.PROCESSES.items() if metric in given)
         rows.append((f"`{name}`", family.type, labels, givers, family.documentation))
-    return [("metric", "type", "labels", "given by", "meaning"), *rows]
+    return [("metric", "type", "labels", "exported by", "meaning"), *rows]
 
 
 def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def panels(page: str) -> list[Row]:
     described = re.compile(r"(?s)\*\*Normal:\*\* (.+?)\n\n.*`docs/(runbooks/\S+)`")
     of_page = json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]
     found = ((panel["title"], described.fullmatch(panel.get("description", ""))) for panel in of_page)
-    return [("panel", "normally", "runbook"), *((title, one[1], _link(one[2])) for title, one in found if one)]
+    return [("panel", "normal state", "runbook"), *((title, one[1], _link(one[2])) for title, one in found if one)]
 
 
 def _link(runbook: str) -> str:
@@ -102,7 +102,7 @@ def _link(runbook: str) -> str:
 
 
 def alerts() -> list[Row]:
-    rows: list[Row] = [("alert", "says", "for", "severity")]
+    rows: list[Row] = [("alert", "summary", "for", "severity")]
     for rule in _rules():
         says = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
         runbook = rule["annotations"]["runbook_url"].removeprefix("docs/")
@@ -125,10 +125,10 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def statuses() -> list[Row]:
-    meanings = {"202": "Taken, or known already: `job_id` is what the logs call it"}
-    meanings |= {"404": "Another address", "405": "Another method than POST"}
+    meanings = {"202": "Accepted, or a duplicate; `job_id` is the job in the logs"}
+    meanings |= {"404": "Unknown path", "405": "Method is not POST"}
     meanings |= {str(status): answer["description"] for status, answer in ANSWERS.items()}
-    return [("status", "means"), *sorted(meanings.items())]
+    return [("status", "meaning"), *sorted(meanings.items())]
 
 
 def exit_rows() -> list[Row]:
@@ -140,7 +140,7 @@ def exit_rows() -> list[Row]:
 def verdict_rows() -> list[Row]:
     faq = FAQ.removeprefix("docs/")
     rows = [(f"`{one}`", str(one.status), one.means, f"[{one.anchor}]({faq}#{one.anchor})") for one in VerdictCode]
-    return [("verdict", "status", "means", "the FAQ goes on at"), *rows]
+    return [("verdict", "status", "meaning", "FAQ"), *rows]
 
 
 def transitions() -> list[Row]:
@@ -155,15 +155,15 @@ def transitions() -> list[Row]:
 
 def transition_rows() -> list[Row]:
     rows = [(f"`{before}`", f"`{after}`", what, f"`{function}`") for before, after, what, function in transitions()]
-    return [("before", "after", "what happened", "function"), *rows]
+    return [("before", "after", "event", "function"), *rows]
 
 
 TABLES: dict[str, Callable[[], list[Row]]] = {
-    "checks": lambda: words(("row", "in order when"), CHECKS),
+    "checks": lambda: words(("row", "passes if"), CHECKS),
     "settings": setting_rows,
     "tenant settings": lambda: words(("setting", "meaning"), TENANT_SETTINGS, "<TENANT>"),
     "tenant keys": tenant_keys,
-    "console access": lambda: words(("setting", "is"), ACCESS_SETTINGS),
+    "console access": lambda: words(("setting", "meaning"), ACCESS_SETTINGS),
     "metrics": metric_rows,
     "labels": lambda: words(("label", "values"), metrics.LABELS),
     "operations": lambda: panels("operations.json"),

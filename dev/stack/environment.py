@@ -70,7 +70,7 @@ def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers
     if (url is None) != (admin_url is None):
         given, missing = ("DATABASE_URL", "DATABASE_ADMIN_URL") if url else ("DATABASE_ADMIN_URL", "DATABASE_URL")
         raise EnvironmentSettingsError(
-            f"{given} is set but {missing} is not: set both to use your own Postgres, or neither for the embedded one"
+            f"{given} is set, but {missing} is not. Set both to use your own Postgres, or neither for the embedded one."
         )
     return ExternalServers(url, admin_url, environ.get("REDIS_URL") or None)
 

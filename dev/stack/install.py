@@ -33,8 +33,8 @@ def main() -> int:
     missing = [module for module in ("venv", "ensurepip") if importlib.util.find_spec(module) is None]
     if not installed and missing:
         sys.stderr.write(
-            f"{sys.executable} lacks its module {missing[0]}. Install it (Debian and Ubuntu: package "
-            "python3-venv), or name another Python 3.11 or later: make PYTHON=/path/to/python3\n"
+            f"{sys.executable} has no module {missing[0]}. Install it (Debian and Ubuntu: package "
+            "python3-venv), or use another Python 3.11 or later: make PYTHON=/path/to/python3\n"
         )
         return 1
     print("Installing the pinned packages into .venv; this takes about a minute ...", flush=True)
@@ -42,10 +42,10 @@ def main() -> int:
     try:
         _install(anew=not installed)
     except subprocess.CalledProcessError as failure:
-        sys.stderr.write(f"The installation failed (status {failure.returncode}); what pip says is above.\n")
+        sys.stderr.write(f"Installation failed (status {failure.returncode}); see pip's output above.\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nThe installation was interrupted; the next one begins anew.\n")
+        sys.stderr.write("\nInstallation interrupted; the next one starts again.\n")
         return 130
     _STAMP.write_text(wanted)
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)

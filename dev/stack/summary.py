@@ -14,12 +14,12 @@ def summarise(system: System, seconds: float) -> str:
     database = re.sub(r":[^:@/]+@", "@", state["database_url"])
     settings = shlex.quote(str(folder / SETTINGS_FILE))
     rows = {
-        "API": f"{state['api_url']}  (its health, metrics and /docs: {state['api_probe_url']})",
-        "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
-        "Feedback": f"{state['feedback_url']}  (the page behind a note's link)",
+        "API": f"{state['api_url']}  (health, metrics and /docs: {state['api_probe_url']})",
+        "Desk": f"{state['desk_url']}/  (create a ticket and see its note)",
+        "Feedback": f"{state['feedback_url']}  (page that notes link to)",
         "GPT-4": f"{state['openai_url']}  (simulated)",
         "Redis": state["redis_url"],
-        "Postgres": f"{database}  (passwords are in {STATE_FILE})",
+        "Postgres": f"{database}  (passwords: {STATE_FILE})",
         "Tenants": ", ".join(entry.id for entry in system.tenants),
         "Logs": f"{relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
         "Settings": f"set -a; . {settings}; set +a  (in another terminal, before `{command()} ...`)",
@@ -32,15 +32,15 @@ def summarise(system: System, seconds: float) -> str:
     ticket = f'{{"tenant": "{system.tenants[0].id}", "subject": "VPN drops", "description": "Every few minutes."}}'
     return "\n".join(
         [
-            f"Everything is ready after {seconds:.1f} s.",
+            f"Ready after {seconds:.1f} s.",
             "",
             *(f"  {name:<14}  {value}" for name, value in rows.items()),
             "",
-            "A ticket, whose signed webhook the desk sends by itself:",
+            "Create a ticket; the desk sends its signed webhook:",
             "",
             f"  curl -H 'Content-Type: application/json' -d '{ticket}' {state['desk_url']}/_sim/tickets",
             "",
-            "Ctrl-C ends everything.",
+            "Press Ctrl-C to stop.",
         ]
     )
 

@@ -108,13 +108,13 @@ class System(Startable):
     @property
     def postgres(self) -> Postgres:
         if self._postgres is None:
-            raise RuntimeError("DATABASE_URL names the Postgres of this system: there is no embedded one")
+            raise RuntimeError("this system uses the Postgres of DATABASE_URL, not an embedded one")
         return self._postgres
 
     @property
     def redis(self) -> Valkey:
         if self._redis is None:
-            raise RuntimeError("REDIS_URL names the Redis of this system: there is no embedded one")
+            raise RuntimeError("this system uses the Redis of REDIS_URL, not an embedded one")
         return self._redis
 
     @property
@@ -208,7 +208,7 @@ class System(Startable):
         told = {path: value for path, value in self._tenant_keys.items() if value is not None}
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self._tenants_file.with_name("tenants.toml.new")
-        beside.write_text(f"# Made by the devstack.\n{toml_of(told)}", encoding="utf-8")
+        beside.write_text(f"# Written by dev.stack.\n{toml_of(told)}", encoding="utf-8")
         beside.replace(self._tenants_file)
 
     @property

