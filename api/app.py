@@ -26,7 +26,7 @@ from jobs.queue import JobQueue, open_redis, warn_of_eviction
 from jobs.queue_relay import Relay
 from observability import log_events
 from observability.logging import log_event, refuse_start
-from observability.startup import end_loading, end_refused, start_process
+from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy.secret_fingerprints import telling
 
@@ -49,11 +49,11 @@ def create_app() -> FastAPI:
         listener = None if port is None else health.listen(port)
         for_feedback = feedback.listen(settings)
     except SettingsError as refused:
-        end_refused(refused.problems)
+        abort_start(refused.problems)
     try:
         check_now(settings.database_url)
     except DatabaseUnfitError as unfit:
-        end_refused([str(unfit)])
+        abort_start([str(unfit)])
     except DatabaseUnreachableError:
         log_event(log_events.SERVER_AWAITED, server="the database")
     except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it

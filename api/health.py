@@ -71,7 +71,7 @@ async def figures(request: Request) -> Response:
     state: ApiState = request.app.state.api
     with tracing.untraced():
         await asyncio.gather(_ask_database(state), _ask_redis(state))
-    return Response(metrics_server.of("api"), media_type=metrics_server.CONTENT_TYPE)
+    return Response(metrics_server.render("api"), media_type=metrics_server.CONTENT_TYPE)
 
 
 async def _ask_database(state: ApiState) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.database import load_or_exit
-from config.exits import CONFIGURATION_EXIT
+from config.exit_codes import CONFIGURATION_EXIT
 from config.settings import ByHandSettings
 from observability.logging import refuse_start
 

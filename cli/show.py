@@ -12,7 +12,7 @@ from typing import Any
 
 from cli.database import run_with_database
 from cli.terminal import as_json, table
-from config.exits import NOT_DONE_EXIT
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenants import setting_suffix
 from db.session import Database
@@ -24,7 +24,6 @@ from jobs.repository import (
     ALREADY_ENHANCED,
     DRY_RUN,
     DUPLICATE,
-    FORGOTTEN,
     LEFT_OUT,
     NOTHING_FOUND,
     REFRESHED_LATELY,
@@ -32,6 +31,7 @@ from jobs.repository import (
 )
 from observability.formats import duration, when
 from observability.identifiers import other_numbers
+from privacy.tombstones import FORGOTTEN
 from workflow.note import to_text
 
 # The relay publishes within a second or two; past this it does not.

@@ -21,7 +21,7 @@ from db.session import DATABASE_FAILURES, Database, is_away
 from jobs import missed_webhooks, rejections
 from jobs.diagnosis.causes import cause_of, known_cause
 from jobs.diagnosis.verdict_codes import VerdictCode
-from jobs.missed_webhooks import MissedLately
+from jobs.missed_webhooks import MissedCount
 from jobs.rejections import RefusedTenant
 from jobs.statistics import (
     MOST_COUNTED,
@@ -231,7 +231,7 @@ def in_short(
     refused: Sequence[RefusedTenant] | None,
     now: datetime,
     *,
-    missed: Mapping[str, MissedLately] | None = None,
+    missed: Mapping[str, MissedCount] | None = None,
     due: Mapping[str, int] | None = None,
 ) -> list[TenantInShort]:
     """Return the health of each tenant, problems first. None is unknown.
@@ -333,7 +333,7 @@ def tenant_health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, l
     }
 
 
-def missed_word(lately: MissedLately, now: datetime) -> StateWord | None:
+def missed_word(lately: MissedCount, now: datetime) -> StateWord | None:
     if lately.last_at is None:
         return None
     more = _OR_MORE if lately.is_cut else ""

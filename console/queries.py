@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedLately
+from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedCount
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MOST_COUNTED
 
@@ -204,7 +204,7 @@ class TenantFigures:
     last_refused: LastRefusal | None
     spent: SpentOnDay | None
     synced_at: datetime | None
-    missed: MissedLately
+    missed: MissedCount
 
     @property
     def is_cut(self) -> bool:
@@ -241,5 +241,5 @@ async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
         last_refused=LastRefusal(**refused[0]) if refused else None,
         spent=SpentOnDay(**spent[0]) if spent else None,
         **synced,
-        missed=MissedLately(**missed),
+        missed=MissedCount(**missed),
     )

@@ -21,7 +21,6 @@ from jobs.repository import (
     CONTEXT_INCOMPLETE,
     ECHO,
     FINAL_CHECK_TIME,
-    FORGOTTEN,
     LONGEST_LIFE,
     MOST_ATTEMPTS,
     NOTE_MISSING,
@@ -133,7 +132,7 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
 
 async def was_forgotten(database: Database, held: Claim) -> bool:
     row = await _read(database, held, Job.state, Job.reason)
-    return row is not None and (row.state, row.reason) == (JobState.SKIPPED, FORGOTTEN)
+    return row is not None and (row.state, row.reason) == (JobState.SKIPPED, tombstones.FORGOTTEN)
 
 
 async def erase_answer(database: Database, held: Claim) -> None:

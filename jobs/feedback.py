@@ -20,7 +20,6 @@ from sqlalchemy.dialects.postgresql import TEXT
 from config.settings import FeedbackPageSettings, FeedbackSettings
 from db.session import Database
 from jobs.refresh import OF_TICKET
-from jobs.repository import FORGOTTEN
 from privacy import tombstones
 
 
@@ -144,7 +143,7 @@ async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, take
 
 
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
-    values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
+    values |= {"forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
     before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
     *_, rows = await database.call_as(tenant_id, *before, statement, **values)
     return rows[0] if rows else None

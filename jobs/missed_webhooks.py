@@ -288,7 +288,7 @@ class ReconcileFigures(NamedTuple):
     compared_at: datetime
 
 
-class MissedLately(NamedTuple):
+class MissedCount(NamedTuple):
     """Missed tickets without a job, the last time, and whether there may be more."""
 
     missed: int = 0
@@ -354,10 +354,10 @@ async def take_found(database: Database, tenant_id: str) -> HourlyFindings | Non
     return HourlyFindings(**rows[0]) if rows else None
 
 
-async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:
+async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedCount]:
     """Return missed tickets by tenant, `MOST_MISSED_OF_EACH` at most, without zeros."""
     rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
-    return {row.pop("tenant_id"): MissedLately(**row) for row in map(dict, rows) if row["missed"]}
+    return {row.pop("tenant_id"): MissedCount(**row) for row in map(dict, rows) if row["missed"]}
 
 
 async def seen_without_webhook(database: Database, tenant_id: str, numbers: Sequence[str]) -> SeenWithoutWebhook | None:

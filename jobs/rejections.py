@@ -65,7 +65,7 @@ class RefusedWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedLately:
+class RefusalCount:
     """Refused webhooks of a day without a readable ticket, by reason."""
 
     status: int
@@ -81,7 +81,7 @@ class Receiving:
     refused: Sequence[RefusedWebhook]
     since: datetime | None
     """Since when the newest one's reason is met without that any webhook was accepted in between."""
-    unread: Sequence[RefusedLately]
+    unread: Sequence[RefusalCount]
     last_accepted_at: datetime | None
     shares_used_up: bool
 
@@ -145,7 +145,7 @@ async def refused_tenants(database: Database, since: datetime) -> list[RefusedTe
     return [RefusedTenant(**row) for row in rows]
 
 
-async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
+async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str) -> bool:
     ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
     return bool(row["heard_of"])
 
@@ -157,7 +157,7 @@ async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) 
     return Receiving(
         refused=[RefusedWebhook(**row) for row in refused],
         since=since[0]["since"],
-        unread=[RefusedLately(**row) for row in unread],
+        unread=[RefusalCount(**row) for row in unread],
         last_accepted_at=last["accepted_at"],
         shares_used_up=bool(full),
     )

@@ -11,7 +11,6 @@ from sqlalchemy import TextClause, text
 
 from db.session import Database
 from jobs.models import JobState
-from privacy import tombstones
 
 MOST_ATTEMPTS = 8
 FINAL_CHECK_TIME = timedelta(minutes=5)  # for the last look at a ticket that may have the note
@@ -33,11 +32,9 @@ SIGNED_KEY = "signed:"
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 REFRESHED_LATELY = "refreshed within the hour"
-FORGOTTEN = tombstones.FORGOTTEN
 LEFT_OUT = "left out by the tenant's rules"
 NOTHING_FOUND = "nothing found"
 DRY_RUN = "dry run"
-NAMED_FORGOTTEN = tombstones.NAMED_FORGOTTEN
 OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"
 NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"

@@ -99,7 +99,7 @@ def _registry(process: str) -> CollectorRegistry:
     return registry
 
 
-def of(process: str) -> bytes:
+def render(process: str) -> bytes:
     return generate_latest(_registry(process))
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Literal, NoReturn
 
-from config.exits import CONFIGURATION_EXIT
+from config.exit_codes import CONFIGURATION_EXIT
 from config.secret_files import secrets_dir
 from config.settings import ProcessSettings, SettingsError, load
 from config.tenant_directory import TenantDirectory, read_environment
@@ -42,7 +42,7 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
     try:
         settings, tenants = load_with_tenants(kind, needs=needs, on_problem=log_tenant_problem)
     except SettingsError as refused:
-        end_refused(refused.problems)
+        abort_start(refused.problems)
     start_logging(settings)
     follow_tenants(tenants)
     return settings, tenants
@@ -111,7 +111,7 @@ def end_loading() -> None:
     gc.enable()
 
 
-def end_refused(problems: list[str]) -> NoReturn:
+def abort_start(problems: list[str]) -> NoReturn:
     refuse_start(problems)
     sys.exit(CONFIGURATION_EXIT)
 

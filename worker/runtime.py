@@ -33,11 +33,11 @@ from jobs.repository import LONGEST_LIFE
 from jobs.statistics import LEASES
 from knowledge.embeddings import Embedders
 from knowledge.language import languages_of_tenant
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from observability import log_events, metrics, metrics_server
 from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
-from observability.startup import end_loading, end_refused
+from observability.startup import abort_start, end_loading
 from observability.tracing import Tracing, messages_go_into_spans
 from privacy.secret_fingerprints import telling
 from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
@@ -72,7 +72,7 @@ class Resources:
                 metrics.expect_outcomes(tenant.id)
             return cls(settings, tenants, readiness)
         except (metrics_server.PortError, DatabaseUnfitError) as unfit:
-            end_refused([str(unfit)])
+            abort_start([str(unfit)])
 
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
         self._settings = settings
@@ -152,7 +152,7 @@ class Resources:
             # For a tenant that has just left, the desk reports it.
             tenant_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
-            search=SearchInPostgres(
+            search=PostgresSearch(
                 database,
                 DATABASE_CONNECTIONS - 1,
                 lambda tenant_id: languages_of_tenant(tenants.get(tenant_id)),

@@ -24,10 +24,10 @@ from integrations.errors import (
 from integrations.values import DeskTicket, Document, SimilarTicket
 from jobs import claims
 from jobs.claims import Claim
-from jobs.repository import FORGOTTEN
 from observability import log_events, tracing
 from observability.logging import log_event
 from privacy import tombstones
+from privacy.tombstones import FORGOTTEN
 from workflow.defanging import without_links
 from workflow.exclusions import NoNoteWantedError, refuse_forgotten, refuse_ticket
 from workflow.nodes.gather_context import find_documents, find_tickets

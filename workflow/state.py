@@ -11,12 +11,12 @@ from config.tenants import Tenant
 from db.session import Database
 from integrations.values import DeskTicket, Document, SimilarTicket
 from jobs.claims import Claim
-from workflow.answer import Content, Enhancement
+from workflow.answer import Content
 from workflow.ports import Desk, Model, Search
 from workflow.stored_answers import StoredAnswers
 
 if TYPE_CHECKING:
-    from workflow.question import ModelQuestion
+    pass
 
 
 class GraphState(TypedDict, total=False):
@@ -108,8 +108,6 @@ class Attempt(Services):
     lease_seconds: float
     refresh: str = ""
     """The reason of a further note, `asked` or `reopened`; empty for a first one."""
-    answered: "tuple[ModelQuestion, Enhancement] | None" = None
-    """What this attempt asked GPT-4, and its answer: both redacted."""
 
     def check_notes(self, *, answered: bool) -> None:
         """Raise DeferredError as `Desk.check_notes` does, except in a dry run."""

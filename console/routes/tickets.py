@@ -35,13 +35,14 @@ from jobs.diagnosis.timeline import timeline
 from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.diagnosis.verdict_rules import judge
 from jobs.models import JobState
-from jobs.rejections import RefusedLately
-from jobs.repository import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from jobs.rejections import RefusalCount
+from jobs.repository import ALREADY_ENHANCED, DUPLICATE
 from jobs.statistics import reading_of
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit
 from privacy.models import AuditRecord
+from privacy.tombstones import FORGOTTEN
 from workflow.note import to_text
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
@@ -97,7 +98,7 @@ async def search(
 
 
 async def _heard_of(database: Database, known: Sequence[str], ticket_id: str) -> list[str]:
-    return [each for each in known if await rejections.is_heard_of(database, each, ticket_id)]
+    return [each for each in known if await rejections.has_webhook_record(database, each, ticket_id)]
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: JobId) -> Details:
@@ -224,7 +225,7 @@ def _without_causes(facts: Facts) -> Facts:
         return facts
     refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
     # Merged, because two identical lines would reveal that they differ.
-    unread: dict[tuple[int, str], RefusedLately] = {}
+    unread: dict[tuple[int, str], RefusalCount] = {}
     for each in webhooks.unread:
         reason = own_words(each.reason)
         before = unread.get((each.status, reason))

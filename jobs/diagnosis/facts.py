@@ -242,7 +242,7 @@ class FactCollector:
 
         async def add_heard_of() -> None:
             for tenant in known[:_MOST_TENANTS]:
-                if tenant not in owners and await rejections.is_heard_of(self._database, tenant, ticket_id):
+                if tenant not in owners and await rejections.has_webhook_record(self._database, tenant, ticket_id):
                     owners.add(tenant)
 
         await within(add_heard_of())

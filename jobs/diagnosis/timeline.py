@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from jobs import repository
 from jobs.details import Details, Happened
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
+from privacy import tombstones
 
 REFRESH = "Refresh"
 """In place of the webhook, of a job that none asked for: a further note was wanted."""
@@ -153,10 +154,10 @@ class _Spans:
     def _take_end(self, event: Happened, ending: _End) -> None:
         words = ending.words.format(reason=event.reason or "")
         # A deferred attempt does not count; a waiting job has not begun the next one.
-        counts = self._worker is None or not (ending.state == "held" or event.reason == repository.NAMED_FORGOTTEN)
+        counts = self._worker is None or not (ending.state == "held" or event.reason == tombstones.NAMED_FORGOTTEN)
         self._end_worker(event.at, ending.state, words)
         self._end_wait(event.at, ending.state, words)
-        if event.reason == repository.NAMED_FORGOTTEN:
+        if event.reason == tombstones.NAMED_FORGOTTEN:
             self._answered = False
         if ending.waits:
             name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE

@@ -194,7 +194,7 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
 
 
 def checks() -> float:
-    lines = metrics_server.of("api").decode().splitlines()
+    lines = metrics_server.render("api").decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'ai_agents_webhooks_total{result="checked"' in line)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from config.exits import CONFIGURATION_EXIT
+from config.exit_codes import CONFIGURATION_EXIT
 from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
 from dev.stack.processes import Process

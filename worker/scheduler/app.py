@@ -30,13 +30,13 @@ from knowledge.sync import DeskSync
 from observability import log_events, metrics, metrics_server, tracing
 from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
 from observability.logging import Outage, log_event
-from observability.startup import end_loading, end_refused, start_process
+from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy import secret_fingerprints
 from privacy.secret_fingerprints import LOOK_SECONDS, OF_PROCESS, SecretUsage
+from worker.scheduler.missed_webhooks import Reconciliation
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
-from worker.scheduler.reconcile import Reconciliation
 from workflow.note_followup import NoteFollowUp
 
 _ANSWER_SECONDS = 30.0
@@ -121,7 +121,7 @@ def run() -> int:
         metrics_server.serve("housekeeping", settings.metrics_port, readiness)
         asyncio.run(_main(settings, tenants, readiness))
     except (metrics_server.PortError, DatabaseUnfitError) as unfit:
-        end_refused([str(unfit)])
+        abort_start([str(unfit)])
     return 0
 
 
