@@ -67,7 +67,8 @@ def run(chosen: argparse.Namespace) -> int:
             return NOT_DONE_EXIT
         happened = await details.events(database, job)
         events, remark = happened if chosen.events else None, details.remark_of(happened)
-        answer = await details.answer_of(database, job.tenant_id, job.id)
+        is_dry_run = job.state == JobState.SKIPPED and job.reason == DRY_RUN
+        answer = await details.answer_of(database, job.tenant_id, job.id) if is_dry_run else None
         note = None if answer is None else to_text(answer, job.id, job.model or "", job.refresh or "")
         values = (job, events, note, remark)
         print(as_json(for_machines(*values)) if chosen.json else for_people(*values))

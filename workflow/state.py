@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
 from config.tenants import Tenant
@@ -14,9 +14,6 @@ from jobs.claims import Claim
 from workflow.answer import Content
 from workflow.ports import Desk, Model, Search
 from workflow.stored_answers import StoredAnswers
-
-if TYPE_CHECKING:
-    pass
 
 
 class GraphState(TypedDict, total=False):

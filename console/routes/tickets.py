@@ -27,7 +27,7 @@ from console.templating import Tone, templates
 from console.timeline import NARROW, WIDE, draw
 from db.session import Database
 from jobs import details, rejections
-from jobs.details import Details, Listed, answer_in_row
+from jobs.details import Details, Listed, answer_of
 from jobs.diagnosis.causes import cause_of
 from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError
 from jobs.diagnosis.report import evidence, report
@@ -166,7 +166,7 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     # Logged before reading, so that each view has its line.
     ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
     log_event(log_events.TEXTS_READ, ids, visitor=user.account)
-    answer = await answer_in_row(services.database, job.tenant_id, job.id)
+    answer = await answer_of(services.database, job.tenant_id, job.id)
     note = ""
     # A later release may have another format.
     with contextlib.suppress(KeyError, TypeError, ValueError):

@@ -117,11 +117,11 @@ async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_
 
 async def test_what_was_found_is_told_once_an_hour(database: Database, table: Table) -> None:
     await missed(database, 3)
-    await missed_webhooks.looked_for_notes(database, "acme", NOW, removed=True)
-    assert await missed_webhooks.take_found(database, "acme") is None
+    await missed_webhooks.mark_notes_checked(database, "acme", NOW, removed=True)
+    assert await missed_webhooks.take_findings(database, "acme") is None
     for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
         table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-        told = await missed_webhooks.take_found(database, "acme")
+        told = await missed_webhooks.take_findings(database, "acme")
         assert told is not None
         assert told[1:] == found
 

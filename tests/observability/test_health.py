@@ -291,7 +291,7 @@ def test_a_store_that_failed_is_tried_by_one_call_in_each_rest_until_one_worked(
 
     def tries(now: float) -> list[bool]:
         clock.now = now
-        return [breaker.lets_try() for _ in range(3)]
+        return [breaker.allows_call() for _ in range(3)]
 
     assert tries(0) == [True, True, True]
     breaker.failed()
