@@ -1,8 +1,7 @@
-"""Settings of each process, loaded and validated once at its start.
+"""Settings of each process, loaded and validated once at its start (`load(ApiSettings)`).
 
-A process loads only the settings it uses (`load(ApiSettings)`). Files in `SECRETS_DIR`, named like the settings,
-override the environment. Tenants' settings are in `config.tenants`. Model keys are read again while a process
-runs; `config.tenant_directory` has the current ones.
+Files in `SECRETS_DIR`, named like the settings, override the environment. Tenants' settings are in `config.tenants`.
+Model keys are read again while a process runs; `config.tenant_directory` has the current ones.
 """
 
 import os
@@ -25,11 +24,11 @@ from config.addresses import (
     address_problem,
     may_be_sent,
 )
-from config.secret_files import secrets_dir
+from config.secret_files import UNREADABLE, read_file, secrets_dir
 
 
 class SettingsError(Exception):
-    """Settings that prevent a start. `problems`: one sentence per setting, without its value."""
+    """Settings that prevent a start. `problems`: one sentence for each, without its value."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -40,13 +39,11 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        folder = secrets_dir()
-        try:
-            if folder is None or not (path := folder / field_name.upper()).is_file():
-                return None, field_name, False
-            return path.read_text(encoding="utf-8").strip() or None, field_name, False
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
+        folder, name = secrets_dir(), field_name.upper()
+        file = read_file(folder / name) if folder is not None else None
+        if file is not None and file.text == UNREADABLE:
+            raise SettingsError([f"{name} is wrong: its file can't be read as text"])
+        return (file.text or None) if file is not None else None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -68,12 +65,11 @@ class LogSettings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """Format of the log lines."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least level of the lines; lines that the FAQ promises are printed at any level."""
+    """Lowest level of the log lines; lines that the FAQ promises are logged at any level."""
     secrets_dir: Path | None = None
-    """Directory with one file a setting, named like it; wins over the environment."""
+    """Directory with one file for each setting, of the same name; overrides the environment."""
     tenants_file: Path | None = None
-    """`tenants.toml`: what tenants have beside addresses and secrets ([settings of a tenant](#settings-of-a-tenant)).
-    Read again while a process runs."""
+    """Path of `tenants.toml` ([settings of a tenant](#settings-of-a-tenant)). Read again while a process runs."""
 
     @classmethod
     def settings_customise_sources(
@@ -91,10 +87,7 @@ ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
 
 
 def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Load the settings of one process; `defaults` replace unset ones.
-
-    Raises SettingsError with one sentence per missing or wrong setting.
-    """
+    """Load the settings of one process; `defaults` replace unset ones. Raises SettingsError."""
     problems: list[str] = []
     folder = secrets_dir()
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission
@@ -122,16 +115,16 @@ def _sentence(problem: dict[str, object]) -> str:
 
 
 class TraceFileSettings(LogSettings):
-    """Settings of processes that create or display spans, as files on this machine too."""
+    """Settings of processes that create or display spans."""
 
     traces_dir: Path | None = None
-    """Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, of which
-    the oldest are deleted. `ai-agents trace` draws them."""
+    """Directory for the spans of each process, in JSON files, also without a collector; the oldest files are deleted.
+    `ai-agents trace` displays them."""
 
 
 _SHORTEST_KEY = 32
 FEWEST_CHARACTERS = 10
-"""Different characters of a key or token that cannot be guessed."""
+"""Least number of different characters of a key or token."""
 # Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
 _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
@@ -145,7 +138,7 @@ def _page_url(url: str) -> str:
 
 def _signing_key(key: str) -> str:
     if len(key.strip()) < _SHORTEST_KEY:
-        raise ValueError(f"must be {_SHORTEST_KEY} characters at least")
+        raise ValueError(f"must have at least {_SHORTEST_KEY} characters")
     return key.strip()
 
 
@@ -157,17 +150,17 @@ class FeedbackSettings(LogSettings):
     """Settings of processes that create or read feedback links."""
 
     feedback_url: PageUrl | None = None
-    """Where people reach the page that asks whether a note was useful: `https://feedback.example.com`. With it and
-    `FEEDBACK_KEY` each note has a link to it; without them there is neither."""
+    """Public address of the feedback page, e.g. `https://feedback.example.com`. Notes have a link to it if this and
+    `FEEDBACK_KEY` are set; otherwise there is no page."""
     feedback_key: SigningKey | None = Field(None, repr=False, validate_default=True)
-    """Signs the links, so that none can be made up or changed; the same for API and workers, 32 characters at least."""
+    """Key that signs the links, the same for API and workers; at least 32 characters."""
 
     @field_validator("feedback_key")
     @classmethod
     def _goes_with_the_address(cls, key: str | None, info: ValidationInfo) -> str | None:
         # An invalid address is reported by its own field.
         if "feedback_url" in info.data and (info.data["feedback_url"] is None) != (key is None):
-            raise ValueError("it needs FEEDBACK_URL" if key else "must be set where FEEDBACK_URL is")
+            raise ValueError("requires FEEDBACK_URL" if key else "must be set if FEEDBACK_URL is set")
         return key
 
 
@@ -175,20 +168,20 @@ class FeedbackPageSettings(FeedbackSettings):
     """Settings of the process that serves the feedback page."""
 
     feedback_previous_key: SigningKey | None = Field(None, repr=False)
-    """The key before the last change: links that were signed with it go on working."""
+    """The previous key: links signed with it remain valid."""
     feedback_port: int = Field(8002, ge=1, le=65535)
-    """Port of that page, on all addresses; nothing else is there. Listened on where `FEEDBACK_URL` is set."""
+    """Port of the feedback page only, on all addresses; open if `FEEDBACK_URL` is set."""
 
     @field_validator("feedback_previous_key")
     @classmethod
     def _goes_with_a_key(cls, key: str | None, info: ValidationInfo) -> str | None:
         if key is not None and info.data.get("feedback_key", "") is None:
-            raise ValueError("it needs FEEDBACK_KEY")
+            raise ValueError("requires FEEDBACK_KEY")
         return key
 
 
 class MetricsSettings(LogSettings):
-    """Settings of processes with a port for metrics alone."""
+    """Settings of processes with a port for metrics only."""
 
     metrics_port: int | None = Field(None, ge=1, le=65535)
     """Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`."""
@@ -198,12 +191,11 @@ class ProxySettings(LogSettings):
     """Settings of processes that call servers on the internet."""
 
     https_proxy: ProxyUrl | None = Field(None, repr=False)
-    """Proxy for all calls to desks, accounts hosts, models and an OpenID provider at `https://`: `http://HOST:PORT`,
-    with `USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` addresses go past
-    it."""
+    """Proxy for all `https://` calls to desks, accounts hosts, models and an OpenID provider: `http://HOST:PORT`, or
+    `http://USER:PASSWORD@HOST:PORT`. Also read in lower case. Not used for `http://` addresses."""
     no_proxy: str | None = None
-    """Names that are called past the proxy, with commas between them: a domain with all that is below it, an IP
-    address, either with a port, or `*` alone for all. No ranges of addresses. This host always is."""
+    """Hosts called without the proxy, separated by commas: domains with their subdomains or IP addresses, either with a
+    port, or `*` for all. No address ranges. The local host is always included."""
 
 
 def _model_key(key: str) -> str:
@@ -222,8 +214,8 @@ class JobSettings(LogSettings):
     database_url: PostgresUrl
     """Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
     job_deadline_seconds: int = Field(1800, gt=0)
-    """A job that is older than this fails. Waits for a desk's rate, for a tenant's `jobs.most_running` or for an
-    operator do not count, up to a day."""
+    """An older job fails. Waits for a desk's rate, for a tenant's `jobs.most_running` or for an operator do not count,
+    up to a day."""
 
 
 class ByHandSettings(JobSettings):
@@ -234,8 +226,8 @@ class StoreSettings(JobSettings):
     """Settings of processes that access jobs."""
 
     redis_url: RedisUrl
-    """Redis: `redis://HOST:6379/0`; `rediss://` with TLS, whose certificate is verified, by `?ssl_ca_certs=FILE` where
-    a private CA signed it."""
+    """Redis: `redis://HOST:6379/0`, or `rediss://` for TLS with a verified certificate; `?ssl_ca_certs=FILE` for a
+    private CA."""
 
 
 class ForgetSettings(StoreSettings):
@@ -248,7 +240,7 @@ class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
     webhook_timeout_seconds: float = Field(10, gt=0)
     """Longest time for the headers of a request, and again for its body."""
     api_probe_port: int | None = Field(None, ge=1, le=65535)
-    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; without it the first three are
+    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; if unset, the first three are
     at the webhook's port."""
 
 
@@ -269,29 +261,29 @@ class BackgroundSettings(MetricsSettings, TraceFileSettings, DeskClientSettings)
     """Settings of processes without an HTTP interface."""
 
     worker_stuck_seconds: float = Field(60, ge=1)
-    """A worker with free places that takes no waiting job for this long exits, to be restarted. Housekeeping exits if
-    its work is late by as much."""
+    """A worker with free slots that takes no waiting job for so long exits, to be restarted. Housekeeping exits if its
+    work is late by as much."""
 
 
 class EmbeddingSettings(BackgroundSettings):
     """Settings of processes that compute embeddings."""
 
     embeddings_base_url: HttpUrl | None = None
-    """Where tenants with `servicedesk.embeddings` of `endpoint` have theirs from, and their texts are sent:
+    """Endpoint that receives the texts of tenants with `servicedesk.embeddings = "endpoint"`, e.g.
     `https://api.openai.com/v1`."""
     embeddings_api_key: ModelKey | None = None
-    """Its key."""
+    """Key of the embeddings endpoint."""
     embeddings_model: str = "text-embedding-3-small"
-    """Its model. After a change the embeddings of all copies are computed again."""
+    """Embeddings model. After a change, the embeddings of all copies are computed again."""
     embeddings_ca_bundle: Certificates | None = None
-    """Certificates (PEM) of a private CA that signs its certificate."""
+    """Certificates (PEM) of a private CA that signs the endpoint's certificate."""
 
 
 class ModelAddressSettings(EmbeddingSettings):
     """Settings of processes that call the model's server."""
 
     openai_base_url: HttpUrl = "https://api.openai.com/v1"
-    """OpenRouter: `https://openrouter.ai/api/v1`."""
+    """Address of the model's API; OpenRouter: `https://openrouter.ai/api/v1`."""
     openai_ca_bundle: Certificates | None = None
     """Certificates (PEM) of a private CA that signs the certificate of the model's endpoint."""
 
@@ -300,33 +292,32 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     """Settings of `ai-agents worker` and `replay`."""
 
     openai_api_key: ModelKey
-    """Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file of it in
-    `SECRETS_DIR` is read again like a tenant's."""
+    """Key of OpenAI or OpenRouter; not required if each tenant with a desk has its own. A file in `SECRETS_DIR` is read
+    again like a tenant's."""
     openai_model: str = "gpt-6-luna"
-    """Model that is asked for; any that does chat completions."""
+    """Model; any with chat completions."""
     openai_fallback_model: str | None = None
-    """Asked while the first is down; not for a tenant with an address or a key of its own."""
+    """Second model, used while the first is down; not for tenants with an address or key of their own."""
     openai_fallback_api_key: ModelKey | None = None
-    """Its key, where that is another one. Its file is read again likewise."""
+    """Key of the fallback model, if it differs. Its file is read again likewise."""
     openai_fallback_base_url: HttpUrl | None = None
-    """Its address, likewise; then with its key."""
+    """Address of the fallback model, if it differs; requires its own key."""
     openai_timeout_seconds: float = Field(30, gt=0)
-    """Longest silence (no content) of GPT-4."""
+    """Longest time without content from GPT-4."""
     openai_deadline_seconds: float = Field(120, gt=0)
-    """Longest time for one whole answer of GPT-4."""
+    """Longest time for a complete answer of GPT-4."""
     context_timeout_seconds: float = Field(30, gt=0)
     """Longest time for gathering context."""
     attempt_timeout_seconds: float = Field(240, gt=0)
-    """Longest time for one attempt at a job, beside that for GPT-4's answer."""
+    """Longest time for one attempt at a job, without GPT-4's answer."""
     note_settle_seconds: float = Field(60, gt=0)
-    """Wait before a note of unknown outcome is posted again, if it is not there; `SERVICEDESK_TIMEOUT_SECONDS` at
-    least."""
+    """Wait before a missing note of unknown outcome is posted again; at least `SERVICEDESK_TIMEOUT_SECONDS`."""
     lease_seconds: float = Field(45, ge=1, lt=60)
-    """A worker that does not renew its claim for this long has lost the job."""
+    """A worker that does not renew its claim for so long loses the job."""
     worker_concurrency: int = Field(128, gt=0, le=1024)
     """Jobs in flight in one worker process."""
     worker_grace_seconds: float = Field(50, ge=0)
-    """Time that running jobs have to end after SIGTERM before they are given back."""
+    """Time for running jobs to end after SIGTERM, before they are given back."""
 
     @field_validator("openai_fallback_api_key", "openai_fallback_base_url")
     @classmethod
@@ -334,15 +325,15 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
         # The primary model's key must not be sent to another address.
         needed = "openai_fallback_" + ("model" if info.field_name == "openai_fallback_api_key" else "api_key")
         if value is not None and info.data.get(needed, "") is None:
-            raise ValueError(f"it needs {needed.upper()}")
+            raise ValueError(f"requires {needed.upper()}")
         return value
 
     @field_validator("note_settle_seconds")
     @classmethod
     def _settles_after_the_call(cls, seconds: float, info: ValidationInfo) -> float:
-        # The wait starts before the call, so a shorter one could repost the note while the call is in progress.
+        # The wait starts before the call: after a shorter one, the first call could still post its note.
         if seconds < info.data.get("servicedesk_timeout_seconds", 0):
-            raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may come as late as that")
+            raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may arrive as late as that")
         return seconds
 
 
@@ -352,15 +343,15 @@ class HousekeepingSettings(ModelAddressSettings):
     sync_interval_seconds: float = Field(300, gt=0)
     """Time between two copies of a desk's newest tickets and solutions."""
     keep_text_days: int = Field(30, ge=1, le=36500)
-    """GPT-4's answers are purged so long after their job's end; copies of tickets and solutions, after the desk last
-    showed them, or as soon as it says that they are gone."""
+    """Days until GPT-4's answers are purged, from the end of their job, and copies of tickets and solutions, from when
+    the desk last listed them; copies of deleted ones go at once."""
     keep_jobs_days: int = Field(90, ge=1, le=36500)
-    """The rows of jobs are purged so long after their end."""
+    """Days until rows of ended jobs are purged."""
     reconcile_interval_seconds: float = Field(300, gt=0, le=1800)
-    """Time between two looks at a desk's new tickets; one that has had no webhook for so long has missed it
+    """Time between two checks of a desk's new tickets. A webhook counts as missed after so long
     ([Reconcile](reconcile.md))."""
     reconcile_window_hours: int = Field(24, ge=1, le=168)
-    """How old a ticket may be whose webhook is missed, for its job to be made; not beyond half of `KEEP_JOBS_DAYS`."""
+    """Largest age of a ticket with a missed webhook whose job is created; at most half of `KEEP_JOBS_DAYS`."""
 
 
 class MigrateSettings(LogSettings):
@@ -369,12 +360,12 @@ class MigrateSettings(LogSettings):
     database_admin_url: PostgresUrl
     """Postgres, as the owner of the tables; for migrations only."""
     database_url: PostgresUrl
-    """Tells the application's role, which the migration grants to."""
+    """Address with the application's role, which gets the grants."""
 
 
 def _without_user(url: str) -> str:
     if "@" in urlsplit(url).netloc:
-        raise ValueError("must have no user and no password: links are printed with it")
+        raise ValueError("must have no user and no password: it is printed in links")
     return url
 
 
@@ -382,7 +373,7 @@ class DiagnoseSettings(ByHandSettings):
     """Settings of `ai-agents diagnose`."""
 
     jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = None
-    """Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."""
+    """Jaeger's address for people, e.g. `http://localhost:16686`: `diagnose` prints links to traces."""
 
 
 class TraceSettings(TraceFileSettings, ByHandSettings):
@@ -393,10 +384,10 @@ def _origin(url: str) -> str:
     if (problem := address_problem(url, secure=True)) is not None:
         raise ValueError(problem)
     if not url.isascii():
-        raise ValueError("must have the host as browsers send it: other letters as xn--...")
+        raise ValueError("must have an ASCII host name (xn--...), as browsers send it")
     parts = urlsplit(url)
     if parts.path.strip("/"):
-        raise ValueError("must have no path: the console has a host or a port of its own")
+        raise ValueError("must have no path: the console needs its own host or port")
     host, default = (parts.hostname or "").lower(), 443 if parts.scheme == "https" else 80
     named = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, default) else "")
@@ -416,12 +407,11 @@ class ConsoleSettings(MetricsSettings, ProxySettings, DiagnoseSettings, StoreSet
     """Settings of `ai-agents console`."""
 
     console_key: CookieKey = Field(repr=False)
-    """Signs the cookies of those who are logged in; the same for all consoles, 32 characters at least, ten of them
-    different."""
+    """Key that signs session cookies, the same for all consoles; at least 32 characters, ten of them different."""
     console_previous_key: CookieKey | None = Field(None, repr=False)
-    """The key before the last change: who is logged in with it stays so."""
+    """The previous key: sessions signed with it remain valid."""
     console_url: Origin | None = None
-    """Where people reach the console: `https://console.example.com`, without a path. Another `Host` is refused. Needed
-    unless it listens on this machine alone."""
+    """Public address of the console, e.g. `https://console.example.com`, without a path. Other `Host` headers are
+    refused. Required unless it listens on the local host only."""
     console_ca_bundle: Certificates | None = None
     """Certificates (PEM) of a private CA that signs the OpenID provider's certificate."""

@@ -138,7 +138,7 @@ class Relay:
                     await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
-                self._intake.database_outage.seen(_words(failure), failure)
+                self._intake.database_outage.seen(_reason(failure), failure)
                 if is_away(failure) and not is_locked(failure):
                     break
             except QueueUnavailableError as failure:
@@ -238,7 +238,7 @@ class Relay:
             return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
 
 
-def _words(failure: Exception) -> str:
+def _reason(failure: Exception) -> str:
     if is_locked(failure):
         return "the relay waits for a locked row"
     return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"

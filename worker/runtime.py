@@ -40,7 +40,7 @@ from observability.logging import log_event
 from observability.startup import abort_start, end_loading
 from observability.tracing import Tracing, messages_go_into_spans
 from privacy.secret_fingerprints import telling
-from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
+from worker.consumer import QuietConsumer, TakenMessages, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
 from workflow.lease import Leases
@@ -89,13 +89,13 @@ class Resources:
         # With the usual 700 the collector walks through a thousand jobs for 8 % of the CPU, up to 0.4 s at a time.
         gc.set_threshold(5_000, 20, 50)
         self._pickup = self._on_loop(self._open(tenants))
-        self._jobs_taken = JobsTaken(
+        self._taken_messages = TakenMessages(
             Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
             stuck_seconds=settings.worker_stuck_seconds,
             is_full=lambda: len(self._running) >= settings.worker_concurrency,
         )
         self._watchdog = Watchdog(
-            self._jobs_taken,
+            self._taken_messages,
             stuck_seconds=settings.worker_stuck_seconds,
             ask_loop=self._loop.call_soon_threadsafe,
             on_stuck=self._end_stuck,
@@ -182,7 +182,7 @@ class Resources:
 
     def run(self, message_id: UUID) -> None:
         """Run one job to its end, in a thread of Celery's pool. Raises JobReleasedError."""
-        self._jobs_taken.picked_up()
+        self._taken_messages.picked_up()
         try:
             self._on_loop(self._tracked(message_id))
         except NoStartableJobError:

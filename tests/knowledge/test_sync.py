@@ -160,7 +160,7 @@ async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) 
 
 
 def never(names: str) -> TicketRules:
-    return TicketRules(parse_names("category:Network"), parse_names(names))
+    return TicketRules(only=parse_names("category:Network"), never=parse_names(names))
 
 
 WITHOUT_FIELDS = {"list_fields": False, "list_criteria": False}

@@ -48,7 +48,7 @@ def test_a_refused_start_names_all_that_is_wrong(settings: dict[str, str], loade
         ("console", settings | {"CONSOLE_KEY": "short"}, ["CONSOLE_KEY is wrong: must be 32 characters"]),
         ("console", settings | {"CONSOLE_KEY": "k" * 44}, ["CONSOLE_KEY is wrong: could be guessed"]),
         ("console --port 99999", settings, ["--host or --port can't be listened on"]),
-        ("console", foreign, ["CONSOLE_URL is wrong: must have the host as browsers send it"]),
+        ("console", foreign, ["CONSOLE_URL is wrong: must have an ASCII host name"]),
         ("console --host 0.0.0.0", settings, ["CONSOLE_URL is missing"]),
         ("console", nobody, ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]),
         ("console", roleless, ["CONSOLE_ROLE_ANNA is missing: the token lets nobody in", "CONSOLE_ROLE_NOBODY is set"]),
