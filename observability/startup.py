@@ -1,11 +1,11 @@
 """Start of a process: settings, logging and tenants."""
 
 import gc
-import os
 import sys
 from collections.abc import Callable
 from typing import Literal, NoReturn
 
+from config.environment import set_library_defaults
 from config.exit_codes import CONFIGURATION_EXIT
 from config.secret_files import secrets_dir
 from config.settings import ProcessSettings, SettingsError, load
@@ -15,10 +15,6 @@ from config.tenants import ALL_KEYS, Keys, Tenant, is_tenant_id
 from observability import log_events, metrics
 from observability.logging import log_event, refuse_start, start_logging
 
-# langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
-_OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
-# Spans per export. 256 take 8 ms of CPU; in exports of 64 each span takes 25 % more.
-_MOST_SENT = 256
 _NEEDS: dict[str, Callable[[Tenant], bool]] = {
     # The API also queues the jobs of polled desks.
     "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
@@ -46,21 +42,6 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
     start_logging(settings)
     follow_tenants(tenants)
     return settings, tenants
-
-
-def set_library_defaults() -> None:
-    """Disable uploads to LangSmith and lower OpenTelemetry's defaults.
-
-    Call this before the first use of LangSmith or OpenTelemetry: both read the variables then, and LangSmith caches
-    them.
-    """
-    os.environ.update(dict.fromkeys(_OFF, "false"))
-    # Seconds. Limits how long an unresponsive collector delays the end of a process.
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
-    # OpenTelemetry refuses to start if the batch is larger than the queue, which an operator may shorten.
-    queue = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
-    most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT
-    os.environ.setdefault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(most))
 
 
 def load_with_tenants(

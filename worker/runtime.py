@@ -16,6 +16,7 @@ from uuid import UUID
 import uvloop
 from redis import Redis
 
+from config.environment import captures_messages
 from config.secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
@@ -38,7 +39,7 @@ from observability import log_events, metrics, metrics_server
 from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
 from observability.startup import abort_start, end_loading
-from observability.tracing import Tracing, messages_go_into_spans
+from observability.tracing import Tracing
 from privacy.secret_fingerprints import telling
 from worker.consumer import QuietConsumer, TakenMessages, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
@@ -163,7 +164,7 @@ class Resources:
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
-            capture_messages=messages_go_into_spans(),
+            capture_messages=captures_messages(),
             fair_shares=FairShares(tenants.all),
             feedback_link_of=links.link if links else None,
         )
