@@ -298,7 +298,7 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
     sees a reset connection instead of the 413. A client that waits for `100 Continue` gets the 413 at once.
     """
     if _compressed(request):
-        raise WebhookError(415, "compressed body", cause=Cause("send it as it is"))
+        raise WebhookError(415, "compressed body", cause=Cause("send it uncompressed"))
     if not any_type and not _may_be_json(request.headers.get("content-type", "")):
         raise WebhookError(415, "unsupported content type")
     stream = request.stream()

@@ -250,7 +250,7 @@ async def _refuse_if_full(database: Database, event: Event, most: int) -> None:
     try:
         if not await within(_LIMIT_CHECK_SECONDS, is_queue_full(database, event, most)):
             return
-        cause = Cause(f"{most} or more of this tenant wait")
+        cause = Cause(f"{most} or more jobs of this tenant wait")
         refused = WebhookError(429, "too many jobs waiting", None, event.ticket_id, cause=cause, is_recorded=True)
         record = rejections.record_full(database, event.tenant_id, event.ticket_id, refused.detail)
         await within(_LIMIT_CHECK_SECONDS, record)

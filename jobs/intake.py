@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from db.batching import Batcher, BatchTimeoutError
@@ -163,7 +164,7 @@ class Intake:
     async def _insert(self, events: list[Event], published: bool) -> Sequence[UUID | Exception]:
         """Insert all rows at once, or one by one if one of them is refused."""
         try:
-            return await repository.accept_all(self._database, events, self._deadline, published=published)
+            return await self._insert_all(events, published)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise
@@ -172,6 +173,15 @@ class Intake:
         one_by_one = (self._insert([event], published) for event in events)
         results: list[Any] = await asyncio.gather(*one_by_one, return_exceptions=True)
         return [each if isinstance(each, BaseException) else each[0] for each in results]
+
+    async def _insert_all(self, events: list[Event], published: bool) -> list[UUID]:
+        """Insert all rows, once more over a fresh connection if the first one was dead."""
+        try:
+            return await repository.accept_all(self._database, events, self._deadline, published=published)
+        except DBAPIError as failure:
+            if not failure.connection_invalidated:
+                raise
+        return await repository.accept_all(self._database, events, self._deadline, published=published)
 
     async def publish(
         self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"

@@ -26,13 +26,13 @@ CHECK_EVENT = "webhook.check"  # of a webhook that only tests its authentication
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 EVENT = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
 _LONGEST_TENANT_ID = 63
-_EVENT_CAUSE = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
+_EVENT_CAUSE = "event may have only A-Z, a-z, 0-9, spaces and _.:/-, at most 100 characters"
 _FORM_FIELDS = ("input_data", "payload")
 _MOST_FORM_FIELDS = 50
 _TENANTS = ("tenant_id", "tenantId")
 _TICKETS = ("ticket_id", "requestId")
 _EMPTY = (None, "")
-_NO_OBJECT = "no JSON object, which begins with { and ends with }"
+_NO_OBJECT = "not a JSON object, which begins with { and ends with }"
 _DEEPEST = 100
 # The closing quote is optional: otherwise unclosed quotes would take quadratic time.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -42,13 +42,13 @@ _OTHER_CHARSET = "another character set than UTF-8"
 _MISTAKES = {
     "Expecting ',' delimiter": "a quote inside a value or a missing comma",
     "Invalid control character": "a line break or a tab inside a value",
-    "Expecting property name": "a name without double quotes or a comma too many",
-    "Illegal trailing comma": "a comma too many",
+    "Expecting property name": "a name without double quotes or an extra comma",
+    "Illegal trailing comma": "an extra comma",
     "Expecting ':' delimiter": "a missing colon",
-    "Unterminated string": "a quote that is never closed",
+    "Unterminated string": "a missing closing quote",
     "Invalid \\": "a backslash inside a value",
     "Expecting value": "no value where one has to stand, or a text without quotes",
-    "Extra data": "something behind the end",
+    "Extra data": "text after the end",
 }
 
 
@@ -81,7 +81,7 @@ class Payload:
         ticket_id = _ticket_id(fields.get("ticket_id"))
         is_text = isinstance(tenant_id, str) and 1 <= len(tenant_id) <= _LONGEST_TENANT_ID
         if "tenant_id" in fields and not is_text:
-            raise MalformedBodyError(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters", ticket_id)
+            raise MalformedBodyError(f"tenant_id must be a text of 1 to {_LONGEST_TENANT_ID} characters", ticket_id)
         is_check = event == CHECK_EVENT and "ticket_id" not in fields
         problems = {} if event is None or _is_event(event) else {"event": _EVENT_CAUSE}
         if ticket_id is None and not is_check:
@@ -126,7 +126,7 @@ def read_unsigned(body: bytes) -> Payload:
     if not isinstance(value, dict):
         raise MalformedBodyError(field + _NO_OBJECT)
     ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
-    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id is there twice")
+    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id occurs twice")
     event = _trimmed(value.get("event"))
     found = {"tenant_id": tenant_id, "ticket_id": ticket_id, "event": event if _is_event(event) else None}
     return Payload.of({name: each for name, each in found.items() if each not in _EMPTY})
@@ -169,7 +169,7 @@ def _decoded(body: bytes) -> str:
         # UTF-16 without a byte order mark is valid UTF-8 with NUL as every second character.
         raise MalformedBodyError(f"byte 1: {_OTHER_CHARSET}")
     if not text.strip():
-        raise MalformedBodyError("nothing in it")
+        raise MalformedBodyError("an empty body")
     return text
 
 
@@ -179,7 +179,7 @@ def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
     Raises MalformedBodyError, also if an object has one of the names `named_once` twice.
     """
     if _too_deep(text):
-        raise MalformedBodyError("nested too deep")
+        raise MalformedBodyError("nested too deeply")
     if text.startswith("\ufeff"):
         raise MalformedBodyError("line 1 column 1: a byte order mark")
     try:
@@ -188,9 +188,9 @@ def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
         mistake = next((cause for message, cause in _MISTAKES.items() if failure.msg.startswith(message)), "no JSON")
         raise MalformedBodyError(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
     except RecursionError:
-        raise MalformedBodyError("nested too deep") from None
+        raise MalformedBodyError("nested too deeply") from None
     except ValueError:
-        raise MalformedBodyError("a number of thousands of digits") from None
+        raise MalformedBodyError("a number with thousands of digits") from None
 
 
 @cache
@@ -203,7 +203,7 @@ def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
             names = [name for name, _ in pairs]
             for name in named_once:
                 if names.count(name) > 1:
-                    raise MalformedBodyError(f"{name} is there twice")
+                    raise MalformedBodyError(f"{name} occurs twice")
         return found
 
     return json.JSONDecoder(object_pairs_hook=no_twins, strict=strict)
@@ -231,9 +231,9 @@ def _ticket_id(value: Any) -> str | None:
 
 def _ticket_cause(value: Any) -> str:
     if value in (None, ""):
-        return "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
+        return "ticket_id is missing or empty: check the spelling of its name and of the desk's variable"
     if isinstance(value, str) and "$" in value:
-        return "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
+        return "ticket_id is a variable that the desk did not replace: check its spelling in the form's list"
     return "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
 
 

@@ -140,7 +140,7 @@ def counted(tenant_id: str, result: str) -> float:
     return float(found[0].removeprefix(series)) if found else 0.0
 
 
-FULL = "too many jobs waiting: 1 or more of this tenant wait"
+FULL = "too many jobs waiting: 1 or more jobs of this tenant wait"
 
 
 @pytest.fixture
