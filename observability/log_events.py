@@ -47,7 +47,9 @@ FEEDBACK_RECORDED = Phrase("Feedback recorded: job_id={job_id}, vote={vote}, rea
 FEEDBACK_REFUSED = Phrase("Feedback refused: job_id={job_id}, reason={reason}", promised=False)
 FEEDBACK_NOT_RECORDED = Phrase("Feedback error: job_id={job_id}, reason={reason}", "error", promised=False)
 FEEDBACK_LINKS_UNKNOWN = Phrase("Feedback links that are not ours: {count}", promised=False)
-FEEDBACK_CROWDED = Phrase("Feedback page: too many connections, some are closed", "warning", promised=False)
+FEEDBACK_CROWDED = Phrase(
+    "Feedback page: too many connections, the longest waiting are closed", "warning", promised=False
+)
 FEEDBACK_FAILED = Phrase("Feedback error: unexpected failure", "error", promised=False)
 
 TEXTS_READ = Phrase("Texts of a job read: job_id={job_id}, visitor={visitor}", promised=False)
@@ -58,7 +60,7 @@ WORKFLOW_INITIATED = Phrase("LangGraph workflow initiated")
 CONTEXT_GATHERED = Phrase("Context gathered: ticket_history={ticket_history}, docs={docs}")
 CONTEXT_TIMEOUT = Phrase("Context gathering timeout after {seconds}s", "warning")
 GPT4_ANSWERED = Phrase("GPT-4 API call: status={status}")
-GPT4_ANSWER_KEPT = Phrase("GPT-4 answer of an earlier attempt used", promised=False)
+GPT4_ANSWER_KEPT = Phrase("GPT-4 answer of an earlier attempt reused", promised=False)
 GPT4_TIMEOUT = Phrase("GPT-4 API call failed: timeout after {seconds}s", "error")
 OPENAI_FAILED = Phrase("OpenAI API error: {reason}", "error")
 FALLBACK_USED = Phrase("Fallback used: {fallback} answers in place of {server}", "warning", promised=False)
@@ -73,7 +75,7 @@ SPENDING_UNTOLD = Phrase(
     "warning",
     promised=False,
 )
-AUDIT_NOT_KEPT = Phrase("Audit record error: job_id={job_id}, not kept", "error", promised=False)
+AUDIT_NOT_KEPT = Phrase("Audit record error: job_id={job_id}, not stored", "error", promised=False)
 TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}")
 DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
 DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")
@@ -87,16 +89,14 @@ HOLD_BEGUN = Phrase(
 HOLD_ENDED = Phrase("Hold ended: {server} answers again", promised=False)
 TICKET_NOT_FOUND = Phrase("Ticket not found: {ticket_id}")
 TICKET_CLOSED = Phrase("Ticket deleted/closed")
-FAILURE_NOTE_LEFT = Phrase("Note with context only left: ticket_id={ticket_id}", promised=False)
+FAILURE_NOTE_LEFT = Phrase("Failure note posted: ticket_id={ticket_id}", promised=False)
 FAILURE_NOTE_REFUSED = Phrase(
-    "Note with context only not left: ticket_id={ticket_id}, reason={reason}", "warning", promised=False
+    "Failure note not posted: ticket_id={ticket_id}, reason={reason}", "warning", promised=False
 )
 TASK_COMPLETED = Phrase("Task completed: job_id={job_id}, duration={seconds}s")
 TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}")
 TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")
-MESSAGE_UNREADABLE = Phrase(
-    "Queue error: a message that is not a job's was removed, size={size}", "error", promised=False
-)
+MESSAGE_UNREADABLE = Phrase("Queue error: message without a job removed, size={size}", "error", promised=False)
 MESSAGE_FAILED = Phrase("Message error: job_id={job_id}, reason={reason}", "error")
 
 # -- The console ------------------------------------------------------------------------------------------------------
@@ -131,18 +131,18 @@ TENANT_CLOSED = Phrase("Tenant settings unusable, the tenant is closed: {reason}
 DATABASE_UNREACHABLE = Phrase("Database error: {reason}", "error")
 REDIS_UNREACHABLE = Phrase("Redis error: {reason}", "error")
 REDIS_MAY_EVICT = Phrase(
-    "Redis may drop jobs and events: its maxmemory-policy is {policy}, set it to noeviction", "warning", promised=False
+    "Redis may evict jobs and events: its maxmemory-policy is {policy}, set it to noeviction", "warning", promised=False
 )
 DATABASE_NEWER = Phrase(
     "Database newer than this release: revision={revision}, needed={needed}", "warning", promised=False
 )
 RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
-INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
-INBOX_UNREADABLE = Phrase("Inbox error: entries that are no events, removed: {count}", "error", promised=False)
+INBOX_USED = Phrase("Event stored in Redis until the database is back", "warning", promised=False)
+INBOX_UNREADABLE = Phrase("Inbox error: invalid entries removed: {count}", "error", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
-TRACES_NOT_KEPT = Phrase("Traces not kept in files: {reason}", "warning", promised=False)
+TRACES_NOT_KEPT = Phrase("Traces not written to files: {reason}", "warning", promised=False)
 MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)
 ERASED = Phrase(
     "Erased: tenant_id={tenant_id}, copies={copies}, answers={answers}, jobs={jobs}, keys={keys}", promised=False
@@ -157,7 +157,7 @@ SYNC_COMPLETED = Phrase(
 )
 SYNC_LEFT_OUT = Phrase("Sync left out: tenant_id={tenant_id}, another process copies this desk", promised=False)
 SOLUTIONS_REFUSED = Phrase(
-    "Solutions not copied: tenant_id={tenant_id}, reason={reason}, its tickets are", "warning", promised=False
+    "Solutions not copied: tenant_id={tenant_id}, reason={reason}, tickets are copied", "warning", promised=False
 )
 RECONCILED = Phrase(
     "Reconciled: tenant_id={tenant_id}, since={since}, missed={missed}, recovered={recovered},"
@@ -170,6 +170,6 @@ EMBEDDINGS_SENT = Phrase(
     "Embeddings: texts of tenant_id={tenant_id} are sent to {server}, model={model}", promised=False
 )
 EMBEDDINGS_FAILED = Phrase("Embeddings error: {reason}", "error", promised=False)
-EMBEDDED = Phrase("Embeddings made: tenant_id={tenant_id}, copies={copies}, left={left}", promised=False)
-LOOK_FAILED = Phrase("Look error: {reason}", "error", promised=False)
+EMBEDDED = Phrase("Embeddings computed: tenant_id={tenant_id}, copies={copies}, left={left}", promised=False)
+LOOK_FAILED = Phrase("Probe error: {reason}", "error", promised=False)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

@@ -143,7 +143,7 @@ async def test_an_event_that_postgres_refuses_is_removed(
         store.table.run("ALTER TABLE jobs DROP CONSTRAINT none_of_it")
     assert {row["ticket_id"] for row in store.table.run("SELECT ticket_id FROM jobs")} == {"1", "2", "3"}
     assert await redis.hlen("inbox") == 0
-    assert len(told(log, "Inbox error: entries that are no events, removed: 1")) == 2
+    assert len(told(log, "Inbox error: invalid entries removed: 1")) == 2
 
 
 async def test_a_lost_message_is_published_once(redis: Redis, store: Store, replicas: Relays, log: io.StringIO) -> None:

@@ -107,7 +107,7 @@ def test_what_cant_be_written_is_one_line_in_the_log(tmp_path: Path, start_log: 
     exporter = FileExporter(folder, "ai-agents-worker")
     assert [exporter.export(made()) for _ in range(3)] == [FAILED] * 3
     (line,) = lines_of(log)
-    assert "Traces not kept in files: " in line
+    assert "Traces not written to files: " in line
     assert "error" not in line.lower()
     full.unlink()
     assert exporter.export(made()) is OK

@@ -100,7 +100,7 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     rows = {tenant: around.ended(ticket_id, tenant) for tenant, ticket_id in failing.items()}
     assert {row["state"] for row in rows.values()} == {"failed"}
     assert around.notes(failing["globex"], "globex") == []
-    wait_for(lambda: f"Note with context only left: ticket_id={failing['acme']}" in worker.output())
+    wait_for(lambda: f"Failure note posted: ticket_id={failing['acme']}" in worker.output())
     assert f"ticket_id={failing['acme']}, reason=claim lost" not in worker.output()
     (note,) = around.notes(failing["acme"])
     assert "No enhancement" in note

@@ -79,7 +79,7 @@ def test_a_desk_that_is_down_holds_back_its_own_jobs_only(slow_model: tuple[Worl
         assert any(re.search(f"Job requeued: {requeued}", line) for line in lines)
     kept = lines_of(worker, str(world.job(first)["id"]))
     assert any("desk unavailable, held back for" in line for line in kept)
-    assert any("GPT-4 answer of an earlier attempt used" in line for line in kept)
+    assert any("GPT-4 answer of an earlier attempt reused" in line for line in kept)
     assert not any("Task failed" in line or "may still arrive" in line for line in kept)
 
 

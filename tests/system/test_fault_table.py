@@ -27,7 +27,7 @@ IDLE, TOTAL, DESK, SETTLE = 5, 10, 5, 6
 ANSWERED = r"GPT-4 API call: status=200"
 UPDATED = r"ServiceDesk Plus ticket updated: ticket_id=<T>"
 COMPLETED = r"Task completed: job_id=<J>, duration=\d+s"
-KEPT = r"GPT-4 answer of an earlier attempt used"
+KEPT = r"GPT-4 answer of an earlier attempt reused"
 MODEL, REFUSED, TIMEOUT = "OpenAI API error: ", "ServiceDesk Plus API error: ", "ServiceDesk Plus API timeout"
 LOST, INVALID = REFUSED + "connection", REFUSED + "invalid answer"
 Order = Mapping[str, Any]

@@ -213,7 +213,7 @@ async def test_a_failure_note_is_left_by_the_id(ticket: Known, start_log: StartL
     await ticket.run(job_id)
     (note,) = ticket.notes()
     assert f"#77: {SUBJECT}" in note
-    assert f"Note with context only left: ticket_id={ticket.number} |" in stream.getvalue()
+    assert f"Failure note posted: ticket_id={ticket.number} |" in stream.getvalue()
 
 
 @pytest.mark.parametrize("named_first", [0, 1])
