@@ -16,7 +16,7 @@ from observability import log_events, metrics
 from observability.logging import log_event, refuse_start, start_logging
 
 _NEEDS: dict[str, Callable[[Tenant], bool]] = {
-    # The API also queues the jobs of polled desks.
+    # The API also publishes the jobs of polled desks.
     "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
     "desk": lambda tenant: tenant.desk is not None,
     "nothing": lambda tenant: tenant.opens_webhook or tenant.desk is not None,
@@ -30,9 +30,9 @@ Needs = Literal["secret", "desk", "nothing"]
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load settings and tenants from the environment, and start logging.
+    """Load settings and tenants, and start logging; exit with the problems if they are refused.
 
-    Exits with the reasons if they are refused. Call it first in a process: it sets variables that libraries read.
+    Call it first in a process: it sets variables that libraries read.
     """
     set_library_defaults()
     try:
@@ -47,18 +47,17 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
 def load_with_tenants(
     kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load settings and tenants, of which at least one must meet `needs`.
+    """Load settings and tenants, of which at least one must meet `needs`. Raises SettingsError.
 
     Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
-    problems: settings that became unusable, changed files that are not applied. Raises SettingsError with a sentence
-    for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
+    problems: settings that became unusable, changed files that are not applied.
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
-    there = _NEEDS[needs]
-    # Kubernetes mounts no other kinds of keys than those that the process uses.
+    is_met = _NEEDS[needs]
+    # Kubernetes mounts only the kinds of keys that the process uses.
     keys: Keys = () if needs != "desk" else ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
-    tenants = TenantDirectory(read, needs=there, keys=keys, on_problem=on_problem)
-    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
+    tenants = TenantDirectory(read, needs=is_met, keys=keys, on_problem=on_problem)
+    enough = needs == "nothing" or any(map(is_met, tenants.all()))
     problems: list[str] = []
     try:
         settings = load(kind, **not_needed(tenants))
@@ -93,6 +92,7 @@ def end_loading() -> None:
 
 
 def abort_start(problems: list[str]) -> NoReturn:
+    """Log the problems and exit with 78."""
     refuse_start(problems)
     sys.exit(CONFIGURATION_EXIT)
 

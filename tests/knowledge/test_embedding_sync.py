@@ -45,7 +45,7 @@ async def test_copies_get_embeddings_of_what_they_say(database: Database, table:
     assert "Embeddings computed: tenant_id=acme, copies=2, left=0" in log.getvalue()
     await making.run_once()
     assert len(model.texts) == 2
-    assert log.getvalue().count("Embeddings made") == 1
+    assert log.getvalue().count("Embeddings computed") == 1
 
 
 async def test_a_turn_makes_some_of_many_copies(database: Database, table: Table) -> None:
