@@ -9,15 +9,14 @@ INTERRUPTED_EXIT = 130
 
 OF_COMMANDS = {
     0: "done (also when no job matches)",
-    NOT_DONE_EXIT: "there is no such job, document or audit record, a job can't be tried again, a file can't be read, "
-    "a desk was not copied to its end, a model gave no usable answer, a secret was not rotated, or the question was "
-    "not answered with y",
-    NOT_UNDERSTOOD_EXIT: "the command was not understood, or several tenants have the ticket, or its tenant is unknown "
-    "(diagnose, secrets)",
-    UNFORESEEN_EXIT: "a mistake of ours: the log line has its place; or the output can't be written (a full disk)",
-    AWAY_EXIT: "the database is away (diagnose has a verdict for that), or Redis (forget), or the model (replay; past "
-    "a day's spending limit too): try again",
-    CONFIGURATION_EXIT: "a setting or the database has to be mended",
+    NOT_DONE_EXIT: "not done: no such job, document or audit record, a job that can't be retried, an unreadable file, "
+    "an incomplete copy of a desk, no usable answer of a model, a secret that was not rotated, or no y as the answer",
+    NOT_UNDERSTOOD_EXIT: "invalid command, or several tenants have the ticket, or its tenant is unknown (diagnose, "
+    "secrets)",
+    UNFORESEEN_EXIT: "internal error, whose place is in the log line; or the output can't be written (a full disk)",
+    AWAY_EXIT: "the database (diagnose has a verdict for that), Redis (forget) or the model (replay, also beyond the "
+    "day's spending limit) is unavailable: try again",
+    CONFIGURATION_EXIT: "a setting or the database must be fixed",
     INTERRUPTED_EXIT: "Ctrl-C",
 }
 OF_VERDICTS = {
@@ -34,11 +33,11 @@ OF_VERDICTS = {
 } | {"delivered": 0}
 """Exit status of `diagnose` by verdict. Scripts depend on the numbers; a new verdict takes the next one."""
 OF_PROCESSES = {
-    0: "it was told to stop, and did",
-    1: "a fault of ours: its log has an exception",
+    0: "stopped by a signal",
+    1: "internal error: its log has an exception",
     3: "the same, of `api` while it starts",
-    AWAY_EXIT: "no job was taken though jobs waited, or it stood still, and it ended itself: the line says which",
-    CONFIGURATION_EXIT: "a setting or the database has to be mended: the line says what",
-    137: "killed: over its memory limit (`OOMKilled`), or its time to stop was over",
-    143: "it was told to stop before it was ready",
+    AWAY_EXIT: "the process was stuck, or took no job although jobs waited, and ended itself: the log line says which",
+    CONFIGURATION_EXIT: "a setting or the database must be fixed: the log line has the problem",
+    137: "killed: beyond its memory limit (`OOMKilled`), or its time to stop was over",
+    143: "stopped by a signal before it was ready",
 }

@@ -38,8 +38,7 @@ class Claim:
     """A worker's claim of one job, for one attempt."""
 
     job_id: UUID
-    token: UUID
-    """Identifies the claim: the same process may claim the same job again."""
+    token: UUID  # identifies the claim: the same process may claim the same job again
     owner: str
     tenant_id: str
     ticket_id: str
@@ -51,19 +50,14 @@ class Claim:
     started_before: bool
     answered: bool
     note_attempted_at: datetime | None
-    seen_open_at: datetime | None
-    """When an earlier, deferred attempt saw the ticket open."""
-    enhanced: bool
-    """True if another job has posted its note, or may have; after a manual retry, only notes since then count."""
-    echo: bool
-    """True if another job has just posted a failure note in this ticket; False after a manual retry."""
-    another_first: bool
-    """True if another job of this ticket must end first. This job then still waits, unclaimed."""
-    desk_id: str | None = None
-    """The ticket's id in the desk. This and `display_id` are None while only `ticket_id` is known."""
+    seen_open_at: datetime | None  # by an earlier, deferred attempt
+    enhanced: bool  # another job posted its note, or may have; after a manual retry only if since then
+    echo: bool  # another job has just posted a failure note in this ticket; false after a manual retry
+    another_first: bool  # another job of this ticket must end first: this one still waits, unclaimed
+    desk_id: str | None = None  # this and `display_id` are None while only `ticket_id` is known
     display_id: str | None = None
+    # Monotonic time right before the claim: independent of the wall clocks of worker and database.
     asked_at: float = field(default_factory=time.monotonic, compare=False)
-    """Monotonic time right before the claim: independent of the wall clocks of worker and database."""
 
     @property
     def id_in_desk(self) -> str:

@@ -83,22 +83,12 @@ _CLAIM = text(
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
     """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
     token, asked_at = uuid4(), time.monotonic()
-    rows = await database.call(
-        _CLAIM,
-        owner=owner,
-        token=token,
-        lease=timedelta(seconds=lease_seconds),
-        attempts=MOST_ATTEMPTS,
-        wait=ANOTHER_FIRST_WAIT,
-        longest=LONGEST_LIFE,
-        echo=ECHO,
-        another_first=ANOTHER_FIRST,
-        missing=NOTE_MISSING,
-        weights=json.dumps(shares.weights),
-        most=json.dumps(shares.most_running),
-        charged=json.dumps(shares.charged),
-        looks=MOST_TENANTS_COMPARED,
-    )
+    claim = {"owner": owner, "token": token, "lease": timedelta(seconds=lease_seconds)}
+    limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
+    reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
+    tenants = {"weights": shares.weights, "most": shares.most_running, "charged": shares.charged}
+    given = {name: json.dumps(value) for name, value in tenants.items()} | {"looks": MOST_TENANTS_COMPARED}
+    rows = await database.call(_CLAIM, **claim, **limits, **reasons, **given)
     if not rows:
         return None
     row = dict(rows[0])

@@ -157,17 +157,13 @@ class JobLink(NamedTuple):
     expired: bool
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
-
-
 @dataclass(frozen=True, slots=True)
 class FeedbackLinks:
     """Signed links below `url`: the first key signs, all of them verify."""
 
     url: str
     keys: tuple[bytes, ...] = field(repr=False)
-    today: Callable[[], date] = _today
+    today: Callable[[], date] = lambda: datetime.now(UTC).date()
 
     @classmethod
     def of(cls, settings: FeedbackSettings) -> Self | None:

@@ -31,42 +31,30 @@ class Job(Base):
     ticket_id: Mapped[str]
     event: Mapped[str | None]
     state: Mapped[str]
-    reason: Mapped[str | None]
-    """Why it was skipped, failed, deferred or retried; one of our own fixed texts."""
+    reason: Mapped[str | None]  # why it was skipped, failed, deferred or retried: one of our own fixed texts
     attempt: Mapped[int]
-    traceparent: Mapped[str | None]
-    """W3C trace context of the webhook, the parent of all attempts."""
+    traceparent: Mapped[str | None]  # W3C trace context of the webhook, the parent of all attempts
     accepted_at: Mapped[datetime]
     due_at: Mapped[datetime]
     deadline_at: Mapped[datetime]
-    published_at: Mapped[datetime | None]
-    """When its message was last published; null if it is still to be published."""
+    published_at: Mapped[datetime | None]  # last publication; null if the message is still to be published
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    retried_at: Mapped[datetime | None]
-    """Last manual retry: attempts count from then on, and earlier notes are ignored."""
+    retried_at: Mapped[datetime | None]  # last manual retry: earlier attempts and notes no longer count
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    claim_token: Mapped[UUID | None]
-    """The current claim, or the one whose own write ended it; null if another transition did."""
-    enhancement: Mapped[dict[str, Any] | None]
-    """GPT-4's validated answer, committed before the note is posted: paid for once."""
+    claim_token: Mapped[UUID | None]  # of the current claim, or the last one if its own write ended it
+    enhancement: Mapped[dict[str, Any] | None]  # GPT-4's answer, committed before the note is posted: paid for once
     model: Mapped[str | None]
-    note_attempted_at: Mapped[datetime | None]
-    """Set before the note is posted: a later attempt first searches for the note."""
+    note_attempted_at: Mapped[datetime | None]  # set before the note is posted: a later attempt first searches for it
     note_id: Mapped[str | None]
-    seen_open_at: Mapped[datetime | None]
-    """When a deferred attempt saw the ticket open: the next one need not read it again."""
-    failure_noted_at: Mapped[datetime | None]
-    """Set before the failure note is posted: a ticket gets one."""
-    requester: Mapped[bytes | None]
-    """Keyed hash of the requester (`privacy.tombstones`); written with the answer."""
-    desk_id: Mapped[str | None]
-    """The ticket's id in the desk. This and `display_id` are null while only the webhook's number is known."""
+    seen_open_at: Mapped[datetime | None]  # when a deferred attempt saw the ticket open
+    failure_noted_at: Mapped[datetime | None]  # set before the failure note is posted: a ticket gets one
+    requester: Mapped[bytes | None]  # as a keyed hash (`privacy.tombstones`); written with the answer
+    desk_id: Mapped[str | None]  # this and `display_id` are null while only the webhook's number is known
     display_id: Mapped[str | None]
     refresh: Mapped[str | None]
-    seen_closed_at: Mapped[datetime | None]
-    """When the ticket was first seen closed after this job's note."""
+    seen_closed_at: Mapped[datetime | None]  # when the ticket was first seen closed after this job's note
 
 
 class JobEvent(Base):

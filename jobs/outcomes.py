@@ -63,16 +63,15 @@ class Outcome:
 
 
 class _Report(NamedTuple):
-    state: JobState | None
-    """The job's new state; None if another process changes the row."""
+    state: JobState | None  # the job's new state; None if another process changes the row
     phrase: Phrase
-    attempts: str | None = None
-    """`result` of the attempt's metric; None without an attempt of this process."""
+    attempts: str | None = None  # `result` of the attempt's metric; None without an attempt of this process
     line: str = "{reason}"
     span: str = "{kind}"
 
 
 _FAILURE = "{reason}; {words}"
+_HELD_BACK = "{reason}, held back for {seconds:.0f}s"
 _REPORTS = {
     OutcomeKind.COMPLETED: _Report(JobState.COMPLETED, log_events.TASK_COMPLETED, "completed"),
     OutcomeKind.SKIPPED: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, "skipped", span="{reason}"),
@@ -80,11 +79,7 @@ _REPORTS = {
     OutcomeKind.RETRIED: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
     OutcomeKind.FINAL_CHECK: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
     OutcomeKind.DEFERRED: _Report(
-        JobState.WAITING,
-        log_events.JOB_REQUEUED,
-        "held back",
-        "{reason}, held back for {seconds:.0f}s",
-        "{kind}: {reason}",
+        JobState.WAITING, log_events.JOB_REQUEUED, "held back", _HELD_BACK, "{kind}: {reason}"
     ),
     OutcomeKind.RELEASED: _Report(JobState.WAITING, log_events.JOB_REQUEUED, "given back"),
     OutcomeKind.LEASE_LOST: _Report(None, log_events.TASK_FAILED, "claim lost", _FAILURE),

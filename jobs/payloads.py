@@ -187,8 +187,6 @@ def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
     except json.JSONDecodeError as failure:
         mistake = next((cause for message, cause in _MISTAKES.items() if failure.msg.startswith(message)), "no JSON")
         raise MalformedBodyError(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
-    except RecursionError:
-        raise MalformedBodyError("nested too deeply") from None
     except ValueError:
         raise MalformedBodyError("a number with thousands of digits") from None
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
 from jobs import repository
+from jobs.claims import LeaseLostError
 from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span, span_of_job
@@ -38,14 +39,6 @@ _SURE_SECONDS = 40.0
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
-
-
-class DeadlinePassedError(Exception):
-    """A job past its deadline; never raised, only recorded in the trace."""
-
-
-class WorkerLostError(Exception):
-    """A job whose lease expired in its last attempt; never raised, only recorded in the trace."""
 
 
 class Shortage:
@@ -173,7 +166,7 @@ class Relay:
 
     async def _fail_lost(self) -> None:
         for job in await repository.fail_lost(self._database, _BATCH, _WORKER_LOST):
-            _report(job, Outcome(OutcomeKind.WORKER_LOST, _WORKER_LOST, failure=WorkerLostError()))
+            _report(job, Outcome(OutcomeKind.WORKER_LOST, _WORKER_LOST, failure=LeaseLostError()))
 
     async def _publish_due(self) -> None:
         await self._publish(await repository.take_due(self._database, _BATCH), "due")
@@ -187,7 +180,7 @@ class Relay:
         if most := self._most_running():
             await repository.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
         for job in await repository.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
-            _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassedError()))
+            _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=TimeoutError()))
 
     async def _empty_inbox(self) -> None:
         """Move events into rows. Other replicas and workers do the same: the one that removes an event reports it."""

@@ -26,8 +26,7 @@ REJECTIONS_KEPT = timedelta(days=7)  # also of tickets without a webhook
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
-SIGNED_KEY = "signed:"
-"""Prefix of the dedupe keys of signed bytes, which stay known whatever the job's outcome."""
+SIGNED_KEY = "signed:"  # prefix of the dedupe keys of signed bytes, which stay known whatever the job's outcome
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
@@ -44,8 +43,7 @@ CONTEXT_INCOMPLETE = "context incomplete"
 CONTEXT_LATE = "context gathering timeout"
 CONTEXT_FAILED = "context not searched"
 RETRIED_BY_HAND = "retried by hand"
-SIGNED_BY_PREVIOUS = "signed by the previous secret"
-"""Remark on a webhook, in its job's first event."""
+SIGNED_BY_PREVIOUS = "signed by the previous secret"  # remark in the job's first event
 ASKED_BY_HAND = "(by hand) refresh"
 SEEN_REOPENED = "(by its copy) reopened"
 RECOVERED = "(by reconciliation) recovered"
@@ -61,8 +59,7 @@ class Event:
     tenant_id: str
     ticket_id: str
     event: str | None
-    dedupe_keys: tuple[str, ...]
-    """A delivery with any of these keys is a duplicate."""
+    dedupe_keys: tuple[str, ...]  # a delivery with any known key is a duplicate
     traceparent: str
     accepted_at: datetime
     remark: str | None = None
@@ -82,8 +79,7 @@ class PublishedJob:
     ticket_id: str
     attempt: int
     traceparent: str | None
-    by_hand: bool = False
-    """True if its last event is a manual retry."""
+    by_hand: bool = False  # its last event is a manual retry
     desk_id: str | None = None
     display_id: str | None = None
 

@@ -25,8 +25,7 @@ _HELD_BACK_OF = text("""
         SELECT e.what, e.at FROM job_events e WHERE e.job_id = w.id ORDER BY e.id DESC LIMIT 1) last
     WHERE last.what = 'held back' GROUP BY w.reason
 """)
-MOST_COUNTED = 10_000
-"""Largest number of jobs that a page counts."""
+MOST_COUNTED = 10_000  # jobs that a page counts at most
 
 
 class JobFigures(NamedTuple):

@@ -23,9 +23,8 @@ _BATCH = 500
 # Longest time for one batch; the server gives its statement less.
 _BATCH_SECONDS = 40.0
 _INTERVAL_SECONDS = 3600.0
-# Time for the desks to list their items, which are then no longer old.
 _FIRST_SECONDS = 5.0
-# A request is given up after 10 s; the driver needs more time to give it up.
+# A request times out after 10 s; the driver then needs time to cancel it.
 _REPLY_SECONDS = 30.0
 _REMOVED_SECONDS = 1800.0
 
@@ -41,7 +40,7 @@ class HourlyPurge:
         self._tenants = tenants
         self._database = database
         self._removed = RemovedTenants(tenants.names)
-        # Kept when the lead is lost, so that a flapping lead still reaches the purge.
+        # Kept when the lead is lost: otherwise a flapping lead would postpone the purge for ever.
         self._next_at: float | None = None
 
     async def run(self, check_lead: Callable[[], Awaitable[None]]) -> None:
@@ -74,7 +73,7 @@ class HourlyPurge:
 
 
 class RemovedTenants:
-    """Tenants whose settings have been missing for half an hour, if queried.
+    """Tenants whose settings have been missing for half an hour of queries.
 
     `names` returns True if a tenant has a setting, usable or not, or if that is unknown.
     """
