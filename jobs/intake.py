@@ -172,7 +172,7 @@ class Intake:
                 return [failure]
         one_by_one = (self._insert([event], published) for event in events)
         results: list[Any] = await asyncio.gather(*one_by_one, return_exceptions=True)
-        return [each if isinstance(each, BaseException) else each[0] for each in results]
+        return [each if isinstance(each, Exception) else each[0] for each in results]
 
     async def _insert_all(self, events: list[Event], published: bool) -> list[UUID]:
         """Insert all rows, once more over a fresh connection if the first one was dead."""

@@ -156,8 +156,6 @@ _IS_FULL = text(
     " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
     " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
 )
-
-
 _QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
 
 

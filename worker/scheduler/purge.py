@@ -139,7 +139,8 @@ async def purge_by_age(
         purged, count = 0, batch
         with isolated(kind):
             while count == batch:
-                count = await in_time(one()) or 0
+                found = await in_time(one())
+                count = found or 0
                 purged += count
         return purged
 
