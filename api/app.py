@@ -1,4 +1,4 @@
-"""Application factory, for `ai-agents api` and `uvicorn --factory`."""
+"""Application factory and composition root, for `ai-agents api` and `uvicorn --factory`."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from jobs.queue import JobQueue, open_redis, warn_of_eviction
 from jobs.queue_relay import Relay
 from observability import log_events
 from observability.logging import log_event, refuse_start
-from observability.startup import end_loading, end_refused, start_process
+from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy.secret_fingerprints import telling
 
@@ -38,7 +38,7 @@ def create_app() -> FastAPI:
     """Return the application, configured from the environment.
 
     Exits with a log line if settings or database are unfit. An unreachable database does not prevent the start: Redis
-    stores events meanwhile.
+    stores the events.
     """
     settings, tenants = start_process(ApiSettings, needs="secret")
     if names := not_for_the_api(names_given()):
@@ -49,23 +49,23 @@ def create_app() -> FastAPI:
         listener = None if port is None else health.listen(port)
         for_feedback = feedback.listen(settings)
     except SettingsError as refused:
-        end_refused(refused.problems)
+        abort_start(refused.problems)
     try:
         check_now(settings.database_url)
     except DatabaseUnfitError as unfit:
-        end_refused([str(unfit)])
+        abort_start([str(unfit)])
     except DatabaseUnreachableError:
         log_event(log_events.SERVER_AWAITED, server="the database")
-    except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
+    except Exception as failure:  # noqa: BLE001 -- the web server would log its text, which may contain the address
         log_event(log_events.PROCESS_FAILED, failure=failure)
         sys.exit(1)
     app = FastAPI(
         title="ai-agents",
-        description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
+        description="Accepts signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
         lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback),
         # The OpenAPI document is served at the probes' port only: this port may be public.
         openapi_url=None,
-        # A redirect would contain the Host header of the sender, and senders do not follow it.
+        # Senders do not follow redirects, which would repeat their Host header.
         redirect_slashes=False,
         telemetry=health.NO_TELEMETRY,
     )
@@ -152,7 +152,7 @@ async def _relay_when_ready(database: Database, relay: Relay) -> None:
 
 
 def _end_if_it_failed(task: asyncio.Task[None]) -> None:
-    """End the process if the relay failed: accepted jobs could wait for ever."""
+    """Stop the process if a background task failed: without a relay, jobs could wait for ever."""
     if not task.cancelled() and (failure := task.exception()) is not None:
         log_event(log_events.PROCESS_FAILED, failure=failure)
         signal.raise_signal(signal.SIGTERM)

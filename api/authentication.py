@@ -1,4 +1,4 @@
-"""Authentication of webhooks: by signature, or by token for desks that can't sign.
+"""Authentication of webhooks by signature, or by token for desks that can't sign.
 
 A signature is an HMAC-SHA256 over the raw body, in one of three header schemes:
 
@@ -10,9 +10,8 @@ A signature is an HMAC-SHA256 over the raw body, in one of three header schemes:
 | Standard Webhooks   | `webhook-signature: v1,<base64> ...` with `webhook-id` and      | `<id>.<timestamp>.`    |
 |                     | `webhook-timestamp`; the key is `whsec_<base64>`                | `<body>`               |
 
-A signed timestamp must be within 300 s of now; a tenant may require one.
-
-Every check takes the same time for unknown and closed tenants.
+A signed timestamp must be within 300 s of now; a tenant may require one. Checks take the same time for unknown and
+closed tenants.
 """
 
 import asyncio
@@ -58,8 +57,8 @@ _A_DAY_SECONDS = 86_400
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
-# Random secrets for unknown tenants. Each check tries two, so that its time reveals neither whether a tenant exists nor
-# whether it has a previous secret.
+# Random secrets for unknown tenants. Each check tries two: its time must not reveal whether the tenant exists or has a
+# previous secret.
 _UNKNOWN_SECRETS = (token_hex(32), token_hex(32))
 _UNKNOWN_RETIRED_SECRET = token_hex(32)
 _UNKNOWN_TOKEN = token_hex(32)
@@ -74,8 +73,8 @@ _KINDS = {CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", TOKEN: "
 class Cause:
     """The cause of a refusal, as text for support.
 
-    `stored` replaces it in the tenant's record, if set: it names no other tenant. `owner`: the other tenant whose
-    secret was used, if exactly one has it.
+    `stored`: text for the tenant's record, if it must not name another tenant. `owner`: the only other tenant with the
+    used secret.
     """
 
     text: str
@@ -88,13 +87,13 @@ class SignatureClaim:
     """The signature headers of a request."""
 
     standard: bool
-    """True for Standard Webhooks, whose signatures are in base64 and whose keys may be."""
+    """True for Standard Webhooks: signatures, and keys with `whsec_`, are in base64."""
     written: str
     """The header as received."""
     given: Sequence[bytes]
     timestamp: str | None
     prefix: bytes
-    """The signed bytes before the body."""
+    """Signed bytes before the body."""
 
     @property
     def key_of(self) -> Callable[[str], bytes]:
@@ -103,10 +102,7 @@ class SignatureClaim:
 
 @dataclass(frozen=True, slots=True)
 class SignatureMismatch:
-    """A signature that did not match, over a body of readable JSON.
-
-    For an unknown tenant `secrets` and `retired` are random, so that the search takes as long.
-    """
+    """A signature that did not match. For an unknown tenant, the secrets are random: the search takes as long."""
 
     claim: SignatureClaim
     body: bytes
@@ -117,10 +113,7 @@ class SignatureMismatch:
 
 
 class SignatureError(Exception):
-    """A signature that does not verify.
-
-    The text is the reason in the log, `cause` adds detail if known, `claim` is the claim that did not match.
-    """
+    """An invalid signature; the text is the reason in the log. `claim` is set for a mismatch."""
 
     def __init__(self, reason: str, *, cause: str = "", claim: SignatureClaim | None = None) -> None:
         super().__init__(reason)
@@ -130,10 +123,10 @@ class SignatureError(Exception):
 
 @dataclass(eq=False)
 class WebhookError(Exception):
-    """A refused webhook: HTTP status, reason for the log, and detail for the caller.
+    """A refused webhook: HTTP status, and reason for the log.
 
-    `cause` adds detail, and `mismatch` is the input for its search. `explained`: the search found the cause, which
-    proves that the sender has a secret. `is_recorded`: it is in the database already.
+    `mismatch` is the input for the search for a `cause`. `explained`: the cause was found, which proves that the sender
+    has a secret. `is_recorded`: the refusal is in the database already.
     """
 
     status: int
@@ -160,10 +153,7 @@ class WebhookError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The secret that authenticated a webhook, its setting, and the signed bytes.
-
-    `signed` is None for a token.
-    """
+    """The secret that authenticated a webhook, its setting, and the signed bytes (None for a token)."""
 
     setting: str
     secret: str = field(repr=False)
@@ -185,8 +175,8 @@ class Webhook:
 async def authenticate(
     request: Request, tenants: TenantDirectory, secret_usage: "SecretUsage", seconds: float, tenant_in_path: str | None
 ) -> Webhook:
-    """Read and authenticate a webhook. Raises WebhookError. `seconds` limits the body."""
-    # The first header of a name counts. A dictionary, because Starlette searches a list for each of a dozen names.
+    """Read and authenticate a webhook; `seconds` limits the body. Raises WebhookError."""
+    # A dictionary with the first header of each name: Starlette searches a list for each of a dozen names.
     headers = dict(reversed(request.headers.items()))
     is_signed = any(name in headers for name in _SCHEMES)
     by_token = not is_signed and (tenant_in_path is not None or _TOKEN_HEADER in headers)
@@ -200,7 +190,7 @@ async def authenticate(
     if by_token:
         webhook = _authenticate_by_token(tenants, headers, body, tenant_in_path)
     elif tenant_in_path is not None:
-        # The tenant of a signed webhook is in its body. A tenant in the address would be unsigned.
+        # The address is not signed: the tenant of a signed webhook is in its body.
         raise WebhookError(400, "signed webhook at a tenant's address")
     else:
         webhook = _authenticate_by_signature(tenants, headers, body)
@@ -294,11 +284,11 @@ def _digest(text: str) -> bytes:
 async def read_body(request: Request, limit: int, seconds: float, *, any_type: bool = False) -> bytes:
     """Return the body. Raises WebhookError.
 
-    `any_type` accepts every content type. The rest of an oversized body is drained within a limit: otherwise the client
-    sees a reset connection instead of the 413. A client that waits for `100 Continue` gets the 413 at once.
+    `any_type` accepts every content type. An oversized body is drained within a limit: otherwise the client would see a
+    reset connection. A client that waits for `100 Continue` gets the 413 at once.
     """
     if _compressed(request):
-        raise WebhookError(415, "compressed body", cause=Cause("send it as it is"))
+        raise WebhookError(415, "compressed body", cause=Cause("send it uncompressed"))
     if not any_type and not _may_be_json(request.headers.get("content-type", "")):
         raise WebhookError(415, "unsupported content type")
     stream = request.stream()
@@ -336,7 +326,7 @@ def _too_large(limit: int) -> WebhookError:
 
 
 def _may_be_json(content_type: str) -> bool:
-    """Return True for JSON and for default types: curl without a type declares a form."""
+    """Return True for JSON and for clients' default types, such as curl's form."""
     name = content_type.partition(";")[0].strip().lower()
     return name in _UNSPECIFIC or name == "application/json" or name.endswith("+json")
 
@@ -358,10 +348,7 @@ async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
 
 
 def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
-    """Return the claim of the first scheme with a header, else None.
-
-    Header names are in lower case.
-    """
+    """Return the claim of the first scheme with a header (names in lower case), else None."""
     if (written := headers.get(_STANDARD_HEADER)) is not None:
         timestamp = headers.get("webhook-timestamp", "")
         prefix = f"{headers.get('webhook-id', '')}.{timestamp}.".encode()
@@ -378,10 +365,10 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
 def verify_signature(
     secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float, *, require_timestamp: bool = False
 ) -> tuple[bytes, int]:
-    """Return the signed bytes and the index of the matching secret.
+    """Return the signed bytes and the index of the matching secret. Raises SignatureError.
 
-    `headers` are in lower case; `now` is Unix time. `require_timestamp` refuses signatures over the body alone. All
-    secrets are tried, so that the time reveals nothing. Raises SignatureError.
+    Header names are in lower case; `now` is Unix time. `require_timestamp` refuses signatures over the body alone. All
+    secrets are tried, so that the time reveals nothing.
     """
     claim = claim_of(headers)
     if claim is None:
@@ -446,10 +433,10 @@ def _clock_cause(timestamp: str, now: float) -> str:
 
 
 class SecretUsage:
-    """Usage counts of this process that are not in the database yet.
+    """Uses of the tenants' secrets, written to the database in batches.
 
-    The size is bounded by the number of tenants, also during an outage. Counts are lost if the process is killed, and
-    counted twice if the answer to a commit is lost.
+    The number of counts is bounded by that of secrets. A killed process loses its last counts; a commit whose answer is
+    lost counts twice.
     """
 
     def __init__(self, database: Database) -> None:
@@ -462,7 +449,7 @@ class SecretUsage:
         self._unwritten[tenant_id, proof.setting, proof.secret] += 1
 
     async def write(self) -> None:
-        """Write the counts to the database; failed ones are retried at the next call."""
+        """Write the counts; the next call retries failed ones."""
         batch, self._unwritten = list(self._unwritten.items()), Counter()
         try:
             with tracing.untraced():
@@ -470,7 +457,7 @@ class SecretUsage:
                     while some := batch[:AT_ONCE]:
                         seen = [secret_fingerprints.seen(*secret, uses=uses) for secret, uses in some]
                         await secret_fingerprints.know(self._database, seen)
-                        # Each committed batch is removed at once, so that a later failure does not repeat it.
+                        # Committed: a later failure must not repeat it.
                         del batch[:AT_ONCE]
         except BaseException:
             self._unwritten.update(dict(batch))

@@ -1,8 +1,7 @@
 """The feedback page behind a note's link: `<path>/f/<token>`.
 
-Everyone with a link may vote for its job, repeatedly: the last vote counts. A GET neither queries the database nor
-changes anything, because scanners of mail and chat open every link. The page has a public port of its own, with small
-limits of connections, to clients and to the database.
+Everyone with a link may vote on its note; the last vote counts. A GET neither queries nor changes the database, because
+scanners of mail and chat open every link. The page has its own public port, with few connections.
 """
 
 import asyncio
@@ -39,7 +38,7 @@ from observability import log_events, metrics
 from observability.logging import log_event
 
 Message = tuple[str, str]
-"""A heading, and one more sentence."""
+"""Heading and text."""
 _MOST_READ = 200
 
 
@@ -110,9 +109,9 @@ _HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 _MESSAGES = {404: "unknown", 405: "method", 500: "later", 503: "later"}
-"""Texts by status; those of 410 are named by the error, and all others are `unreadable`."""
+"""Texts by status. An error with 410 names its text; other statuses show `unreadable`."""
 _FINAL = (404, 405, 410, 500)
-"""Statuses whose page has no form: it would not help to vote again."""
+"""Statuses without a form: another vote would not help."""
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -128,7 +127,7 @@ _templates = Jinja2Templates(
 
 
 class _UnknownLinks:
-    """Counts invalid links, with one log line in ten seconds: anyone can make them up."""
+    """Counts invalid links and logs at most every ten seconds: anyone can send them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -189,7 +188,6 @@ async def vote(
     vote: Annotated[list[Vote], Form(min_length=1, max_length=1)],
     reason: Annotated[VoteReason | None, Form()] = None,
 ) -> Response:
-    # Reasons only apply to NOT_USEFUL.
     reason = reason if vote[0] is Vote.NOT_USEFUL else None
     state = request.app.state
     if state.free.locked():
@@ -249,7 +247,7 @@ async def _harden(request: Request, call_next: Callable[[Request], Awaitable[Res
         response = await call_next(request)
     except ClientDisconnect:
         response = Response(status_code=400)
-    except Exception as failure:  # noqa: BLE001 -- see above
+    except Exception as failure:  # noqa: BLE001 -- uvicorn would log the traceback, and answer without these headers
         log_event(log_events.FEEDBACK_FAILED, failure=failure)
         response = _page(request, 500, "later")
     response.headers.update(_HEADERS)
@@ -257,7 +255,7 @@ async def _harden(request: Request, call_next: Callable[[Request], Awaitable[Res
 
 
 def create_app(links: FeedbackLinks, tenants: TenantDirectory, database: Database) -> FastAPI:
-    """Create the application; a few connections of `database` are enough."""
+    """Create the page's application."""
     app = FastAPI(
         openapi_url=None,
         redirect_slashes=False,
@@ -267,7 +265,7 @@ def create_app(links: FeedbackLinks, tenants: TenantDirectory, database: Databas
     app.state.links, app.state.tenants, app.state.database = links, tenants, database
     app.state.free = asyncio.Semaphore(MOST_AT_ONCE)
     app.state.unknown_links = _UnknownLinks()
-    # A proxy may strip the path of the address or keep it. The path of a request is already unescaped.
+    # A proxy may strip the address's path or keep it. A request's path is already unescaped.
     for prefix in {"", unquote(urlsplit(links.url).path)}:
         app.include_router(router, prefix=prefix)
     app.add_exception_handler(StarletteHTTPException, _show_error)

@@ -1,7 +1,7 @@
-"""Health, probes and `/metrics`, at the operators' own port if set.
+"""Health, probes and `/metrics`, at the probe port if it is set.
 
-The probe port has its own connections, so that a flood of webhooks does not reach it. It shares the process and event
-loop, because a liveness probe must detect a blocked loop.
+The probe port has its own connections, which a flood of webhooks does not reach. It shares process and event loop,
+because a liveness probe must detect a blocked loop.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from observability import metrics, metrics_server, tracing
 router = APIRouter()
 probes = APIRouter(include_in_schema=False)
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""
+"""FastAPI's telemetry would accept a stranger's `traceparent` as the parent, and export spans a second time."""
 _CHECK_SECONDS = 1.5
 _FIGURES_SECONDS = 2.0
 
@@ -35,13 +35,13 @@ _FIGURES_SECONDS = 2.0
 @router.get("/health")
 @probes.get("/health/live")
 async def live() -> dict[str, str]:
-    """Answer: the process is alive."""
+    """Return 200 while the event loop runs."""
     return {"status": "ok"}
 
 
 @probes.get("/health/ready")
 async def ready(request: Request, response: Response) -> dict[str, str]:
-    """Ready while an event can be taken into either store: 200, else 503."""
+    """Return 200 while one of the stores can accept an event, else 503."""
     state: ApiState = request.app.state.api
     with tracing.untraced():
         database, redis = await asyncio.gather(
@@ -57,9 +57,9 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     }
 
 
-async def _answers(asked: Awaitable[object]) -> bool:
+async def _answers(check: Awaitable[object]) -> bool:
     try:
-        await asked
+        await check
     except (*DATABASE_FAILURES, QueueUnavailableError, TimeoutError):
         return False
     return True
@@ -67,21 +67,21 @@ async def _answers(asked: Awaitable[object]) -> bool:
 
 @probes.get("/metrics")
 async def figures(request: Request) -> Response:
-    """Everything in Prometheus's text format. What a store that is away would say is NaN, not an old number."""
+    """Return the metrics in Prometheus's text format. Figures of an unavailable store are NaN, not old ones."""
     state: ApiState = request.app.state.api
     with tracing.untraced():
-        await asyncio.gather(_ask_database(state), _ask_redis(state))
-    return Response(metrics_server.of("api"), media_type=metrics_server.CONTENT_TYPE)
+        await asyncio.gather(_set_job_figures(state), _set_queue_figures(state))
+    return Response(metrics_server.render("api"), media_type=metrics_server.CONTENT_TYPE)
 
 
-async def _ask_database(state: ApiState) -> None:
+async def _set_job_figures(state: ApiState) -> None:
     held_back: dict[tuple[str, str], int] = {}
     waiting = running = oldest = without = math.nan
     with suppress(*DATABASE_FAILURES, TimeoutError):
         now = await within(_FIGURES_SECONDS, job_figures(state.database))
         waiting, running = float(now.waiting), float(now.running)
         oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
-        # A query of its own: with a million held jobs it times out, and the other metrics are needed most then.
+        # Separate, because it times out with a million deferred jobs.
         held_back = await within(_FIGURES_SECONDS, jobs_held_back(state.database))
     metrics.JOBS.labels("waiting").set(waiting)
     metrics.JOBS.labels("running").set(running)
@@ -90,7 +90,7 @@ async def _ask_database(state: ApiState) -> None:
     metrics.held_back(held_back)
 
 
-async def _ask_redis(state: ApiState) -> None:
+async def _set_queue_figures(state: ApiState) -> None:
     depth = held = math.nan
     with suppress(QueueUnavailableError, TimeoutError):
         async with asyncio.timeout(_FIGURES_SECONDS):
@@ -100,16 +100,13 @@ async def _ask_redis(state: ApiState) -> None:
 
 
 def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
-    """Bind the port of a setting on all addresses, IPv6 too. Raises SettingsError.
-
-    Requests are answered after `serve` starts.
-    """
+    """Bind a setting's port on all addresses, IPv6 too; `serve` answers requests. Raises SettingsError."""
     both = socket.has_dualstack_ipv6()
     try:
         return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
     except OSError as failure:
-        what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
-        raise SettingsError([f"{setting} is wrong: the port {what}"]) from failure
+        problem = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
+        raise SettingsError([f"{setting} is wrong: the port {problem}"]) from failure
 
 
 def create_probes(api: FastAPI) -> FastAPI:

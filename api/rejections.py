@@ -17,18 +17,18 @@ from observability.logging import log_event
 _MOST_WAITING = 100
 # The remaining places are for senders that proved a secret.
 _MOST_OF_ANYONE_WAITING = 50
-WRONGLY_NAMED = "signed with this tenant's secret, and named for one that there is not"
+WRONGLY_NAMED = "signed with this tenant's secret, but with an unknown tenant id"
 
 
 class RejectionRecorder:
-    """Writes refusals to the database one by one; excess ones are only logged."""
+    """Stores refusals one by one; excess ones are only logged."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: asyncio.Queue[tuple[str, str | None, int, str, bool]] = asyncio.Queue(_MOST_WAITING)
 
     def record(self, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool) -> None:
-        """Queue one refusal of a known tenant; `proved`: its sender has a secret or token."""
+        """Queue a refusal of a known tenant; `proved`: the sender has a secret or token."""
         if proved or self._waiting.qsize() < _MOST_OF_ANYONE_WAITING:
             with contextlib.suppress(asyncio.QueueFull):
                 self._waiting.put_nowait((tenant_id, ticket_id, status, reason, proved))
@@ -42,10 +42,7 @@ class RejectionRecorder:
 
 
 def report(refused: WebhookError, recorder: RejectionRecorder) -> None:
-    """Log and count the refusal, and queue it for its tenant's record.
-
-    The line has well-formed identifiers only, marked as unverified if the sender did not prove them.
-    """
+    """Log, count and store a refusal. Identifiers are logged if well-formed, with `verified: no` if not proved."""
     tenant_id, cause = refused.tenant_id, refused.cause
     named = tenant_id if tenant_id is not None and is_tenant_id(tenant_id) else None
     verified = None if refused.verified or not (refused.ticket_id or named) else "no"
@@ -60,13 +57,13 @@ def report(refused: WebhookError, recorder: RejectionRecorder) -> None:
         proved = refused.verified or refused.explained
         recorder.record(tenant_id, refused.ticket_id, refused.status, stored, proved=proved)
     elif cause and cause.owner:
-        # The sender has this tenant's secret but names an unknown tenant. Support would search under this one.
+        # Stored under the owner of the secret, where support will search.
         stored = f"{refused.reason}: {WRONGLY_NAMED}"
         recorder.record(cause.owner, refused.ticket_id, refused.status, stored, proved=True)
 
 
 class WebhookPort(Port):
-    """A port that logs and counts each refused request as a possibly lost webhook."""
+    """A port that logs and counts refused requests: each may be a lost webhook."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__(seconds, crowded=log_events.CROWDED)

@@ -39,8 +39,8 @@ _MOMENT_SECONDS = 0.1
 class Crowd:
     """Waiting connections, longest first, and connections being served.
 
-    A connection waits from its start, and after each answer, until a request is complete. One with pipelined requests
-    also waits. Times are the event loop's.
+    A connection waits until its request is complete, and again after the answer; one with pipelined requests always
+    waits. Times are the event loop's.
     """
 
     def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = MOST_IN_A_RUSH) -> None:
@@ -69,10 +69,7 @@ class Crowd:
         self._served.discard(connection)
 
     def make_room(self, now: float) -> Iterator[Any]:
-        """Remove and yield the connections to close.
-
-        A connection that has waited for less than 0.1 s is spared, except in a rush.
-        """
+        """Remove and yield the connections to close; those that wait for less than 0.1 s only in a rush."""
         while self._waiting and len(self) > self._most:
             connection, since = next(iter(self._waiting.items()))
             if now - since < _MOMENT_SECONDS and len(self) <= self._in_a_rush:
@@ -94,7 +91,7 @@ class Port:
     _next: dict[log_events.Phrase, float] = field(default_factory=dict)
 
     def log_refused(self, status: int, reason: str) -> None:
-        """Log a request refused before the application; a plain port does not."""
+        """Log a request that was refused before the application; a plain port logs nothing."""
 
     def log_turned_away(self) -> None:
         self.log_crowded()

@@ -1,6 +1,6 @@
-"""Proven causes of signature mismatches: for support, never for the caller.
+"""Search for the cause of a signature mismatch, for support and never for the caller.
 
-Each guess (key, signed bytes, encoding) is one HMAC. A match is a proof, because it requires the secret. The search is
+A guess is a key, signed bytes and an encoding; a match proves the cause, because it requires the secret. The search is
 bounded, so that a flood of bad signatures costs little.
 """
 
@@ -42,10 +42,9 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"indent": 2},
     {"indent": 4},
 )
-RETIRED = "the retired secret"
-"""The words for it in a cause."""
-# Reserializing a large body is slow.
-_LARGEST_WRITTEN_ANEW_BYTES = 4096
+RETIRED = "the retired secret"  # in causes
+# Serializing a large body again is slow.
+_LARGEST_SERIALIZED_BYTES = 4096
 _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
 
 
@@ -54,7 +53,7 @@ Guess = tuple[bytes, bytes, Cause]
 
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
-    """Return the digests that the header may contain, each with the mistake in writing it."""
+    """Return the digests that the header may contain, each with the mistake in its encoding."""
     found = [(given, "") for given in claim.given]
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
@@ -75,10 +74,7 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
 
 
 def guesses(mismatch: SignatureMismatch, tenants: TenantDirectory) -> Iterator[Guess]:
-    """Yield the guesses, likely ones first.
-
-    Guesses whose number depends on other tenants or on the clock come last.
-    """
+    """Yield the guesses, likely ones first; those of other tenants and of other times come last."""
     claim, body = mismatch.claim, mismatch.body
     plain = claim.prefix + body
     keys = [claim.key_of(secret) for secret in mismatch.secrets]
@@ -166,7 +162,7 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
             yield text.encode(charset), "another character set"
         except UnicodeEncodeError:
             continue
-    if len(body) > _LARGEST_WRITTEN_ANEW_BYTES:
+    if len(body) > _LARGEST_SERIALIZED_BYTES:
         return
     value = json.loads(text)
     for layout in _LAYOUTS:
@@ -177,7 +173,7 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _secrets_of_others(mismatch: SignatureMismatch, tenants: TenantDirectory) -> dict[str, str]:
-    """Map each secret of other tenants to its tenant id, empty if several have it."""
+    """Map each secret of other tenants to its tenant id, or to "" if several have it."""
     found: dict[str, str] = {}
     for tenant in tenants.all():
         if tenant.id != mismatch.tenant_id:
@@ -195,10 +191,9 @@ def _of_another(words: str, owner: str) -> Cause:
 
 
 class SignatureDiagnosis:
-    """Searches for causes, one at a time.
+    """Searches for one cause at a time; mismatches during a search, or soon after it, get none.
 
-    Requests during a search, or too soon after it, get no cause. A search takes at most `search_seconds` of thread
-    time. `now` is in seconds.
+    A search takes at most `search_seconds` of thread time.
     """
 
     def __init__(

@@ -64,9 +64,9 @@ class WebhookPayload(BaseModel):
 
 
 class Accepted(BaseModel):
-    """The answer to a webhook that was taken."""
+    """The answer to an accepted webhook."""
 
-    job_id: str = Field(description="The job: its Celery task id and what the logs call it.")
+    job_id: str = Field(description="Id of the job in logs and traces, and of its Celery task.")
     status: str = Field(description="`accepted`, or `duplicate` with the first job's id.")
 
 
@@ -78,28 +78,28 @@ class Checked(BaseModel):
 
 
 class Refused(BaseModel):
-    """The answer to a webhook that was not taken."""
+    """The answer to a refused webhook."""
 
     detail: str
 
 
 _REFUSALS = {
-    400: "Not one JSON object with one tenant id",
-    403: "Not proved to be the tenant's",
-    408: "The headers or the body came too slowly",
+    400: "The body is not one JSON object with one tenant id",
+    403: "Authentication failed",
+    408: "Headers or body arrived too slowly",
     413: f"More than {LARGEST_BODY_BYTES // 1024} KiB",
-    415: "A compressed body, or another type than JSON without a token",
-    422: "Proved, but without a usable ticket id",
-    429: "Too many requests at once over one connection, or too many jobs",
+    415: "A compressed body, or a content type other than JSON without a token",
+    422: "Authenticated, but without a usable ticket id",
+    429: "Too many requests at once over one connection, or too many waiting jobs",
     431: f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers",
-    500: "A mistake of ours; the log has a line of it",
-    503: "Try again later: no store could take it",
+    500: "Internal failure, which is logged",
+    503: "No store could accept the event: try again later",
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": Checked, "description": "Verified: it only asked for that, and no job comes of it"},
+    200: {"model": Checked, "description": "A check event was verified; no job is created"},
     **{status: {"model": Refused, "description": text} for status, text in _REFUSALS.items()},
 }
-"""What a webhook is answered with beside 202: status -> model and description."""
+"""Answers other than 202: status -> model and description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class ApiState:
 
 
 class RawRoute(APIRoute):
-    """A route whose endpoint gets the raw request: signatures cover the body's bytes.
+    """A route whose endpoint gets the raw request, because signatures cover the body's bytes.
 
     FastAPI's own handling takes 43 of the 77 microseconds of an empty endpoint.
     """
@@ -149,12 +149,12 @@ def add_routes(router: APIRouter) -> None:
 
 
 async def receive(request: Request) -> JSONResponse:
-    """Take a signed webhook, or one with a token; its ticket will get an enhancement."""
+    """Accept a signed webhook, or one with a token; its ticket gets an enhancement."""
     return await _receive(request, None)
 
 
 async def receive_by_token(request: Request, tenant_id: str) -> JSONResponse:
-    """Take a webhook that is not signed, with the tenant's token."""
+    """Accept an unsigned webhook with the tenant's token."""
     return await _receive(request, tenant_id)
 
 
@@ -191,7 +191,7 @@ async def _receive(request: Request, tenant_in_path: str | None) -> JSONResponse
             log_event(log_events.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
             metrics.webhook("database and Redis unreachable", tenant_id)
             return _answer(span, 503, {"detail": "try again later"}, {"Retry-After": "30"})
-        except Exception as failure:  # noqa: BLE001 -- the line must carry the identifiers, which end with this block
+        except Exception as failure:  # noqa: BLE001 -- logged here, where the identifiers are bound
             tracing.record_failure(span, failure)
             log_event(log_events.REQUEST_FAILED, failure=failure)
             metrics.webhook("unexpected failure", tenant_id)
@@ -228,29 +228,28 @@ def _event(webhook: Webhook) -> Event:
 def _dedupe_keys(webhook: Webhook, ticket_id: str) -> tuple[str, ...]:
     """Return the keys of the delivery and of the signed bytes.
 
-    Most schemes do not sign the delivery id, so a replay under another id is found by the signed bytes. Desks that
-    can't sign have fixed headers, without an id per delivery; their key is the content.
+    Most schemes do not sign the delivery id: a replay under another id is found by the signed bytes. Desks that can't
+    sign send no delivery id, so their key is the content.
     """
     signed = webhook.proof.signed
     delivery_id = webhook.headers.get("webhook-id") or webhook.headers.get(_DELIVERY_HEADER)
     parts = [webhook.tenant_id, ticket_id, webhook.payload.event or "", hashlib.sha256(webhook.body).hexdigest()]
     if signed is not None and delivery_id:
-        # Includes the ticket: desks send fixed header texts, and one id would make every ticket a duplicate.
+        # With the ticket: a desk may send the same header text for each one.
         parts = ["delivery", ticket_id, delivery_id[:_LONGEST_DELIVERY_ID]]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return (key,) if signed is None else (key, SIGNED_KEY + hashlib.sha256(signed).hexdigest())
 
 
 async def _refuse_if_full(database: Database, event: Event, most: int) -> None:
-    """Refuse an event beyond the tenant's limit of waiting jobs. Raises WebhookError.
+    """Raise WebhookError if the tenant has its limit of waiting jobs; not while Postgres is unavailable.
 
-    The limit does not apply while Postgres is unavailable: the event is kept. The refusal is recorded before the
-    answer, because the desk may never resend the webhook; reconciliation then creates the job.
+    The refusal is recorded before the answer: if the desk does not resend the webhook, reconciliation creates the job.
     """
     try:
         if not await within(_LIMIT_CHECK_SECONDS, is_queue_full(database, event, most)):
             return
-        cause = Cause(f"{most} or more of this tenant wait")
+        cause = Cause(f"{most} or more jobs of this tenant wait")
         refused = WebhookError(429, "too many jobs waiting", None, event.ticket_id, cause=cause, is_recorded=True)
         record = rejections.record_full(database, event.tenant_id, event.ticket_id, refused.detail)
         await within(_LIMIT_CHECK_SECONDS, record)
@@ -278,9 +277,9 @@ async def _diagnose(refused: WebhookError, state: ApiState, context: Context) ->
 
 
 async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
-    """Answer 404 or 405; log it if it may be a mistyped webhook address.
+    """Answer 404 or 405; log a probably mistyped webhook address.
 
-    A request with a tenant's token and the tenant in its address is recorded for support under that tenant.
+    With a tenant's id in the address and its token, the refusal is stored under that tenant.
     """
     if isinstance(failure, HTTPException) and failure.status_code == 404:
         cause = Cause("it is /webhook, or with a token /webhook/<tenant>")

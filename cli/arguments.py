@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from config.exits import OF_COMMANDS, OF_VERDICTS
+from config.exit_codes import OF_COMMANDS, OF_VERDICTS
 from observability.formats import parse_moment
 
 FORMS = ("script", "deluge", "token")

@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
-from config.exits import NOT_DONE_EXIT
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import key_name

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Literal, get_args, get_origin
 
-from config.exits import CONFIGURATION_EXIT
+from config.exit_codes import CONFIGURATION_EXIT
 from config.secret_files import UNREADABLE, secrets_dir, unreadable
 from config.tenant_directory import read_environment
 from config.tenant_validation import TenantsFileError, has_path, settings_of, tables_in

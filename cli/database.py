@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
+from config.exit_codes import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
 from config.settings import ByHandSettings, JobSettings, ProcessSettings, SettingsError, load
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check
 from db.session import DATABASE_FAILURES, Database, is_away

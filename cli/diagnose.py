@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from cli.check.findings import Loaded, load_parts
 from cli.database import run_with_settings
 from cli.terminal import as_json, stop_printing
-from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from config.exit_codes import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import DiagnoseSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from db.session import Database

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
-from config.exits import NOT_DONE_EXIT
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment
 from config.tenants import by_tenant

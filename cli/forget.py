@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from cli.database import run_with_settings
 from cli.terminal import as_json, confirmed, table
-from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.exit_codes import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ForgetSettings
 from config.tenant_directory import names_tenant, read_environment
 from db.session import Database, split
@@ -101,7 +101,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
         for job in (job for job in ended if not job.was_running):
             told = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
             other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-            report_in_new_span("Forget", told, Outcome(OutcomeKind.FORGOTTEN, repository.FORGOTTEN), **other)
+            report_in_new_span("Forget", told, Outcome(OutcomeKind.FORGOTTEN, tombstones.FORGOTTEN), **other)
 
     erased, keys = None, None
     if not which.all:

@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 
 from cli.arguments import add_verbs
 from cli.terminal import stop_printing
-from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
+from config.exit_codes import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import MigrateSettings, SettingsError, load
 from observability import log_events
 from observability.logging import log_event, refuse_start, start_logging

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.database import load_or_exit
-from config.exits import CONFIGURATION_EXIT
+from config.exit_codes import CONFIGURATION_EXIT
 from config.settings import ByHandSettings
 from observability.logging import refuse_start
 
@@ -29,9 +29,9 @@ def run(arguments: Sequence[str]) -> int:
         os.set_inheritable(kept, True)
         secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": f"/dev/fd/{kept}"}
     command = ["psql", "--dbname", make_conninfo("", **where), *arguments]
-    environment = dict(os.environ) | {name: value for name, value in secrets.items() if value}
+    os.environ.update({name: value for name, value in secrets.items() if value})
     try:
-        os.execvpe(command[0], command, environment)  # noqa: S606 -- no shell is wanted
+        os.execvp(command[0], command)  # noqa: S606 -- no shell is wanted
     except (FileNotFoundError, PermissionError):  # the latter also where PATH has an unreadable folder
         refuse_start(["psql is not installed, or may not be run"], sys.stderr)
         return CONFIGURATION_EXIT

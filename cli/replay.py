@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from cli.audit import visible_sources
 from cli.database import run_with_settings
 from cli.terminal import as_json, terminal_width
-from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.exit_codes import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.secret_files import secrets_dir
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory, read_environment

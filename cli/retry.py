@@ -11,7 +11,7 @@ from uuid import UUID
 from cli.arguments import MOST_RETRIED
 from cli.database import run_with_database
 from cli.terminal import as_json, confirmed, table, terminal_width
-from config.exits import NOT_DONE_EXIT
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from db.session import Database
 from jobs import details, manual_retry

@@ -12,7 +12,7 @@ from typing import Any
 
 from cli.database import run_with_database
 from cli.terminal import as_json, table
-from config.exits import NOT_DONE_EXIT
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenants import setting_suffix
 from db.session import Database
@@ -24,7 +24,6 @@ from jobs.repository import (
     ALREADY_ENHANCED,
     DRY_RUN,
     DUPLICATE,
-    FORGOTTEN,
     LEFT_OUT,
     NOTHING_FOUND,
     REFRESHED_LATELY,
@@ -32,6 +31,7 @@ from jobs.repository import (
 )
 from observability.formats import duration, when
 from observability.identifiers import other_numbers
+from privacy.tombstones import FORGOTTEN
 from workflow.note import to_text
 
 # The relay publishes within a second or two; past this it does not.
@@ -67,7 +67,8 @@ def run(chosen: argparse.Namespace) -> int:
             return NOT_DONE_EXIT
         happened = await details.events(database, job)
         events, remark = happened if chosen.events else None, details.remark_of(happened)
-        answer = await details.answer_of(database, job.tenant_id, job.id)
+        is_dry_run = job.state == JobState.SKIPPED and job.reason == DRY_RUN
+        answer = await details.answer_of(database, job.tenant_id, job.id) if is_dry_run else None
         note = None if answer is None else to_text(answer, job.id, job.model or "", job.refresh or "")
         values = (job, events, note, remark)
         print(as_json(for_machines(*values)) if chosen.json else for_people(*values))

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from cli.database import run_with_settings
 from cli.terminal import as_json, table, terminal_width
-from config.exits import NOT_DONE_EXIT
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import SyncSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import DeskSettings

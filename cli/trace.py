@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 from cli.database import load_or_exit, run_with_settings
 from cli.terminal import as_json
-from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from config.exit_codes import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.settings import TraceFileSettings, TraceSettings
 from db.session import Database
 from jobs import details

@@ -13,7 +13,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator
 
-ODD_KEY = "has a line break or a character that no key has"
+ODD_KEY = "contains a line break or a character that a header cannot carry"
 """Problem of a key that a header cannot carry."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

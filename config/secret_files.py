@@ -1,12 +1,10 @@
 """Settings from files that may change: `SECRETS_DIR`, `TENANTS_FILE`.
 
-A read may happen during a write and return a partial value. A new text is therefore applied only after its file is
-unchanged for 2 seconds; the earlier value stays in force until then. An atomic replacement (a rename, or Kubernetes'
-`..data`) also waits 2 seconds.
+A read during a write may return a partial value, so a new text is applied only after its file was unchanged for 2
+seconds. The earlier value stays in force until then, as it does while a file is unreadable.
 
-A secret that became a prefix of the earlier one may be an interrupted write, so it waits 60 seconds. An empty one is
-never applied. To revoke a secret, delete its file: that takes effect at once, even during other writes. An unreadable
-file keeps its earlier value.
+A secret that became a prefix of the earlier one may be an interrupted write: it is applied after 60 seconds, and never
+if it is empty. Deleting its file revokes a secret at once, even during other writes.
 """
 
 import os
@@ -23,7 +21,6 @@ UNREADABLE = "\0"
 """Value of a file that was never readable. Unset could be a less strict value."""
 DIRECTORY = "SECRETS_DIR"
 NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
-"""Problem reported until the directory can be listed."""
 
 
 def secrets_dir() -> Path | None:
@@ -38,9 +35,10 @@ class _File(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """A file that differs from the value in force: since when with this `text`, and at all.
+    """A text that differs from the value in force.
 
-    By this process's clock: the file's time may be ahead, or set repeatedly by a copy program.
+    `since`: of this text, `began`: of any change. Both by this process's clock, because a file's time may be ahead, or
+    set repeatedly by a copy program.
     """
 
     text: str
@@ -49,11 +47,11 @@ class _Change(NamedTuple):
 
 
 class SecretFiles:
-    """Files of a folder as settings, name -> text; a folder of None has none.
+    """Files of a folder as settings, name -> text; none if the folder is None.
 
-    `setting` names the folder. Files of one `group` change together, e.g. an address and its key; by default each file
-    is its own group. Files with an empty group are ignored. `secret` selects files that are revoked only by deleting
-    them. `on_problem` is called once for each problem of a file that is not applied.
+    `setting` names the folder. Files of one `group` change together, e.g. an address and its key; files with an empty
+    group are ignored. `secret` selects files that are revoked only by deleting them. `on_problem` is called once for
+    each problem of a file that is not applied.
     """
 
     def __init__(
@@ -73,15 +71,15 @@ class SecretFiles:
         self._on_problem = on_problem
         self._now = now
         self._started = False
-        self._there = self._unlisted = False
+        self._listed = self._list_failed = False
         self._values: dict[str, str] = {}
         self._changes: dict[str, _Change] = {}
         self._reported: dict[str, str] = {}
 
     @property
     def never_listed(self) -> bool:
-        """True if the folder exists but every attempt to list it has failed."""
-        return self._unlisted and not self._there
+        """True if the folder exists but could not be listed so far."""
+        return self._list_failed and not self._listed
 
     def over_environment(self) -> dict[str, str]:
         """Return the environment variables that have a group, overridden by the files.
@@ -92,19 +90,16 @@ class SecretFiles:
         return values | self.read() | ({DIRECTORY: UNREADABLE} if self.never_listed else {})
 
     def read(self) -> dict[str, str]:
-        """Return the settings in force. The first read applies all files without delay.
-
-        A read that cannot list an existing folder does not count as the first.
-        """
+        """Return the settings in force. The first successful read applies all files at once."""
         try:
             found = self._found()
         except OSError as failure:
             # A network share that is briefly unavailable must not close tenants.
-            self._unlisted = not isinstance(failure, FileNotFoundError | NotADirectoryError)
-            if self._there:
+            self._list_failed = not isinstance(failure, FileNotFoundError | NotADirectoryError)
+            if self._listed:
                 self._report(self._setting, f"{self._setting} can't be read ({type(failure).__name__})")
         else:
-            self._there = True
+            self._listed = True
             self._reported.pop(self._setting, None)
             values = self._settled_values(found) if self._started else {name: file.text for name, file in found.items()}
             self._values = {name: text for name, text in values.items() if text}
@@ -115,7 +110,7 @@ class SecretFiles:
         if self._folder is None:
             return {}
         names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
-        files = {name: _file(self._folder / name) for name in names if self._group(name)}
+        files = {name: read_file(self._folder / name) for name in names if self._group(name)}
         return {name: file for name, file in files.items() if file is not None}
 
     def _settled_values(self, found: dict[str, _File]) -> dict[str, str]:
@@ -124,26 +119,24 @@ class SecretFiles:
         values = {name: self._values.get(name, "") for name in found}
         changed = {name: file for name, file in found.items() if file.text != values[name]}
         self._changes = {name: self._change(name, file.text, now) for name, file in changed.items()}
-        held = {self._group(name) for name, file in changed.items() if self._holds(name, file, now)}
-        waiting = set(changed)
+        being_written = {name for name, file in changed.items() if self._is_being_written(name, file, now)}
+        held_groups = {self._group(name) for name in being_written}
         for name, file in changed.items():
-            # "" during a write, None if it applies.
-            problem = "" if self._holds(name, file, now) else self._problem(name, file, now)
-            new = file.text == UNREADABLE and not values[name]
-            if self._group(name) not in held and (new or problem is None):
+            problem = None if name in being_written else self._problem(name, file, now)
+            is_first = file.text == UNREADABLE and not values[name]
+            if self._group(name) not in held_groups and (is_first or problem is None):
                 values[name] = file.text
-                waiting.remove(name)
                 del self._changes[name]
-            elif problem:
+            elif problem is not None:
                 self._report(name, problem)
-        self._reported = {name: sentence for name, sentence in self._reported.items() if name in waiting}
+        self._reported = {name: sentence for name, sentence in self._reported.items() if name in self._changes}
         return values
 
     def _change(self, name: str, text: str, now: float) -> _Change:
         known = self._changes.get(name, _Change(text, now, now))
         return _Change(text, known.since if known.text == text else now, known.began)
 
-    def _holds(self, name: str, file: _File, now: float) -> bool:
+    def _is_being_written(self, name: str, file: _File, now: float) -> bool:
         return not self._is_settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
 
     def _is_settled(self, name: str, file: _File, now: float) -> bool:
@@ -179,7 +172,8 @@ def unreadable(name: str) -> str:
     return f"{name}: its file can't be read as text"
 
 
-def _file(path: Path) -> _File | None:
+def read_file(path: Path) -> _File | None:
+    """Return a file's text, UNREADABLE if it can't be read; None for no regular file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None

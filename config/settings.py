@@ -1,8 +1,7 @@
-"""Settings of each process, loaded and validated once at its start.
+"""Settings of each process, loaded and validated once at its start (`load(ApiSettings)`).
 
-A process loads only the settings it uses (`load(ApiSettings)`). Files in `SECRETS_DIR`, named like the settings,
-override the environment. Tenants' settings are in `config.tenants`. Model keys are read again while a process
-runs; `config.tenant_directory` has the current ones.
+Files in `SECRETS_DIR`, named like the settings, override the environment. Tenants' settings are in `config.tenants`.
+Model keys are read again while a process runs; `config.tenant_directory` has the current ones.
 """
 
 import os
@@ -25,11 +24,11 @@ from config.addresses import (
     address_problem,
     may_be_sent,
 )
-from config.secret_files import secrets_dir
+from config.secret_files import UNREADABLE, read_file, secrets_dir
 
 
 class SettingsError(Exception):
-    """Settings that prevent a start. `problems`: one sentence per setting, without its value."""
+    """Settings that prevent a start. `problems`: one sentence for each, without its value."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -40,13 +39,11 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        folder = secrets_dir()
-        try:
-            if folder is None or not (path := folder / field_name.upper()).is_file():
-                return None, field_name, False
-            return path.read_text(encoding="utf-8").strip() or None, field_name, False
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
+        folder, name = secrets_dir(), field_name.upper()
+        file = read_file(folder / name) if folder is not None else None
+        if file is not None and file.text == UNREADABLE:
+            raise SettingsError([f"{name} is wrong: its file can't be read as text"])
+        return (file.text or None) if file is not None else None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -91,10 +88,7 @@ ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
 
 
 def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Load the settings of one process; `defaults` replace unset ones.
-
-    Raises SettingsError with one sentence per missing or wrong setting.
-    """
+    """Load the settings of one process; `defaults` replace unset ones. Raises SettingsError."""
     problems: list[str] = []
     folder = secrets_dir()
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission
@@ -122,7 +116,7 @@ def _sentence(problem: dict[str, object]) -> str:
 
 
 class TraceFileSettings(LogSettings):
-    """Settings of processes that create or display spans, as files on this machine too."""
+    """Settings of processes that create or display spans."""
 
     traces_dir: Path | None = None
     """Directory for each process's spans as JSON files, for `ai-agents trace`; the oldest files are deleted. A
@@ -131,7 +125,7 @@ class TraceFileSettings(LogSettings):
 
 _SHORTEST_KEY = 32
 FEWEST_CHARACTERS = 10
-"""Different characters of a key or token that cannot be guessed."""
+"""Least number of different characters of a key or token."""
 # Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
 _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
@@ -145,7 +139,7 @@ def _page_url(url: str) -> str:
 
 def _signing_key(key: str) -> str:
     if len(key.strip()) < _SHORTEST_KEY:
-        raise ValueError(f"must be {_SHORTEST_KEY} characters at least")
+        raise ValueError(f"must have at least {_SHORTEST_KEY} characters")
     return key.strip()
 
 
@@ -167,7 +161,7 @@ class FeedbackSettings(LogSettings):
     def _goes_with_the_address(cls, key: str | None, info: ValidationInfo) -> str | None:
         # An invalid address is reported by its own field.
         if "feedback_url" in info.data and (info.data["feedback_url"] is None) != (key is None):
-            raise ValueError("it needs FEEDBACK_URL" if key else "must be set where FEEDBACK_URL is")
+            raise ValueError("requires FEEDBACK_URL" if key else "must be set if FEEDBACK_URL is set")
         return key
 
 
@@ -183,12 +177,12 @@ class FeedbackPageSettings(FeedbackSettings):
     @classmethod
     def _goes_with_a_key(cls, key: str | None, info: ValidationInfo) -> str | None:
         if key is not None and info.data.get("feedback_key", "") is None:
-            raise ValueError("it needs FEEDBACK_KEY")
+            raise ValueError("requires FEEDBACK_KEY")
         return key
 
 
 class MetricsSettings(LogSettings):
-    """Settings of processes with a port for metrics alone."""
+    """Settings of processes with a port for metrics only."""
 
     metrics_port: int | None = Field(None, ge=1, le=65535)
     """Port of `/metrics` and `/ready`, on all addresses; the API uses `API_PROBE_PORT`."""
@@ -333,15 +327,15 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
         # The primary model's key must not be sent to another address.
         needed = "openai_fallback_" + ("model" if info.field_name == "openai_fallback_api_key" else "api_key")
         if value is not None and info.data.get(needed, "") is None:
-            raise ValueError(f"it needs {needed.upper()}")
+            raise ValueError(f"requires {needed.upper()}")
         return value
 
     @field_validator("note_settle_seconds")
     @classmethod
     def _settles_after_the_call(cls, seconds: float, info: ValidationInfo) -> float:
-        # The wait starts before the call, so a shorter one could repost the note while the call is in progress.
+        # The wait starts before the call: after a shorter one, the first call could still post its note.
         if seconds < info.data.get("servicedesk_timeout_seconds", 0):
-            raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may come as late as that")
+            raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may arrive as late as that")
         return seconds
 
 
@@ -373,7 +367,7 @@ class MigrateSettings(LogSettings):
 
 def _without_user(url: str) -> str:
     if "@" in urlsplit(url).netloc:
-        raise ValueError("must have no user and no password: links are printed with it")
+        raise ValueError("must have no user and no password: it is printed in links")
     return url
 
 
@@ -392,10 +386,10 @@ def _origin(url: str) -> str:
     if (problem := address_problem(url, secure=True)) is not None:
         raise ValueError(problem)
     if not url.isascii():
-        raise ValueError("must have the host as browsers send it: other letters as xn--...")
+        raise ValueError("must have an ASCII host name (xn--...), as browsers send it")
     parts = urlsplit(url)
     if parts.path.strip("/"):
-        raise ValueError("must have no path: the console has a host or a port of its own")
+        raise ValueError("must have no path: the console needs its own host or port")
     host, default = (parts.hostname or "").lower(), 443 if parts.scheme == "https" else 80
     named = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, default) else "")

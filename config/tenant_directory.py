@@ -1,7 +1,6 @@
-"""Tenants of a running process, and its own model keys.
+"""Tenants of a running process, and its own model keys, read again every few seconds.
 
-The environment, `SECRETS_DIR` and `tenants.toml` are read again every few seconds, so that a new tenant or a rotated
-secret needs no restart. A file is applied after its write has finished (`config.secret_files`).
+A new tenant or a rotated secret needs no restart. A file is applied after its write (`config.secret_files`).
 """
 
 import os
@@ -24,10 +23,10 @@ def read_environment(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """Return a reader of tenants' settings and PROCESS_KEYS, files first.
+    """Return a reader of tenants' settings and PROCESS_KEYS; files override the environment.
 
-    TENANTS_TOML is the text of the file that TENANTS_FILE names. `on_problem` receives problems of changed files that
-    are not applied. `now` is compared with the files' modification times.
+    The value of TENANTS_TOML is the text of TENANTS_FILE. `on_problem` receives problems of changed files that are not
+    applied. `now` is compared with the files' modification times.
     """
     files = SecretFiles(
         secrets_dir,
@@ -55,10 +54,7 @@ def read_environment(
 
 
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
-    """Return True if any of `values` (setting name -> value) is the tenant's.
-
-    Also True while this is unknown: `SECRETS_DIR` could never be listed, or the file is unreadable.
-    """
+    """Return True if any of `values` (setting name -> value) is the tenant's, or if that is unknown."""
     try:
         tables = tables_in(values.get(TENANTS_TOML, ""))
     except TenantsFileError:
@@ -70,9 +66,8 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
 class TenantDirectory:
     """Configured tenants, including those with unusable settings; thread-safe.
 
-    `on_problem` receives problems that appear after the start; `problems` has the current ones. `needs` returns whether
-    a tenant has the settings that this process uses; a tenant without them is reported as closed. Kinds of keys not in
-    `keys` may be missing.
+    `problems` has the current problems; `on_problem` receives those that appear after the start. A tenant without the
+    settings that this process `needs` is reported as closed. Kinds of keys not in `keys` may be missing.
     """
 
     def __init__(
@@ -94,7 +89,7 @@ class TenantDirectory:
         self._keys: dict[str, str] = {}
         self._tables: Tables | None = None
         self.file_problem: str | None = None
-        """Why `tenants.toml` is not used as it is: its last good version counts, else all tenants are closed."""
+        """Problem of `tenants.toml`: its last good version remains in force; without one, all tenants are closed."""
         self._values = read()
         self._tenants, self._keys, self.problems = self._parse(self._values)
         self._all: Sequence[Tenant] = list(self._tenants.values())
@@ -120,12 +115,12 @@ class TenantDirectory:
         return self._keys.get(name)
 
     def secrets(self) -> dict[tuple[str, str], str]:
-        """Return the current secrets, also of closed tenants, as `secrets_in` does."""
+        """Return the current secrets, also of closed tenants (`secrets_in`)."""
         self._refresh()
         return secrets_in(self._values)
 
     def unusable(self) -> dict[str, bool]:
-        """Return tenant id -> True if its settings are unusable; invalid ids count as ""."""
+        """Return tenant id -> True if its settings are unusable; "" stands for invalid ids."""
         found = {tenant.id: not tenant.usable for tenant in self.all()}
         return found | ({"": True} if any(problem.tenant_id not in found for problem in self.problems) else {})
 
@@ -153,8 +148,10 @@ class TenantDirectory:
         except TenantsFileError as unusable:
             self.file_problem = str(unusable)
         tenants, problems = tenants_after(self._tenants, values, self._tables, self._keys_used)
-        closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
-        found = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
-        keys, of_keys = keys_after(self._keys, values)
-        of_file = [TenantProblem("", self.file_problem)] if self.file_problem is not None else []
-        return tenants, keys, found + of_keys + of_file
+        keys, key_problems = keys_after(self._keys, values)
+        file_problems = [TenantProblem("", self.file_problem)] if self.file_problem is not None else []
+        closed = {
+            problem.tenant_id for problem in problems if not self._needs(tenants.get(problem.tenant_id, Tenant("")))
+        }
+        problems = [replace(problem, closed=problem.tenant_id in closed) for problem in problems]
+        return tenants, keys, problems + key_problems + file_problems

@@ -1,8 +1,8 @@
 """Validation of tenants: their variables and files, and their tables of `tenants.toml`.
 
-A tenant with unusable settings is closed: it has neither secrets nor a desk. A tenant that was open before keeps its
-working settings, except removed secrets. Four parts are independent: its table, webhook checks, desk and model. All
-tenants are closed until `SECRETS_DIR` can be listed, because it may configure a tenant's own model.
+A tenant with unusable settings is closed: it has neither secrets nor a desk. An open tenant keeps its working settings,
+except removed secrets. Its table, webhook checks, desk and model are independent. All tenants are closed until
+`SECRETS_DIR` can be listed, because it may configure a tenant's own model.
 """
 
 import tomllib
@@ -47,7 +47,7 @@ Tables = Mapping[str, object]
 
 
 class TenantsFileError(ValueError):
-    """Unreadable `tenants.toml`. The message has the reason and quotes one character at most."""
+    """Unreadable `tenants.toml`; the text has the reason."""
 
 
 @lru_cache(maxsize=4)
@@ -58,7 +58,7 @@ def tables_in(text: str) -> Tables:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as failure:
-        # TOMLDecodeError's message has a position and quotes one character at most.
+        # The message has a position and quotes at most one character.
         raise TenantsFileError(f"{TENANTS_TOML} is no TOML: {str(failure)[:80]}") from None
 
 
@@ -98,10 +98,10 @@ def _unknown(tenant_id: str, path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TenantProblem:
-    """Problem of a tenant's settings: a sentence with the setting's name, no value.
+    """A problem of a tenant's settings: a sentence with the setting's name, without its value.
 
-    `tenant_id` is taken from the setting's name and may be malformed; it is empty for a file that may belong to no
-    tenant. `closed`: no earlier settings remain in force.
+    `tenant_id` comes from the setting's name: it may be malformed, and is empty if the setting belongs to no tenant.
+    `closed`: no earlier settings remain in force.
     """
 
     tenant_id: str
@@ -110,11 +110,7 @@ class TenantProblem:
 
 
 def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Parse tenants and problems from `values` (setting name -> value).
-
-    A tenant that shares its token with another tenant is returned without it. Kinds of keys not in `keys` may be
-    missing.
-    """
+    """Parse tenants and problems from `values` (setting name -> value). Kinds of keys not in `keys` may be missing."""
     try:
         tenants, problems = tenants_after({}, values, tables_in(values.get(TENANTS_TOML, "")), keys)
     except TenantsFileError as unusable:
@@ -129,10 +125,10 @@ def tenants_after(
 
     All tenants are closed if `tables` is None (never readable), because a table may require stricter masking.
     """
-    variables = by_tenant(values)
-    if tables is None or values.get(DIRECTORY) == UNREADABLE:
+    variables, not_listed = by_tenant(values), values.get(DIRECTORY) == UNREADABLE
+    if tables is None or not_listed:
         ids = filter(is_tenant_id, sorted(variables.keys() | (tables or {}).keys()))
-        problems = [TenantProblem("", NOT_LISTED)] if values.get(DIRECTORY) == UNREADABLE else []
+        problems = [TenantProblem("", NOT_LISTED)] if not_listed else []
         return {name: Tenant(name, usable=False) for name in ids}, problems
     tenants: dict[str, Tenant] = {}
     problems = []
@@ -194,9 +190,11 @@ def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple
     elif model.api_key and variables.get("OPENAI_API_KEY") != model.api_key:
         model = model.model_copy(update={"api_key": ""})
     if (old.model.api_key or old.model.withdrawn) and not model.api_key:
-        # Its texts may be restricted to its own account, so the process's account is no substitute.
+        # The tenant's texts may be restricted to its own account.
         model, tenant = model.model_copy(update={"withdrawn": True}), replace(tenant, usable=False)
-        wrong.append(f"OPENAI_API_KEY_{setting_suffix(old.id)} is gone: its jobs wait for one, or for a restart")
+        wrong.append(
+            f"OPENAI_API_KEY_{setting_suffix(old.id)} was removed: its jobs wait for a new one, or for a restart"
+        )
     return replace(tenant, model=model), wrong
 
 
@@ -208,12 +206,11 @@ def _settings(tenant_id: str, variables: Variables, table: object) -> tuple[Tena
             wrong.append(f"{name}_{suffix} is set, and {tenant_id}.{path} in {TENANTS_TOML} too: remove the variable")
         elif name in variables:
             wrong.append(
-                f"{name}_{suffix} is read no more: `ai-agents config migrate` prints the file that replaces it"
+                f"{name}_{suffix} is no longer read: `ai-agents config migrate` prints the file to use instead"
             )
     if not variables:
-        wrong.append(
-            f"{tenant_id} in {TENANTS_TOML}: neither WEBHOOK_SECRET_{suffix} nor SERVICEDESK_URL_{suffix} is set"
-        )
+        missing = f"neither WEBHOOK_SECRET_{suffix} nor SERVICEDESK_URL_{suffix} is set"
+        wrong.append(f"{tenant_id} in {TENANTS_TOML}: {missing}")
     elif settings and settings.webhook.mode == "poll" and not _has_desk(variables):
         wrong.append(f"SERVICEDESK_URL_{suffix} is missing, but {tenant_id}.webhook.mode in {TENANTS_TOML} is poll")
     return (None if wrong else settings), wrong
@@ -221,11 +218,10 @@ def _settings(tenant_id: str, variables: Variables, table: object) -> tuple[Tena
 
 def _of_table(settings: TenantSettings) -> dict[str, Any]:
     polled = settings.webhook.mode == "poll"
-    tickets, context = settings.tickets, settings.context
     return {
         "require_timestamp": settings.webhook.require_timestamp,
         "dry_run": settings.mode == "dry-run",
-        "rules": TicketRules(tickets.only, tickets.never, context.within, context.never_topics),
+        "rules": TicketRules(**dict(settings.tickets), **dict(settings.context)),
         "share": settings.jobs,
         "note": NoteSettings(**settings.note.model_dump(), masking=settings.masking),
         "audit_days": settings.audit_days,
@@ -261,12 +257,12 @@ def _webhook_problems(tenant_id: str, variables: Variables, *, require_timestamp
     if token == UNREADABLE:
         return wrong
     if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
-        wrong.append(f"WEBHOOK_TOKEN_{suffix} must be {_SHORTEST_TOKEN} characters at least, without blanks")
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} must have at least {_SHORTEST_TOKEN} characters and no blanks")
     if token in map(variables.get, _SIGN):
         wrong.append(f"WEBHOOK_TOKEN_{suffix} must not be a secret that signs: it travels with each webhook")
     if require_timestamp:
         path = f"{tenant_id}.webhook.require_timestamp in {TENANTS_TOML}"
-        wrong.append(f"WEBHOOK_TOKEN_{suffix} and {path} exclude each other: a token is no signature")
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} and {path} exclude each other: a token has no timestamp")
     return wrong
 
 
@@ -314,10 +310,9 @@ def _unreadable(suffix: str, variables: Variables, names: tuple[str, ...]) -> li
 
 
 def keys_after(before: Mapping[str, str], values: Mapping[str, str]) -> tuple[dict[str, str], list[TenantProblem]]:
-    """Return the current PROCESS_KEYS in `values`, and their problems.
+    """Return the current PROCESS_KEYS, without those never set, and their problems.
 
-    An unusable key, or one removed since `before`, is empty, so that a revoked key is never sent. A key that was never
-    set is omitted.
+    An unusable key, or one removed since `before`, is empty, so that a revoked key is never sent.
     """
     keys = {name: values.get(name, "") for name in PROCESS_KEYS if name in values or name in before}
     wrong = {name: _key_problem(name, key) for name, key in keys.items()}
@@ -329,5 +324,5 @@ def _key_problem(name: str, key: str) -> str | None:
     if key == UNREADABLE:
         return f"{name} is wrong: its file can't be read as text"
     if not key:
-        return f"{name} is gone: what is asked with it waits for another one, or for a restart"
+        return f"{name} was removed: its jobs wait until a new one is set, or for a restart"
     return None if may_be_sent(key) else f"{name} is wrong: {ODD_KEY}"

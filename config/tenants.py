@@ -1,7 +1,6 @@
-"""Tenant model and settings: names in the environment and `SECRETS_DIR`, and the model of `tenants.toml`.
+"""Tenants and their settings: names in the environment and `SECRETS_DIR`, and the model of `tenants.toml`.
 
-A new setting that is not secret needs only a field here. Its validation, its row in `docs/settings.md` and its JSON
-schema derive from it.
+A new setting that is not secret needs only a field here: validation, documentation and JSON schema derive from it.
 
 `<TENANT>` in a setting's name is the tenant id in capitals with `_` for `-`: `WEBHOOK_SECRET_ACME_EU` belongs to
 `acme-eu`.
@@ -26,56 +25,12 @@ Names = Mapping[str, frozenset[str]]
 """Kind -> names, folded (`fold`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TicketRules:
-    """A ticket needs one name of each kind in `only`, and none in `never`.
-
-    A ticket with a name in `within` is context only for tickets with the same name. `never_topics`: folded topics whose
-    solutions are not used.
-    """
-
-    only: Names = field(default_factory=dict)
-    never: Names = field(default_factory=dict)
-    within: Names = field(default_factory=dict)
-    never_topics: frozenset[str] = frozenset()
-
-    def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if the rules exclude a ticket with these names: kind -> name.
-
-        Kinds missing from `known` are not checked; an empty name matches no rule.
-        """
-        folded = fold_all(known)
-        return self.forbid(known) or any(
-            folded[kind] not in names for kind, names in self.only.items() if kind in folded
-        )
-
-    def forbid(self, known: Mapping[str, str]) -> bool:
-        """Return True if `never` has a `known` name: the text must not be stored."""
-        return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
-
-    @property
-    def forbidden(self) -> Names:
-        """Names whose tickets must not be stored; copied tickets have no event."""
-        return {kind: names for kind, names in self.never.items() if kind != "event"}
-
-    def hidden_from(self, known: Mapping[str, str]) -> Names:
-        """Return the names that exclude other tickets from the context of this one."""
-        own = fold_all(known)
-        hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
-        kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
-        return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
-
-    def ask_for(self, kind: str) -> bool:
-        """Return True if the ticket's name of this kind can change the selection."""
-        return kind in self.only or kind in self.never
-
-
 def fold_all(known: Mapping[str, str]) -> dict[str, str]:
     return {kind: fold(name) for kind, name in known.items()}
 
 
 def fold(name: str) -> str:
-    """Normalize case, spaces and Unicode form (NFKC) of a name."""
+    """Normalize case, spaces and Unicode form (NFKC)."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
@@ -115,7 +70,7 @@ Count = Annotated[int, Field(ge=1, le=999_999_999)]
 
 
 class TenantSection(BaseModel):
-    """A table of the file. Unknown keys are errors; messages contain no values."""
+    """A table of the file. Unknown keys are refused; messages contain no values."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -184,6 +139,37 @@ class ContextSection(TenantSection):
     `{ group = ["Finance"] }`, solved tickets of the group Finance are context only for tickets of that group."""
     never_topics: frozenset[Name] = frozenset()
     """Topics of solutions that are not used as context."""
+
+
+class TicketRules(TicketsSection, ContextSection):
+    """Rules that select tickets, to enhance and as context. All names are folded (`fold`)."""
+
+    def leave_out(self, known: Mapping[str, str]) -> bool:
+        """Return True if the rules exclude a ticket with these names: kind -> name. Missing kinds are not checked."""
+        folded = fold_all(known)
+        return self.forbid(known) or any(
+            folded[kind] not in names for kind, names in self.only.items() if kind in folded
+        )
+
+    def forbid(self, known: Mapping[str, str]) -> bool:
+        """Return True if `never` has one of the names: the ticket's text must not be stored."""
+        return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
+
+    @property
+    def forbidden(self) -> Names:
+        """Names whose tickets must not be stored."""
+        return {kind: names for kind, names in self.never.items() if kind != "event"}
+
+    def hidden_from(self, known: Mapping[str, str]) -> Names:
+        """Return the names that exclude a ticket from the context of this one."""
+        own = fold_all(known)
+        hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
+        kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
+        return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
+
+    def ask_for(self, kind: str) -> bool:
+        """Return True if the ticket's name of this kind can change the selection."""
+        return kind in self.only or kind in self.never
 
 
 class NoteSection(TenantSection):
@@ -264,8 +250,6 @@ FIELDS = dict(_fields())
 """Path below the tenant's table -> field."""
 REMOVED = {path.replace(".", "_").upper(): path for path in FIELDS}
 """Variables (without suffix) of releases before `tenants.toml` -> path of their replacement."""
-
-
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
     "PREVIOUS_WEBHOOK_SECRET_": "The previous secret, accepted during a rotation.",
@@ -285,19 +269,19 @@ TENANT_SETTINGS: dict[str, str] = {
 DESK_KEYS = ("SERVICEDESK_API_KEY", "SERVICEDESK_CLIENT_SECRET", "SERVICEDESK_REFRESH_TOKEN")
 MODEL_KEYS = ("OPENAI_API_KEY",)
 SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", *DESK_KEYS, *MODEL_KEYS)
-"""Secrets that are revoked only by deleting them. A retired secret grants no access, so it is not listed."""
+"""Secrets that are revoked only by deleting them; a retired secret gives no access."""
 PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
-"""Process settings that are read again like tenants' keys, because they are rotated too."""
+"""Process settings that are read again like tenants' keys."""
 Keys = Collection[Literal["desk", "model"]]
 ALL_KEYS: Keys = ("desk", "model")
-"""All kinds of tenants' keys. Kinds that a process does not use may be missing in its environment."""
+"""Kinds of tenants' keys; those that a process does not use may be missing."""
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
-# Process settings whose names start like a tenant's setting.
+# Process settings with the prefix of a tenant's setting.
 _OF_PROCESSES = ("RECONCILE_INTERVAL_SECONDS", "RECONCILE_WINDOW_HOURS")
-# Longest first, so that a prefix of another name does not match before it.
+# Longest first, because one may be a prefix of another.
 _PREFIXES = sorted([*TENANT_SETTINGS, *(f"{name}_" for name in REMOVED)], key=len, reverse=True)
-# Other settings only modify an existing tenant; alone, such a name may be another program's variable.
-_MAKE_A_TENANT = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", "SERVICEDESK_")
+# Any other name, alone, may be another program's variable.
+_DEFINE_TENANT = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", "SERVICEDESK_")
 
 
 def owner(name: str) -> tuple[str, str]:
@@ -325,33 +309,32 @@ def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {
         tenant_id: settings
         for tenant_id, settings in found.items()
-        if any(setting.startswith(_MAKE_A_TENANT) for setting in settings)
+        if any(setting.startswith(_DEFINE_TENANT) for setting in settings)
     }
 
 
 def is_tenant_id(text: str) -> bool:
-    """Return True for a valid id, without `error`, which support greps for."""
-    return TENANT_ID.fullmatch(text) is not None and "error" not in text
+    """Return True for a valid id; `error` is excluded because support greps for it."""
+    return id_problem(text) is None
 
 
 def id_problem(tenant_id: str) -> str | None:
     if not TENANT_ID.fullmatch(tenant_id):
         return "a tenant id has only a-z, 0-9 and -, at most 63 of them"
-    return None if is_tenant_id(tenant_id) else "a tenant id must not contain 'error', since support greps for it"
+    return "a tenant id must not contain 'error', since support greps for it" if "error" in tenant_id else None
 
 
 def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Return the secrets in `values` by (tenant, setting without suffix).
+    """Return the readable secrets by (tenant, setting without suffix); the tenant is empty for PROCESS_KEYS.
 
-    The tenant is empty for PROCESS_KEYS. Order: current secret, previous secret, retired secret. Unreadable values and
-    values of no tenant are omitted.
+    Order: current, previous, retired secret.
     """
     found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
     for tenant_id, settings in sorted(by_tenant(values).items()):
         if is_tenant_id(tenant_id):
             own = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
             found |= {(tenant_id, name): settings[name] for name in own}
-    return {whose: secret for whose, secret in found.items() if secret != UNREADABLE}
+    return {key: secret for key, secret in found.items() if secret != UNREADABLE}
 
 
 TENANTS_TOML = "tenants.toml"
@@ -364,7 +347,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def key_name(tenant_id: str | None, path: str) -> str:
-    """Format a key for messages: `acme.note.language in tenants.toml`."""
+    """Return a key's name for messages: `acme.note.language in tenants.toml`."""
     return f"{tenant_id or '<TENANT>'}.{path} in {TENANTS_TOML}"
 
 
@@ -385,12 +368,12 @@ class DeskSettings(ServiceDeskSection):
 
     @property
     def credentials(self) -> dict[str, str]:
-        """Secrets sent to the desk, by setting without suffix."""
+        """The edition's secrets by setting without suffix."""
         return {f"SERVICEDESK_{name.upper()}": getattr(self, name) for name in _CREDENTIALS[self.edition]}
 
     @property
     def has_keys(self) -> bool:
-        """True if all credentials are set. A process that does not call the desk may have only its address."""
+        """True if all credentials are set. A process that does not call the desk has only its address."""
         return all(self.credentials.values())
 
 
@@ -399,7 +382,7 @@ class ModelSettings(OpenAISection):
 
     api_key: str = Field("", repr=False)
     withdrawn: bool = False
-    """True if its key is gone: no model may be asked for the tenant, since its texts may be meant for that one only."""
+    """True if the tenant's key was deleted: its texts may be meant for that account only, so no model is called."""
 
 
 class NoteSettings(NoteSection):
@@ -410,9 +393,9 @@ class NoteSettings(NoteSection):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One customer. `webhook_secrets` has the current secret, then the previous one, if any.
+    """One customer. `webhook_secrets`: the current secret, then the previous one, if any.
 
-    A tenant whose settings have a problem is not `usable` and keeps a part of its earlier settings, or none.
+    A tenant whose settings have a problem is not `usable`; it keeps its earlier working settings, if any.
     """
 
     id: str
@@ -425,11 +408,10 @@ class Tenant:
     retired_secret: str = field(default="", repr=False)
     """Recognized for the log line, never accepted."""
     lacks_current_secret: bool = False
-    """True if the one of `webhook_secrets` is the previous one: the current one is gone, or can't be read."""
+    """True if the only webhook secret is the previous one."""
     model: ModelSettings = field(default_factory=ModelSettings)
     rules: TicketRules = field(default_factory=TicketRules)
     dry_run: bool = False
-    """True if its tickets get no note."""
     share: JobShare = field(default_factory=JobShare)
     note: NoteSettings = field(default_factory=NoteSettings)
     audit_days: int = 0

@@ -25,7 +25,7 @@ from jobs.queue import open_redis
 from observability import log_events, metrics_server
 from observability.health import Readiness
 from observability.logging import log_event
-from observability.startup import end_loading, end_refused, start_process
+from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy.secret_fingerprints import telling
 
@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     settings, tenants = start_process(ConsoleSettings, needs="nothing")
     access = AccessDirectory(read_access(secrets_dir(), on_problem=_log_problem), on_problem=_log_problem)
     if problems := _problems(chosen.host, settings, access):
-        end_refused(problems)
+        abort_start(problems)
     now = access.now()
     # A tenant's id in a role may be mistyped.
     unknown = sorted({role.tenant_id for role in now.roles if role.tenant_id and not tenants.names(role.tenant_id)})
@@ -50,13 +50,13 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         check_now(settings.database_url)
     except DatabaseUnfitError as unfit:
-        end_refused([str(unfit)])
+        abort_start([str(unfit)])
     except DatabaseUnreachableError:
         log_event(log_events.SERVER_AWAITED, server="the database")
     try:
         asyncio.run(_main(settings, tenants, access, _listen(chosen.host, chosen.port)))
     except (SettingsError, metrics_server.PortError) as unfit:
-        end_refused([str(unfit)])
+        abort_start([str(unfit)])
     return 0
 
 

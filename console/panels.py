@@ -21,7 +21,7 @@ from db.session import DATABASE_FAILURES, Database, is_away
 from jobs import missed_webhooks, rejections, statistics
 from jobs.diagnosis.causes import cause_of, known_cause
 from jobs.diagnosis.verdict_codes import VerdictCode
-from jobs.missed_webhooks import MissedLately
+from jobs.missed_webhooks import MissedCount
 from jobs.rejections import RefusedTenant
 from jobs.statistics import MOST_COUNTED, QueueActivity, Reading, WorkerActivity
 from observability import log_events
@@ -219,7 +219,7 @@ def summarize(
     reasons: Mapping[tuple[str, str], int] | None = None,
     ended: Mapping[str, tuple[int, int]] | None = None,
     refused: Sequence[RefusedTenant] | None = None,
-    missed: Mapping[str, MissedLately] | None = None,
+    missed: Mapping[str, MissedCount] | None = None,
     due: Mapping[str, int] | None = None,
 ) -> list[TenantHealth]:
     """Return the health of each tenant, worst first. None is unknown.
@@ -250,7 +250,7 @@ def summarize(
             found.append(("degraded", refusals[tenant.id]))
         if jobs := due.get(tenant.id, 0):
             found.append(("down", f"{_at_least(jobs, is_cut=due_cut)} due, and no worker takes jobs"))
-        lately = missed.get(tenant.id, MissedLately())
+        lately = missed.get(tenant.id, MissedCount())
         if not tenant.polled and lately.last_at is not None and (word := missed_word(lately, now)):
             level = "healthy" if word.tone == "info" else "degraded"
             found.append((level, f"{word.text}, the last one {_since(lately.last_at, now)}"))
@@ -323,7 +323,7 @@ def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, la
     }
 
 
-def missed_word(lately: MissedLately, now: datetime) -> StateWord | None:
+def missed_word(lately: MissedCount, now: datetime) -> StateWord | None:
     if lately.last_at is None:
         return None
     noun = "webhook" if lately.missed == 1 else "webhooks"

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
-from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedLately
+from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedCount
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MOST_COUNTED
 
@@ -170,7 +170,7 @@ class TenantFigures:
     last_refused: Row | None
     spent: Row | None
     synced_at: datetime | None
-    missed: MissedLately
+    missed: MissedCount
 
     @property
     def is_cut(self) -> bool:
@@ -204,5 +204,5 @@ async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
         last_accepted_at=accepted["accepted_at"],
         last_refused=refused[0] if refused else None,
         spent=spent[0] if spent else None,
-        missed=MissedLately(**missed),
+        missed=MissedCount(**missed),
     )

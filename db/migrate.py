@@ -8,7 +8,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from db.schema import MIGRATIONS, DatabaseUnfitError, classed, insist_on_release, insist_on_utf8, revisions
+from db.schema import MIGRATIONS, DatabaseUnfitError, classified, require_release, require_utf8, revisions
 from db.session import as_arguments, driver_url, session_options
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -39,12 +39,12 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             # Two concurrent migrations would both try to create the first table.
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
             connection.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
-            insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
+            require_utf8(str(connection.scalar(text("SHOW server_encoding"))))
             if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
                 raise DatabaseUnfitError("the role of DATABASE_URL does not exist: create it first")
             revision = _revision_of(connection)
             if revision is not None:
-                insist_on_release(revision)
+                require_release(revision)
                 if int(revision) > int(revisions()[-1]):
                     return revision
             quoted = engine.dialect.identifier_preparer.quote(str(role))
@@ -54,7 +54,7 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             _apply_functions(connection, quoted)
             return str(_revision_of(connection))
     except OperationalError as failure:
-        raise classed(failure, "DATABASE_ADMIN_URL") from failure
+        raise classified(failure, "DATABASE_ADMIN_URL") from failure
     except ProgrammingError as failure:
         raise DatabaseUnfitError("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
     finally:

@@ -1,4 +1,4 @@
-"""Checks of the server, the tables and the role at a process's start."""
+"""Checks of the database at a process's start: server, role, tables and session settings."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -10,32 +10,31 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from db.session import INSISTED_ON, Database, session_options
+from db.session import REQUIRED_OPTIONS, Database, session_options
 from observability import log_events, tracing
 from observability.logging import log_event
 
 OLDEST_POSTGRES = 15
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _CHECK_SECONDS = 5.0
-# A server may accept a connection and then be silent.
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0  # a server may accept a connection and not answer
 _PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
 _POOLER_REMEDY = "connect to Postgres itself, or see docs/failover.md for a pooler in session mode"
-# A busy pooler may have given the session to another client between two looks.
-_LOOKS = 5
-# Server message of a final refusal -> advice for the operator who set the address.
+# A busy pooler may give the session to another client between two checks.
+_CHECKS = 5
+# Server message of a permanent refusal -> the problem, after the setting's name.
 _REFUSED = {
     "password authentication failed": " is refused: wrong password",
     "no password supplied": " is refused: it has no password",
     "is not permitted to log in": " is refused: the role may not log in",
     "permission denied for database": " is refused: the role has no CONNECT on the database",
     "no pg_hba.conf entry": " is refused: pg_hba.conf has no entry for it",
-    "invalid sslmode value": " has an sslmode that there is not",
-    "invalid channel_binding value": " has a channel_binding that there is not",
-    "for connection option": " has an option whose value is no number",
-    "server does not support SSL": " asks for TLS, which the server does not speak",
+    "invalid sslmode value": " has an unknown sslmode",
+    "invalid channel_binding value": " has an unknown channel_binding",
+    "for connection option": " has an option whose value must be a number",
+    "server does not support SSL": " requires TLS, but the server has none",
     "certificate verify failed": " is refused: the server's certificate is not trusted",
     "does not match host name": " is refused: the server's certificate is another host's",
     "unsupported startup parameter": " leads to a pooler that refuses the settings of our sessions: " + _POOLER_REMEDY,
@@ -48,16 +47,16 @@ class DatabaseUnfitError(Exception):
 
 
 class DatabaseUnreachableError(Exception):
-    """The database does not answer (yet)."""
+    """The database does not answer."""
 
 
 def revisions() -> list[str]:
-    """Return the revisions of this code, counting up; it needs the last one."""
+    """Return the revisions of this code in order; it requires the last one."""
     # From the file names: reading them with Alembic would take a tenth of each start.
     return sorted(path.stem[1:5] for path in MIGRATIONS.glob("versions/v*.py"))
 
 
-def insist_on_release(revision: str) -> None:
+def require_release(revision: str) -> None:
     if int(revision) < int(revisions()[0]):
         raise DatabaseUnfitError(
             f"the database is from before 0.3.0 and can't be upgraded: drop it, create it again, and {_MIGRATE_HINT}"
@@ -74,7 +73,7 @@ async def check(database: Database) -> None:
         if await _shares_session(database):
             raise DatabaseUnfitError(f"DATABASE_URL leads to a pooler in transaction mode: {_POOLER_REMEDY}")
     except OperationalError as failure:
-        raise classed(failure, "DATABASE_URL") from failure
+        raise classified(failure, "DATABASE_URL") from failure
     except PoolTimeout as failure:
         raise DatabaseUnreachableError("the database does not answer") from failure
 
@@ -98,16 +97,16 @@ def check_now(url: str) -> None:
 
 async def wait_for_database(database: Database) -> None:
     """Wait until the database is usable. Raises DatabaseUnfitError if it never will be."""
-    told = False
+    is_logged = False
     with tracing.untraced():
         while True:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     return await check(database)
             except (DatabaseUnreachableError, TimeoutError):
-                if not told:
+                if not is_logged:
                     log_event(log_events.SERVER_AWAITED, server="the database")
-                    told = True
+                    is_logged = True
                 await asyncio.sleep(_PAUSE_SECONDS)
 
 
@@ -115,7 +114,7 @@ async def _check_server_and_role(session: AsyncSession) -> None:
     version = int(str(await session.scalar(text("SHOW server_version_num")))) // 10000
     if version < OLDEST_POSTGRES:
         raise DatabaseUnfitError(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
-    insist_on_utf8(str(await session.scalar(text("SHOW server_encoding"))))
+    require_utf8(str(await session.scalar(text("SHOW server_encoding"))))
     question = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
     is_superuser, bypasses = (await session.execute(text(question))).one()
     if is_superuser or bypasses:
@@ -125,23 +124,23 @@ async def _check_server_and_role(session: AsyncSession) -> None:
         raise DatabaseUnfitError("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
 
 
-def insist_on_utf8(encoding: str) -> None:
+def require_utf8(encoding: str) -> None:
     if encoding != "UTF8":
-        raise DatabaseUnfitError(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
+        raise DatabaseUnfitError(f"the database has the encoding {encoding}: create it again with ENCODING 'UTF8'")
 
 
 async def _check_settings(session: AsyncSession) -> None:
-    asked = session_options(0)
+    options = session_options(0)
     question = text("SELECT setting FROM pg_settings WHERE name = :name")
-    for name in INSISTED_ON:
-        if await session.scalar(question, {"name": name}) != asked[name]:
+    for name in REQUIRED_OPTIONS:
+        if await session.scalar(question, {"name": name}) != options[name]:
             raise DatabaseUnfitError(f"DATABASE_URL leads to a pooler that drops {name}: {_POOLER_REMEDY}")
 
 
 async def _shares_session(database: Database) -> bool:
     """Return True if connections share a server session, as by PgBouncer in transaction mode.
 
-    A pooler gives its clients process ids of its own, so one look suffices to rule it out.
+    A pooler gives its clients process ids of its own: if the first id is the server's, there is no pooler.
     """
     async with database.connection() as one:
         first = await _session_of(one)
@@ -149,7 +148,7 @@ async def _shares_session(database: Database) -> bool:
         if raw.info.backend_pid == first:
             return False
         async with database.connection() as other:
-            for _ in range(_LOOKS):
+            for _ in range(_CHECKS):
                 if await _session_of(one) != first or await _session_of(other) == first:
                     return True
     return False
@@ -166,23 +165,25 @@ async def _check_revision(session: AsyncSession) -> None:
         revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
     except ProgrammingError as failure:
         raise DatabaseUnfitError(f"the role of DATABASE_URL has no grants: {_MIGRATE_HINT}") from failure
-    insist_on_release(revision)
-    insist_on_revision(revision, revisions()[-1])
+    require_release(revision)
+    require_revision(revision, revisions()[-1])
 
 
-def insist_on_revision(revision: str, needed: str) -> None:
-    """Raise DatabaseUnfitError for tables older than `needed`; warn of newer ones."""
+def require_revision(revision: str, needed: str) -> None:
+    """Raise DatabaseUnfitError for tables older than `needed`; log newer ones."""
     if int(revision) > int(needed):
-        # During a rolling update, processes of this release may have to restart.
+        # During a rolling update, processes of this release may still restart.
         log_event(log_events.DATABASE_NEWER, revision=revision, needed=needed)
     elif revision != needed:
         raise DatabaseUnfitError(f"the database is at revision {revision}, not {needed}: {_MIGRATE_HINT}")
 
 
-def classed(failure: OperationalError, setting: str) -> DatabaseUnfitError | DatabaseUnreachableError:
-    """Classify a connection failure by the server's message: fix or wait."""
+def classified(failure: OperationalError, setting: str) -> DatabaseUnfitError | DatabaseUnreachableError:
+    """Return the error to raise for a connection failure, by the server's message: fix or wait."""
     message = str(failure.orig)
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-        return DatabaseUnreachableError("a table is in use (by a dump, for instance): migrate again when it is not")
-    remedy = next((remedy for said, remedy in _REFUSED.items() if said in message), None)
-    return DatabaseUnfitError(setting + remedy) if remedy else DatabaseUnreachableError("the database does not answer")
+        return DatabaseUnreachableError("a table is locked (by a dump, for instance): migrate again later")
+    problem = next((problem for part, problem in _REFUSED.items() if part in message), None)
+    return (
+        DatabaseUnfitError(setting + problem) if problem else DatabaseUnreachableError("the database does not answer")
+    )

@@ -1,7 +1,7 @@
 """Connections to Postgres: pool, transactions of a tenant, spans of statements.
 
-Statements of jobs go directly to the driver, over SQLAlchemy's pooled connections: SQLAlchemy takes 0.4 ms more of CPU
-for a statement, and a job has a dozen (`make bench ARGS=alternatives`). The spans are our own (docs/adr/0009): the
+A job's statements go directly to the driver, over SQLAlchemy's pooled connections: SQLAlchemy needs 0.4 ms more of CPU
+for each, and a job has a dozen (`make bench ARGS=alternatives`). Spans are our own (docs/adr/0009), because the
 instrumentation for SQLAlchemy counts each checkout of a pool and costs more.
 """
 
@@ -103,27 +103,26 @@ def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
 
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
-"""What a statement raises when the database refuses it or is away."""
+"""Exceptions of a statement that the database refuses, or while it is away."""
 
 # psycopg takes whole seconds, at least 2; callers with a tighter budget set their own timeout.
 _CONNECT_SECONDS = 2
+# Our transactions only wait for their next statement: after such a silence the client is dead, and its locks must end.
 _IDLE_TRANSACTION_SECONDS = 10
-"""No transaction of ours waits for anything but the next statement: one that is silent for so long has lost its peer,
-and its locks would keep everybody waiting."""
 _LOCK_SECONDS = 5
+# Seconds, seconds, probes: either end detects a vanished peer in 11 seconds.
 _KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
-"""Seconds, seconds, probes: a peer that vanished without a word is noticed in 11 seconds, at either end."""
 _UNANSWERED_MS = 10_000
 _NOTHING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
-INSISTED_ON = ("idle_in_transaction_session_timeout", "lock_timeout")
-"""Settings without which a peer that vanished could hold everybody up: a process does not start if it lacks them."""
+REQUIRED_OPTIONS = ("idle_in_transaction_session_timeout", "lock_timeout")
+"""Session options without which a dead client could block all others; no process starts without them."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
 
 def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
-    """Return the settings of each session; times in milliseconds."""
+    """Return the options of a session; times are in milliseconds."""
     return {
         "statement_timeout": str(round(statement_seconds * 1000)),
         "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
@@ -145,9 +144,9 @@ def driver_url(url: str) -> URL:
 def is_away(failure: Exception) -> bool:
     """Return True if the server is unavailable, so that a retry may succeed.
 
-    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that is held
-    (55P03), a transaction ended for its silence (25P03), a server that became a standby (25006); none without a
-    connection. Failures of the driver itself have no SQLSTATE either, but are the statement's fault.
+    SQLSTATE 08 (connection), 53 (resources), 57P (shutdown or start), 55P03 (locked), 25P03 (idle transaction), 25006
+    (standby), or none, as without a connection. The driver's own failures have none either, but are the statement's
+    fault.
     """
     if not isinstance(failure, DBAPIError) or isinstance(failure, DataError):
         return isinstance(failure, PoolTimeout)
@@ -161,12 +160,12 @@ def is_locked(failure: Exception) -> bool:
 
 
 def is_refused(failure: Exception) -> bool:
-    """Return True if values are at fault: SQLSTATE class 22, 23 or 54."""
+    """Return True if the statement's values are at fault (SQLSTATE class 22, 23 or 54)."""
     state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
     return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
 
 
-def _insist_on_silence(
+def _require_silence(
     connection: AdaptedConnection, entry: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
 ) -> None:
     if entry.info.get("used"):
@@ -199,12 +198,11 @@ class Base(MappedAsDataclass, DeclarativeBase):
 class Database:
     """The connection pool of one process.
 
-    Rows of a tenant are visible only inside `tenant(...)`; elsewhere only the functions of the database work: `call`
-    them. `pool_seconds`: wait for a connection; `lock_seconds`: wait of a statement for a lock; `traced`: statements
-    make spans.
+    A tenant's rows are visible only in `tenant(...)` and `call_as`; elsewhere `call` functions of the database.
+    `pool_seconds`: wait for a connection; `lock_seconds`: wait of a statement for a lock; `traced`: create spans.
 
-    A connection that died while idle (a restarted server) is replaced before use, without a query. One whose end was
-    not signalled fails at its first statement, as if the server were away.
+    A connection that died while idle (a restarted server) is replaced before use, without a query. If its end was not
+    signalled, its first statement fails.
     """
 
     def __init__(
@@ -237,7 +235,7 @@ class Database:
             hide_parameters=True,
         )
         engine = self._engine.sync_engine
-        event.listen(engine, "checkout", _insist_on_silence)
+        event.listen(engine, "checkout", _require_silence)
         event.listen(engine, "engine_connect", _leave_autocommit)
         self._traced: dict[str, str | int] = {}
         if traced:
@@ -306,8 +304,8 @@ class Database:
         finally:
             if span is not None:
                 span.end()
-            # A cancelled caller may have left answers behind, which the next caller would take for its own; what the
-            # driver knows of a pipeline that broke off need not be so.
+            # A cancelled caller may leave unread answers, which the next caller would receive; after an interrupted
+            # pipeline the driver's own state is unreliable.
             if driver.info.transaction_status == TransactionStatus.IDLE and (done or not piped):
                 lent.close()
             else:
@@ -349,10 +347,10 @@ _ANSWER_SECONDS = 10.0
 
 @asynccontextmanager
 async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Wait for the lead, and hold it in this block, by a lock of its connection.
+    """Wait for the lead and hold it in this block, by an advisory lock of its connection.
 
-    Await the yielded function before each round, from any number of tasks: it raises one of DATABASE_FAILURES when the
-    connection, and so the lead, is lost. Both raise TimeoutError if the database does not answer for 10 s.
+    Await the yielded function before each round, in any task: it raises one of DATABASE_FAILURES when the connection,
+    and so the lead, is lost. Both raise TimeoutError if the database does not answer for 10 s.
     """
     question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
     async with AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
-"""Attempts at a job: claim, lease, answer, hold and end, by database functions.
+"""Transitions of a claimed job: lease, answer, note, hold and end, each by one database function.
 
-A worker's writes are bound to the token of its claim. If the claim expired, or the job was claimed, retried or ended
-since, they raise LeaseLostError and change nothing.
+A worker's writes are bound to its claim's token. If the claim expired or was replaced, they raise LeaseLostError and
+change nothing.
 """
 
 import json
@@ -21,7 +21,6 @@ from jobs.repository import (
     CONTEXT_INCOMPLETE,
     ECHO,
     FINAL_CHECK_TIME,
-    FORGOTTEN,
     LONGEST_LIFE,
     MOST_ATTEMPTS,
     NOTE_MISSING,
@@ -31,16 +30,15 @@ from privacy import tombstones
 
 
 class LeaseLostError(Exception):
-    """This worker's claim expired or was replaced."""
+    """The worker's claim expired or was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One attempt's hold on a job."""
+    """A worker's claim of one job, for one attempt."""
 
     job_id: UUID
-    token: UUID
-    """This claim's own; the owner, a process, may claim the same job again, and with the same number of attempts."""
+    token: UUID  # identifies the claim: the same process may claim the same job again
     owner: str
     tenant_id: str
     ticket_id: str
@@ -52,42 +50,36 @@ class Claim:
     started_before: bool
     answered: bool
     note_attempted_at: datetime | None
-    seen_open_at: datetime | None
-    """When an attempt that was then held back saw the ticket open."""
-    enhanced: bool
-    """True if another job has put its note into this ticket, or may have; of a job retried by hand, since then."""
-    echo: bool
-    """True if another job has just left a failure note in this ticket; False for one that was retried by hand."""
-    another_first: bool
-    """True if another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
-    desk_id: str | None = None
-    """The ticket's id in the desk. None, as the next one, while `ticket_id` is the only number that is known."""
+    seen_open_at: datetime | None  # by an earlier, deferred attempt
+    enhanced: bool  # another job posted its note, or may have; after a manual retry only if since then
+    echo: bool  # another job has just posted a failure note in this ticket; false after a manual retry
+    another_first: bool  # another job of this ticket must end first: this one still waits, unclaimed
+    desk_id: str | None = None  # this and `display_id` are None while only `ticket_id` is known
     display_id: str | None = None
+    # Monotonic time right before the claim: independent of the wall clocks of worker and database.
     asked_at: float = field(default_factory=time.monotonic, compare=False)
-    """`time.monotonic()` right before the claim, so that the time since then is measured without the wall clock."""
 
     @property
     def id_in_desk(self) -> str:
         return self.desk_id or self.ticket_id
 
     def seconds_left(self) -> float:
-        """Return the seconds to the job's deadline; a worker's clock may be minutes off."""
+        """Return the seconds to the job's deadline."""
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
 
     def was_recently_open(self) -> bool:
-        """Return True if the ticket was seen open within an hour, with only holds since."""
-        seen = self.seen_open_at
-        return seen is not None and self.claimed_at - seen < SEEN_OPEN_VALID
+        """Return True if the ticket was open within the last hour."""
+        return self.seen_open_at is not None and self.claimed_at - self.seen_open_at < SEEN_OPEN_VALID
 
 
 _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
 
 
 async def store_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
-    """Store both numbers of the ticket; return the updated claim.
+    """Store both numbers of the ticket; return the updated claim. Raises LeaseLostError.
 
-    `another_first` is informative only: the job stays claimed, for the caller to hold back. Raises LeaseLostError.
+    If its `another_first` is set, the job stays claimed: the caller defers it.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
     rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
@@ -133,7 +125,7 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
 
 async def was_forgotten(database: Database, held: Claim) -> bool:
     row = await _read(database, held, Job.state, Job.reason)
-    return row is not None and (row.state, row.reason) == (JobState.SKIPPED, FORGOTTEN)
+    return row is not None and (row.state, row.reason) == (JobState.SKIPPED, tombstones.FORGOTTEN)
 
 
 async def erase_answer(database: Database, held: Claim) -> None:
@@ -145,10 +137,7 @@ async def erase_answer(database: Database, held: Claim) -> None:
 async def save_answer(
     database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
 ) -> None:
-    """Commit GPT-4's answer before it is used. Raises LeaseLostError.
-
-    `took_seconds`: since the request; None for an answer of an earlier attempt.
-    """
+    """Commit GPT-4's answer. `took_seconds` is the call's duration, None for an answer of an earlier attempt."""
     took = None if took_seconds is None else timedelta(seconds=took_seconds)
     await _write(database, held, "keep_answer", answer=json.dumps(answer), model=model, took=took)
 
@@ -158,7 +147,7 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
 
 
 async def undo_posting(database: Database, held: Claim) -> None:
-    """Undo `about_to_post` if the desk surely has no note."""
+    """Undo `about_to_post`: the desk certainly has no note."""
     await _write(database, held, "end_posting", what="not posted", before=held.note_attempted_at)
 
 
@@ -167,7 +156,7 @@ async def note_missing(database: Database, held: Claim) -> None:
 
 
 async def seen_open(database: Database, held: Claim) -> None:
-    """Record the ticket as open, for the attempt after a hold."""
+    """Record that the ticket is open, for the attempt after a hold."""
     if not await _change(database, held, "see_open"):
         raise LeaseLostError
 
@@ -193,7 +182,7 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
 
 
 async def schedule_final_check(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule a last attempt, past all limits, that only looks for the note."""
+    """Schedule a last attempt, beyond all limits, that only searches for the note."""
     later = timedelta(seconds=seconds)
     await _write(
         database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
@@ -203,8 +192,7 @@ async def schedule_final_check(database: Database, held: Claim, seconds: float, 
 async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
-    `extends_deadline`: by that time and the time since the job was due, up to a day after the job's acceptance or its
-    last manual retry.
+    `extends_deadline`: by `seconds` and the time since the job was due, up to a day after acceptance or manual retry.
     """
     lasts = timedelta(seconds=seconds)
     longer = lasts if extends_deadline else timedelta(0)
@@ -212,10 +200,10 @@ async def defer(database: Database, held: Claim, seconds: float, reason: str, *,
 
 
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:
-    """Record that a failed job leaves its failure note; return False if it must not.
+    """Record that a failed job posts its failure note; return False if it must not.
 
-    A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, nor if
-    another job has, or may have, posted its enhancement. The claim has the ticket's numbers.
+    A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, or if
+    another job may have posted its enhancement. The claim must have the ticket's numbers.
     """
     values = {"attempt": held.attempt, "desk_id": held.desk_id, "display_id": held.display_id, "missing": NOTE_MISSING}
     return await _change(database, held, "begin_failure_note", **values)
@@ -255,7 +243,7 @@ async def _change_held(
         if len(held) == 1 or not is_locked(failure):
             raise
         refused = failure
-    # One row is locked, and the others should not wait. Row-level security needs a query for each tenant.
+    # Locked rows must not delay the others. Row-level security requires a query for each tenant.
     locked: set[UUID] = set()
     for tenant_id in {claim.tenant_id for claim in held}:
         ids = [claim.job_id for claim in held if claim.tenant_id == tenant_id]
@@ -267,20 +255,20 @@ async def _change_held(
 
 
 async def _change_all(database: Database, held: Sequence[Claim], change: TextClause, **values: Any) -> list[bool]:
-    of_each = {
+    columns = {
         "tenants": [one.tenant_id for one in held],
         "ids": [one.job_id for one in held],
         "tokens": [one.token for one in held],
         "attempts": [one.attempt for one in held],
     }
-    return [bool(row["changed"]) for row in await database.call(change, **of_each, **values)]
+    return [bool(row["changed"]) for row in await database.call(change, **columns, **values)]
 
 
 _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
 
 
 async def must_wait_for_another(database: Database, held: Claim) -> bool:
-    """Return True if a waiting job of the ticket has posted or is older."""
+    """Return True if another waiting job of the ticket is older, or may have posted its note."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 

@@ -1,13 +1,13 @@
-"""Operators' queries of the jobs.
+"""Operators' queries of jobs.
 
-Queries across tenants use `list_jobs`: ids, states and times. A job's details and the answer in its row are under
-row-level security.
+Queries across tenants return ids, states and times only (`list_jobs`). Details and answers are under row-level
+security.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, or_, select, text
@@ -36,29 +36,18 @@ OTHER_OF_TICKET = (
     .correlate(Job)
     .scalar_subquery()
 )
-"""In a question about a job: the last other job of its ticket whose dry run has left its answer; or null."""
+"""Subquery of a job: the id of its ticket's latest other job whose dry run kept an answer, or null."""
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
-    found: UUID | None = await _of_job(database, tenant_id, job_id, OTHER_OF_TICKET)
-    return found
+    async with database.tenant(tenant_id) as session:
+        return await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    of_dry_run = (Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
-    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement, *of_dry_run)
-    return answer
-
-
-async def answer_in_row(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    """Return GPT-4's answer of any job; None before it came and after its purge."""
-    answer: dict[str, Any] | None = await _of_job(database, tenant_id, job_id, Job.enhancement)
-    return answer
-
-
-async def _of_job(database: Database, tenant_id: str, job_id: UUID, column: Any, *conditions: Any) -> Any:
+    """Return GPT-4's answer in the job's row; None before it arrived and after its purge."""
     async with database.tenant(tenant_id) as session:
-        return await session.scalar(select(column).where(Job.id == job_id, *conditions))
+        return await session.scalar(select(Job.enhancement).where(Job.id == job_id))
 
 
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
@@ -87,7 +76,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The row of one job, without the answer's text."""
+    """One job's row, without the answer's text."""
 
     asked_at: datetime
     id: UUID
@@ -95,7 +84,6 @@ class Details:
     ticket_id: str
     desk_id: str | None
     display_id: str | None
-    """The ticket's numbers in the desk and for people; None where `ticket_id` is the only one, or is not known."""
     event: str | None
     state: str
     attempt: int
@@ -114,7 +102,7 @@ class Details:
     note_attempted_at: datetime | None
     note_id: str | None
     refresh: str | None
-    """Why it makes a further note for a ticket that has one; None for a first one."""
+    """The reason of a further note; None for a first one."""
     dry_run_job: UUID | None
 
 
@@ -128,9 +116,8 @@ class Happened:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """A job that waits again, and the reason of its earlier end."""
+class Retried(NamedTuple):
+    """A job that waits again after a manual retry; `was`: its earlier end."""
 
     job_id: UUID
     tenant_id: str
@@ -179,7 +166,7 @@ async def details(database: Database, job_id: UUID) -> Details | None:
 
 
 async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
-    """Return True if the tenant has this job, without revealing other tenants' jobs."""
+    """Return True if the job is the tenant's, without revealing other tenants' jobs."""
     (found,) = await database.call_as(tenant_id, _IS_THEIRS, id=job_id)
     return bool(found)
 
@@ -207,6 +194,6 @@ async def numbers_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[
 
 
 def trace_id(job: Details | Event) -> str | None:
-    """Return the 32 digits of the trace in `version-trace-span-flags`."""
+    """Return the 32 hex digits of the job's trace."""
     parts = (job.traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None

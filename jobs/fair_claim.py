@@ -16,25 +16,24 @@ from db.session import Database
 from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING
 
-MOST_TENANTS_COMPARED = 16  # tenants that a claim compares
-SHORTEST_TURN = timedelta(seconds=1)  # that a start counts as a place, even if the job ends at once
+MOST_TENANTS_COMPARED = 16  # by one claim
+SHORTEST_TURN = timedelta(seconds=1)  # for which a start occupies a slot, even if the job ends at once
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Tenants' limits and weights for a claim; only tenants that have them."""
+    """Weights and limits of the tenants that have them; `charged`: slots of jobs that ended at once."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     most_running: Mapping[str, int] = field(default_factory=dict)
     charged: Mapping[str, int] = field(default_factory=dict)
-    """Places that count as taken, though their jobs have ended: they ended at once."""
 
 
 class FairShares:
-    """Tenant shares for each claim, so that each tenant gets its part of the worker.
+    """The tenants' shares of the workers, for each claim.
 
-    A start occupies a slot for at least a second: jobs that are deferred at once (a desk that is down, an
-    unknown tenant) leave no job in flight, and would get every turn.
+    A start occupies a slot for at least a second. Otherwise a tenant whose jobs are deferred at once, because its desk
+    is down, would get every turn.
     """
 
     def __init__(
@@ -61,18 +60,18 @@ class FairShares:
 
     @contextmanager
     def slot(self, tenant_id: str) -> Iterator[None]:
-        """Hold a slot for one job of the tenant, for the shortest turn at least."""
+        """Occupy a slot of the tenant for one job, at least for the shortest turn."""
         until = self._monotonic() + SHORTEST_TURN.total_seconds()
         try:
             yield
         finally:
             if self._monotonic() < until:
-                # Ordered by their ends: none is charged for more than twice that time.
+                # Almost ordered by end: no slot is charged for more than twice the shortest turn.
                 self._charged.append((until, tenant_id))
 
 
 class NoStartableJobError(Exception):
-    """Due jobs may not start: tenants have their most in flight, or rows are locked."""
+    """No due job may start: its tenant is at its limit, or its row is locked."""
 
 
 _CLAIM = text(
@@ -84,22 +83,12 @@ _CLAIM = text(
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
     """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
     token, asked_at = uuid4(), time.monotonic()
-    rows = await database.call(
-        _CLAIM,
-        owner=owner,
-        token=token,
-        lease=timedelta(seconds=lease_seconds),
-        attempts=MOST_ATTEMPTS,
-        wait=ANOTHER_FIRST_WAIT,
-        longest=LONGEST_LIFE,
-        echo=ECHO,
-        another_first=ANOTHER_FIRST,
-        missing=NOTE_MISSING,
-        weights=json.dumps(shares.weights),
-        most=json.dumps(shares.most_running),
-        charged=json.dumps(shares.charged),
-        looks=MOST_TENANTS_COMPARED,
-    )
+    claim = {"owner": owner, "token": token, "lease": timedelta(seconds=lease_seconds)}
+    limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
+    reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
+    tenants = {"weights": shares.weights, "most": shares.most_running, "charged": shares.charged}
+    given = {name: json.dumps(value) for name, value in tenants.items()} | {"looks": MOST_TENANTS_COMPARED}
+    rows = await database.call(_CLAIM, **claim, **limits, **reasons, **given)
     if not rows:
         return None
     row = dict(rows[0])

@@ -1,7 +1,7 @@
-"""Feedback on notes: signed links, votes, and the part taken up by the resolution.
+"""Feedback on notes: signed links, votes, and the share of a note that the resolution took up.
 
-One row a job, without text or person. The note's prompt and model are copied from the job's row, whose answer is purged
-much earlier.
+One row for each job, without text or person. Prompt and model are copied from the job's row, whose answer is purged
+earlier.
 """
 
 import hashlib
@@ -20,7 +20,6 @@ from sqlalchemy.dialects.postgresql import TEXT
 from config.settings import FeedbackPageSettings, FeedbackSettings
 from db.session import Database
 from jobs.refresh import OF_TICKET
-from jobs.repository import FORGOTTEN
 from privacy import tombstones
 
 
@@ -62,8 +61,7 @@ class UnmeasuredNote(NamedTuple):
     steps: Sequence[str]
 
 
-# The job's row, if its note is or may be in the ticket, and the ticket was not forgotten by any of its numbers. The
-# transaction shares the tenant's key.
+# A job whose note is or may be in the ticket, unless the ticket was forgotten. The transaction shares the tenant's key.
 _OF_JOB = """
     SELECT j.id, coalesce(j.enhancement ->> 'prompt', '') AS prompt, coalesce(j.model, '') AS model FROM jobs j
     WHERE j.id = :id AND (j.state = 'completed' OR j.note_attempted_at IS NOT NULL)
@@ -79,7 +77,7 @@ _VERSION = """
 """
 # Serialises concurrent votes: otherwise both would count as the first one.
 _IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('feedback ' || CAST(:id AS uuid), 0))")
-# A manually retried job may have another note than the one that was measured or voted on.
+# After a manual retry, the job may have another note than the one that was measured or voted on.
 _VOTE = text(f"""
     WITH job AS ({_OF_JOB}), before AS (SELECT vote, reason FROM feedback WHERE job_id = :id), voted AS (
         INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, vote, reason, voted_at)
@@ -100,8 +98,7 @@ _MEASURE = text(f"""
         WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
     RETURNING prompt, model
 """)  # noqa: S608 -- constants
-# Not if the resolution is older than the note: closing the ticket again left it unchanged. A step is a text or
-# contains it.
+# A resolution older than the note cannot have taken it up. A step is a text, or an object with one.
 _UNMEASURED = text(f"""
     SELECT l.id AS job_id, ARRAY(
         SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{{}}' ELSE s ->> 'text' END
@@ -120,10 +117,9 @@ _UNMEASURED = text(f"""
 async def record_vote(
     database: Database, tenant_id: str, job_id: UUID, vote: Vote, reason: VoteReason | None
 ) -> RecordedVote | None:
-    """Store a vote on a job's note, replacing the earlier one.
+    """Store a vote on a job's note, in place of an earlier one; return None without a note or for a forgotten ticket.
 
-    Return None without such a note or for a forgotten ticket. A measurement of another note of the job is deleted.
-    Raises one of DATABASE_FAILURES.
+    A measurement of an earlier note of the job is deleted. Raises one of DATABASE_FAILURES.
     """
     values = {"vote": vote.value, "reason": None if reason is None else reason.value}
     row = await _written(database, tenant_id, _VOTE, id=job_id, **values)
@@ -131,11 +127,9 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return a ticket's last unmeasured note, unless its resolution is older."""
+    """Return a ticket's last note if it is unmeasured and not newer than the resolution."""
     (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
-    for row in rows:
-        return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
-    return None
+    return UnmeasuredNote(rows[0]["job_id"], [step for step in rows[0]["steps"] if step]) if rows else None
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
@@ -144,7 +138,7 @@ async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, take
 
 
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
-    values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
+    values |= {"forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
     before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
     *_, rows = await database.call_as(tenant_id, *before, statement, **values)
     return rows[0] if rows else None
@@ -156,24 +150,20 @@ _TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class JobLink(NamedTuple):
-    """The content of a valid token."""
+    """Content of a valid token."""
 
     tenant_id: str
     job_id: UUID
     expired: bool
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
-
-
 @dataclass(frozen=True, slots=True)
 class FeedbackLinks:
-    """Links below `url`: the first of `keys` signs, all of them verify."""
+    """Signed links below `url`: the first key signs, all of them verify."""
 
     url: str
     keys: tuple[bytes, ...] = field(repr=False)
-    today: Callable[[], date] = _today
+    today: Callable[[], date] = lambda: datetime.now(UTC).date()
 
     @classmethod
     def of(cls, settings: FeedbackSettings) -> Self | None:
@@ -188,8 +178,8 @@ class FeedbackLinks:
         return f"{self.url}{PATH}{self._serializer().dumps([last.toordinal(), job_id.hex, tenant_id])}"
 
     def read(self, token: str) -> JobLink | None:
-        """Return a token's content; None if it is guessed, changed, cut, or signed with a removed key."""
-        # The decoder ignores other characters: a token has one form only.
+        """Return a token's content; None if its signature is invalid."""
+        # The decoder ignores other characters, but a token must have one form only.
         if not _TOKEN.fullmatch(token):
             return None
         try:
@@ -199,6 +189,6 @@ class FeedbackLinks:
         return JobLink(tenant_id, UUID(job_id), expired=self.today().toordinal() > last)
 
     def _serializer(self) -> URLSafeSerializer:
-        # itsdangerous signs with the last key. The 48 bytes of SHA-384 have one form in base64, those of SHA-256 four.
+        # itsdangerous signs with the last key. 48 bytes (SHA-384) have one form in base64, 32 bytes (SHA-256) four.
         options = {"key_derivation": "hmac", "digest_method": hashlib.sha384}
         return URLSafeSerializer(self.keys[::-1], salt=b"ai-agents feedback link", signer_kwargs=options)

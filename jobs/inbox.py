@@ -20,18 +20,16 @@ from observability import log_events, metrics
 from observability.logging import log_event
 
 INBOX = "inbox"
-"""The hash."""
 DELIVERY = "delivery:"
-"""How the delivery keys begin; the tenant's id and a colon follow."""
+"""Prefix of the delivery keys, before tenant id and colon."""
 _MOST_PUT = 100
 _PUT_SECONDS = 1.0
 _EVENT = TypeAdapter(Event)
-# Bytes. Our events are less than half as long. Postgres cannot index a text over 2,704.
+# Bytes; real events have less than half. Postgres cannot index a text over 2,704.
 _LONGEST_EVENT = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
-# KEYS: the hash and the event's delivery keys; ARGV: its job's id, its text, seconds, and for each key whether it is of
-# the signed bytes. The owner of a key whose row is in Postgres may have ended without a note, which frees all its keys
-# except that one: such an event is stored, and Postgres decides.
+# KEYS: the hash and the event's delivery keys. ARGV: job id, event, seconds, and 1 for each key of signed bytes. Only
+# such a key, or one whose owner is still in the hash, proves a duplicate; for other owners Postgres decides later.
 _PUT = """
 local first
 for i = 2, #KEYS do
@@ -55,18 +53,17 @@ return first
 
 
 class Inbox:
-    """The hash and its delivery keys. Each method raises QueueUnavailableError."""
+    """The hash and its delivery keys. All methods raise QueueUnavailableError."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._putting: Batcher[Event, UUID] = Batcher(self._put_all, _MOST_PUT)
 
     async def put(self, event: Event) -> UUID:
-        """Store an event and return its job's id: the first one's for a duplicate."""
+        """Store an event and return its job's id, of a duplicate the first job's."""
         return await self._putting.put(event)
 
     async def _put_all(self, events: list[Event]) -> list[UUID]:
-        # One limit for all; each answer has the same limit by itself.
         with reaching_redis():
             async with asyncio.timeout(_PUT_SECONDS), self._redis.pipeline(transaction=False) as pipeline:
                 for event in events:
@@ -110,7 +107,7 @@ class Inbox:
     async def discard(self, keys: Sequence[Any]) -> None:
         with reaching_redis():
             removed = await self._redis.hdel(INBOX, *keys)
-        # The relay or worker that removes an entry counts it.
+        # Several processes may try: the one that removes an entry counts it.
         if removed:
             metrics.INBOX_UNREADABLE.inc(removed)
             log_event(log_events.INBOX_UNREADABLE, count=removed)

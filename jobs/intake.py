@@ -5,9 +5,9 @@ in batches (`db.batching`), but each event has its own result.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 from uuid import UUID
@@ -27,8 +27,7 @@ from observability.identifiers import bind, bound, other_numbers
 from observability.logging import Outage, log_event
 
 _DATABASE_SECONDS = 2.0
-# Longest wait of one webhook, counted from its arrival, so that a batch under way is included. Its own batch's failure,
-# which shows that Postgres is away, comes after that.
+# Added to the limit of a batch: a webhook may wait for the batch that was under way when it arrived.
 _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _LEAST_SECONDS = 0.25
@@ -41,18 +40,17 @@ RecoveryReason = Literal["webhook missed", "webhook refused with 429", "polled"]
 
 
 class NotAcceptedError(Exception):
-    """Neither Postgres nor Redis could take the event just now."""
+    """Neither Postgres nor Redis accepted the event."""
 
 
+# References to cancelled tasks that have not ended yet.
 _late: set[asyncio.Task[Any]] = set()
-"""References to tasks that are still running after their time."""
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     """Return the result of `work`, or raise TimeoutError after `seconds`.
 
-    Late work is cancelled, but not awaited: psycopg spends up to ten seconds on cancelling a statement of a silent
-    server.
+    Late work is cancelled but not awaited: psycopg needs up to ten seconds to cancel a statement of a silent server.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -75,21 +73,21 @@ def _end_late(task: asyncio.Task[Any]) -> None:
 
 
 class StoreBreaker:
-    """Open for `rest_seconds` after a failure; then one call tries first."""
+    """Circuit breaker of a store: open for `rest_seconds` after a failure, then one call probes."""
 
     def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest_seconds
         self._monotonic = monotonic
         self._next_try_at: float | None = None
 
-    def lets_try(self) -> bool:
+    def allows_call(self) -> bool:
         """Return True if closed, and once every `rest_seconds` if open."""
         if self._next_try_at is None:
             return True
-        lets = self._monotonic() >= self._next_try_at
-        if lets:
+        is_probe = self._monotonic() >= self._next_try_at
+        if is_probe:
             self.failed()
-        return lets
+        return is_probe
 
     def failed(self) -> None:
         self._next_try_at = self._monotonic() + self._rest
@@ -99,7 +97,7 @@ class StoreBreaker:
 
 
 class Intake:
-    """Acceptance of events, one per API process; `database_seconds` for each batch."""
+    """Accepts events; one per API process. `database_seconds` limits each batch."""
 
     def __init__(
         self,
@@ -122,17 +120,17 @@ class Intake:
         self.queue_outage = Outage(log_events.REDIS_UNREACHABLE)
 
     async def accept(self, event: Event) -> UUID:
-        """Record the event and queue its job within about 3 s; return the (first) job's id.
+        """Store the event and queue its job within about 3 s; return the job's id, of a duplicate the first job's.
 
         Raises NotAcceptedError.
         """
         until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
-        skipped_database = not self.database_breaker.lets_try()
+        skipped_database = not self.database_breaker.allows_call()
         job_id = None if skipped_database else await self._record(event, until)
         if job_id is None:
             job_id = await self._keep_in_redis(event)
         if job_id is None and skipped_database:
-            # The breaker saves time; it never refuses.
+            # An open breaker saves time, but refuses no event.
             job_id = await self._record(event, until)
         if job_id is None:
             raise NotAcceptedError
@@ -142,7 +140,7 @@ class Intake:
         try:
             job_id, published = await self._rows.put(event)
         except BatchTimeoutError:
-            return None  # behind other events: no outage, and a late row does no harm
+            return None  # waited behind other events: no outage, and a late row is harmless
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             if not is_locked(failure):
                 self.database_breaker.failed()
@@ -157,30 +155,27 @@ class Intake:
         return job_id
 
     async def _record_batch(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
-        """Return each event's (first) job id, and whether its row is marked as published."""
-        published = self.queue_breaker.lets_try()
+        """Return the (first) job id of each event, and whether its row is marked as published."""
+        published = self.queue_breaker.allows_call()
         with tracing.untraced():
             job_ids = await within(self._database_seconds, self._insert(events, published))
         return [each if isinstance(each, Exception) else (each, published) for each in job_ids]
 
     async def _insert(self, events: list[Event], published: bool) -> Sequence[UUID | Exception]:
-        """Record events together, or one by one if one is refused."""
+        """Insert all rows at once, or one by one if one of them is refused."""
         try:
-            return await self._insert_together(events, published)
+            return await self._insert_all(events, published)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise
             if len(events) == 1:
                 return [failure]
-        return await asyncio.gather(*(self._insert_one(event, published) for event in events))
+        one_by_one = (self._insert([event], published) for event in events)
+        results: list[Any] = await asyncio.gather(*one_by_one, return_exceptions=True)
+        return [each if isinstance(each, Exception) else each[0] for each in results]
 
-    async def _insert_one(self, event: Event, published: bool) -> UUID | Exception:
-        try:
-            return (await self._insert_together([event], published))[0]
-        except DATABASE_FAILURES as failure:
-            return failure
-
-    async def _insert_together(self, events: list[Event], published: bool) -> list[UUID]:
+    async def _insert_all(self, events: list[Event], published: bool) -> list[UUID]:
+        """Insert all rows, once more over a fresh connection if the first one was dead."""
         try:
             return await repository.accept_all(self._database, events, self._deadline, published=published)
         except DBAPIError as failure:
@@ -206,10 +201,9 @@ class Intake:
 
     async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
         left = max(_LEAST_SECONDS, until - asyncio.get_running_loop().time())
-        try:
+        # If this fails, the relay finds the list too short.
+        with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
             await within(left, repository.unpublish(self._database, [job_id]))
-        except (*DATABASE_FAILURES, TimeoutError):
-            return  # the relay notices that the list is too short
 
     async def _keep_in_redis(self, event: Event) -> UUID | None:
         """Store the event and its message; return the (first) job's id, or None."""
@@ -229,7 +223,7 @@ class Intake:
 async def request_refresh(
     database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
 ) -> UUID:
-    """Make the job of a further enhancement and return its id; the relay publishes it.
+    """Create the job of a further enhancement and return its id; the relay publishes it.
 
     `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
@@ -242,7 +236,7 @@ async def request_refresh(
 async def recover_job(
     database: Database, tenant_id: str, ticket: NewTicket, why: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
-    """Make the job of a missed ticket and return its id; None if it has one by now.
+    """Create the job of a missed ticket and return its id; None if it has one by now.
 
     The relay publishes it. Raises one of DATABASE_FAILURES.
     """
@@ -254,7 +248,7 @@ async def recover_job(
     return event.job_id
 
 
-@contextmanager
+@contextlib.contextmanager
 def _own_event(span: str, tenant_id: str, ticket_id: str, event: str, **others: str) -> Iterator[Event]:
     job_id = uuid7()
     ids = {"ticket_id": ticket_id, "tenant_id": tenant_id, "job_id": str(job_id)}

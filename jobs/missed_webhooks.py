@@ -1,4 +1,4 @@
-"""A tenant's new tickets compared with its jobs, and what became of both."""
+"""Tickets whose webhook never came: comparison of a desk's new tickets with the jobs, recovery, removed notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LOAD = text("""
     SELECT now() AS now, r.since, r.compared_until, r.notes_until,
            greatest(r.since - r.first_seen_at, interval '0') AS ahead FROM reconciliations r
 """)
-# The last webhook is searched in all jobs once; later, in those of a day.
+# The last webhook is searched in all jobs here; later, in those of a day.
 _BEGIN = text("""
     INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)
     SELECT current_setting('app.tenant_id'), coalesce(:newest, now() - interval '1 minute'), coalesce(:newest, now()), (
@@ -28,7 +28,7 @@ _BEGIN = text("""
 HAS_JOB = """(
     EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
     OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id))"""
-"""Whether a row `m` has a job by one of its numbers: each by an index of its own."""
+"""Whether a row `m` has a job by one of its numbers; each number has an index."""
 _NOTE_SEEN = text(f"""
     INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all)
     SELECT m.tenant_id, m.ticket_id, m.display_id, m.created_at, :seen_at, m.tells_all
@@ -72,7 +72,7 @@ _TO_RECOVER = text(f"""
     SELECT m.*, l.made, extract(epoch FROM l.first_at + interval '1 minute' - now())::float8 AS room_in
     FROM missed m CROSS JOIN lately l ORDER BY m.created_at, m.ticket_id
 """)  # noqa: S608
-# Taking the row and making the job are one statement: a concurrent one waits, then finds it taken.
+# One statement takes the row and creates the job: a concurrent one waits, then finds the row taken.
 _RECOVER = text(f"""
     WITH taken AS (
         UPDATE missing_webhooks m SET job_id = :id, recovered_at = now()
@@ -88,10 +88,10 @@ _RECOVER = text(f"""
 
 
 class ComparisonProgress(NamedTuple):
-    """Progress of a tenant's comparison; `now` is by the database's clock.
+    """Progress of a tenant's comparison.
 
-    `since` and `compared_until` are by the desk's. `notes_until`: notes of jobs ended by then were checked. `ahead`:
-    lead of the desk's clock, at least, when the tenant was first seen.
+    `now` is the database's time; `since` and `compared_until` are the desk's. Notes of jobs that ended by `notes_until`
+    were checked. `ahead`: least lead of the desk's clock when the tenant was first seen.
     """
 
     now: datetime
@@ -102,7 +102,7 @@ class ComparisonProgress(NamedTuple):
 
 
 class NewTicket(NamedTuple):
-    """A listed ticket. `tells_all`: the list has all fields that the rules need."""
+    """A listed ticket; `tells_all`: the list has all fields that the tenant's rules need."""
 
     ticket_id: str
     display_id: str | None
@@ -115,7 +115,7 @@ class NewTicket(NamedTuple):
 
 
 class RecoveryBatch(NamedTuple):
-    """Tickets to recover now, oldest first; `more_in`: seconds until more may follow."""
+    """Tickets to recover now, oldest first; `more_in`: seconds until more may follow, or None."""
 
     tickets: Sequence[NewTicket]
     more_in: float | None
@@ -133,27 +133,27 @@ async def begin(database: Database, tenant_id: str, newest: datetime | None) -> 
 async def compare(
     database: Database, tenant_id: str, tickets: Sequence[NewTicket], *, seen_at: datetime, until: datetime
 ) -> None:
-    """Record tickets `until` then without a job; drop those with a webhook."""
-    told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
-    await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
+    """Record tickets without a job, and delete recorded ones that have one by now."""
+    rows = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
+    await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(rows), seen_at=seen_at, until=until)
 
 
-async def all_done(database: Database, tenant_id: str) -> None:
+async def mark_compared(database: Database, tenant_id: str) -> None:
     await database.call_as(tenant_id, _ALL_DONE)
 
 
 async def overdue(
     database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
 ) -> list[NewTicket]:
-    """Return tickets without a job since `before`, oldest first."""
+    """Return tickets seen by `before` and still without a job, oldest first."""
     (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
     return [NewTicket(**row) for row in rows]
 
 
 async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
-    """Count the webhook as missed; return False if it has come or was counted.
+    """Mark the webhook as missed; return False if it has come or was marked before.
 
-    `counts`: a webhook was expected. Otherwise the ticket is marked without a count, as of when it was seen.
+    `counts`: a webhook was expected. Otherwise (polling) the ticket is marked but not counted.
     """
     (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
     return bool(rows)
@@ -170,21 +170,20 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
 async def to_recover(
     database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False
 ) -> RecoveryBatch:
-    """Return missed tickets within the minute's limit; `only_refused`: with 429."""
+    """Return missed tickets within the minute's limit; `only_refused`: those refused with 429."""
     values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
         return RecoveryBatch([], None)
-    made, in_seconds = rows[0]["made"], rows[0]["room_in"]
-    room = max(0, MOST_RECOVERED_A_MINUTE - made)
+    room = max(0, MOST_RECOVERED_A_MINUTE - rows[0]["made"])
     tickets = [NewTicket(*(row[name] for name in NewTicket._fields)) for row in rows]
-    # The first of a full minute's may be of this moment.
-    more_in = None if len(tickets) <= room else 60.0 if in_seconds is None else max(0.0, in_seconds)
+    room_in = rows[0]["room_in"]
+    more_in = None if len(tickets) <= room else 60.0 if room_in is None else max(0.0, room_in)
     return RecoveryBatch(tickets[:room], more_in)
 
 
 async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
-    """Make the job of a missed ticket, for the relay; return False if it has one."""
+    """Create the job of a missed ticket, for the relay; return False if it has one."""
     values = {"id": event.job_id, "ticket": event.ticket_id, "event": event.event, "traceparent": event.traceparent}
     limits = {"known": DELIVERY_KNOWN, "deadline": deadline}
     (rows,) = await database.call_as(event.tenant_id, _RECOVER, **values, **limits)
@@ -228,7 +227,7 @@ _FIGURES = text(f"""
     SELECT count(*) FILTER (WHERE m.missed_at > now() - interval '1 hour' AND m.missed_at <> m.seen_at
                             AND m.job_id IS NULL AND NOT {HAS_JOB})
                AS missed,
-           -- Of a desk that was polled then, none was to come.
+           -- While a desk is polled, no webhook is expected.
            count(*) FILTER (WHERE m.missed_at <> m.seen_at AND m.seen_at > r.last_webhook_at) AS since_webhook,
            r.last_webhook_at, r.compared_at
     FROM reconciliations r LEFT JOIN missing_webhooks m ON true GROUP BY r.last_webhook_at, r.compared_at
@@ -251,7 +250,7 @@ MISSED_LATELY = text(f"""
 """)  # noqa: S608
 _MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
 MOST_MISSED = 1_000
-"""Of so many newest ones of a tenant a page of it looks whether a job has come of them since."""
+"""Newest missed webhooks that a tenant's page counts."""
 MOST_MISSED_OF_EACH = 100
 _MOST_TENANTS = 2_000
 _ABOUT = text("""
@@ -262,14 +261,14 @@ _ABOUT = text("""
 
 
 class ReopenedJob(NamedTuple):
-    """A job skipped for a closed ticket, now open; `is_new`: not seen before."""
+    """A skipped job whose ticket is open again; `is_new`: not reported before."""
 
     job_id: UUID
     is_new: bool
 
 
 class PostedNote(NamedTuple):
-    """A job whose note the desk accepted."""
+    """A completed job and its note."""
 
     job_id: UUID
     ticket_id: str
@@ -288,8 +287,8 @@ class ReconcileFigures(NamedTuple):
     compared_at: datetime
 
 
-class MissedLately(NamedTuple):
-    """Missed tickets without a job, the last time, and whether there may be more."""
+class MissedCount(NamedTuple):
+    """Missed tickets without a job; `is_cut`: there may be more."""
 
     missed: int = 0
     last_at: datetime | None = None
@@ -308,10 +307,9 @@ class HourlyFindings(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SeenWithoutWebhook:
-    """A ticket in the desk's list whose webhook had not come by then.
+    """A listed ticket without a webhook; `ticket_id` is its id in the desk.
 
-    `ticket_id` is its id in the desk, whichever number was queried. `missed_at` is None while a webhook may come, and
-    if none was expected.
+    `missed_at` is None while a webhook may still come, and if none was expected.
     """
 
     ticket_id: str
@@ -325,21 +323,23 @@ class SeenWithoutWebhook:
 async def seen_open_again(
     database: Database, tenant_id: str, ticket_id: str, *, reasons: Sequence[str], window: timedelta, ago: timedelta
 ) -> ReopenedJob | None:
-    """Return the last job of a ticket now open, if skipped for one of `reasons`.
+    """Return the last job of an open ticket if it was skipped for one of `reasons`.
 
-    It ended within the `window` and at least `ago` before now: the desk may have shown the ticket open for that long.
+    It must have ended within the `window`, and at least `ago` earlier: the ticket was read as open by then.
     """
     values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
     (rows,) = await database.call_as(tenant_id, _REOPENED, **values)
     return ReopenedJob(**rows[0]) if rows else None
 
 
-async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[PostedNote]:
+async def posted_notes(
+    database: Database, tenant_id: str, after: datetime, until: datetime, *, most: int
+) -> list[PostedNote]:
     (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
     return [PostedNote(**row) for row in reversed(rows)]
 
 
-async def looked_for_notes(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
+async def mark_notes_checked(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
     await database.call_as(tenant_id, _NOTES_UNTIL, until=until, removed=int(removed))
 
 
@@ -348,19 +348,19 @@ async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None
     return ReconcileFigures(**rows[0]) if rows else None
 
 
-async def take_found(database: Database, tenant_id: str) -> HourlyFindings | None:
-    """Return and reset the findings once an hour; None in between."""
+async def take_findings(database: Database, tenant_id: str) -> HourlyFindings | None:
+    """Return the findings and reset them, once an hour; None in between."""
     (rows,) = await database.call_as(tenant_id, _TAKE_FOUND)
     return HourlyFindings(**rows[0]) if rows else None
 
 
-async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:
-    """Return missed tickets by tenant, `MOST_MISSED_OF_EACH` at most, without zeros."""
+async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedCount]:
+    """Return each tenant's count of missed tickets, if it has any."""
     rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
-    return {row.pop("tenant_id"): MissedLately(**row) for row in map(dict, rows) if row["missed"]}
+    return {row.pop("tenant_id"): MissedCount(**row) for row in map(dict, rows) if row["missed"]}
 
 
 async def seen_without_webhook(database: Database, tenant_id: str, numbers: Sequence[str]) -> SeenWithoutWebhook | None:
-    """Return facts of a ticket by its numbers; None unless its webhook is missing."""
+    """Return the ticket with one of the numbers if its webhook is missing."""
     (rows,) = await database.call_as(tenant_id, _ABOUT, numbers=list(numbers))
     return SeenWithoutWebhook(**rows[0]) if rows else None

@@ -1,4 +1,4 @@
-"""Tables of jobs that the ORM reads or writes; a test compares them."""
+"""ORM models of jobs and their events; a test compares them with the migrated tables."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -22,7 +22,7 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """One enhancement of one ticket: the source of truth; Redis only wakes a worker."""
+    """One enhancement of one ticket: the source of truth, while Redis only wakes a worker."""
 
     __tablename__ = "jobs"
 
@@ -31,42 +31,30 @@ class Job(Base):
     ticket_id: Mapped[str]
     event: Mapped[str | None]
     state: Mapped[str]
-    reason: Mapped[str | None]
-    """Why it was skipped or failed, why its last attempt failed, or that it was retried by hand: our own words."""
+    reason: Mapped[str | None]  # why it was skipped, failed, deferred or retried: one of our own fixed texts
     attempt: Mapped[int]
-    traceparent: Mapped[str | None]
-    """W3C trace context of the webhook: every attempt belongs to that trace."""
+    traceparent: Mapped[str | None]  # W3C trace context of the webhook, the parent of all attempts
     accepted_at: Mapped[datetime]
     due_at: Mapped[datetime]
     deadline_at: Mapped[datetime]
-    published_at: Mapped[datetime | None]
-    """When its message was last given to Redis; null while that is still to be done."""
+    published_at: Mapped[datetime | None]  # last publication; null if the message is still to be published
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    retried_at: Mapped[datetime | None]
-    """When a person had it retried: its attempts count from then on, and no note of before is in its way."""
+    retried_at: Mapped[datetime | None]  # last manual retry: earlier attempts and notes no longer count
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    claim_token: Mapped[UUID | None]
-    """Names the claim that holds the job, or whose own write freed it; null once somebody else did."""
-    enhancement: Mapped[dict[str, Any] | None]
-    """GPT-4's validated answer, committed before the note is posted, so that it is paid for once."""
+    claim_token: Mapped[UUID | None]  # of the current claim, or the last one if its own write ended it
+    enhancement: Mapped[dict[str, Any] | None]  # GPT-4's answer, committed before the note is posted: paid for once
     model: Mapped[str | None]
-    note_attempted_at: Mapped[datetime | None]
-    """Set before the note is posted: a later attempt then looks for the note first."""
+    note_attempted_at: Mapped[datetime | None]  # set before the note is posted: a later attempt first searches for it
     note_id: Mapped[str | None]
-    seen_open_at: Mapped[datetime | None]
-    """When an attempt that was then held back saw the ticket open: the next one need not look again."""
-    failure_noted_at: Mapped[datetime | None]
-    """Set before a note with the context alone is posted: a ticket gets one."""
-    requester: Mapped[bytes | None]
-    """Whose ticket it is, as a keyed hash (`privacy.tombstones`); written with the answer."""
-    desk_id: Mapped[str | None]
-    """The ticket's id in the desk. Null, as the next one, while the webhook's number is the only one that is known."""
+    seen_open_at: Mapped[datetime | None]  # when a deferred attempt saw the ticket open
+    failure_noted_at: Mapped[datetime | None]  # set before the failure note is posted: a ticket gets one
+    requester: Mapped[bytes | None]  # as a keyed hash (`privacy.tombstones`); written with the answer
+    desk_id: Mapped[str | None]  # this and `display_id` are null while only the webhook's number is known
     display_id: Mapped[str | None]
     refresh: Mapped[str | None]
-    seen_closed_at: Mapped[datetime | None]
-    """When its ticket was first seen closed after this job's note."""
+    seen_closed_at: Mapped[datetime | None]  # when the ticket was first seen closed after this job's note
 
 
 class JobEvent(Base):

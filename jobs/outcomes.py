@@ -21,25 +21,26 @@ from observability.logging import log_event
 
 
 class OutcomeKind(StrEnum):
-    """Outcomes: first those of an attempt, then those of a job that no worker holds."""
+    """Outcomes of attempts, then of jobs without a worker."""
 
     COMPLETED = "completed"
     SKIPPED = "skipped"
     FAILED = "failed"
     RETRIED = "retried"
     FINAL_CHECK = "looked for once more"
-    """Its note may be in the ticket: the last attempt of all only looks for it."""
+    """The note may be in the ticket: one last attempt only searches for it."""
     DEFERRED = "held back"
     RELEASED = "given back"
     LEASE_LOST = "claim lost"
 
     DUPLICATE = "duplicate"
-    """Of an event that waited in Redis and was answered with an id of its own."""
+    """An event from the inbox that was answered with an id of its own."""
     FORGOTTEN = "forgotten"
     RETRIED_BY_HAND = "retried by hand"
     RECOVERED = "recovered"
-    """Its worker fell silent, and it has attempts left."""
+    """The lease expired, and attempts are left."""
     WORKER_LOST = "worker lost"
+    """The lease expired in the last attempt."""
     EXPIRED = "expired"
 
 
@@ -51,27 +52,26 @@ class Outcome:
     reason: str = ""
     words: str = "not retried"
     seconds: float = 0.0
-    """Of a completed job, how long its last attempt took; of one that waits again, how long until it is due."""
+    """Duration of a completed attempt, or time until a waiting job is due."""
     note_id: str = ""
     extends_deadline: bool = True
-    """True if a hold's time is added to the job's deadline: those seconds, and what it took to find the hold again."""
+    """True if the time of a hold is added to the job's deadline."""
     failure: BaseException | None = None
-    """What the span shows; it turns red."""
+    """Recorded in the span, which turns red."""
     unforeseen: bool = False
-    """True if the line shows it too."""
+    """True if the log line contains the failure too."""
 
 
 class _Report(NamedTuple):
-    state: JobState | None
-    """None where the row is another's to change."""
+    state: JobState | None  # the job's new state; None if another process changes the row
     phrase: Phrase
-    attempts: str | None = None
-    """The `result` of the attempt's metric; None where there was no attempt of this process."""
+    attempts: str | None = None  # `result` of the attempt's metric; None without an attempt of this process
     line: str = "{reason}"
     span: str = "{kind}"
 
 
 _FAILURE = "{reason}; {words}"
+_HELD_BACK = "{reason}, held back for {seconds:.0f}s"
 _REPORTS = {
     OutcomeKind.COMPLETED: _Report(JobState.COMPLETED, log_events.TASK_COMPLETED, "completed"),
     OutcomeKind.SKIPPED: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, "skipped", span="{reason}"),
@@ -79,11 +79,7 @@ _REPORTS = {
     OutcomeKind.RETRIED: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
     OutcomeKind.FINAL_CHECK: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
     OutcomeKind.DEFERRED: _Report(
-        JobState.WAITING,
-        log_events.JOB_REQUEUED,
-        "held back",
-        "{reason}, held back for {seconds:.0f}s",
-        "{kind}: {reason}",
+        JobState.WAITING, log_events.JOB_REQUEUED, "held back", _HELD_BACK, "{kind}: {reason}"
     ),
     OutcomeKind.RELEASED: _Report(JobState.WAITING, log_events.JOB_REQUEUED, "given back"),
     OutcomeKind.LEASE_LOST: _Report(None, log_events.TASK_FAILED, "claim lost", _FAILURE),
@@ -101,7 +97,7 @@ JobRef = Claim | Event | PublishedJob | Retried
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
-    """Write an attempt's outcome into the row. Raises LeaseLostError, and ValueError for an outcome of no attempt."""
+    """Write an attempt's outcome into the row. Raises LeaseLostError."""
     reason, seconds = outcome.reason, outcome.seconds
     match outcome.kind:
         case OutcomeKind.COMPLETED:
@@ -127,8 +123,7 @@ def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
     values = {"kind": kind, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
     reason = template.line.format(**values)
     span.set_attribute("outcome", template.span.format(**values))
-    # The attempt's span began before these were known.
-    span.set_attributes(dict(tags()))
+    span.set_attributes(dict(tags()))  # some are bound after the span's start
     if kind is OutcomeKind.DEFERRED:
         span.set_attribute("held_back_seconds", outcome.seconds)
     if outcome.failure is not None:
@@ -150,7 +145,7 @@ def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
 
 
 def report_in_new_span(span_name: str, job: JobRef, outcome: Outcome, **identifiers: str) -> None:
-    """Report a job that this process does not run, in a separate span."""
+    """Report the outcome of a job that this process does not run, in a new span."""
     with span_of_job(span_name, job, **identifiers) as span:
         report(job, outcome, span)
 

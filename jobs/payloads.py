@@ -1,11 +1,10 @@
 """Webhooks as desks send them: signed headers, and bodies, parsed strictly if signed, else leniently.
 
-Desks that can't sign paste values into an admin's template unescaped. Observed: JSON texts with raw line breaks, values
-in arrays of one element, `requestId` for the ticket (so `tenantId` counts too), and the JSON inside a form field
-`input_data` or `payload`. No signature covers such a body, so lenient parsing loses nothing. The format is detected
-from the text, because a desk's form allows any content type with any body.
+Desks that can't sign paste values into an admin's template unescaped. Observed: JSON with raw line breaks, values in
+arrays of one element, `requestId` for the ticket (so `tenantId` counts too), and the JSON inside a form field
+`input_data` or `payload`. Their content type says nothing about the body, so the format is detected from the text.
 
-A signature is an HMAC-SHA256 over `<timestamp>.<body>`, in our own headers; `api.authentication` has the other schemes.
+Our own signature is an HMAC-SHA256 over `<timestamp>.<body>`; `api.authentication` has the other schemes.
 """
 
 import hmac
@@ -19,25 +18,21 @@ from urllib.parse import parse_qsl
 
 SIGNATURE_HEADER = "X-ServiceDesk-Signature"
 TIMESTAMP_HEADER = "X-ServiceDesk-Timestamp"
-DELIVERY_HEADER = "X-ServiceDesk-Delivery"
-"""The same at each delivery of one webhook."""
-TOKEN_HEADER = "X-ServiceDesk-Token"  # noqa: S105 -- its name
-"""For desks that can't sign."""
-WINDOW_SECONDS = 300
-"""The largest difference of a signed timestamp from now, in either direction."""
+DELIVERY_HEADER = "X-ServiceDesk-Delivery"  # the same at each delivery of one webhook
+TOKEN_HEADER = "X-ServiceDesk-Token"  # noqa: S105 -- a name; for desks that can't sign
+WINDOW_SECONDS = 300  # largest difference of a signed timestamp from now, in either direction
 LARGEST_BODY_BYTES = 64 * 1024
-CHECK_EVENT = "webhook.check"
-"""The event of a webhook that only asks whether it would be taken."""
+CHECK_EVENT = "webhook.check"  # of a webhook that only tests its authentication
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 EVENT = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
 _LONGEST_TENANT_ID = 63
-_EVENT_CAUSE = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
+_EVENT_CAUSE = "event may have only A-Z, a-z, 0-9, spaces and _.:/-, at most 100 characters"
 _FORM_FIELDS = ("input_data", "payload")
 _MOST_FORM_FIELDS = 50
 _TENANTS = ("tenant_id", "tenantId")
 _TICKETS = ("ticket_id", "requestId")
 _EMPTY = (None, "")
-_NO_OBJECT = "no JSON object, which begins with { and ends with }"
+_NO_OBJECT = "not a JSON object, which begins with { and ends with }"
 _DEEPEST = 100
 # The closing quote is optional: otherwise unclosed quotes would take quadratic time.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -47,18 +42,18 @@ _OTHER_CHARSET = "another character set than UTF-8"
 _MISTAKES = {
     "Expecting ',' delimiter": "a quote inside a value or a missing comma",
     "Invalid control character": "a line break or a tab inside a value",
-    "Expecting property name": "a name without double quotes or a comma too many",
-    "Illegal trailing comma": "a comma too many",
+    "Expecting property name": "a name without double quotes or an extra comma",
+    "Illegal trailing comma": "an extra comma",
     "Expecting ':' delimiter": "a missing colon",
-    "Unterminated string": "a quote that is never closed",
+    "Unterminated string": "a missing closing quote",
     "Invalid \\": "a backslash inside a value",
     "Expecting value": "no value where one has to stand, or a text without quotes",
-    "Extra data": "something behind the end",
+    "Extra data": "text after the end",
 }
 
 
 class MalformedBodyError(Exception):
-    """An unreadable body; the text names the problem without quoting the body. `ticket_id` is set if readable."""
+    """An unreadable body; the text has the problem, without a quote of the body. `ticket_id` is set if readable."""
 
     def __init__(self, problem: str, ticket_id: str | None = None) -> None:
         super().__init__(problem)
@@ -69,8 +64,8 @@ class MalformedBodyError(Exception):
 class Payload:
     """The known fields of a webhook's body.
 
-    `ticket_id` is None unless well-formed. `problems`: unusable fields, each with a cause for the desk's admin that
-    does not quote the body. `is_check`: there is no ticket, only a request for verification.
+    `ticket_id` is None unless well-formed. `problems`: unusable fields, each with its cause, for the desk's admin and
+    without a quote of the body. `is_check`: a test of the authentication, without a ticket.
     """
 
     tenant_id: str | None = None
@@ -86,7 +81,7 @@ class Payload:
         ticket_id = _ticket_id(fields.get("ticket_id"))
         is_text = isinstance(tenant_id, str) and 1 <= len(tenant_id) <= _LONGEST_TENANT_ID
         if "tenant_id" in fields and not is_text:
-            raise MalformedBodyError(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters", ticket_id)
+            raise MalformedBodyError(f"tenant_id must be a text of 1 to {_LONGEST_TENANT_ID} characters", ticket_id)
         is_check = event == CHECK_EVENT and "ticket_id" not in fields
         problems = {} if event is None or _is_event(event) else {"event": _EVENT_CAUSE}
         if ticket_id is None and not is_check:
@@ -95,20 +90,17 @@ class Payload:
 
 
 def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
-    """Return the headers of a JSON body at Unix time `now`, signed with the secret."""
+    """Return the signed headers of a JSON body at Unix time `now`."""
     timestamp = str(int(now))
     digest = hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
-    return {
-        "Content-Type": "application/json",
-        SIGNATURE_HEADER: f"sha256={digest}",
-        TIMESTAMP_HEADER: timestamp,
-    }
+    signature = {SIGNATURE_HEADER: f"sha256={digest}", TIMESTAMP_HEADER: timestamp}
+    return {"Content-Type": "application/json"} | signature
 
 
 def read_signed(body: bytes) -> Payload:
-    """Return the payload of a signed body: a JSON object.
+    """Return the payload of a signed body, a JSON object.
 
-    Raises MalformedBodyError; also for a repeated `tenant_id` or `ticket_id`: two readers could see two tenants.
+    Raises MalformedBodyError, also for a repeated `tenant_id` or `ticket_id`: two parsers could read two tenants.
     """
     value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
@@ -117,11 +109,10 @@ def read_signed(body: bytes) -> Payload:
 
 
 def read_unsigned(body: bytes) -> Payload:
-    """Return the payload of a body without signature. Raises MalformedBodyError.
+    """Return the payload of an unsigned body. Raises MalformedBodyError.
 
-    Empty and null fields are dropped: a variable of the desk without a value. An unusable event is dropped too, because
-    the ticket counts. Synonyms (`ticket_id` and `requestId`, `tenant_id` and `tenantId`, these also as fields of the
-    form) must not differ.
+    Empty and null fields (desk variables without a value) and unusable events are dropped. Synonyms (`ticket_id` and
+    `requestId`, `tenant_id` and `tenantId`, these also as fields of the form) must not differ.
     """
     if body.lstrip().startswith(b"--"):
         raise MalformedBodyError("it is a multipart form, choose JSON or plain text for it")
@@ -135,17 +126,17 @@ def read_unsigned(body: bytes) -> Payload:
     if not isinstance(value, dict):
         raise MalformedBodyError(field + _NO_OBJECT)
     ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
-    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id is there twice")
+    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id occurs twice")
     event = _trimmed(value.get("event"))
     found = {"tenant_id": tenant_id, "ticket_id": ticket_id, "event": event if _is_event(event) else None}
     return Payload.of({name: each for name, each in found.items() if each not in _EMPTY})
 
 
 def _one_of(values: list[Any], differ: str) -> Any:
-    held = [value for value in map(_trimmed, values) if value not in _EMPTY]
-    if len({str(value) for value in held}) > 1:
+    present = [value for value in map(_trimmed, values) if value not in _EMPTY]
+    if len({str(value) for value in present}) > 1:
         raise MalformedBodyError(differ)
-    return held[0] if held else None
+    return present[0] if present else None
 
 
 def _form(text: str) -> tuple[str, str, list[str]]:
@@ -178,17 +169,17 @@ def _decoded(body: bytes) -> str:
         # UTF-16 without a byte order mark is valid UTF-8 with NUL as every second character.
         raise MalformedBodyError(f"byte 1: {_OTHER_CHARSET}")
     if not text.strip():
-        raise MalformedBodyError("nothing in it")
+        raise MalformedBodyError("an empty body")
     return text
 
 
 def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
-    """Return the value of a JSON text; unless `strict`, with raw line breaks.
+    """Parse a JSON text; unless `strict`, strings may contain raw line breaks.
 
-    Raises MalformedBodyError; also if an object has one of the names `named_once` twice.
+    Raises MalformedBodyError, also if an object has one of the names `named_once` twice.
     """
     if _too_deep(text):
-        raise MalformedBodyError("nested too deep")
+        raise MalformedBodyError("nested too deeply")
     if text.startswith("\ufeff"):
         raise MalformedBodyError("line 1 column 1: a byte order mark")
     try:
@@ -196,10 +187,8 @@ def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
     except json.JSONDecodeError as failure:
         mistake = next((cause for message, cause in _MISTAKES.items() if failure.msg.startswith(message)), "no JSON")
         raise MalformedBodyError(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
-    except RecursionError:
-        raise MalformedBodyError("nested too deep") from None
     except ValueError:
-        raise MalformedBodyError("a number of thousands of digits") from None
+        raise MalformedBodyError("a number with thousands of digits") from None
 
 
 @cache
@@ -212,17 +201,14 @@ def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
             names = [name for name, _ in pairs]
             for name in named_once:
                 if names.count(name) > 1:
-                    raise MalformedBodyError(f"{name} is there twice")
+                    raise MalformedBodyError(f"{name} occurs twice")
         return found
 
     return json.JSONDecoder(object_pairs_hook=no_twins, strict=strict)
 
 
 def _too_deep(text: str) -> bool:
-    """Return True if arrays and objects are nested deeper than in any real body.
-
-    The depth limit of the json module differs between Python versions.
-    """
+    """Return True for excessive nesting; the json module's own limit depends on the Python version."""
     if text.count("[") + text.count("{") <= _DEEPEST:
         return False  # the usual case
     depth = 0
@@ -234,10 +220,7 @@ def _too_deep(text: str) -> bool:
 
 
 def _ticket_id(value: Any) -> str | None:
-    """Return the ticket id as text, None unless it is well-formed.
-
-    Desks send ids as numbers or as text, some of them longer than a float holds.
-    """
+    """Return a well-formed ticket id as text, else None. Desks send numbers or texts."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     text = str(value)
@@ -246,9 +229,9 @@ def _ticket_id(value: Any) -> str | None:
 
 def _ticket_cause(value: Any) -> str:
     if value in (None, ""):
-        return "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
+        return "ticket_id is missing or empty: check the spelling of its name and of the desk's variable"
     if isinstance(value, str) and "$" in value:
-        return "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
+        return "ticket_id is a variable that the desk did not replace: check its spelling in the form's list"
     return "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
 
 

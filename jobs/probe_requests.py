@@ -1,7 +1,7 @@
-"""Questions over Redis from the console to housekeeping, which reaches desks.
+"""Probe requests over Redis: the console asks housekeeping, which has the desks' credentials.
 
-A question is a short JSON text in a list, with ids only: no secret, no ticket text. The console waits for the answer at
-a key of the question; housekeeping drops expired questions. Times are by the clock of Redis.
+A request is a short JSON text in a list, with ids only: no secret, no ticket text. The console waits for the answer at
+a key of the request; housekeeping drops expired requests. Times are by the clock of Redis.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from jobs.queue import open_redis, reaching_redis
 
 QUESTIONS = "housekeeping:questions"
 ANSWER = "housekeeping:answer:"
-"""How the key of an answer begins; the question's id follows."""
+"""Prefix of an answer's key, before the request's id."""
 ASK_SECONDS = 2.0
 _MOST_WAITING = 32
 _KEPT_SECONDS = 10
 _TAKE_SECONDS = 1.0
-# A question's, with a margin for an answer at the last moment.
-_ASKED_SECONDS = ASK_SECONDS - 0.1
+# Less than the caller's limit, so that a late answer still arrives.
+_VALID_SECONDS = ASK_SECONDS - 0.1
 
 Kind = Literal["desk", "model"]
 Result = TypeVar("Result", DeskProbe, ModelProbe)
@@ -33,7 +33,7 @@ Result = TypeVar("Result", DeskProbe, ModelProbe)
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """A request to look at something; `about` is JSON, `until` in Unix seconds."""
+    """A request for a probe; `about` is JSON, `until` is Unix time."""
 
     id: UUID
     kind: Kind
@@ -42,11 +42,11 @@ class ProbeRequest:
     until: float
 
 
-_QUESTION = TypeAdapter(ProbeRequest)
+_REQUEST = TypeAdapter(ProbeRequest)
 
 
 class NoAnswerError(Exception):
-    """No answer came; the text has the reason."""
+    """No answer arrived; the text has the reason."""
 
 
 class ProbeClient:
@@ -59,14 +59,14 @@ class ProbeClient:
         """Return the answer (JSON). Raises NoAnswerError after at most two seconds."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                question = ProbeRequest(uuid4(), kind, tenant_id, about, await _now(self._redis) + _ASKED_SECONDS)
+                request = ProbeRequest(uuid4(), kind, tenant_id, about, await _now(self._redis) + _VALID_SECONDS)
                 async with self._redis.pipeline() as pipeline:
-                    pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
-                    # Keep the newest: the oldest callers time out first.
+                    pipeline.rpush(QUESTIONS, _REQUEST.dump_json(request).decode())
+                    # The newest remain: older callers time out first.
                     pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
                     pipeline.expire(QUESTIONS, _KEPT_SECONDS)
                     await pipeline.execute()
-                found = await self._redis.blpop([f"{ANSWER}{question.id}"], timeout=_ASKED_SECONDS)
+                found = await self._redis.blpop([f"{ANSWER}{request.id}"], timeout=_VALID_SECONDS)
         except TimeoutError:
             found = None
         except (RedisError, OSError) as failure:
@@ -90,7 +90,7 @@ class ProbeClient:
         except NoAnswerError as why:
             return result(failure=str(why))
         except ValidationError:
-            return result(failure="housekeeping answered what this release can't read")
+            return result(failure="housekeeping's answer can't be read: it runs another release")
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -106,12 +106,12 @@ class ProbeRequests:
         with reaching_redis(), suppress(ValidationError):
             # Not BRPOP: its blocked clients are counted as workers (`read_queue`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
-            question = None if found is None else _QUESTION.validate_json(found[1])
-            return question if question and await _now(self._redis) < question.until else None
+            request = None if found is None else _REQUEST.validate_json(found[1])
+            return request if request and await _now(self._redis) < request.until else None
         return None
 
-    async def answer(self, question: ProbeRequest, answer: str) -> None:
-        key = f"{ANSWER}{question.id}"
+    async def answer(self, request: ProbeRequest, answer: str) -> None:
+        key = f"{ANSWER}{request.id}"
         with reaching_redis():
             async with self._redis.pipeline() as pipeline:
                 pipeline.rpush(key, answer)

@@ -1,9 +1,9 @@
 """The queue of jobs: the Redis list `celery`, whose length operators read.
 
-Each waiting job has a message with its id and its trace context; the Celery task id is the job id. A worker that takes
-a message claims the job whose turn it is, which may be another one (docs/adr/0023). Messages are written here as Celery
-reads them (protocol 2, in kombu's Redis envelope), since its own sender takes 0.5 ms of CPU and one round trip for each
-message. A test compares them with the installed Celery's.
+A message has a job's id, which is the Celery task id, and its trace context. A worker that takes it claims the next job
+by fair share, which may be another one (docs/adr/0023). Messages are written here in Celery's format (protocol 2, in
+kombu's Redis envelope), because Celery's own sender needs 0.5 ms of CPU and one round trip for each. A test compares
+them with the installed Celery's.
 Source: https://docs.celeryq.dev/en/stable/internals/protocol.html.
 """
 
@@ -32,10 +32,9 @@ from observability.logging import log_event
 QUEUE = "celery"
 TASK = "ai_agents.enhance"
 UNACKED = "unacked"
-"""Celery's hash of messages that workers hold: with late acknowledgement, the jobs that run."""
-
-# Workers need this: with other priority steps they would read lists that have no publisher.
+"""Celery's hash of unacknowledged messages: those of running jobs."""
 TRANSPORT = {"priority_steps": [0]}
+"""Transport option of workers: other steps would make them read further lists."""
 _PUBLISH_SECONDS = 1.0
 _MOST_PUSHED = 100
 _EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "chord": None})
@@ -43,7 +42,7 @@ SAFE_POLICY = "noeviction"
 
 
 class QueueUnavailableError(Exception):
-    """Redis did not answer within a second; it may still have taken the message."""
+    """Redis did not answer in time; it may still have executed the command."""
 
 
 @contextmanager
@@ -56,7 +55,7 @@ def reaching_redis() -> Iterator[None]:
 
 
 class _LossDetection:
-    """A connection that reports its loss with the client's exceptions."""
+    """A connection that raises the client's ConnectionError for its loss."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """Send a command, raising ConnectionError for a connection just found closed."""
@@ -83,9 +82,9 @@ class _TlsConnection(_LossDetection, SSLConnection):
 
 
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
-    """Return a client that gives up after `seconds` instead of trying ten times.
+    """Return a client that times out after `seconds`; redis-py's default is ten retries.
 
-    Only a command that finds its connection closed is sent once more, over a fresh one.
+    A command is retried once if its connection was closed.
     """
     client: Redis = Redis.from_url(
         url,
@@ -93,7 +92,7 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
         socket_connect_timeout=min(seconds, 0.5),
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         decode_responses=True,
-        # A byte that is not UTF-8 fails its own value only, not the whole reply.
+        # Invalid UTF-8 affects its own value only, not the whole reply.
         encoding_errors="surrogateescape",
         health_check_interval=15,
     )
@@ -114,7 +113,6 @@ class JobQueue:
         await self._pushing.put(message_of(job_id, traceparent))
 
     async def _push(self, messages: list[str]) -> list[None]:
-        # Includes connecting and the answer.
         with reaching_redis():
             async with asyncio.timeout(_PUBLISH_SECONDS):
                 await self._redis.lpush(QUEUE, *messages)
@@ -142,10 +140,9 @@ async def eviction_policy(redis: Redis) -> str | None:
 
 
 async def warn_of_eviction(redis: Redis) -> None:
-    """Log the eviction policy if Redis may drop keys.
+    """Log a warning if Redis may evict keys.
 
-    The process starts anyway: a job's row restores its message. But an event in the inbox would be lost while Postgres
-    is away.
+    The relay would restore a lost message, but not an event that is in the inbox while Postgres is away.
     """
     policy = await eviction_policy(redis)
     if policy not in (None, SAFE_POLICY):

@@ -1,7 +1,7 @@
-"""The relay: publishes recorded jobs that are due, and ends overdue ones.
+"""The relay: publishes due jobs and lost messages, recovers expired leases and ends overdue jobs.
 
 Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each step has its own limit
-of a few seconds: a lock left behind by a dead process delays only its row.
+of a few seconds: a lock of a dead process delays only its row.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Literal
 
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
 from jobs import repository
+from jobs.claims import LeaseLostError
 from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span, span_of_job
@@ -29,37 +30,29 @@ _LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
-# Ended jobs and lost messages: numerous only after a failure, and each second of delay costs.
+# Overdue jobs and lost messages: numerous only after a failure.
 _LARGE_BATCH = 500
-# So many messages keep all workers busy, which saves counting a million jobs every few seconds.
+# With so many messages all workers are busy, and counting a million jobs every few seconds is saved.
 _LONG_LIST = 10_000
-# A worker claims a job with a message or gives it back within half a minute, unless it died.
+# A live worker claims a message's job, or gives the message back, within half a minute.
 _SURE_SECONDS = 40.0
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
 
 
-class DeadlinePassedError(Exception):
-    """A job past its deadline; never raised, only recorded in the trace."""
-
-
-class WorkerLostError(Exception):
-    """A job whose worker fell silent in its last attempt; never raised either."""
-
-
 class Shortage:
-    """The number of messages missing at every check for long enough."""
+    """Counts the messages that were missing at every check for long enough."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._seen: deque[tuple[float, int]] = deque()
 
     def lost(self, short: int, *, unclaimed: int) -> int:
-        """Return how many of the `short` missing messages were lost.
+        """Return how many of the `short` missing messages are lost.
 
-        `unclaimed`: messages that workers may hold without a claim. Some of those workers may be dead, so a shortage
-        that lasts counts as lost too.
+        `unclaimed`: messages that workers may hold without a claim. Some of those workers may be dead, so a lasting
+        shortage counts as lost too.
         """
         now = self._monotonic()
         if short <= 0:
@@ -77,10 +70,7 @@ class Shortage:
 
 
 class Relay:
-    """The loop; `run()` it until cancelled. `step_seconds` limits each step.
-
-    `most_running` returns the limits of jobs in flight of the tenants that have one.
-    """
+    """The relay's loop. `most_running` returns each tenant's limit of jobs in flight, if it has one."""
 
     def __init__(
         self,
@@ -105,9 +95,9 @@ class Relay:
         self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
-        """Relay until cancelled, retrying an unavailable store each second.
+        """Run a round each second until cancelled.
 
-        A round under way then gets some seconds to finish: it may have ended jobs without reporting them yet.
+        The last round gets some seconds to finish: it may have ended jobs without reporting them yet.
         """
         while True:
             under_way = asyncio.ensure_future(self.once())
@@ -124,7 +114,7 @@ class Relay:
     async def once(self) -> bool:
         """Run each step once; return True if all succeeded.
 
-        A step that waits for a lock or takes too long does not block the others. An unavailable store ends the round.
+        A step that waits for a lock or times out does not block the others. An unavailable store ends the round.
         """
         worked = True
         for step in (
@@ -141,13 +131,13 @@ class Relay:
                     await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
-                self._intake.database_outage.seen(_words(failure), failure)
+                self._intake.database_outage.seen(_reason(failure), failure)
                 if is_away(failure) and not is_locked(failure):
                     break
             except QueueUnavailableError as failure:
                 worked = False
                 self._intake.queue_outage.seen("the relay waits", failure)
-            except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
+            except Exception as failure:  # noqa: BLE001 -- without a relay, jobs would wait for ever
                 worked = False
                 log_event(log_events.RELAY_FAILED, failure=failure)
         if worked:
@@ -156,10 +146,9 @@ class Relay:
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step, or await it if it is still running.
+        """Run a step, or await it if it is still running. Raises TimeoutError and the step's exceptions.
 
-        Raises TimeoutError, and the step's exceptions. A late step continues and is not restarted: it may have ended
-        jobs without reporting them yet.
+        A late step continues and is not restarted: it may have ended jobs without reporting them yet.
         """
         name = step.__name__
         if name not in self._under_way:
@@ -177,7 +166,7 @@ class Relay:
 
     async def _fail_lost(self) -> None:
         for job in await repository.fail_lost(self._database, _BATCH, _WORKER_LOST):
-            _report(job, Outcome(OutcomeKind.WORKER_LOST, _WORKER_LOST, failure=WorkerLostError()))
+            _report(job, Outcome(OutcomeKind.WORKER_LOST, _WORKER_LOST, failure=LeaseLostError()))
 
     async def _publish_due(self) -> None:
         await self._publish(await repository.take_due(self._database, _BATCH), "due")
@@ -191,16 +180,13 @@ class Relay:
         if most := self._most_running():
             await repository.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
         for job in await repository.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
-            _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassedError()))
+            _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=TimeoutError()))
 
     async def _empty_inbox(self) -> None:
-        """Move events into rows.
-
-        Other replicas and workers move the same events: the one that removes an event reports it.
-        """
+        """Move events into rows. Other replicas and workers do the same: the one that removes an event reports it."""
         moved = 0
         events = await self._inbox.some(_BATCH)
-        # In another order each time, so that no stuck event blocks others for ever.
+        # In random order, so that no stuck event blocks others for ever.
         random.shuffle(events)
         for event in events:
             try:
@@ -210,7 +196,7 @@ class Relay:
                     await self._inbox.discard([str(event.job_id)])
                 elif not is_locked(failure):
                     raise
-                continue  # no job, or another process is recording the delivery or died while recording it
+                continue  # refused, or locked by another process that records the delivery
             if not await self._inbox.remove(event.job_id):
                 continue
             moved += 1
@@ -224,7 +210,7 @@ class Relay:
         if time.monotonic() - self._lost_checked_at < _LOST_CHECK_SECONDS:
             return
         self._lost_checked_at = time.monotonic()
-        # The list first: jobs claimed in between are then no longer counted as waiting.
+        # Before the rows are counted, so that jobs claimed in between do not count as waiting.
         listed, held = await self._queue.sizes()
         if listed >= _LONG_LIST:
             return
@@ -237,15 +223,15 @@ class Relay:
 
     async def _publish(self, due: Sequence[PublishedJob], why: Literal["due", "lost"]) -> None:
         published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
-        if left := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
-            await repository.unpublish(self._database, left)
+        if failed := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
+            await repository.unpublish(self._database, failed)
 
     async def _publish_one(self, job: PublishedJob, why: Literal["due", "lost"]) -> bool:
         with span_of_job(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
             return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
 
 
-def _words(failure: Exception) -> str:
+def _reason(failure: Exception) -> str:
     if is_locked(failure):
         return "the relay waits for a locked row"
     return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
@@ -256,6 +242,6 @@ def _report(job: PublishedJob, outcome: Outcome) -> None:
 
 
 def _identifiers(job: PublishedJob, attempt: int) -> dict[str, str]:
-    # The log line gives the reason if a job that ended long ago is published again.
-    told = other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)}
-    return told | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})
+    # The cause explains why a job that ended long ago is published again.
+    cause = {"cause": RETRIED_BY_HAND} if job.by_hand else {}
+    return other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)} | cause

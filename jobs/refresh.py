@@ -1,4 +1,4 @@
-"""Further notes for a ticket: reasons of a job, and detection of reopening."""
+"""Further notes for a ticket: their reasons, and detection of reopened tickets."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from jobs.claims import Claim, LeaseLostError
 from jobs.repository import NOTE_MISSING, REFRESH_APART, REFRESHED_LATELY, SEEN_REOPENED
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
-# By the ticket's id alone: a displayed number may be another ticket's id. Each half by its own index.
+# By the ticket's id only: a display id may be another ticket's id. Each half has an index.
 OF_TICKET = """(
     SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
     UNION
     SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
 """
-# A running job has read the ticket before, and its note will be there.
+# A running job has read the ticket already, and its note will follow.
 _CLOSED = text(f"""
     WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = now() WHERE id IN (
@@ -43,10 +43,10 @@ _LATELY = text("""
 
 
 async def begin(database: Database, held: Claim, *, reopened: bool) -> str | None:
-    """Return and store why a claimed job makes a further note: `asked` or `reopened`.
+    """Store and return the reason of a claimed job's further note, `asked` or `reopened`; None without a further note.
 
-    REFRESHED_LATELY if its ticket had one within the hour; None if none is wanted. `reopened`: the tenant wants notes
-    for reopened tickets. Raises LeaseLostError.
+    Return REFRESHED_LATELY if the ticket had one within the hour. `reopened`: the tenant wants notes for reopened
+    tickets. Raises LeaseLostError.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
     limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}

@@ -1,4 +1,4 @@
-"""Rejected webhooks, kept for some days for support."""
+"""Rejected webhooks, stored for some days for support."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from jobs.repository import MOST_RECOVERED_A_MINUTE, OWN_EVENTS
 MOST_PER_HOUR = 200
 MOST_OF_ANYONE_PER_HOUR = 50
 MOST_FULL_PER_HOUR = 60 * MOST_RECOVERED_A_MINUTE
-"""Tickets refused with 429 in an hour that are recorded: reconciliation makes no more jobs in that time."""
+"""Recorded tickets refused with 429: reconciliation creates no more jobs in an hour."""
 _RECORD = text("""
     INSERT INTO rejections (tenant_id, ticket_id, status, reason)
     SELECT current_setting('app.tenant_id'), CAST(:ticket AS text), :status, n.reason
@@ -39,10 +39,10 @@ _RECORD_FULL = text("""
 async def record(
     database: Database, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool
 ) -> None:
-    """Store a rejection of a known tenant, within an hourly share against floods.
+    """Store a rejection of a known tenant, within an hourly limit against floods.
 
-    Each reason has a share, and another one with a cause. Rejections without a valid secret (not `proved`) have a
-    smaller share, so that strangers do not use up the desk's.
+    The limit applies to each reason, with and without a cause. It is smaller without a valid secret (not `proved`), so
+    that strangers do not use up the desk's.
     """
     most = MOST_PER_HOUR if proved else MOST_OF_ANYONE_PER_HOUR
     values = {"ticket": ticket_id, "status": status, "reason": reason, "most": most}
@@ -65,7 +65,7 @@ class RefusedWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedLately:
+class RefusalCount:
     """Refused webhooks of a day without a readable ticket, by reason."""
 
     status: int
@@ -80,8 +80,8 @@ class Receiving:
 
     refused: Sequence[RefusedWebhook]
     since: datetime | None
-    """Since when the newest one's reason is met without that any webhook was accepted in between."""
-    unread: Sequence[RefusedLately]
+    """First rejection for the newest one's reason since a webhook was last accepted."""
+    unread: Sequence[RefusalCount]
     last_accepted_at: datetime | None
     shares_used_up: bool
 
@@ -94,8 +94,8 @@ _UNREAD = text(
     "SELECT status, reason, count(*) AS count, max(rejected_at) AS last_at FROM rejections WHERE tenant_id = :tenant"
     " AND ticket_id IS NULL AND rejected_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY last_at DESC LIMIT 5"
 )
-# By the reason without its cause: viewers without access to the cause must not infer it from the time. A polled desk
-# may have no webhook in very many jobs, so only the newest ones are searched.
+# By the reason without its cause: viewers without access to the cause must not infer it from the time. Only the newest
+# jobs are searched: a polled desk's may all be without a webhook.
 _SINCE = text("""
     SELECT min(r.rejected_at) AS since FROM rejections r,
         (SELECT split_part(x.reason, ':', 1) AS kind, x.rejected_at FROM rejections x WHERE x.tenant_id = :tenant
@@ -114,9 +114,9 @@ LAST_ACCEPTED = text("""
         WHERE coalesce(l.event, '') <> ALL (CAST(:own AS text[])) ORDER BY l.accepted_at DESC LIMIT 1),
         (SELECT r.last_webhook_at FROM reconciliations r WHERE r.tenant_id = :tenant)) AS accepted_at
 """)
-"""When the tenant's last webhook was accepted; of a desk that is compared with us, what was seen of it counts, too."""
+"""Time of the tenant's last accepted webhook, from its jobs or its reconciliation."""
 OF_WEBHOOKS = {"own": sorted(OWN_EVENTS), "newest": 10_000}
-"""Which jobs came without a webhook, and how many of a tenant's newest are looked through for one that has."""
+"""Parameters of `LAST_ACCEPTED`: events without a webhook, and the number of searched jobs."""
 _USED_UP = text(
     "SELECT 1 AS one FROM rejections WHERE tenant_id = :tenant AND rejected_at > now() - interval '1 hour'"
     " GROUP BY split_part(reason, ':', 1), position(':' IN reason) > 0 HAVING count(*) >= :most LIMIT 1"
@@ -133,7 +133,7 @@ _HEARD_OF = text("""
 
 
 class RefusedTenant(NamedTuple):
-    """A tenant whose last webhook was refused and none accepted since."""
+    """A tenant whose last webhook was rejected."""
 
     tenant_id: str
     reason: str
@@ -145,7 +145,7 @@ async def refused_tenants(database: Database, since: datetime) -> list[RefusedTe
     return [RefusedTenant(**row) for row in rows]
 
 
-async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
+async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str) -> bool:
     ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
     return bool(row["heard_of"])
 
@@ -157,7 +157,7 @@ async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) 
     return Receiving(
         refused=[RefusedWebhook(**row) for row in refused],
         since=since[0]["since"],
-        unread=[RefusedLately(**row) for row in unread],
+        unread=[RefusalCount(**row) for row in unread],
         last_accepted_at=last["accepted_at"],
         shares_used_up=bool(full),
     )

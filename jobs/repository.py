@@ -1,4 +1,4 @@
-"""Acceptance and state of jobs; each is one function of `functions.sql`."""
+"""Acceptance, publication and recovery of jobs, each by one function of `functions.sql`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,50 +11,44 @@ from sqlalchemy import TextClause, text
 
 from db.session import Database
 from jobs.models import JobState
-from privacy import tombstones
 
 MOST_ATTEMPTS = 8
-FINAL_CHECK_TIME = timedelta(minutes=5)  # for the last look at a ticket that may have the note
+FINAL_CHECK_TIME = timedelta(minutes=5)  # of the attempt that only searches for the note
 LONGEST_LIFE = timedelta(days=1)  # of a job with holds, from its acceptance or last manual retry
 PUT_OFF_AHEAD = timedelta(minutes=5)  # before the deadline of a job that waits for its share; longer than an attempt
-SEEN_OPEN_VALID = timedelta(hours=1)  # in which a held job does not look again whether its ticket is open
+SEEN_OPEN_VALID = timedelta(hours=1)  # in which a deferred job does not read again whether its ticket is open
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # of a job for another one of its ticket
 ECHO = timedelta(minutes=10)  # in which a failure note may cause a webhook of its ticket
 REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
-DELIVERY_KNOWN = timedelta(minutes=10)  # from the first one on
+DELIVERY_KNOWN = timedelta(minutes=10)  # from the first delivery
 KEYS_KEPT = timedelta(hours=1)  # after that, for events that waited in Redis
-REJECTIONS_KEPT = timedelta(days=7)  # and tickets without a webhook
+REJECTIONS_KEPT = timedelta(days=7)  # also of tickets without a webhook
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
 OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
-SIGNED_KEY = "signed:"
-"""Prefix of the keys of signed bytes: these stay known, whatever became of the job."""
+SIGNED_KEY = "signed:"  # prefix of the dedupe keys of signed bytes, which stay known whatever the job's outcome
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 REFRESHED_LATELY = "refreshed within the hour"
-FORGOTTEN = tombstones.FORGOTTEN
 LEFT_OUT = "left out by the tenant's rules"
 NOTHING_FOUND = "nothing found"
 DRY_RUN = "dry run"
-NAMED_FORGOTTEN = tombstones.NAMED_FORGOTTEN
 OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"
 NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"
-"""Why a job failed whose last look found no note in the ticket."""
 WORKER_LOST = "worker lost"
 CONTEXT_INCOMPLETE = "context incomplete"
-"""An event of an attempt that went on without all that could have helped; the next two are its reasons."""
+"""An event of an attempt; the next two are its reasons."""
 CONTEXT_LATE = "context gathering timeout"
 CONTEXT_FAILED = "context not searched"
 RETRIED_BY_HAND = "retried by hand"
-SIGNED_BY_PREVIOUS = "signed by the previous secret"
-"""What the first event of a job says of its webhook, where that is so."""
+SIGNED_BY_PREVIOUS = "signed by the previous secret"  # remark in the job's first event
 ASKED_BY_HAND = "(by hand) refresh"
 SEEN_REOPENED = "(by its copy) reopened"
 RECOVERED = "(by reconciliation) recovered"
-"""The last three are events of jobs without a webhook, which none may name; their last word is read as any event's."""
 OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
+"""Events of jobs without a webhook. Webhooks cannot name them: parentheses are not allowed in their events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +59,15 @@ class Event:
     tenant_id: str
     ticket_id: str
     event: str | None
-    dedupe_keys: tuple[str, ...]
-    """What makes another delivery the same one: any of these that is known (SIGNED_KEY)."""
+    dedupe_keys: tuple[str, ...]  # a delivery with any known key is a duplicate
     traceparent: str
     accepted_at: datetime
     remark: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON for the `inbox`, without the remark: the last release rejects it."""
-        values = asdict(self)
-        del values["remark"]
-        values["job_id"] = str(self.job_id)
-        values["accepted_at"] = self.accepted_at.isoformat()
-        return values
+        values = asdict(self) | {"job_id": str(self.job_id), "accepted_at": self.accepted_at.isoformat()}
+        return {name: value for name, value in values.items() if name != "remark"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +79,7 @@ class PublishedJob:
     ticket_id: str
     attempt: int
     traceparent: str | None
-    by_hand: bool = False
-    """True if nothing has happened to it since a person had it retried."""
+    by_hand: bool = False  # its last event is a manual retry
     desk_id: str | None = None
     display_id: str | None = None
 
@@ -109,10 +98,10 @@ _STATE = text("SELECT state FROM job_state(:id)")
 async def accept_all(
     database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
 ) -> list[UUID]:
-    """Record webhooks; return each one's job id, the first one's for duplicates.
+    """Record webhooks; return their job ids, of duplicates the first job's.
 
-    `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused by
-    Postgres fails the whole batch. Raises one of DATABASE_FAILURES.
+    `published`: the caller publishes the messages right after the commit; otherwise the relay does. A refused event
+    fails the whole batch. Raises one of DATABASE_FAILURES.
     """
     first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
@@ -127,7 +116,7 @@ def _without_common_keys(events: Sequence[Event]) -> list[list[Event]]:
     batches: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}
-        # After the last batch with a common key, to preserve their order.
+        # Behind the last batch with a common key, so that their order is kept.
         place = max((number for number, (_, seen) in enumerate(batches, 1) if seen & keys), default=0)
         if place == len(batches):
             batches.append(([], set()))
@@ -148,11 +137,11 @@ def _fields(event: Event) -> dict[str, Any]:
 
 
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
-    """Record a webhook from the inbox; return False for a recorded duplicate.
+    """Record a webhook from the inbox; return False for a duplicate.
 
-    A duplicate was answered with its own id, so it gets a row too, and ends as skipped. Its message was published with
-    the inbox entry; if that is lost, the relay publishes another. Raises one of DATABASE_FAILURES soon if the delivery
-    is locked, so that others do not wait.
+    A duplicate was answered with its own id, so it gets a row too, and ends as skipped. The message was published with
+    the inbox entry; if it is lost, the relay publishes another. Raises one of DATABASE_FAILURES, soon if the delivery
+    is locked.
     """
     late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
     deadline = timedelta(seconds=deadline_seconds)
@@ -167,13 +156,11 @@ _IS_FULL = text(
     " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
     " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
 )
-
-
 _QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
 
 
 async def is_queue_full(database: Database, event: Event, most: int) -> bool:
-    """Return True if the tenant's queue is full and this delivery would add a job."""
+    """Return True if the tenant has `most` waiting jobs and this delivery would add one."""
     keys = list(event.dedupe_keys)
     ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
     return bool(row["is_full"])
@@ -219,15 +206,15 @@ async def recover(database: Database, most: int) -> list[PublishedJob]:
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return jobs lost in their last attempt, or look for a posted note."""
+    """Fail and return the jobs lost in their last attempt; schedule a final check of those that may have a note."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
-    """Put off the deadlines of jobs whose tenants have their `most` in flight.
+    """Put off the deadlines of waiting jobs whose tenants are at their limit `most` of jobs in flight.
 
-    In time: an attempt that begins just before has some minutes, or half of `deadline_seconds`.
+    Early enough that an attempt has some minutes left, or half of `deadline_seconds`.
     """
     by = timedelta(seconds=deadline_seconds)
     ahead = min(PUT_OFF_AHEAD, by / 2)
@@ -235,7 +222,7 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
 
 
 async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return jobs past their deadline, or look for a posted note."""
+    """Fail and return the jobs past their deadline; schedule a final check of those that may have a note."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
     return await _published(database, _EXPIRE, most=most, **values)
 
@@ -247,16 +234,16 @@ async def count_listed(database: Database, most: int) -> tuple[int, int]:
 
 
 async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
-    """Mark the oldest jobs in excess of `messages` as published again; return them."""
+    """Mark up to `most` jobs beyond the `messages` in the list as published again, oldest first; return them."""
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
-    """Mark jobs as unpublished after a failure of Redis: they are due again."""
+    """Mark jobs as unpublished, so that they are due again."""
     await database.call(_UNPUBLISH, ids=list(job_ids))
 
 
 async def purge_short_lived(database: Database) -> None:
-    """Delete expired delivery keys and sessions, old rejections and missed webhooks."""
+    """Delete expired delivery keys and console sessions, old rejections and old missed webhooks."""
     await database.call(_PURGE, keys=KEYS_KEPT, rejections=REJECTIONS_KEPT)

@@ -1,4 +1,4 @@
-"""Numbers of jobs, the queue and workers, for metrics, diagnoses and pages."""
+"""Figures of jobs, queue and workers, for metrics, diagnoses and console pages."""
 
 import asyncio
 import contextlib
@@ -25,8 +25,7 @@ _HELD_BACK_OF = text("""
         SELECT e.what, e.at FROM job_events e WHERE e.job_id = w.id ORDER BY e.id DESC LIMIT 1) last
     WHERE last.what = 'held back' GROUP BY w.reason
 """)
-MOST_COUNTED = 10_000
-"""Beyond so many jobs of a kind a page does not count on."""
+MOST_COUNTED = 10_000  # jobs that a page counts at most
 
 
 class JobFigures(NamedTuple):
@@ -60,24 +59,23 @@ async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 
-# Outside the function, since only the application's own role sees the sessions' names.
+# `pg_stat_activity` outside the function: only the application's own role sees the names of its sessions.
 _SIGNS = text(
     "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
     " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
     " FROM signs_of_work(:lately) s"
 )
 LEASES = "ai-agents leases"
-"""Application name of the sessions in which workers renew their leases: each worker has one for as long as it runs."""
+"""Application name of the sessions in which workers renew their leases; each running worker has one."""
 LATELY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerActivity:
-    """Numbers of workers that hold a job, of running jobs, and of those not held.
+    """Workers with a job, running jobs, and running jobs whose lease expired (`silent`).
 
-    `last_started_at`: latest start of a job that runs or of the last ten minutes. `connected`: False if no worker has a
-    session for its leases. A killed worker loses its sessions at once; a healthy one has none for up to 12 s after
-    Postgres restarts.
+    `last_started_at`: latest start of a running job, or of one in the last ten minutes. `connected`: a worker has a
+    session for its leases; none has one right after a kill, and for up to 12 s after a restart of Postgres.
     """
 
     workers: int
@@ -97,10 +95,10 @@ REDIS_REFUSES = "it refuses our password"
 
 @dataclass(frozen=True, slots=True)
 class QueueActivity:
-    """Messages that wait and are held, and workers that listen (None: unknown).
+    """Waiting and held messages, and listening workers (None: unknown).
 
-    `quiet`: connections of workers that stopped listening, full or stuck; a killed worker has none. `takes_nothing`:
-    Redis has no memory left, can't write to its disk, or is a read-only replica.
+    `quiet`: connections of full or stuck workers; a killed worker has none. `takes_nothing`: Redis accepts no writes,
+    because its memory is full, its disk fails, or it is a replica.
     """
 
     waiting: int
@@ -111,9 +109,9 @@ class QueueActivity:
 
 
 def is_without_worker(queue: QueueActivity | None, work: WorkerActivity | None) -> bool:
-    """Return True if no worker listens or holds a job; False if that is unknown.
+    """Return True if no worker listens or holds a job; False if unknown.
 
-    A worker counts as dead only without a session in Postgres and without a connection to Redis.
+    A dead worker has neither a session in Postgres nor a connection to Redis.
     """
     if queue is None or queue.listening != 0:
         return False
@@ -133,7 +131,7 @@ def reading_of(waiting: int) -> Reading:
     return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
 
 
-# A listening worker polls each second: one that has not for so long is full, stopped or gone.
+# A listening worker polls each second; a longer idle time means full, stopped or gone.
 _LISTENS_SECONDS = 10
 
 
@@ -150,9 +148,9 @@ async def queue_activity(redis: Redis | None, seconds: float) -> tuple[QueueActi
 
 
 async def read_queue(redis: Redis) -> QueueActivity:
-    """Return the queue's length, its listeners and whether Redis accepts writes.
+    """Return the state of the queue. Raises RedisError, OSError or TimeoutError.
 
-    An external Redis may permit the length only: the rest is unknown then. Raises RedisError, OSError or TimeoutError.
+    A managed Redis may permit only the lengths; the rest is then unknown.
     """
     async with redis.pipeline(transaction=False) as pipeline:
         pipeline.llen(QUEUE)

@@ -207,7 +207,7 @@ _AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strengt
 _query_terms = lru_cache(maxsize=16)(query_terms)
 
 
-class SearchInPostgres:
+class PostgresSearch:
     """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from typing import Protocol
 
-from config.exits import AWAY_EXIT
+from config.exit_codes import AWAY_EXIT
 from observability import tracing
 
 _CHECK_SECONDS = 1.5

@@ -47,7 +47,9 @@ FEEDBACK_RECORDED = Phrase("Feedback recorded: job_id={job_id}, vote={vote}, rea
 FEEDBACK_REFUSED = Phrase("Feedback refused: job_id={job_id}, reason={reason}", promised=False)
 FEEDBACK_NOT_RECORDED = Phrase("Feedback error: job_id={job_id}, reason={reason}", "error", promised=False)
 FEEDBACK_LINKS_UNKNOWN = Phrase("Feedback links that are not ours: {count}", promised=False)
-FEEDBACK_CROWDED = Phrase("Feedback page: too many connections, some are closed", "warning", promised=False)
+FEEDBACK_CROWDED = Phrase(
+    "Feedback page: too many connections, the longest waiting are closed", "warning", promised=False
+)
 FEEDBACK_FAILED = Phrase("Feedback error: unexpected failure", "error", promised=False)
 
 TEXTS_READ = Phrase("Job texts viewed: job_id={job_id}, visitor={visitor}", promised=False)
@@ -73,7 +75,7 @@ SPENDING_UNTOLD = Phrase(
     "warning",
     promised=False,
 )
-AUDIT_NOT_KEPT = Phrase("Audit record error: job_id={job_id}, not kept", "error", promised=False)
+AUDIT_NOT_KEPT = Phrase("Audit record error: job_id={job_id}, not stored", "error", promised=False)
 TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}")
 DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
 DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")
@@ -135,7 +137,7 @@ DATABASE_NEWER = Phrase(
     "Database newer than this release: revision={revision}, needed={needed}", "warning", promised=False
 )
 RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
-INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
+INBOX_USED = Phrase("Event stored in Redis until the database is back", "warning", promised=False)
 INBOX_UNREADABLE = Phrase("Inbox error: invalid entries removed: {count}", "error", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
@@ -155,7 +157,7 @@ SYNC_COMPLETED = Phrase(
 )
 SYNC_LEFT_OUT = Phrase("Sync left out: tenant_id={tenant_id}, another process copies this desk", promised=False)
 SOLUTIONS_REFUSED = Phrase(
-    "Solutions not copied: tenant_id={tenant_id}, reason={reason}, its tickets are", "warning", promised=False
+    "Solutions not copied: tenant_id={tenant_id}, reason={reason}, tickets are copied", "warning", promised=False
 )
 RECONCILED = Phrase(
     "Reconciled: tenant_id={tenant_id}, since={since}, missed={missed}, recovered={recovered},"
@@ -168,6 +170,6 @@ EMBEDDINGS_SENT = Phrase(
     "Embeddings: texts of tenant_id={tenant_id} are sent to {server}, model={model}", promised=False
 )
 EMBEDDINGS_FAILED = Phrase("Embeddings error: {reason}", "error", promised=False)
-EMBEDDED = Phrase("Embeddings made: tenant_id={tenant_id}, copies={copies}, left={left}", promised=False)
+EMBEDDED = Phrase("Embeddings computed: tenant_id={tenant_id}, copies={copies}, left={left}", promised=False)
 LOOK_FAILED = Phrase("Probe error: {reason}", "error", promised=False)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

@@ -6,10 +6,10 @@ are never printed (uvicorn's ordinary logger is called `uvicorn.error`).
 text: `2026-11-04T09:00:00.000Z info <phrase> | ticket_id: 12345, tenant_id: acme, job_id: ..., trace_id: ...`
 
 json: one object with `timestamp`, `level`, `event` (the phrase), `ids` (the identifiers in the form that the FAQ greps
-for, `ticket_id: 12345, ...`) and each identifier as a field of its own.
+for, `ticket_id: 12345, ...`) and each identifier as a field.
 
-Values can't start a new line or a terminal sequence, and their length is limited. Records of libraries lose passwords,
-exception messages and alarming words.
+Values can't start a new line or a terminal sequence, and their length is limited. Passwords and exception messages are
+removed from libraries' records.
 """
 
 import logging

@@ -79,10 +79,10 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
     ),
     "console": (*_ALL, metrics.CONSOLE_REQUESTS, metrics.CONSOLE_LOGINS),
 }
-"""What each process gives: nothing at 0 that another one counts."""
+"""Metrics of each process: it exports none that only another process counts."""
 
 Ready = Callable[[], tuple[bool, Mapping[str, str]]]
-"""It returns True if the process works just now, and what to tell who asks."""
+"""Returns readiness, and the states for the answer."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -99,7 +99,7 @@ def _registry(process: str) -> CollectorRegistry:
     return registry
 
 
-def of(process: str) -> bytes:
+def render(process: str) -> bytes:
     return generate_latest(_registry(process))
 
 
@@ -114,8 +114,8 @@ def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
     try:
         server = make_server("", port, _app(process, ready), server_class=_Server, handler_class=_Handler)
     except OSError as failure:
-        what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
-        raise PortError(f"METRICS_PORT is wrong: the port {what}") from failure
+        problem = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
+        raise PortError(f"METRICS_PORT is wrong: the port {problem}") from failure
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
 
@@ -128,11 +128,11 @@ def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
 
 
 def _app(process: str, ready: Ready) -> WSGIApplication:
-    metrics_of_it = make_wsgi_app(_registry(process))
+    metrics_app = make_wsgi_app(_registry(process))
 
     def app(environment: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environment["PATH_INFO"] != "/ready":
-            return metrics_of_it(environment, start_response)  # type: ignore[no-any-return]  # the library does not say
+            return metrics_app(environment, start_response)  # type: ignore[no-any-return]  # untyped in the library
         is_ready, state = _readiness(ready)
         status = "200 OK" if is_ready else "503 Service Unavailable"
         start_response(status, [("Content-Type", "application/json")])
@@ -144,7 +144,7 @@ def _app(process: str, ready: Ready) -> WSGIApplication:
 def _readiness(ready: Ready) -> tuple[bool, Mapping[str, str]]:
     try:
         return ready()
-    except Exception as failure:  # noqa: BLE001 -- wsgiref would print it, not in the log's format
+    except Exception as failure:  # noqa: BLE001 -- wsgiref would print a traceback
         return False, {"status": "not ready", "failure": type(failure).__name__}
 
 

@@ -1,12 +1,12 @@
 """Start of a process: settings, logging and tenants."""
 
 import gc
-import os
 import sys
 from collections.abc import Callable
 from typing import Literal, NoReturn
 
-from config.exits import CONFIGURATION_EXIT
+from config.environment import set_library_defaults
+from config.exit_codes import CONFIGURATION_EXIT
 from config.secret_files import secrets_dir
 from config.settings import ProcessSettings, SettingsError, load
 from config.tenant_directory import TenantDirectory, read_environment
@@ -15,12 +15,8 @@ from config.tenants import ALL_KEYS, Keys, Tenant, is_tenant_id
 from observability import log_events, metrics
 from observability.logging import log_event, refuse_start, start_logging
 
-# langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
-_OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
-# Spans per export. 256 take 8 ms of CPU; in exports of 64 each span takes 25 % more.
-_MOST_SENT = 256
 _NEEDS: dict[str, Callable[[Tenant], bool]] = {
-    # The API also queues the jobs of polled desks.
+    # The API also publishes the jobs of polled desks.
     "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
     "desk": lambda tenant: tenant.desk is not None,
     "nothing": lambda tenant: tenant.opens_webhook or tenant.desk is not None,
@@ -34,50 +30,34 @@ Needs = Literal["secret", "desk", "nothing"]
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load settings and tenants from the environment, and start logging.
+    """Load settings and tenants, and start logging; exit with the problems if they are refused.
 
-    Exits with the reasons if they are refused. Call it first in a process: it sets variables that libraries read.
+    Call it first in a process: it sets variables that libraries read.
     """
     set_library_defaults()
     try:
         settings, tenants = load_with_tenants(kind, needs=needs, on_problem=log_tenant_problem)
     except SettingsError as refused:
-        end_refused(refused.problems)
+        abort_start(refused.problems)
     start_logging(settings)
     follow_tenants(tenants)
     return settings, tenants
 
 
-def set_library_defaults() -> None:
-    """Disable uploads to LangSmith and lower OpenTelemetry's defaults.
-
-    Call this before the first use of LangSmith or OpenTelemetry: both read the variables then, and LangSmith caches
-    them.
-    """
-    os.environ.update(dict.fromkeys(_OFF, "false"))
-    # Seconds. Limits how long an unresponsive collector delays the end of a process.
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
-    # OpenTelemetry refuses to start if the batch is larger than the queue, which an operator may shorten.
-    queue = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
-    most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT
-    os.environ.setdefault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(most))
-
-
 def load_with_tenants(
     kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load settings and tenants, of which at least one must meet `needs`.
+    """Load settings and tenants, of which at least one must meet `needs`. Raises SettingsError.
 
     Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
-    problems: settings that became unusable, changed files that are not applied. Raises SettingsError with a sentence
-    for each missing or wrong setting, including tenants', and for a `tenants.toml` that is not TOML.
+    problems: settings that became unusable, changed files that are not applied.
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
-    there = _NEEDS[needs]
-    # Kubernetes mounts no other kinds of keys than those that the process uses.
+    is_met = _NEEDS[needs]
+    # Kubernetes mounts only the kinds of keys that the process uses.
     keys: Keys = () if needs != "desk" else ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
-    tenants = TenantDirectory(read, needs=there, keys=keys, on_problem=on_problem)
-    enough = needs == "nothing" or any(there(tenant) for tenant in tenants.all())
+    tenants = TenantDirectory(read, needs=is_met, keys=keys, on_problem=on_problem)
+    enough = needs == "nothing" or any(map(is_met, tenants.all()))
     problems: list[str] = []
     try:
         settings = load(kind, **not_needed(tenants))
@@ -111,7 +91,8 @@ def end_loading() -> None:
     gc.enable()
 
 
-def end_refused(problems: list[str]) -> NoReturn:
+def abort_start(problems: list[str]) -> NoReturn:
+    """Log the problems and exit with 78."""
     refuse_start(problems)
     sys.exit(CONFIGURATION_EXIT)
 

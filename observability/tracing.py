@@ -27,6 +27,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
+from config.environment import exports_spans
 from observability import log_events, metrics
 from observability.identifiers import tags
 from observability.logging import Outage, exception_trail
@@ -99,21 +100,6 @@ def _line(span: ReadableSpan) -> str:
     return f"\n{json.dumps(shown)}"  # the line break ends a line cut by a full disk
 
 
-def spans_leave_the_process() -> bool:
-    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
-    off = (
-        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-        or os.environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
-    )
-    return named and not off
-
-
-def messages_go_into_spans() -> bool:
-    """Return True if spans include prompts and answers (default: off)."""
-    chosen = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
-    return chosen.lower() in ("true", "span_only", "span_and_event")
-
-
 class Tracing:
     """The trace provider of this process."""
 
@@ -125,7 +111,7 @@ class Tracing:
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
         # Last, because processors are closed in order, and an unresponsive collector uses all of the time.
-        if spans_leave_the_process():
+        if exports_spans():
             self._provider.add_span_processor(BatchSpanProcessor(Counted()))
         trace.set_tracer_provider(self._provider)
 

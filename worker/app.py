@@ -19,7 +19,7 @@ from jobs.queue import QUEUE, TRANSPORT
 from observability import log_events
 from observability.logging import log_event
 from observability.startup import start_process
-from worker.consumer import TRANSPORT_NAME, CalmWorker, Pausing
+from worker.consumer import TRANSPORT_NAME, JobWorker, PauseStep
 
 if TYPE_CHECKING:
     from worker.runtime import Resources
@@ -28,23 +28,23 @@ _SPARE_CONNECTIONS = 20
 
 
 class WorkerProcess(Celery):
-    """The worker's app, configured when Celery first reads its configuration: a command has been chosen then."""
+    """The worker's app. It loads the settings when Celery first reads its configuration, not at import."""
 
     resources: "Resources"
 
     def __init__(self) -> None:
         super().__init__("ai-agents", include=["worker.tasks"])
-        self.on_configure.connect(_or_end(self._configure), weak=False)
-        self.steps["consumer"].add(Pausing)
+        self.on_configure.connect(_exit_on_failure(self._configure), weak=False)
+        self.steps["consumer"].add(PauseStep)
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name
-        worker: type = self.subclass_with_self(CalmWorker)
+        worker: type = self.subclass_with_self(JobWorker)
         return worker
 
     def _configure(self, **_: object) -> None:
         settings, tenants = start_process(WorkerSettings, needs="desk")
-        # Celery warns of root in a dozen lines. The image has its own user; a laptop's container has root only.
+        # A dozen lines if the user is root, as in a laptop's container.
         warnings.simplefilter("ignore", SecurityWarning)
         self.config_from_object(_configuration(settings))
 
@@ -55,7 +55,7 @@ class WorkerProcess(Celery):
 
         # A connected receiver disables Celery's own logging setup.
         setup_logging.connect(lambda **_: None, weak=False)
-        worker_init.connect(_or_end(open_resources), weak=False)
+        worker_init.connect(_exit_on_failure(open_resources), weak=False)
         worker_ready.connect(lambda sender, **_: self.resources.watch(sender), weak=False)
         worker_shutting_down.connect(lambda **_: self.resources.start_draining(), weak=False)
         worker_shutdown.connect(lambda **_: self.resources.close(), weak=False)
@@ -70,7 +70,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_reject_on_worker_lost": True,
         "task_publish_retry": False,
-        # LLEN celery is the backlog only while workers reserve no more than they run.
+        # Workers reserve no more than they run, so that LLEN celery is the backlog.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         "worker_pool": "threads",
@@ -83,8 +83,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_send_task_events": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # A command that Redis refuses (a master that became a replica, a full disk) is such an error, not a lost
-        # connection: without this it ends the worker.
+        # A command that Redis refuses (on a replica, with a full disk) must not end the worker.
         "broker_channel_error_retry": True,
         "broker_transport_options": {
             **TRANSPORT,
@@ -92,7 +91,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
             "health_check_interval": 5,
-            # No message returns by itself while its job may still run; the relay restores lost ones.
+            # Longer than any job runs; the relay restores lost messages earlier.
             "visibility_timeout": settings.job_deadline_seconds + 60,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
@@ -101,11 +100,11 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
     }
 
 
-def _or_end(begin: Callable[..., None]) -> Callable[..., None]:
+def _exit_on_failure(begin: Callable[..., None]) -> Callable[..., None]:
     def receiver(**sent: object) -> None:
         try:
             begin(**sent)
-        except Exception as failure:  # noqa: BLE001 -- Celery would log it, call the worker ready and take jobs
+        except Exception as failure:  # noqa: BLE001 -- Celery would log it and take jobs nevertheless
             log_event(log_events.PROCESS_FAILED, failure=failure)
             sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""Celery's worker, consumer and transport: without raw output, chatter and a client for each message."""
+"""Celery's worker, consumer and transport, adapted: no raw output, no gossip, one Redis client."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from observability.health import STUCK_EXIT
 from observability.logging import log_event
 
 _NO_LIST = "ai-agents:no-list"
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_PAUSE_SECONDS = 1.0
 
 
 def stop_worker(exit_status: int, why: str) -> None:
@@ -41,11 +41,11 @@ def end_after(seconds: float) -> None:
     timer.start()
 
 
-class CalmWorker(Worker):
-    """Worker without a banner; SIGTERM and SIGINT stop reserving, and give jobs their grace."""
+class JobWorker(Worker):
+    """A worker without a banner; SIGTERM and SIGINT stop reserving, and give jobs their grace."""
 
     def start(self) -> None:
-        """Run the worker, and exit with its status, which `worker_main` drops."""
+        """Run the worker and exit with its status, which `worker_main` drops."""
         super().start()
         sys.exit(self.exitcode)
 
@@ -64,15 +64,15 @@ class CalmWorker(Worker):
         log_event(log_events.PROCESS_READY, process="Worker")
 
 
-class Pausing(bootsteps.StartStopStep):
-    """Stops taking messages while no job may start; set for each connection."""
+class PauseStep(bootsteps.StartStopStep):
+    """Stops taking messages while no job may start; runs for each connection."""
 
     requires = (Tasks,)
 
     def start(self, parent: Any) -> None:
-        may_take = parent.task_consumer.channel.qos
-        has_room = may_take.can_consume
-        may_take.can_consume = lambda: not parent.app.resources.pauses and has_room()
+        qos = parent.task_consumer.channel.qos
+        has_room = qos.can_consume
+        qos.can_consume = lambda: not parent.app.resources.pauses and has_room()
 
 
 class QuietConsumer(Consumer):
@@ -83,29 +83,23 @@ class QuietConsumer(Consumer):
         kwargs["worker_options"] = (worker_options or {}) | quiet
         super().__init__(*args, **kwargs)
 
-        self._pause = _FIRST_PAUSE
-
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         super().on_connection_error_before_connected(exc)
-        self._rest(exc)
+        _pause_if_refused(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)
-        self._rest(exc)
-
-    def _rest(self, exc: Exception) -> None:
-        """Wait before reconnecting to a Redis that refuses commands: Celery waits only for one that is away."""
-        if isinstance(exc, ResponseError):
-            time.sleep(self._pause)
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-
-    def on_ready(self) -> None:
-        super().on_ready()
-        self._pause = _FIRST_PAUSE
+        _pause_if_refused(exc)
 
 
-class JobsTaken:
-    """Watchdog of the messages taken within `stuck_seconds`; `is_full`: no free slot."""
+def _pause_if_refused(exc: Exception) -> None:
+    """Wait before reconnecting to a Redis that refuses commands: Celery itself waits only for an unreachable one."""
+    if isinstance(exc, ResponseError):
+        time.sleep(_PAUSE_SECONDS)
+
+
+class TakenMessages:
+    """Progress for the watchdog: waiting messages are taken within `stuck_seconds` unless `is_full`."""
 
     def __init__(self, redis: Redis, *, stuck_seconds: float, is_full: Callable[[], bool]) -> None:
         self._redis = redis
@@ -124,22 +118,22 @@ class JobsTaken:
             self._waiting_since = now
         return "jobs wait and none is taken" if now - self._waiting_since >= self._stuck_seconds else None
 
-    def start_over(self, now: float) -> None:  # noqa: ARG002 -- it begins to wait when it looks again
+    def start_over(self, now: float) -> None:  # noqa: ARG002 -- the next look starts the wait
         self._waiting_since = None
 
     def _jobs_wait(self) -> bool:
         try:
-            # Changes nothing, and fails if taking a message would: on a replica, or with a full disk or memory.
+            # A write without effect; it fails where taking a message would: on a replica, with a full disk or memory.
             self._redis.lpushx(_NO_LIST, "")
             return bool(self._redis.llen(QUEUE))
         except (RedisError, OSError):
-            # The next look uses a fresh connection: the master may have moved.
+            # Reconnect next time: the master may have moved.
             self._redis.close()
             return False
 
 
 class FreeingQoS(redis.QoS):
-    """Frees a message's slot even if Redis refuses its acknowledgement: it returns, and finds nothing to claim."""
+    """Frees a message's slot even if Redis refuses its acknowledgement: a repeated message is harmless."""
 
     def ack(self, delivery_tag: str) -> None:
         try:
@@ -155,7 +149,7 @@ class FreeingQoS(redis.QoS):
 
 
 class OneClientChannel(redis.Channel):
-    """A channel with one client: one for each message and acknowledgement is 6 % of a job's CPU."""
+    """A channel with one client: a new one for each message and acknowledgement takes 6 % of a job's CPU."""
 
     QoS = FreeingQoS
     _one_client: Any = None
@@ -165,16 +159,16 @@ class OneClientChannel(redis.Channel):
             client = super()._create_client(asynchronous=True)  # type: ignore[misc]  # the types know no inner parts
             client.set_response_callback("BRPOP", _job_taken)
             return client
-        # A channel that was closed gets another pool when it is used again.
+        # A reopened channel has a new pool.
         if self._one_client is None or self._one_client.connection_pool is not self.pool:
             self._one_client = super()._create_client()  # type: ignore[misc]
         return self._one_client
 
 
 def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] | None:
-    """Return list and message of a BRPOP reply, rebuilt from the job's id; None for a message of no job.
+    """Return list and message of a BRPOP reply, rebuilt from the job's id; None for a message without one.
 
-    Kombu and Celery end the worker over a malformed one, and quote it in the log.
+    A malformed message would end the worker, and Celery would quote it in the log.
     """
     if not reply:
         return None

@@ -16,6 +16,7 @@ from uuid import UUID
 import uvloop
 from redis import Redis
 
+from config.environment import captures_messages
 from config.secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
@@ -33,14 +34,14 @@ from jobs.repository import LONGEST_LIFE
 from jobs.statistics import LEASES
 from knowledge.embeddings import Embedders
 from knowledge.language import languages_of_tenant
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from observability import log_events, metrics, metrics_server
 from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
-from observability.startup import end_loading, end_refused
-from observability.tracing import Tracing, messages_go_into_spans
+from observability.startup import abort_start, end_loading
+from observability.tracing import Tracing
 from privacy.secret_fingerprints import telling
-from worker.consumer import JobsTaken, QuietConsumer, end_after, stop_worker
+from worker.consumer import QuietConsumer, TakenMessages, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
 from workflow.lease import Leases
@@ -48,7 +49,7 @@ from workflow.runner import Runner, run_next
 from workflow.stored_answers import StoredAnswers
 
 DATABASE_CONNECTIONS = 3
-"""For what jobs ask and write: each takes one for some milliseconds at a time, a search perhaps for seconds."""
+"""Shared by all jobs: most statements take milliseconds, a search may take seconds."""
 LEASE_CONNECTIONS = 2
 _CLAIM_LOCK_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
@@ -58,13 +59,13 @@ Result = TypeVar("Result")
 
 
 class Resources:
-    """One event loop in its own thread, and the resources shared by its jobs."""
+    """An event loop in its own thread, and the resources that its jobs share."""
 
     @classmethod
     def open(cls, settings: WorkerSettings, tenants: TenantDirectory) -> Self:
-        """Open this process's resources, or refuse to start with the reason."""
+        """Open the resources, or exit with the problem."""
         try:
-            # First, so that probes see a process that waits for its database; open until the end.
+            # First, so that probes reach a process that waits for its database.
             readiness = Readiness()
             metrics_server.serve("worker", settings.metrics_port, readiness)
             metrics.CONCURRENCY.set(settings.worker_concurrency)
@@ -72,7 +73,7 @@ class Resources:
                 metrics.expect_outcomes(tenant.id)
             return cls(settings, tenants, readiness)
         except (metrics_server.PortError, DatabaseUnfitError) as unfit:
-            end_refused([str(unfit)])
+            abort_start([str(unfit)])
 
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
         self._settings = settings
@@ -84,18 +85,17 @@ class Resources:
         self._stack = AsyncExitStack()
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
-        # Waiting for the database may take long.
-        end_loading()
-        # With the usual 700 the collector walks through a thousand jobs for 8 % of the CPU, up to 0.4 s at a time.
+        end_loading()  # before the wait for the database
+        # With Python's default of 700, collections of a thousand jobs take 8 % of the CPU, up to 0.4 s at a time.
         gc.set_threshold(5_000, 20, 50)
         self._pickup = self._on_loop(self._open(tenants))
-        self._jobs_taken = JobsTaken(
+        self._taken_messages = TakenMessages(
             Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
             stuck_seconds=settings.worker_stuck_seconds,
             is_full=lambda: len(self._running) >= settings.worker_concurrency,
         )
         self._watchdog = Watchdog(
-            self._jobs_taken,
+            self._taken_messages,
             stuck_seconds=settings.worker_stuck_seconds,
             ask_loop=self._loop.call_soon_threadsafe,
             on_stuck=self._end_stuck,
@@ -110,9 +110,9 @@ class Resources:
             settings.database_url,
             application_name="ai-agents worker",
             pool_size=DATABASE_CONNECTIONS,
-            # The context has its own limit; this one is for a hanging statement.
+            # For hanging statements: the context's limit ends a search earlier.
             statement_seconds=settings.context_timeout_seconds + 30,
-            # A burst queues for connections; the wait is within the attempt's time.
+            # A burst queues for connections, within the attempt's time.
             pool_seconds=settings.attempt_timeout_seconds,
             traced=True,
         )
@@ -127,7 +127,7 @@ class Resources:
         self._stack.push_async_callback(lease_database.close)
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)
-        # Probes use the lease pool, which does not queue behind a burst's searches.
+        # Probes use the lease pool, where they do not queue behind searches.
         self._readiness.ask(self._loop, {"database": lease_database.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
         await self._stack.enter_async_context(telling(database, partial(_secrets, settings, tenants)))
@@ -149,10 +149,10 @@ class Resources:
             lease_database=lease_database,
             leases=Leases(lease_database, settings.lease_seconds),
             desk_of=desks.of,
-            # For a tenant that has just left, the desk reports it.
+            # A removed tenant has no desk, which its jobs report.
             tenant_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
-            search=SearchInPostgres(
+            search=PostgresSearch(
                 database,
                 DATABASE_CONNECTIONS - 1,
                 lambda tenant_id: languages_of_tenant(tenants.get(tenant_id)),
@@ -163,7 +163,7 @@ class Resources:
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
-            capture_messages=messages_go_into_spans(),
+            capture_messages=captures_messages(),
             fair_shares=FairShares(tenants.all),
             feedback_link_of=links.link if links else None,
         )
@@ -175,14 +175,14 @@ class Resources:
         self._readiness.start(lambda: consumer.connection is not None)
 
     def _end_stuck(self, reason: str) -> None:
-        # A stuck process may not react, not even its log.
+        # A stuck process may not react; its log may block, too.
         end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
         log_event(log_events.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
     def run(self, message_id: UUID) -> None:
         """Run one job to its end, in a thread of Celery's pool. Raises JobReleasedError."""
-        self._jobs_taken.picked_up()
+        self._taken_messages.picked_up()
         try:
             self._on_loop(self._tracked(message_id))
         except NoStartableJobError:
@@ -191,16 +191,16 @@ class Resources:
         except concurrent.futures.CancelledError:
             raise JobReleasedError from None
         else:
-            self._pauses_until = 0.0  # a slot of its tenant is free
+            self._pauses_until = 0.0  # this job's slot is free
 
     @property
     def pauses(self) -> bool:
-        """True while none of the due jobs may start; messages stay in the list."""
+        """True while no due job may start; messages stay in the list."""
         return time.monotonic() < self._pauses_until
 
     async def _tracked(self, message_id: UUID) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- a coroutine always runs in one; for the type checker
+        assert task is not None  # noqa: S101 -- for the type checker
         if self._grace_is_over:
             raise JobReleasedError
         self._running.add(task)
@@ -210,18 +210,17 @@ class Resources:
             self._running.discard(task)
 
     def start_draining(self) -> None:
-        """Begin to stop, in a signal handler; after the grace, jobs are given back."""
+        """Start to stop, in a signal handler; after the grace, jobs are given back."""
         grace = self._settings.worker_grace_seconds
         self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._give_back_the_rest)
         self._readiness.stop()
         self._watchdog.stop()
-        # A blocked log would delay this thread, so everything else comes first, including its end.
+        # The log comes last: it may block.
         end_after(grace + 4 * _CLOSE_SECONDS)
         log_event(log_events.PROCESS_STOPPING, process="Worker")
 
     def _give_back_the_rest(self) -> None:
-        # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and the
-        # message returns to the list.
+        # Each cancelled task releases its claim before its thread returns the message to the list.
         self._grace_is_over = True
         for task in self._running:
             task.cancel()

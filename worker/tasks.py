@@ -1,6 +1,6 @@
-"""The task that Celery calls: from a message to a job, claimed by turn, found in the inbox, or given back.
+"""The Celery task: a message wakes the worker, which claims the next due job by fair share.
 
-A message is a wake-up, not an order: its id matters only if no job is due.
+The message's own job id matters only if no job is due: its event may still be in the inbox.
 """
 
 import asyncio
@@ -27,28 +27,25 @@ _NOWHERE = "its row is nowhere"
 
 
 class JobReleasedError(Exception):
-    """The job was not finished here: its message returns to the list unacknowledged."""
+    """The job did not end here: its message returns to the list."""
 
 
 @app.task(name=TASK, acks_late=True, ignore_result=True)
 def enhance(job_id: str) -> None:
-    """Enhance the next ticket; if none can run here, the message returns to the list."""
+    """Enhance the next ticket, or return the message to the list."""
     try:
         app.resources.run(UUID(job_id))
     except JobReleasedError:
         raise Reject("given back", requeue=True) from None
-    except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line
+    except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message and lose the job silently
         log_event(log_events.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
-        # Delayed, so that a message that always fails does not spin.
+        # A message that always fails must not spin.
         time.sleep(_PAUSE_SECONDS)
         raise Reject("unexpected failure", requeue=True) from None
 
 
 class Pickup:
-    """Handling of each message that a worker takes.
-
-    `run_next` runs one attempt at the next job and returns its outcome; None if no job is due.
-    """
+    """Handles each message. `run_next` runs one attempt at the next job; it returns None if no job is due."""
 
     def __init__(
         self,
@@ -64,16 +61,16 @@ class Pickup:
         self._database_outage = Outage(log_events.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the next job. Raises NoStartableJobError, and JobReleasedError after half a minute without a database."""
+        """Run the next job. Raises NoStartableJobError, or JobReleasedError after half a minute without a database."""
         give_up_at = time.monotonic() + _KEEP_SECONDS
         pause = _FIRST_PAUSE
         while True:
             try:
                 await self._run_or_find(job_id)
             except DATABASE_FAILURES as failure:
-                self._database_outage.seen(_words(failure), failure)
+                self._database_outage.seen(_reason(failure), failure)
             except QueueUnavailableError:
-                pass  # an unreadable inbox is as bad as an unavailable database
+                pass  # the event may be in the inbox
             else:
                 self._database_outage.over()
                 return
@@ -87,14 +84,14 @@ class Pickup:
             return
         state = await repository.state_of(self._database, job_id) or await self._find(job_id)
         if state is JobState.WAITING:
-            # Its row may have been made since the first look. A duplicate or early message finds nothing.
+            # Its row may be new; for a duplicate or early message nothing is due.
             await self._run_next()
 
     async def _find(self, job_id: UUID) -> JobState | None:
         event = await self._inbox.get(job_id)
         if event is not None:
             first = await repository.accept_late(self._database, event, self._deadline)
-            # The relays move events too: the one that removes an event reports it.
+            # Relays move events too: the process that removes an event reports it.
             if await self._inbox.remove(job_id):
                 metrics.INBOX_MOVED.inc()
                 if not first:
@@ -106,7 +103,7 @@ class Pickup:
         return state
 
 
-def _words(failure: Exception) -> str:
+def _reason(failure: Exception) -> str:
     if is_locked(failure):
         return "a job's row is locked"
     return "unreachable" if is_away(failure) else "job can't be claimed"

@@ -7,8 +7,9 @@ from db.session import Database
 from integrations.values import DeskTicket
 from jobs import claims, details, refresh
 from jobs.claims import Claim, is_forgotten
-from jobs.repository import ALREADY_ENHANCED, FORGOTTEN, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
+from jobs.repository import ALREADY_ENHANCED, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
 from knowledge import repository
+from privacy.tombstones import FORGOTTEN
 from workflow.lease import retry_until_available
 from workflow.state import Attempt
 

@@ -24,11 +24,11 @@ from integrations.errors import (
 from integrations.values import DeskTicket
 from jobs import claims
 from jobs.claims import Claim
-from jobs.repository import FORGOTTEN
 from knowledge.results import Document, SimilarTicket
 from observability import log_events, tracing
 from observability.logging import log_event
 from privacy import tombstones
+from privacy.tombstones import FORGOTTEN
 from workflow.defanging import without_links
 from workflow.exclusions import NoNoteWantedError, refuse_forgotten, refuse_ticket
 from workflow.nodes.gather_context import find_documents, find_tickets

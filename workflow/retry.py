@@ -9,9 +9,10 @@ from integrations.errors import DeferredError, ExternalError, PermanentError, Te
 from jobs import claims
 from jobs.claims import Claim
 from jobs.outcomes import Outcome, OutcomeKind
-from jobs.repository import FORGOTTEN, LEFT_OUT, MOST_ATTEMPTS
+from jobs.repository import LEFT_OUT, MOST_ATTEMPTS
 from observability import log_events
 from observability.logging import log_event
+from privacy.tombstones import FORGOTTEN
 from workflow.exclusions import NoNoteWantedError
 from workflow.lease import retry_until_available
 from workflow.state import AttemptTimeoutError, Services

@@ -16,11 +16,12 @@ from integrations.errors import MODEL_UNAVAILABLE, TicketGoneError
 from jobs.claims import Claim, LeaseLostError, was_forgotten
 from jobs.fair_claim import FairShares, claim_next
 from jobs.outcomes import Outcome, OutcomeKind, record, report
-from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, FORGOTTEN
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT
 from knowledge import repository
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import log_event
+from privacy.tombstones import FORGOTTEN
 from workflow.exclusions import why_refresh
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph

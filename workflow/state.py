@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
 from config.tenants import Tenant
@@ -12,12 +12,9 @@ from db.session import Database
 from integrations.values import DeskTicket
 from jobs.claims import Claim
 from knowledge.results import Document, SimilarTicket
-from workflow.answer import Content, Enhancement
+from workflow.answer import Content
 from workflow.ports import Desk, Model, Search
 from workflow.stored_answers import StoredAnswers
-
-if TYPE_CHECKING:
-    from workflow.question import ModelQuestion
 
 
 class GraphState(TypedDict, total=False):
@@ -109,8 +106,6 @@ class Attempt(Services):
     lease_seconds: float
     refresh: str = ""
     """The reason of a further note, `asked` or `reopened`; empty for a first one."""
-    answered: "tuple[ModelQuestion, Enhancement] | None" = None
-    """What this attempt asked GPT-4, and its answer: both redacted."""
 
     def check_notes(self, *, answered: bool) -> None:
         """Raise DeferredError as `Desk.check_notes` does, except in a dry run."""

@@ -21,7 +21,7 @@ from cli.check.findings import (
 from cli.check.model import EmbeddingsCheck, ModelCheck
 from cli.check.webhook import feedback_rows, webhook_rows
 from cli.terminal import as_json, table, terminal_width
-from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
+from config.exit_codes import CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import LogSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from jobs.queue import open_redis

@@ -28,7 +28,7 @@ from cli.secrets.files import (
 )
 from cli.secrets.status import FINISH, STATUS, last_used, still_signs, used_lately
 from cli.terminal import as_json, confirmed, stop_printing
-from config.exits import (
+from config.exit_codes import (
     AWAY_EXIT,
     CONFIGURATION_EXIT,
     INTERRUPTED_EXIT,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cli.database import run_with_database
 from cli.terminal import as_json, table, terminal_width
-from config.exits import NOT_UNDERSTOOD_EXIT
+from config.exit_codes import NOT_UNDERSTOOD_EXIT
 from config.secret_files import NOT_LISTED, UNREADABLE, unreadable
 from config.settings import ByHandSettings
 from config.tenant_directory import read_environment

@@ -24,7 +24,7 @@ from console.panels import own_words
 from console.templating import Tone, templates
 from console.timeline import draw
 from jobs import details
-from jobs.details import Details, Listed, answer_in_row
+from jobs.details import Details, Listed, answer_of
 from jobs.diagnosis.causes import cause_of
 from jobs.diagnosis.facts import DiagnosisSubject, FactCollector, Facts, UnknownTenantError, owners_of
 from jobs.diagnosis.report import evidence, report
@@ -32,13 +32,14 @@ from jobs.diagnosis.timeline import timeline
 from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.diagnosis.verdict_rules import judge
 from jobs.models import JobState
-from jobs.rejections import RefusedLately
-from jobs.repository import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from jobs.rejections import RefusalCount
+from jobs.repository import ALREADY_ENHANCED, DUPLICATE
 from jobs.statistics import reading_of
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit
 from privacy.models import AuditRecord
+from privacy.tombstones import FORGOTTEN
 from workflow.note import to_text
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
@@ -142,7 +143,7 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     # Logged before reading, so that each view has its line.
     ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
     log_event(log_events.TEXTS_READ, ids, visitor=user.account)
-    answer = await answer_in_row(services.database, job.tenant_id, job.id)
+    answer = await answer_of(services.database, job.tenant_id, job.id)
     note = ""
     # A later release may have another format.
     with contextlib.suppress(KeyError, TypeError, ValueError):
@@ -196,7 +197,7 @@ def _without_causes(facts: Facts) -> Facts:
         return facts
     refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
     # Merged, because two identical lines would reveal that they differ. The newest are first.
-    unread: dict[tuple[int, str], RefusedLately] = {}
+    unread: dict[tuple[int, str], RefusalCount] = {}
     for each in webhooks.unread:
         reason = own_words(each.reason)
         newest = unread.get((each.status, reason), replace(each, reason=reason, count=0))

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from api.webhooks import ANSWERS
 from cli.check.findings import CHECKS
-from config import exits, settings
+from config import exit_codes, settings
 from config.settings import LogSettings
 from config.tenants import FIELDS, TENANT_SETTINGS
 from console.access import ACCESS_SETTINGS
@@ -132,7 +132,7 @@ def statuses() -> list[Row]:
 
 
 def exit_rows() -> list[Row]:
-    one, other = exits.OF_COMMANDS, exits.OF_PROCESSES
+    one, other = exit_codes.OF_COMMANDS, exit_codes.OF_PROCESSES
     rows = [(str(status), one.get(status, ""), other.get(status, "")) for status in sorted(one | other)]
     return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
 

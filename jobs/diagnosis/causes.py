@@ -18,9 +18,7 @@ from jobs.repository import (
     ANOTHER_FIRST,
     DRY_RUN,
     DUPLICATE,
-    FORGOTTEN,
     LEFT_OUT,
-    NAMED_FORGOTTEN,
     NOTE_MISSING,
     NOTHING_FOUND,
     OWN_FAILURE_NOTE,
@@ -28,6 +26,7 @@ from jobs.repository import (
     RETRIED_BY_HAND,
     WORKER_LOST,
 )
+from privacy.tombstones import FORGOTTEN, NAMED_FORGOTTEN
 
 DEADLINE_PASSED = "deadline passed"
 ENDED_UNHELD = "worker lost at its last attempt"

@@ -325,7 +325,7 @@ async def owners_of(database: Database, known: Sequence[str], ticket_id: str) ->
 
     async def add_others() -> None:
         for tenant_id in known[:_MOST_TENANTS]:
-            if tenant_id not in owners and await rejections.is_heard_of(database, tenant_id, ticket_id):
+            if tenant_id not in owners and await rejections.has_webhook_record(database, tenant_id, ticket_id):
                 owners.add(tenant_id)
 
     await within(add_others())

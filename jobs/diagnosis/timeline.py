@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from jobs import repository
 from jobs.details import Details, Happened
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
+from privacy import tombstones
 
 # In place of the webhook's span, for a job without one.
 REFRESH, RECOVER = "Refresh", "Recover"
@@ -157,11 +158,11 @@ class _Spans:
     def _take_end(self, event: Happened, ending: _End) -> None:
         words = ending.words.format(reason=event.reason or "")
         # A deferred attempt does not count; a waiting job has not begun the next one.
-        is_repeated = ending.state == "held" or event.reason == repository.NAMED_FORGOTTEN
+        is_repeated = ending.state == "held" or event.reason == tombstones.NAMED_FORGOTTEN
         counts = "worker" not in self._open or not is_repeated
         self._end_worker(event.at, ending.state, words)
         self._end("wait", event.at, ending.state, words)
-        if event.reason == repository.NAMED_FORGOTTEN:
+        if event.reason == tombstones.NAMED_FORGOTTEN:
             self._answered = False
         if ending.waits:
             name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE

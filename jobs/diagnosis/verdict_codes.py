@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from config.exits import OF_VERDICTS
+from config.exit_codes import OF_VERDICTS
 
 FAQ = "docs/support/faq/faq-enhancements-not-received.md"
 _GPT4, _DESK = "1-gpt-4-api-timeouterror", "2-servicedesk-plus-api-unavailable"

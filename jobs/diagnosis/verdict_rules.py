@@ -11,10 +11,11 @@ from jobs.diagnosis.causes import CAUSES, FAILING, OF_SETTING, JobCause, cause_o
 from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.verdict_codes import Diagnosis, VerdictCode
 from jobs.models import JobState
-from jobs.rejections import Receiving, RefusedLately
-from jobs.repository import CONTEXT_INCOMPLETE, FORGOTTEN
+from jobs.rejections import Receiving, RefusalCount
+from jobs.repository import CONTEXT_INCOMPLETE
 from jobs.statistics import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, is_without_worker
 from observability.formats import duration
+from privacy.tombstones import FORGOTTEN
 
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
@@ -132,7 +133,7 @@ def _without_job(facts: Facts) -> Diagnosis:
     return _of_polled(facts) if facts.reconcile == "poll" else _of_no_webhook(facts)
 
 
-def unread_since(webhooks: Receiving) -> RefusedLately | None:
+def unread_since(webhooks: Receiving) -> RefusalCount | None:
     """Return the present refusal of the tenant's own webhooks, or None.
 
     It may concern any ticket. A 403 may be a stranger's; other refusals are stored after authentication only.

@@ -66,7 +66,7 @@ def logins_of(name: str, parts: tuple[str, ...]) -> frozenset[str]:
 def _logins_of(name: str, parts: tuple[str, ...]) -> Iterator[str]:
     for first, last in permutations([part for part in parts if len(part) > 1], 2):
         yield from (one for one in (first + last, first[0] + last, last + first[0], first[:2] + last) if len(one) > 3)
-        made = (last[:5] + first[:2], last[:3] + first[:3], last[:4] + first[:2], first[:3] + last[:3])
+        made = [last[:5] + first[:2], last[:3] + first[:3], last[:4] + first[:2], first[:3] + last[:3]]
         made += (first[0] + last[:6], first[0] + last[:7], last[:6] + first[0], last[:7] + first[0])
         yield from (each for each in made if len(each) > 5)
     whole = _whole(name)

@@ -48,9 +48,12 @@ def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
         (lambda server: server.admin_url, "the role of DATABASE_URL must not own the tables"),
         (lambda server: re.sub(r":[^:@]+@", ":hunter2@", server.url), "DATABASE_URL is refused: wrong password"),
         (lambda server: server.url.removesuffix("ai_agents") + "nowhere", "DATABASE_URL"),
-        (lambda server: f"{server.url}?sslmode=hunter2", "DATABASE_URL has an sslmode that there is not"),
-        (lambda server: f"{server.url}?sslmode=require", "DATABASE_URL asks for TLS, which the server does not speak"),
-        (lambda server: f"{server.url}?keepalives=hunter2", "DATABASE_URL has an option whose value is no number"),
+        (lambda server: f"{server.url}?sslmode=hunter2", "DATABASE_URL has an unknown sslmode"),
+        (
+            lambda server: f"{server.url}?sslmode=require",
+            "DATABASE_URL requires TLS, but the server has none",
+        ),
+        (lambda server: f"{server.url}?keepalives=hunter2", "DATABASE_URL has an option whose value must be a number"),
     ],
 )
 def test_an_unusable_address_is_refused_and_not_shown(

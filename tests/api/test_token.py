@@ -194,7 +194,7 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
 
 
 def checks() -> float:
-    lines = metrics_server.of("api").decode().splitlines()
+    lines = metrics_server.render("api").decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'ai_agents_webhooks_total{result="checked"' in line)
 
 
@@ -273,7 +273,7 @@ async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
     ("body", "more", "status", "said"),
     [
         (b"x" * 65_537, {}, 413, "body too large: more than 64 KiB, send ids only"),
-        (b"x", {"content-encoding": "gzip"}, 415, "compressed body: send it as it is"),
+        (b"x", {"content-encoding": "gzip"}, 415, "compressed body: send it uncompressed"),
     ],
 )
 async def test_a_body_that_is_not_even_read_is_told_to_who_has_the_token(

@@ -136,11 +136,11 @@ async def test_a_tenant_that_requires_a_timestamp_refuses_a_signature_without(st
 
 def counted(tenant_id: str, result: str) -> float:
     series = f'ai_agents_webhooks_total{{result="{result}",tenant_id="{tenant_id}"}} '
-    found = [line for line in metrics_server.of("api").decode().splitlines() if line.startswith(series)]
+    found = [line for line in metrics_server.render("api").decode().splitlines() if line.startswith(series)]
     return float(found[0].removeprefix(series)) if found else 0.0
 
 
-FULL = "too many jobs waiting: 1 or more of this tenant wait"
+FULL = "too many jobs waiting: 1 or more jobs of this tenant wait"
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ from cli.terminal import as_json, table
 from dev.stack.postgres import Postgres
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.details import Details, Happened
-from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
+from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, LEFT_OUT, SIGNED_BY_PREVIOUS
 from observability.formats import age, duration
+from privacy.tombstones import FORGOTTEN
 from tests.jobs.diagnosis.known import JOB_ID, NOW, ago, job
 from workflow.note import to_text
 

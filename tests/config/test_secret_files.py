@@ -145,7 +145,7 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
     folder.now += 6
     assert tenants.process_key("OPENAI_API_KEY") == ""
     assert tenants.unusable() == {"acme": False, "": True}
-    sentences = ("wrong: has a line break or a character that no key has", "gone: what is asked with it waits for")
+    sentences = ("wrong: contains a line break or a character", "removed: its jobs wait until")
     assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
 
 

@@ -120,18 +120,18 @@ SETTLES = "NOTE_SETTLE_SECONDS is wrong: must not be below SERVICEDESK_TIMEOUT_S
         # A fallback has a model, and for an address of its own a key.
         (MODEL, None),
         (MODEL | {"OPENAI_FALLBACK_API_KEY": "k"}, None),
-        ({"OPENAI_FALLBACK_API_KEY": "k"}, "OPENAI_FALLBACK_API_KEY is wrong: it needs OPENAI_FALLBACK_MODEL"),
+        ({"OPENAI_FALLBACK_API_KEY": "k"}, "OPENAI_FALLBACK_API_KEY is wrong: requires OPENAI_FALLBACK_MODEL"),
         (
             MODEL | {"OPENAI_FALLBACK_BASE_URL": "https://models.example/v1"},
-            "OPENAI_FALLBACK_BASE_URL is wrong: it needs OPENAI_FALLBACK_API_KEY",
+            "OPENAI_FALLBACK_BASE_URL is wrong: requires OPENAI_FALLBACK_API_KEY",
         ),
         # Feedback has an address and a key, or neither.
         ({}, None),
         (FEEDBACK, None),
         (FEEDBACK | {"FEEDBACK_URL": URL + "/n%C3%B6tig", "FEEDBACK_KEY": f"{KEY}\n"}, None),
-        ({"FEEDBACK_URL": URL}, "FEEDBACK_KEY is wrong: must be set where FEEDBACK_URL is"),
-        ({"FEEDBACK_KEY": KEY}, "FEEDBACK_KEY is wrong: it needs FEEDBACK_URL"),
-        (FEEDBACK | {"FEEDBACK_KEY": "hunter2"}, "FEEDBACK_KEY is wrong: must be 32 characters at least"),
+        ({"FEEDBACK_URL": URL}, "FEEDBACK_KEY is wrong: must be set if FEEDBACK_URL is set"),
+        ({"FEEDBACK_KEY": KEY}, "FEEDBACK_KEY is wrong: requires FEEDBACK_URL"),
+        (FEEDBACK | {"FEEDBACK_KEY": "hunter2"}, "FEEDBACK_KEY is wrong: must have at least 32 characters"),
         (FEEDBACK | {"FEEDBACK_URL": "ftp://hunter2"}, "FEEDBACK_URL is wrong: must begin with http"),
         (FEEDBACK | {"FEEDBACK_URL": "hunter2"}, "FEEDBACK_URL is wrong: must begin with http"),
         (FEEDBACK | {"FEEDBACK_URL": "https://a:hunter2@f"}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
@@ -139,8 +139,8 @@ SETTLES = "NOTE_SETTLE_SECONDS is wrong: must not be below SERVICEDESK_TIMEOUT_S
             (FEEDBACK | {"FEEDBACK_URL": f"{URL}/hunter2{odd}x"}, "FEEDBACK_URL is wrong: must be http(s)://HOST")
             for odd in ("?", " ", '"', "'", "<", ">", "`", "\\", "%", "%zz", "ö")
         ),
-        ({"FEEDBACK_PREVIOUS_KEY": KEY}, "FEEDBACK_PREVIOUS_KEY is wrong: it needs FEEDBACK_KEY"),
-        (FEEDBACK | {"FEEDBACK_PREVIOUS_KEY": "short"}, "FEEDBACK_PREVIOUS_KEY is wrong: must be 32"),
+        ({"FEEDBACK_PREVIOUS_KEY": KEY}, "FEEDBACK_PREVIOUS_KEY is wrong: requires FEEDBACK_KEY"),
+        (FEEDBACK | {"FEEDBACK_PREVIOUS_KEY": "short"}, "FEEDBACK_PREVIOUS_KEY is wrong: must have at least 32"),
         ({"FEEDBACK_PORT": "0"}, "FEEDBACK_PORT is wrong"),
     ],
 )

@@ -254,7 +254,7 @@ def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
         acme = process.tenant()
         assert (acme.model.withdrawn, acme.usable, bool(acme.webhook_secrets)) == (True, False, True)
     assert [(problem.sentence.partition(":")[0], problem.closed) for problem in process.told] == [
-        ("OPENAI_API_KEY_ACME is gone", False)
+        ("OPENAI_API_KEY_ACME was removed", False)
     ]
     process.change(OPENAI_API_KEY_ACME="k")
     acme = process.tenant()

@@ -73,7 +73,7 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
 @pytest.mark.parametrize("value", ["\u043a\u043b\u044e\u0447", "k3y\nand more", "k3y\x01", "k\u200b3y"])
 def test_a_key_that_cannot_be_sent_is_named(value: str) -> None:
     for values, name in ((ACME, "SERVICEDESK_API_KEY_ACME"), (CLOUD, "SERVICEDESK_REFRESH_TOKEN_GLOBEX")):
-        told = f"{name} has a line break or a character that no key has"
+        told = f"{name} contains a line break or a character that a header cannot carry"
         assert sentences(values | {name: value}) == [told]
 
 
@@ -164,7 +164,7 @@ def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (filed(ACME | BY_TOKEN, {"acme.webhook.require_timestamp": True}), "a token is no signature"),
+        (filed(ACME | BY_TOKEN, {"acme.webhook.require_timestamp": True}), "a token has no timestamp"),
         (ACME | BY_TOKEN | {"WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
         (ACME | BY_TOKEN | {"RETIRED_WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
         (ACME | {"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
@@ -216,7 +216,7 @@ def test_a_desk_that_is_polled_needs_no_secret_and_its_jobs_are_made() -> None:
     ],
 )
 def test_rules_leave_out_tickets_by_their_names(known: dict[str, str], left_out: bool) -> None:
-    rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))
+    rules = TicketRules(only=parse_names("event:ticket.created, category:Network"), never=parse_names("group:HR"))
     assert rules.leave_out(known) is left_out
 
 

@@ -101,7 +101,7 @@ def test_a_bad_table_closes_its_own_tenant_alone() -> None:
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_variable_that_is_read_no_more_closes_its_tenant_with_the_remedy(name: str) -> None:
     (sentence,) = sentences(ACME | {f"{name}_ACME": "hunter2"})
-    assert sentence == f"{name}_ACME is read no more: `ai-agents config migrate` prints the file that replaces it"
+    assert sentence == f"{name}_ACME is no longer read: `ai-agents config migrate` prints the file to use instead"
     assert Process(ACME | {f"{name}_ACME": "hunter2"}).tenant() == Tenant("acme", usable=False)
 
 

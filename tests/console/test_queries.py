@@ -13,7 +13,7 @@ from console.queries import EndCause, FinishedJob, PageEnd, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import ASKED, LINEAR, Filled
 from jobs import rejections
-from jobs.missed_webhooks import MOST_MISSED, MOST_MISSED_OF_EACH, MissedLately, missed_of_all
+from jobs.missed_webhooks import MOST_MISSED, MOST_MISSED_OF_EACH, MissedCount, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
 from jobs.repository import ASKED_BY_HAND, RECOVERED
 from tests.kit.postgres import Store
@@ -135,16 +135,16 @@ def miss(
     )
 
 
-async def both(store: Store, tenant_id: str) -> MissedLately:
+async def both(store: Store, tenant_id: str) -> MissedCount:
     """Return one tenant's answer, after checking that both ways agree."""
     of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
     figures = await figures_of(store.database, tenant_id)
-    assert of_all.get(tenant_id, MissedLately()) == figures.missed
+    assert of_all.get(tenant_id, MissedCount()) == figures.missed
     return figures.missed
 
 
 async def test_those_of_a_day_are_told_that_have_no_job(store: Store) -> None:
-    assert await both(store, "acme") == MissedLately()
+    assert await both(store, "acme") == MissedCount()
     for ticket in ("1", "2", "3", "4"):
         miss(store, ticket, f"now() - interval '{ticket} hours'")
     miss(store, "5", "now() - interval '25 hours'")
@@ -155,7 +155,7 @@ async def test_those_of_a_day_are_told_that_have_no_job(store: Store) -> None:
     await store.accept(store.new_event(ticket_id="D2", event=ASKED_BY_HAND))
     store.table.run("UPDATE missing_webhooks SET job_id = gen_random_uuid() WHERE ticket_id = '3'")
     (row,) = store.table.run("SELECT missed_at FROM missing_webhooks WHERE ticket_id = '4'")
-    assert await both(store, "acme") == MissedLately(1, row["missed_at"])
+    assert await both(store, "acme") == MissedCount(1, row["missed_at"])
     assert (await both(store, "globex")).missed == 1
     assert (await both(store, "nobody")).missed == 0
 

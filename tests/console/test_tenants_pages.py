@@ -14,7 +14,7 @@ from console.queries import MOST_A_REASON
 from console.templating import StateWord
 from db.session import Database
 from jobs import rejections
-from jobs.missed_webhooks import MissedLately
+from jobs.missed_webhooks import MissedCount
 from jobs.queue import QUEUE, open_redis
 from jobs.rejections import RefusedTenant
 from jobs.repository import WORKER_LOST
@@ -275,8 +275,8 @@ def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
 
 
 REFUSED = [RefusedTenant(each, "signature mismatch", ago(180)) for each in ("acme", "polled")]
-MISSED_TWO = {each: MissedLately(2, ago(180)) for each in ("acme", "polled")}
-MISSED_TWO["many"] = MissedLately(70, ago(180), is_cut=True)
+MISSED_TWO = {each: MissedCount(2, ago(180)) for each in ("acme", "polled")}
+MISSED_TWO["many"] = MissedCount(70, ago(180), is_cut=True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 
 import privacy.models  # noqa: F401 -- each room's tables
 from db.migrate import FUNCTIONS, migrate
-from db.schema import MIGRATIONS, DatabaseUnfitError, DatabaseUnreachableError, check_now, insist_on_revision, revisions
+from db.schema import MIGRATIONS, DatabaseUnfitError, DatabaseUnreachableError, check_now, require_revision, revisions
 from db.session import Base, driver_url
 from dev.stack.postgres import Postgres
 from tests.kit.postgres import TABLES, Table
@@ -136,7 +136,7 @@ def test_a_migration_waits_for_a_lock_for_seconds_only(empty: tuple[str, str]) -
         other.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
         migration = thread.submit(migrate, *empty, lock_seconds=0.3)
         try:
-            with pytest.raises(DatabaseUnreachableError, match="a table is in use"):
+            with pytest.raises(DatabaseUnreachableError, match="a table is locked"):
                 migration.result(timeout=5)
         finally:
             other.rollback()
@@ -149,7 +149,7 @@ def _set_revision(admin_url: str, revision: str) -> None:
 
 def test_an_older_revision_of_a_release_is_refused() -> None:
     with pytest.raises(DatabaseUnfitError, match="at revision 0031, not 0032: run `ai-agents migrate`"):
-        insist_on_revision("0031", "0032")
+        require_revision("0031", "0032")
 
 
 def test_a_newer_revision_is_used_and_logged(empty: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.exits import OF_VERDICTS
+from config.exit_codes import OF_VERDICTS
 from tests.docs.faq_faults import FAULTS, close
 from tests.docs.faq_ground import BY_HAND, DOCUMENT, FIRST_HALF, START, TEXT, Ground, follow, running
 from tests.docs.faults import FaqFault, gone

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-from config import exits
+from config import exit_codes
 from db.session import driver_url
 from dev.stack import document_tables as tables
 from dev.stack.postgres import Postgres
@@ -47,7 +47,7 @@ def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() ->
     """3 is the API's status; 0 and 143 are no crashes."""
     page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
     told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(map(int, told)) == sorted(exits.OF_PROCESSES.keys() - {0, 3, 143})
+    assert sorted(map(int, told)) == sorted(exit_codes.OF_PROCESSES.keys() - {0, 3, 143})
 
 
 def test_each_promised_line_has_its_event() -> None:

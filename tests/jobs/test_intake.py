@@ -104,7 +104,7 @@ async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: 
     assert taken == [event.job_id for event in [*events, held]]
     assert recorded(store).keys() == {event.job_id for event in events}
     assert await place.waiting() == {held.job_id}
-    assert place.intake.database_breaker.lets_try()
+    assert place.intake.database_breaker.allows_call()
     await place.relay()
     assert recorded(store).keys() == {event.job_id for event in [*events, held]}
 
@@ -193,7 +193,7 @@ async def test_an_event_behind_a_slow_batch_has_one_budget(server: Postgres, sto
         assert await place.waiting() == {second.job_id}
         assert await place.messages() == [first.job_id, second.job_id]
         # A slow batch is not an outage.
-        assert place.intake.database_breaker.lets_try()
+        assert place.intake.database_breaker.allows_call()
     await database.close()
 
 

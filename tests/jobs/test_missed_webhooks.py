@@ -117,11 +117,11 @@ async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_
 
 async def test_what_was_found_is_told_once_an_hour(database: Database, table: Table) -> None:
     await missed(database, 3)
-    await missed_webhooks.looked_for_notes(database, "acme", NOW, removed=True)
-    assert await missed_webhooks.take_found(database, "acme") is None
+    await missed_webhooks.mark_notes_checked(database, "acme", NOW, removed=True)
+    assert await missed_webhooks.take_findings(database, "acme") is None
     for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
         table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-        told = await missed_webhooks.take_found(database, "acme")
+        told = await missed_webhooks.take_findings(database, "acme")
         assert told is not None
         assert told[1:] == found
 
@@ -136,7 +136,7 @@ async def test_support_is_told_of_a_ticket_by_either_number(database: Database) 
         assert (seen.ticket_id, seen.seen_at, seen.missed_at, seen.job_id) == ("123640000000240013", NOW, None, None)
     assert await missed_webhooks.seen_without_webhook(database, "acme", ["7"]) is None
     assert await missed_webhooks.seen_without_webhook(database, "globex", ["102"]) is None
-    heard_of = [await rejections.is_heard_of(database, *whose) for whose in (("acme", "102"), ("globex", "102"))]
+    heard_of = [await rejections.has_webhook_record(database, *whose) for whose in (("acme", "102"), ("globex", "102"))]
     assert heard_of == [True, False]
 
 
@@ -253,7 +253,10 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
     table.change(accepted, event=ASKED_BY_HAND)
     told = await rejections.receiving(store.database, "acme", ["1"])
     assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
-    assert [await rejections.is_heard_of(store.database, tenant, "3") for tenant in ("acme", "globex")] == [True, False]
+    assert [await rejections.has_webhook_record(store.database, tenant, "3") for tenant in ("acme", "globex")] == [
+        True,
+        False,
+    ]
     nothing = await rejections.receiving(store.database, "initech", ["1"])
     assert (nothing.refused, nothing.since, nothing.unread) == ([], None, [])
 

@@ -37,18 +37,18 @@ def told(read: Callable[[bytes], Payload], body: str | bytes) -> str:
 SECRET_WORDS = "payroll-of-zoe"
 SAID = "- 12345 -"
 NO_JSON_FORM = "neither a JSON object nor a form with one field input_data or payload"
-NO_OBJECT = "no JSON object, which begins with { and ends with }"
+NO_OBJECT = "not a JSON object, which begins with { and ends with }"
 NO_VALUE = "line 1 column 1: no value where one has to stand, or a text without quotes"
-NO_TICKET = "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
+NO_TICKET = "ticket_id is missing or empty: check the spelling of its name and of the desk's variable"
 NO_NUMBER = "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
-UNREPLACED = "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
+UNREPLACED = "ticket_id is a variable that the desk did not replace: check its spelling in the form's list"
 OTHER_CHARSET = "another character set than UTF-8"
-NO_EVENT = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
-NO_TENANT = "tenant_id is no text of 1 to 63 characters"
+NO_EVENT = "event may have only A-Z, a-z, 0-9, spaces and _.:/-, at most 100 characters"
+NO_TENANT = "tenant_id must be a text of 1 to 63 characters"
 # Refused by both readings in the same words.
 UNREADABLE: dict[str | bytes, str] = {
-    "": "nothing in it",
-    " \n": "nothing in it",
+    "": "an empty body",
+    " \n": "an empty body",
     b"\xff": f"byte 1: {OTHER_CHARSET}",
     b'{"ticket_id": "\xfc"}': f"byte 16: {OTHER_CHARSET}",
     '{"ticket_id": "1"}'.encode("utf-16-le"): f"byte 1: {OTHER_CHARSET}",
@@ -57,21 +57,21 @@ UNREADABLE: dict[str | bytes, str] = {
     "a missing comma",
     '{"ticket_id": $RequestId}': NO_VALUE.replace("column 1", "column 15"),
     '{\n"ticket_id": }': NO_VALUE.replace("1 column 1", "2 column 14"),
-    "{'ticket_id': '1'}": "line 1 column 2: a name without double quotes or a comma too many",
+    "{'ticket_id': '1'}": "line 1 column 2: a name without double quotes or an extra comma",
     '{"ticket_id" "1"}': "line 1 column 14: a missing colon",
-    '{"ticket_id": "1': "line 1 column 15: a quote that is never closed",
+    '{"ticket_id": "1': "line 1 column 15: a missing closing quote",
     f'{{"ticket_id": "1", "path": "C:\\{SECRET_WORDS}"}}': "line 1 column 31: a backslash inside a value",
-    '{"ticket_id": "1"} more': "line 1 column 20: something behind the end",
+    '{"ticket_id": "1"} more': "line 1 column 20: text after the end",
     "[1, 2]": NO_OBJECT,
     "[[1]]": NO_OBJECT,
     '[{"ticket_id": 1}, {"ticket_id": 2}]': NO_OBJECT,
-    '{"ticket_id": 1, "ticket_id": 2}': "ticket_id is there twice",
-    '{"tenant_id": "acme", "ticket_id": 1, "tenant_id": "acme"}': "tenant_id is there twice",
-    '{"ticket_id": 1, "t\\u0065nant_id": "acme", "tenant_id": "globex"}': "tenant_id is there twice",
-    '{"ticket_id": 1, "more": [[{"ticket_id": 1, "ticket_id": 2}]]}': "ticket_id is there twice",
-    '{"x": ' + "[" * 200 + "]" * 200 + "}": "nested too deep",
-    "[" * 50_000: "nested too deep",
-    '{"ticket_id": ' + "1" * 5000 + "}": "a number of thousands of digits",
+    '{"ticket_id": 1, "ticket_id": 2}': "ticket_id occurs twice",
+    '{"tenant_id": "acme", "ticket_id": 1, "tenant_id": "acme"}': "tenant_id occurs twice",
+    '{"ticket_id": 1, "t\\u0065nant_id": "acme", "tenant_id": "globex"}': "tenant_id occurs twice",
+    '{"ticket_id": 1, "more": [[{"ticket_id": 1, "ticket_id": 2}]]}': "ticket_id occurs twice",
+    '{"x": ' + "[" * 200 + "]" * 200 + "}": "nested too deeply",
+    "[" * 50_000: "nested too deeply",
+    '{"ticket_id": ' + "1" * 5000 + "}": "a number with thousands of digits",
     '{"tenant_id": 7, "ticket_id": 1}': NO_TENANT,
     "{}": NO_TICKET,
     # No source uses this name.
@@ -132,9 +132,9 @@ BODIES: list[tuple[str | bytes, str, str]] = [
     *[(body, words, words) for body, words in UNREADABLE.items()],
     # Refused by both, in different words.
     ('{"requestId": ""}', NO_TICKET, NO_TICKET),
-    ('{"requestId": 1, "requestId": 2}', NO_TICKET, "requestId is there twice"),
+    ('{"requestId": 1, "requestId": 2}', NO_TICKET, "requestId occurs twice"),
     ('{"ticket_id": 1, "requestId": 2}', "- 1 -", "ticket_id and requestId differ"),
-    ('{"ticket_id": 1, "event": "a", "event": "b"}', "- 1 b", "event is there twice"),
+    ('{"ticket_id": 1, "event": "a", "event": "b"}', "- 1 b", "event occurs twice"),
     ("ticket_id=12345", NO_VALUE, NO_JSON_FORM),
     ("null", NO_OBJECT, NO_JSON_FORM),
     ("<request><id>12345</id></request>", NO_VALUE, NO_JSON_FORM),
@@ -143,15 +143,15 @@ BODIES: list[tuple[str | bytes, str, str]] = [
         NO_VALUE,
         "it is a multipart form, choose JSON or plain text for it",
     ),
-    ('{"tenant_id": "a", "tenantId": "b", "ticket_id": 1}', "a 1 -", "tenant_id is there twice"),
-    (urlencode({"payload": '{"tenant_id": "a"}', "tenant_id": "b"}), NO_VALUE, "tenant_id is there twice"),
-    (urlencode({"payload": '{"tenant_id": "a"}', "tenantId": "b"}), NO_VALUE, "tenant_id is there twice"),
-    (urlencode([("payload", "{}"), ("tenant_id", "a"), ("tenant_id", "b")]), NO_VALUE, "tenant_id is there twice"),
+    ('{"tenant_id": "a", "tenantId": "b", "ticket_id": 1}', "a 1 -", "tenant_id occurs twice"),
+    (urlencode({"payload": '{"tenant_id": "a"}', "tenant_id": "b"}), NO_VALUE, "tenant_id occurs twice"),
+    (urlencode({"payload": '{"tenant_id": "a"}', "tenantId": "b"}), NO_VALUE, "tenant_id occurs twice"),
+    (urlencode([("payload", "{}"), ("tenant_id", "a"), ("tenant_id", "b")]), NO_VALUE, "tenant_id occurs twice"),
     (urlencode({"payload": "{}", "input_data": "{}"}), NO_VALUE, NO_JSON_FORM),
     (
         urlencode({"payload": '{"requestId": "}'}),
         NO_VALUE,
-        "in payload line 1 column 15: a quote that is never closed",
+        "in payload line 1 column 15: a missing closing quote",
     ),
     (urlencode({"payload": "[1]"}), NO_VALUE, f"in payload {NO_OBJECT}"),
     ("&".join(["a=1"] * 51), NO_VALUE, "more than 50 fields"),

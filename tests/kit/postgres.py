@@ -21,7 +21,7 @@ from jobs import repository
 from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING, Event
 from jobs.statistics import LEASES
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from workflow.state import Attempt, AttemptLimit
 
 TABLES = (
@@ -171,7 +171,7 @@ def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt
     given.setdefault("tenant_settings", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,
-        search=SearchInPostgres(database, 2),
+        search=PostgresSearch(database, 2),
         database=database,
         limit=AttemptLimit(240, DEADLINE),
         context_seconds=1,

@@ -10,7 +10,7 @@ from db.session import Database
 from integrations.servicedesk.client import ServiceDeskPlus
 from jobs.fair_claim import FairShares
 from jobs.outcomes import Outcome
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from tests.kit.postgres import LEASE, Table, claim_by_id
 from workflow.answer import Content, NoteText
 from workflow.graph import build_graph
@@ -38,7 +38,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         lease_database=lease_database,
         leases=Leases(lease_database, LEASE),
         model_of=lambda _: nothing,
-        search=SearchInPostgres(database, 2),
+        search=PostgresSearch(database, 2),
         graph=build_graph(),
         desk_of=lambda _: desk,
         tenant_of=Tenant,

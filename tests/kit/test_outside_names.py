@@ -20,7 +20,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import config
 from cli.main import build_parser
-from config import exits
+from config.exit_codes import OF_COMMANDS, OF_PROCESSES, OF_VERDICTS
 from config.settings import LogSettings
 from config.tenants import TENANT_SETTINGS
 from console.access import ACCESS_SETTINGS
@@ -84,11 +84,11 @@ def settings() -> set[str]:
 
 
 def exit_codes() -> set[str]:
-    return {f"command {status}" for status in exits.OF_COMMANDS} | {f"process {code}" for code in exits.OF_PROCESSES}
+    return {f"command {status}" for status in OF_COMMANDS} | {f"process {code}" for code in OF_PROCESSES}
 
 
 def verdict_codes() -> set[str]:
-    return {f"{verdict} {status}" for verdict, status in exits.OF_VERDICTS.items()}
+    return {f"{verdict} {status}" for verdict, status in OF_VERDICTS.items()}
 
 
 def commands(*verb: str) -> set[str]:

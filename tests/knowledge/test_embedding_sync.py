@@ -42,10 +42,10 @@ async def test_copies_get_embeddings_of_what_they_say(database: Database, table:
     of_ticket, of_document = model.texts
     assert of_ticket == "\n".join(("Printer 1", "d" * 800, "h" * 400))
     assert of_document == "Printers\nUse the other one."
-    assert "Embeddings made: tenant_id=acme, copies=2, left=0" in log.getvalue()
+    assert "Embeddings computed: tenant_id=acme, copies=2, left=0" in log.getvalue()
     await making.run_once()
     assert len(model.texts) == 2
-    assert log.getvalue().count("Embeddings made") == 1
+    assert log.getvalue().count("Embeddings computed") == 1
 
 
 async def test_a_turn_makes_some_of_many_copies(database: Database, table: Table) -> None:

@@ -14,7 +14,7 @@ from db.session import Database
 from knowledge import repository
 from knowledge.language import LANGUAGES
 from knowledge.results import Document, SimilarTicket
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from knowledge.terms import weighed_terms
 from privacy import erasure
 from privacy.erasure import Which
@@ -42,7 +42,7 @@ async def find(
     rules: TicketRules | None = None,
 ) -> list[str]:
     forbidden = {} if rules is None else rules.forbidden
-    found = await SearchInPostgres(database, 2).similar_tickets(tenant_id, own, subject, description, forbidden)
+    found = await PostgresSearch(database, 2).similar_tickets(tenant_id, own, subject, description, forbidden)
     return [ticket.ticket_id for ticket in found]
 
 
@@ -54,7 +54,7 @@ async def test_a_resolved_ticket_about_the_same_is_found_and_the_ticket_itself_i
     await save(database, "1")
     await save(database, "2", PRINTER)
     await save(database, "3", (VPN[0], VPN[1], ""))
-    about, search = ("VPN drops again", "It dropped twice at home."), SearchInPostgres(database, 2)
+    about, search = ("VPN drops again", "It dropped twice at home."), PostgresSearch(database, 2)
     assert await search.similar_tickets("acme", "0", *about, {}) == [SimilarTicket("1", VPN[0], VPN[2])]
     assert await search.similar_tickets("acme", "1", *about, {}) == []
 
@@ -65,7 +65,7 @@ async def test_a_ticket_is_told_by_the_number_that_people_see(store: Store) -> N
     await save(database, "4711")
     await repository.number_tickets(database, "acme", {})
     await repository.number_tickets(database, "acme", {"4711": "12", "999": "13"})
-    search = SearchInPostgres(database, 2)
+    search = PostgresSearch(database, 2)
     (found,) = await search.similar_tickets("acme", "0", *VPN[:2], {})
     assert (found.ticket_id, found.shown) == ("4711", "12")
     await repository.save_ticket(database, "acme", ticket("4712", display_id="14"))
@@ -92,7 +92,7 @@ async def test_a_group_or_site_keeps_its_copies(asks: Any, within: str, found: l
     for ticket_id, kinds in (("1", kept), ("2", other)):
         await repository.save_ticket(database, "acme", ticket(ticket_id), kinds=kinds)
     hidden = TicketRules(within=parse_names(within)).hidden_from(asks)
-    search = SearchInPostgres(database, 2)
+    search = PostgresSearch(database, 2)
     assert sorted(one.ticket_id for one in await search.similar_tickets("acme", "0", *VPN[:2], hidden)) == found
     # What is never used is hidden from its own as well.
     rules = TicketRules(never=parse_names("group:Finance"), within=parse_names(within))
@@ -161,7 +161,7 @@ async def test_with_too_little_in_common_nothing_is_found(subject: str, descript
     await save(database, "1")
     await repository.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
     assert await find(database, subject, description) == []
-    assert await SearchInPostgres(database, 2).documents("acme", subject, description) == []
+    assert await PostgresSearch(database, 2).documents("acme", subject, description) == []
 
 
 @pytest.mark.parametrize(
@@ -184,14 +184,14 @@ async def test_strange_words_break_nothing_and_hide_nothing(subject: str, databa
     await save(database, "1")
     await repository.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
     assert await find(database, subject, "x" * 100_000) == ["1"]
-    assert len(await SearchInPostgres(database, 2).documents("acme", subject, "")) == 1
+    assert len(await PostgresSearch(database, 2).documents("acme", subject, "")) == 1
 
 
 async def test_a_tenant_finds_its_own_tickets_and_documents_only(database: Database) -> None:
     await save(database, "1", tenant_id="globex")
     await repository.save_passages(database, "globex", "1", VPN[0], [VPN[1]])
     assert await find(database) == []
-    assert await SearchInPostgres(database, 2).documents("acme", VPN[0], VPN[1]) == []
+    assert await PostgresSearch(database, 2).documents("acme", VPN[0], VPN[1]) == []
     assert await find(database, tenant_id="globex") == ["1"]
 
 
@@ -199,7 +199,7 @@ async def test_documents_are_found_by_title_and_text_best_first(database: Databa
     best = ["Use port 443.", "The VPN client drops: reinstall."]
     await repository.save_passages(database, "acme", "1", "Printers", ["Toner and paper.", "The VPN is not needed."])
     await repository.save_passages(database, "acme", "2", "VPN drops", best)
-    found = await SearchInPostgres(database, 2).documents("acme", "VPN drops", "")
+    found = await PostgresSearch(database, 2).documents("acme", "VPN drops", "")
     assert found[:2] == [Document("VPN drops", text) for text in reversed(best)]
 
 
@@ -224,7 +224,7 @@ PARTS = [("handbook: VPN", "Use port 443 for the VPN."), ("handbook: Scanner", "
 
 
 async def titles(database: Database, subject: str, tenant_id: str = "acme") -> list[str]:
-    return [found.title for found in await SearchInPostgres(database, 2).documents(tenant_id, subject, "")]
+    return [found.title for found in await PostgresSearch(database, 2).documents(tenant_id, subject, "")]
 
 
 async def test_a_document_is_found_replaced_and_removed_by_its_path(database: Database) -> None:
@@ -325,7 +325,7 @@ async def test_copies_of_before_are_indexed_once(store: Store) -> None:
     assert counts == [202, 49, 0]
     assert await repository.index_again(database, "acme", ["de"], 1000) == 252
     assert_in_step(table)
-    assert len(await SearchInPostgres(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
+    assert len(await PostgresSearch(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
 
 
 async def test_writers_and_erasers_of_one_tenant_do_not_lock_each_other_out(store: Store) -> None:

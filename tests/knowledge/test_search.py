@@ -16,7 +16,7 @@ from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from knowledge import embedding_repository, repository, search
 from knowledge.embedding_sync import embed_some
-from knowledge.search import COMPARED, EmbeddingRanking, QueryEmbedding, SearchInPostgres, TenantSlots
+from knowledge.search import COMPARED, EmbeddingRanking, PostgresSearch, QueryEmbedding, TenantSlots
 from knowledge.terms import query_terms
 from tests.kit.embedding import DIMENSIONS, MeaningModel, OneEmbedder
 from tests.kit.postgres import Table
@@ -36,7 +36,7 @@ class TwoTenants:
     def __init__(self, database: Database, model: MeaningModel) -> None:
         self.database, self.model = database, model
         self.embedders = OneEmbedder(model, "acme", "globex")
-        self.search = SearchInPostgres(database, 2, embedding_of=self._asked, least=0.0)
+        self.search = PostgresSearch(database, 2, embedding_of=self._asked, least=0.0)
 
     async def _asked(self, tenant_id: str, text: str, language: str, _people: object) -> QueryEmbedding | None:
         embedder = self.embedders.of(tenant_id)
@@ -237,7 +237,7 @@ class SlowForOne(Database):
 
 async def test_a_small_tenant_waits_for_two_searches_of_a_flood_at_most(server: Postgres) -> None:
     database = SlowForOne(server.url, application_name="tests", pool_size=3)
-    search, done = SearchInPostgres(database, 2), Counter[str]()
+    search, done = PostgresSearch(database, 2), Counter[str]()
 
     async def find(tenant_id: str) -> None:
         await search.documents(tenant_id, "VPN drops", "")
@@ -296,7 +296,7 @@ async def test_a_large_collection_is_searched_by_the_index_and_a_small_one_witho
     (made,) = indexes(with_vectors)
     assert "USING hnsw" in made
     asked = AsyncMock(return_value=await embedders.embedder.embed_query("VPN drops", "en"))
-    search = SearchInPostgres(database, 2, embedding_of=asked, least=0.0)
+    search = PostgresSearch(database, 2, embedding_of=asked, least=0.0)
     assert (await search.similar_tickets("acme", "", "VPN drops", "", {}))[0].ticket_id == "0"
     with psycopg.connect(with_vectors.superuser_url, autocommit=True) as connection:
         # As if there were more than are compared one by one.

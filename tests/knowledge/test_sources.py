@@ -9,7 +9,7 @@ from config.tenants import TicketRules
 from db.session import Database
 from dev.simulators.servicedesk import create_desk
 from knowledge import repository
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from knowledge.sources import SyncResult
 from privacy import erasure, tombstones
 from privacy.erasure import Which
@@ -65,7 +65,7 @@ async def test_those_that_are_gone_or_not_approved_any_more_go_after_two_passes(
 async def test_topics_that_are_not_used_are_not_copied_and_found_no_more(database: Database, table: Table) -> None:
     async with site_of(database, table, articles=8) as site:
         assert await site.sync() == SyncResult(0, 8, 0)
-        search, words = SearchInPostgres(database, 2, least=0), ("scanner of type T00001", "")
+        search, words = PostgresSearch(database, 2, least=0), ("scanner of type T00001", "")
         assert (await search.documents("acme", *words))[0].title.endswith("T00001")
         site.rules = TicketRules(never_topics=frozenset({"network"}))
         found = await search.documents("acme", *words, site.rules.never_topics)
@@ -89,7 +89,7 @@ async def test_an_expired_solution_is_not_copied_and_one_that_expires_is_found_n
     change(site, expires, expiry_ms=now + 3_600_000)
     assert await site.sync() == SyncResult(0, 2, 0)
     assert bodies(site).keys() == {for_ever, expires}
-    search = SearchInPostgres(site.database, 2, least=0)
+    search = PostgresSearch(site.database, 2, least=0)
 
     async def found() -> set[str]:
         return {one.title for one in await search.documents("acme", "Scanner", "")}
@@ -129,7 +129,7 @@ async def test_the_last_mails_of_a_closed_ticket_help_where_it_has_no_resolution
     before = "\n\n".join(f"Try number {number}." for number in range(3, 12))
     assert said(site) == [f"{before}\n\nUnplug the dongle.", ""]
     assert len(site.desk.requests(operation="read_notification")) == 10
-    (found,) = await SearchInPostgres(site.database, 2, least=0).similar_tickets("acme", "0", "Laptop beeps", "", {})
+    (found,) = await PostgresSearch(site.database, 2, least=0).similar_tickets("acme", "0", "Laptop beeps", "", {})
     assert found.resolution.endswith("Unplug the dongle.")
 
 

@@ -12,7 +12,7 @@ from db.session import Database
 from dev.stack.postgres import Postgres
 from integrations.errors import DeskRefusedError, DeskUnavailableError
 from knowledge import repository
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from knowledge.sources import SyncResult
 from privacy import tombstones
 from tests.kit.clock import Clock
@@ -48,7 +48,7 @@ async def test_the_longest_text_is_copied_and_found(description: str, log: io.St
     ticket_id = site.new_ticket(subject="Scanner jams", description=description)
     resolve(site, ticket_id, description)
     assert await site.sync() == SyncResult(1, 0, 0), log.getvalue()
-    found = await SearchInPostgres(site.database, 2, least=0).similar_tickets("acme", "0", "Scanner jams", "", {})
+    found = await PostgresSearch(site.database, 2, least=0).similar_tickets("acme", "0", "Scanner jams", "", {})
     assert [ticket.ticket_id for ticket in found] == [ticket_id]
 
 
@@ -160,7 +160,7 @@ async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) 
 
 
 def never(names: str) -> TicketRules:
-    return TicketRules(parse_names("category:Network"), parse_names(names))
+    return TicketRules(only=parse_names("category:Network"), never=parse_names(names))
 
 
 WITHOUT_FIELDS = {"list_fields": False, "list_criteria": False}
@@ -205,7 +205,7 @@ async def test_copies_of_before_the_rule_go_with_the_next_sync(database: Databas
             site.change(ticket_id, group="hr")
         await site.sync()
         site.rules = never("group:HR")
-        search = SearchInPostgres(database, 2, least=0)
+        search = PostgresSearch(database, 2, least=0)
         found = await search.similar_tickets("acme", "0", "The printer", "", site.rules.hidden_from({}))
         assert len({ticket.ticket_id for ticket in found} & (set(tickets) - hidden)) == len(found) == 3
         site.desk.forget()

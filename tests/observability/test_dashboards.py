@@ -31,7 +31,7 @@ LABELS = {
 ADDED = {"le", "instance", "job", "alertname", "alertstate"}
 OTHERS = {"up", "ALERTS"} | {
     name.split("{")[0].split(" ")[0]
-    for name in metrics_server.of("worker").decode().splitlines()
+    for name in metrics_server.render("worker").decode().splitlines()
     if name.startswith("process_")
 }
 

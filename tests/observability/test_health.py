@@ -14,7 +14,7 @@ from jobs.intake import StoreBreaker
 from observability import tracing
 from observability.health import Each, Progress, Readiness, Rounds, Watchdog
 from tests.kit.clock import Clock
-from worker.consumer import JobsTaken
+from worker.consumer import TakenMessages
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ class Worker(Watched):
     def __init__(self, url: str) -> None:
         self.full = False
         self.redis = blocking.Redis.from_url(url, socket_connect_timeout=1)
-        self.taken = JobsTaken(self.redis, stuck_seconds=STUCK, is_full=lambda: self.full)
+        self.taken = TakenMessages(self.redis, stuck_seconds=STUCK, is_full=lambda: self.full)
         super().__init__(self.taken, Clock())
 
 
@@ -291,7 +291,7 @@ def test_a_store_that_failed_is_tried_by_one_call_in_each_rest_until_one_worked(
 
     def tries(now: float) -> list[bool]:
         clock.now = now
-        return [breaker.lets_try() for _ in range(3)]
+        return [breaker.allows_call() for _ in range(3)]
 
     assert tries(0) == [True, True, True]
     breaker.failed()

@@ -35,7 +35,7 @@ UNITS = ("_seconds", "_dollars", "_ratio")
 
 def value(process: str, name: str, **labels: str) -> float | None:
     """Return a process's current value; None for a missing series."""
-    for family in text_string_to_metric_families(metrics_server.of(process).decode()):
+    for family in text_string_to_metric_families(metrics_server.render(process).decode()):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
                 return sample.value

@@ -61,7 +61,7 @@ def test_a_key_of_the_model_that_can_not_be_sent_is_named(
         (tmp_path / name).write_text(key, encoding="utf-8")
     else:
         monkeypatch.setenv(name, key)
-    sentence = f"{name} is wrong: has a line break or a character that no key has"
+    sentence = f"{name} is wrong: contains a line break or a character that a header cannot carry"
     with pytest.raises(SettingsError) as refused:
         started(WorkerSettings)
     assert refused.value.problems == [sentence]

@@ -407,7 +407,7 @@ async def test_answers_go_first_then_rows_and_open_jobs_keep_all(store: Store) -
     assert set(rows) == {still_open, young, *old}
     assert {job_id for job_id, row in rows.items() if row["enhancement"]} == {still_open, young}
     assert all(rows[job_id]["note_id"] == "7" for job_id in old)
-    assert not await purge(store.database)
+    assert not any(await purge(store.database))
 
 
 async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Database, table: Table) -> None:

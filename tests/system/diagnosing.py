@@ -4,7 +4,7 @@ import json
 from contextlib import closing
 from typing import Any, NamedTuple, cast
 
-from config.exits import OF_VERDICTS
+from config.exit_codes import OF_VERDICTS
 from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here

@@ -32,7 +32,7 @@ from tests.kit.tenants_toml import filed
 from tests.knowledge.plain_desk import PlainDesk
 from tests.system.senders import memory_mb
 from worker.scheduler.app import open_database
-from worker.scheduler.reconcile import Reconciliation
+from worker.scheduler.missed_webhooks import Reconciliation
 
 pytestmark = pytest.mark.slow
 DESKS = 1000

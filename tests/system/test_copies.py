@@ -85,7 +85,7 @@ def sent(world: World) -> list[str]:
 
 
 def test_copies_get_them_and_a_job_is_searched_for_by_them(embedding: System, world: World) -> None:
-    wait_for(lambda: "Embeddings made: tenant_id=acme" in embedding.housekeeping.output(), 150)
+    wait_for(lambda: "Embeddings computed: tenant_id=acme" in embedding.housekeeping.output(), 150)
     wait_for(lambda: ", left=0" in embedding.housekeeping.output())
     with world.admin() as connection:
         (rows,) = connection.execute("SELECT array_agg(DISTINCT tenant_id) FROM embeddings").fetchall()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from config.exits import OF_VERDICTS
+from config.exit_codes import OF_VERDICTS
 from dev.stack.environment import SimulatedTenant
 from dev.stack.free_ports import free_port
 from dev.stack.system import System

@@ -23,7 +23,7 @@ from workflow.stored_answers import StoredAnswers
 
 
 def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:
-    return Tenant("acme", rules=TicketRules(parse_names(only), parse_names(never)), dry_run=dry_run)
+    return Tenant("acme", rules=TicketRules(only=parse_names(only), never=parse_names(never)), dry_run=dry_run)
 
 
 @dataclass

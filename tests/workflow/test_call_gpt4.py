@@ -139,7 +139,7 @@ async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
         store.table.run("ALTER TABLE elsewhere RENAME TO audit_records")
     assert state["content"].summary
     assert store.table.job(asking.job_id)["enhancement"]["summary"]
-    assert f"Audit record error: job_id={asking.job_id}, not kept" in stream.getvalue()
+    assert f"Audit record error: job_id={asking.job_id}, not stored" in stream.getvalue()
     assert "Mailbox" not in stream.getvalue()
 
 

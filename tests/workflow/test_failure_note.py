@@ -13,7 +13,7 @@ from jobs import claims, manual_retry
 from jobs.claims import Claim
 from knowledge import repository
 from knowledge.results import SimilarTicket
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.desk import new_ticket, notes_of, opened, settings
@@ -36,7 +36,7 @@ class FailedJobs:
         await claims.fail(self.store.database, claim, "OpenAI API: 401 Unauthorized")
         return claim
 
-    async def leave(self, claim: Claim, search: SearchInPostgres | None = None, **opening: Any) -> None:
+    async def leave(self, claim: Claim, search: PostgresSearch | None = None, **opening: Any) -> None:
         async with opened(settings(self.desks.url, failure_note=True), **opening) as desk:
             attempt = attempt_at(claim, self.store.database, desk=desk)
             await leave_failure_note(claim, lambda: replace(attempt, search=search or attempt.search))
@@ -50,7 +50,7 @@ def jobs(store: Store, desks: Simulator) -> FailedJobs:
     return FailedJobs(store, desks)
 
 
-class FoundThenForgotten(SearchInPostgres):
+class FoundThenForgotten(PostgresSearch):
     """A search whose found tickets are erased right after it."""
 
     def __init__(self, database: Database, forget: Callable[[], Awaitable[object]]) -> None:

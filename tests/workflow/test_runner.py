@@ -28,7 +28,7 @@ from jobs import manual_retry, repository
 from jobs.claims import Claim
 from jobs.fair_claim import FairShares, Shares
 from knowledge import repository as knowledge_repository
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 from tests.integrations.street import Street, town
 from tests.kit import model as kit
 from tests.kit.clock import Clock
@@ -81,7 +81,7 @@ async def test_a_job_that_resumes_names_the_model_that_answered(kept_in: str, pl
     assert (place.paid(), place.row(job_id)["model"]) == (0, "dodo-3")
 
 
-class NeverFinding(SearchInPostgres):
+class NeverFinding(PostgresSearch):
     """Fails, or takes longer than the limit."""
 
     def __init__(self, place: WorkSite, failure: Exception | None) -> None:

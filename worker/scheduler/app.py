@@ -1,8 +1,7 @@
-"""The process `housekeeping`: recurring work that one leader does for all tenants.
+"""The process `housekeeping`: recurring work of one leader for all tenants.
 
-Sync, reconciliation, embeddings, purge and ages of secrets run independently: the purge goes on whatever the desks do.
-Acceptance, workers and the relay need none of them. One process leads, by a lock in Postgres that ends with its
-connection; the others wait.
+Sync, reconciliation, embeddings, purge and secret ages run independently of each other; webhooks and jobs need none of
+them. The leader holds a lock in Postgres that ends with its connection; other processes wait.
 """
 
 import asyncio
@@ -30,23 +29,20 @@ from knowledge.sync import DeskSync
 from observability import log_events, metrics, metrics_server, tracing
 from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
 from observability.logging import Outage, log_event
-from observability.startup import end_loading, end_refused, start_process
+from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy import secret_fingerprints
 from privacy.secret_fingerprints import LOOK_SECONDS, OF_PROCESS, SecretUsage
+from worker.scheduler.missed_webhooks import Reconciliation
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
-from worker.scheduler.reconcile import Reconciliation
 from workflow.note_followup import NoteFollowUp
 
 _ANSWER_SECONDS = 30.0
 
 
 class SecretAges:
-    """Exports the ages of the `secrets` of this process and of others, by tenant and setting.
-
-    Tenants' secrets of other processes are exported there (`privacy.secret_fingerprints`).
-    """
+    """Exports the ages of this process's `secrets`, and of the own secrets of all processes."""
 
     def __init__(
         self,
@@ -60,24 +56,21 @@ class SecretAges:
         self._exported: Mapping[tuple[str, str], datetime] = {}
 
     async def run(self, check_lead: Callable[[], Awaitable[None]]) -> None:
-        """Look until cancelled or the lead is lost."""
+        """Export until cancelled or the lead is lost."""
         try:
             while True:
                 await check_lead()
-                # If the sync takes all connections, the next look does it.
+                # While the sync uses all connections, wait for the next round.
                 with contextlib.suppress(TimeoutError):
                     await self.look()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            # The next leader exports them: both together would count twice in a sum.
+            # The next leader exports them.
             self._export({})
             self._usage.forget()
 
     async def look(self) -> None:
-        """Record this process's secrets, and export all ages.
-
-        Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away.
-        """
+        """Record this process's secrets and export all ages. Raises one of DATABASE_FAILURES, or TimeoutError."""
         before = self._usage.since
         await self._usage.look()
         try:
@@ -95,7 +88,7 @@ class SecretAges:
         self._export({**self._usage.since, **own})
 
     def _export(self, since: Mapping[tuple[str, str], datetime]) -> None:
-        # A scrape while unchanged ages are set again would find none.
+        # Setting them clears the metric first: a scrape in between would find none.
         if since != self._exported:
             self._exported = since
             metrics.secret_ages(since)
@@ -106,22 +99,19 @@ _EMBED_SECONDS = 15.0
 _LAST_LINE_SECONDS = 5.0
 _POOL_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
-# A request is given up after 10 s; the driver needs more time to give it up.
+# A request times out after 10 s; the driver then needs time to cancel it.
 _REPLY_SECONDS = 30.0
 
 
 def run() -> int:
-    """Run until SIGTERM or SIGINT, and return the exit status.
-
-    0, or 78 with the reasons in the log. A stuck process exits with 75.
-    """
+    """Run until SIGTERM or SIGINT and return 0; exit with 78 if the process can't start, with 75 if it is stuck."""
     settings, tenants = start_process(HousekeepingSettings, needs="desk")
     try:
         readiness = Readiness()
         metrics_server.serve("housekeeping", settings.metrics_port, readiness)
         asyncio.run(_main(settings, tenants, readiness))
     except (metrics_server.PortError, DatabaseUnfitError) as unfit:
-        end_refused([str(unfit)])
+        abort_start([str(unfit)])
     return 0
 
 
@@ -133,8 +123,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         stack.callback(Tracing("ai-agents-housekeeping", settings.traces_dir).close)
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
-        # Readiness has its own pool, so it does not queue behind the sync. It leaves out Redis: without it, desks are
-        # only called less often.
+        # Readiness has its own pool, to avoid the sync's queue. Redis is left out: without it, only desks' rates drop.
         probed = Database(settings.database_url, application_name=_NAME, pool_size=1)
         stack.push_async_callback(probed.close)
         redis = open_redis(settings.redis_url, seconds=2)
@@ -169,7 +158,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
 
 
 def open_database(url: str) -> Database:
-    # Many desks queue for few connections, and a holder may take one again first: that is no outage.
+    # A long wait for a connection is no outage: many desks share few of them.
     return Database(url, application_name=_NAME, pool_size=4, pool_seconds=_POOL_SECONDS, traced=True)
 
 
@@ -179,8 +168,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _exit_stuck(reason: str) -> None:
-    """Exit at once: a stuck process ignores gentler signals."""
-    # A blocked log must not delay the exit.
+    """Exit at once, even if the log blocks."""
     threading.Timer(_LAST_LINE_SECONDS, os._exit, [STUCK_EXIT]).start()
     log_event(log_events.HOUSEKEEPING_STUCK, reason=reason)
     os._exit(STUCK_EXIT)
@@ -221,8 +209,7 @@ class Leader:
         outage = Outage(log_events.DATABASE_UNREACHABLE)
         while True:
             try:
-                # Another process may lead for ever.
-                self._sync_progress.may_wait()
+                self._sync_progress.may_wait()  # another process may lead for ever
                 async with lead(self._database, "housekeeping") as check_lead:
                     outage.over()
                     await self._work(check_lead)
@@ -248,7 +235,7 @@ class Leader:
             group.create_task(self._secret_ages.run(check_lead))
 
     async def _embed(self) -> None:
-        # Harmless beside another leader, since the result is the same. It never fails.
+        # Harmless beside another leader: the result is the same. It never fails.
         while True:
             more = await self._embedding.run_once()
             await asyncio.sleep(0 if more else _EMBED_SECONDS)

@@ -1,6 +1,6 @@
-"""Probes of desks and models for the console, which has no route or credentials.
+"""Probes of desks and models for the console, which has neither route nor credentials.
 
-Each housekeeping process answers (`jobs.probe_requests`), leader or not, and without the database.
+Each housekeeping process answers requests (`jobs.probe_requests`), leader or not, without the database.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from observability.logging import log_event
 from workflow.note import is_note, is_note_of
 
 _MAX_CONCURRENT = 4
-# After each probe, so that a flood of requests causes at most eight probes in a second. Their calls yield to all jobs.
+# After each probe: a flood of requests causes at most eight probes in a second. Their calls yield to jobs.
 _PAUSE_SECONDS = 0.5
 _WITHOUT_REDIS_SECONDS = 5.0
 _MARKS = NoteMarks(is_note_of, is_note)
@@ -35,7 +35,7 @@ _UNKNOWN = "housekeeping does not know the tenant"
 
 
 class ProbeServer:
-    """Answers several requests at once."""
+    """Answers a few requests at once."""
 
     def __init__(self, tenants: TenantDirectory, settings: HousekeepingSettings, redis: Redis) -> None:
         self._tenants = tenants
@@ -58,7 +58,7 @@ class ProbeServer:
                     await self._requests.answer(request, answer.decode())
                 await asyncio.sleep(_PAUSE_SECONDS)
             except QueueUnavailableError:
-                # Not logged: the caller gets a failure, and processes that need Redis for jobs have logged it.
+                # Not logged: the console shows a failure, and workers log the outage.
                 await asyncio.sleep(_WITHOUT_REDIS_SECONDS)
             except Exception as failure:  # noqa: BLE001 -- one malformed request must not end the others
                 log_event(log_events.LOOK_FAILED, reason="unexpected failure", failure=failure)

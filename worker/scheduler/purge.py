@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import text
 
@@ -18,13 +18,13 @@ from observability.health import Rounds
 from observability.logging import log_event
 from privacy import audit
 
+Result = TypeVar("Result")
 _BATCH = 500
 # Longest time for one batch; the server gives its statement less.
 _BATCH_SECONDS = 40.0
 _INTERVAL_SECONDS = 3600.0
-# Time for the desks to list their items, which are then no longer old.
 _FIRST_SECONDS = 5.0
-# A request is given up after 10 s; the driver needs more time to give it up.
+# A request times out after 10 s; the driver then needs time to cancel it.
 _REPLY_SECONDS = 30.0
 _REMOVED_SECONDS = 1800.0
 
@@ -40,7 +40,7 @@ class HourlyPurge:
         self._tenants = tenants
         self._database = database
         self._removed = RemovedTenants(tenants.names)
-        # Kept when the lead is lost, so that a flapping lead still reaches the purge.
+        # Kept when the lead is lost: otherwise a flapping lead would postpone the purge for ever.
         self._next_at: float | None = None
 
     async def run(self, check_lead: Callable[[], Awaitable[None]]) -> None:
@@ -67,13 +67,13 @@ class HourlyPurge:
                     log_events.PURGE_FAILED, what=kind, reason="refused by the database", failure=failure
                 ),
             )
-        metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
-        if purged:
-            log_event(log_events.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+        metrics.purged(**purged._asdict())
+        if any(purged):
+            log_event(log_events.PURGED, purged._asdict())
 
 
 class RemovedTenants:
-    """Tenants whose settings have been missing for half an hour, if queried.
+    """Tenants whose settings have been missing for half an hour of queries.
 
     `names` returns True if a tenant has a setting, usable or not, or if that is unknown.
     """
@@ -91,16 +91,12 @@ class RemovedTenants:
         return now - self._missing_since.setdefault(tenant_id, now) >= _REMOVED_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Purged:
+class Purged(NamedTuple):
     """Number of purged rows of each kind."""
 
     answers: int
     copies: int
     jobs: int
-
-    def __bool__(self) -> bool:
-        return bool(self.answers or self.copies or self.jobs)
 
 
 async def purge_by_age(
@@ -126,7 +122,7 @@ async def purge_by_age(
     """
 
     @contextmanager
-    def stops_no_other(kind: str) -> Iterator[None]:
+    def isolated(kind: str) -> Iterator[None]:
         try:
             yield
         except DATABASE_FAILURES as failure:
@@ -134,38 +130,33 @@ async def purge_by_age(
                 raise
             on_failure(kind, failure)
 
-    async def batches(one: Callable[[], Awaitable[int | None]]) -> int:
+    async def in_time(call: Awaitable[Result]) -> Result:
+        before_each()
+        async with asyncio.timeout(_BATCH_SECONDS):
+            return await call
+
+    async def in_batches(kind: str, one: Callable[[], Awaitable[int | None]]) -> int:
         purged, count = 0, batch
-        while count == batch:
-            before_each()
-            async with asyncio.timeout(_BATCH_SECONDS):
-                count = await one() or 0
-            purged += count
+        with isolated(kind):
+            while count == batch:
+                found = await in_time(one())
+                count = found or 0
+                purged += count
         return purged
 
     async def purge(kind: str, days: int) -> int:
-        question, values = text(f"SELECT purge_{kind}(:days, :most)"), {"days": days, "most": batch}
-        with stops_no_other(kind):
-            return await batches(lambda: database.call_for_one(question, **values))
-        return 0
-
-    async def purge_records(tenant_id: str, days: int) -> None:
-        await batches(lambda: audit.purge(database, tenant_id, days, batch))
+        question = text(f"SELECT purge_{kind}(:days, :most)")
+        return await in_batches(kind, partial(database.call_for_one, question, days=days, most=batch))
 
     answers = await purge("answers", text_days)
-    copies = await purge("tickets", text_days)
-    copies += await purge("passages", text_days)
+    copies = await purge("tickets", text_days) + await purge("passages", text_days)
     await purge("listings", text_days)
-    for tenant_id, days in audit_days.items():
-        with stops_no_other("spending"):
-            await batches(partial(spending.purge, database, tenant_id, job_days))
-        if days is not None:
-            with stops_no_other("audit records"):
-                await purge_records(tenant_id, days)
-    with stops_no_other("audit records"):
-        before_each()
-        async with asyncio.timeout(_BATCH_SECONDS):
-            others = [tenant_id for tenant_id in await audit.tenants(database) if tenant_id not in audit_days]
-        for tenant_id in filter(has_left, others):
-            await purge_records(tenant_id, 0)
+    for tenant_id in audit_days:
+        await in_batches("spending", partial(spending.purge, database, tenant_id, job_days))
+    kept_days = {tenant_id: days for tenant_id, days in audit_days.items() if days is not None}
+    with isolated("audit records"):
+        others = [tenant_id for tenant_id in await in_time(audit.tenants(database)) if tenant_id not in audit_days]
+        kept_days |= dict.fromkeys(filter(has_left, others), 0)
+    for tenant_id, days in kept_days.items():
+        await in_batches("audit records", partial(audit.purge, database, tenant_id, days, batch))
     return Purged(answers, copies, await purge("jobs", job_days))

@@ -67,7 +67,6 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         keep = keep_records if isinstance(stopped, Exception) else leave_records
         await keep(attempt, exchanges_of(attempt, question, in_vain, unusable))
         raise
-    attempt.answered = question, answer.content
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
     exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
     await commit(attempt, content, answer.model, exchanges, asked_at)

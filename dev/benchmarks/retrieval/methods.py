@@ -22,7 +22,7 @@ from knowledge import repository
 from knowledge.embedding_sync import embed_some
 from knowledge.embeddings import EmbeddedQuery, Embedder, LocalModel
 from knowledge.results import Document, SimilarTicket
-from knowledge.search import EmbedQuery, SearchInPostgres, no_embedding
+from knowledge.search import EmbedQuery, PostgresSearch, no_embedding
 
 TENANT = "acme"
 MOST = 10
@@ -106,7 +106,7 @@ class CopiesInPostgres:
     async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
         found = {}
         async with self._database() as database:
-            search = SearchInPostgres(database, 2, embedding_of=self._embedding_of, **limits)
+            search = PostgresSearch(database, 2, embedding_of=self._embedding_of, **limits)
             for asked in queries:
                 about = (asked.subject, said(asked.description))
                 alike = await search.similar_tickets(TENANT, "", *about, {})

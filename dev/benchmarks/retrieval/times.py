@@ -10,7 +10,7 @@ import psycopg
 from db.session import Database
 from dev.benchmarks.retrieval.methods import TENANT, CopiesInPostgres, said
 from dev.benchmarks.retrieval.sets import queries
-from knowledge.search import SearchInPostgres
+from knowledge.search import PostgresSearch
 
 _MOST_ASKED = 120
 # The trigger's postings are built for a million rows at once.
@@ -60,7 +60,7 @@ def timed(copies: CopiesInPostgres, at_once: int) -> Times:
 
 async def _timed(url: str, at_once: int) -> Times:
     database = Database(url, application_name="benchmark", pool_size=2 * at_once)
-    search, times = SearchInPostgres(database, 2 * at_once), []
+    search, times = PostgresSearch(database, 2 * at_once), []
     asked = [(one.subject, said(one.description)) for one in queries()][:_MOST_ASKED]
     waiting = iter([*asked, *asked])
 

@@ -13,6 +13,7 @@ from integrations.llm.spending import SPENDING_LIMIT
 from integrations.rate_limit import REASON as RATE_LIMIT
 from integrations.rate_limit import THROTTLED
 from integrations.resilience import DeskHoldReason, HoldReason
+from privacy.tombstones import FORGOTTEN, NAMED_FORGOTTEN
 from workflow.nodes.resume import NoteMissingError, NoteUnsettledError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,5 +82,5 @@ def stored_reasons() -> Iterator[str]:
 
 
 _WRITTEN = {*written_reasons(), *raised_reasons(), *stored_reasons()}
-_NAMED = {*HoldReason, *DeskHoldReason, SPENDING_LIMIT, RATE_LIMIT, THROTTLED}
+_NAMED = {*HoldReason, *DeskHoldReason, SPENDING_LIMIT, RATE_LIMIT, THROTTLED, FORGOTTEN, NAMED_FORGOTTEN}
 REASONS = sorted((_WRITTEN | _NAMED) - NO_REASONS - {""})

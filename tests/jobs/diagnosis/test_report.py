@@ -9,13 +9,13 @@ import pytest
 
 from cli.diagnose import for_machines, for_people
 from cli.terminal import as_json
-from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from config.exit_codes import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from dev.stack.postgres import Postgres
 from integrations.probes import ModelProbe
 from jobs.diagnosis.report import evidence, report
 from jobs.diagnosis.verdict_codes import FAQ
 from jobs.diagnosis.verdict_rules import judge
-from jobs.rejections import RefusedLately
+from jobs.rejections import RefusalCount
 from jobs.repository import RECOVERED, SIGNED_BY_PREVIOUS
 from observability import log_events
 from tests.jobs.diagnosis.known import EVENT, JOB_ID, MISSED, NO_WEBHOOK, RETIRED, ago, facts, happened, job, listed
@@ -74,7 +74,7 @@ def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
     told = "\n".join(fact.what for fact in evidence(recovered))
     assert f"ticket found in the desk without a webhook, job {JOB_ID}" in told
     assert "webhook accepted" not in told
-    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
+    unread = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
     told = "\n".join(fact.what for fact in evidence(known))
     assert "refused: malformed payload: ticket_id is missing (3 in 24 hours)" in told
@@ -129,7 +129,7 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
     assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
     # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
-    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
+    unread = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
     said = report(known, judge(known), None)
     assert said["log_line"] == "Webhook rejected: status=422, reason=malformed payload"

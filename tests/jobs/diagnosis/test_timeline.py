@@ -10,7 +10,8 @@ import pytest
 from jobs.details import Happened
 from jobs.diagnosis import timeline as module
 from jobs.diagnosis.timeline import Timeline, TimelineSpan, timeline
-from jobs.repository import ANOTHER_FIRST, ASKED_BY_HAND, CONTEXT_INCOMPLETE, CONTEXT_LATE, NAMED_FORGOTTEN, RECOVERED
+from jobs.repository import ANOTHER_FIRST, ASKED_BY_HAND, CONTEXT_INCOMPLETE, CONTEXT_LATE, RECOVERED
+from privacy.tombstones import NAMED_FORGOTTEN
 from tests.jobs.diagnosis.known import NOW, ago, job
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,7 +11,7 @@ from db.session import Database
 from jobs.inbox import Inbox
 from jobs.repository import RECOVERED
 from tests.kit.postgres import Table
-from worker.scheduler.reconcile import MissedTickets
+from worker.scheduler.missed_webhooks import MissedTickets
 
 INTERVAL = timedelta(minutes=5)
 

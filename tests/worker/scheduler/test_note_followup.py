@@ -15,7 +15,7 @@ from jobs.repository import SEEN_REOPENED
 from tests.kit.postgres import Store
 from tests.knowledge.site import Site, resolve
 from tests.worker.scheduler.comparison import told
-from worker.scheduler.reconcile import MOST_CHECKED_NOTES, report_removed_notes
+from worker.scheduler.missed_webhooks import MOST_CHECKED_NOTES, report_removed_notes
 from workflow.answer import Content
 from workflow.note import to_html
 from workflow.note_followup import NoteFollowUp

@@ -181,7 +181,7 @@ async def test_an_answer_that_cant_be_read_is_no_look(answer: str, asking: Probe
         if (question := await questions.take()) is not None:
             await questions.answer(question, answer)
     desk, model = await looks
-    assert (desk.asked, "can't read" in desk.failure) == (False, True)
+    assert (desk.asked, "can't be read" in desk.failure) == (False, True)
     assert model.asked is False
 
 

@@ -26,7 +26,7 @@ from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
 from tests.knowledge.site import Site
 from tests.worker.scheduler.comparison import told
-from worker.scheduler.reconcile import Reconciliation
+from worker.scheduler.missed_webhooks import Reconciliation
 
 STORES = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1:1/0"}
 SETTINGS = HousekeepingSettings.model_validate(STORES)

@@ -1,6 +1,6 @@
-"""Reconciliation: each desk's new tickets compared with the jobs.
+"""Rounds that find webhooks that never came: new tickets of each desk without a job, and removed notes.
 
-Missed tickets are reported, and their jobs made if the tenant wants that.
+Missed webhooks are logged and counted. With `reconcile = "on"`, or for a polled desk, their jobs are created.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings, Tenant
+from config.tenants import KINDS, DeskSettings, Tenant
 from db.session import Database
 from integrations.desks import Desks
 from integrations.errors import ExternalError, TicketGoneError
@@ -35,7 +35,6 @@ from privacy import tombstones
 from workflow.note import is_note_of
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
-_KINDS = ("category", "group", "site", "template")
 # Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
 _INTERVAL_SHARE = 0.75
 _MOST_OVERDUE = 1000
@@ -95,23 +94,21 @@ class Reconciliation(DeskTasks):
         until = time.monotonic() + seconds
         self._expect(tenant.id)
         wait_turn = self._throttles.of(tenant.id, desk).wait
-        client, key = self._desks.of(tenant.id), (self._database, tenant.id)
+        database, client = self._database, self._desks.of(tenant.id)
         current = partial(self._tenants.get, tenant.id)
         limits = (self._interval, self._window, self._deadline)
-        missed = MissedTickets(self._database, client, self._inbox, tenant, current, wait_turn, *limits)
+        missed = MissedTickets(database, client, self._inbox, tenant, current, wait_turn, *limits)
         try:
             if not_compared := await missed.find():
                 log_event(log_events.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
-            # Not before: listed tickets that could not be counted as missed would go unnoticed.
-            await missed_webhooks.all_done(*key)
+            # Last, so that a failed round cannot hide listed tickets that are not counted yet.
+            await missed_webhooks.mark_compared(database, tenant.id)
         finally:
-            # While the desk's API is down, webhooks and jobs continue: the old figures would raise an alarm.
+            # Also while the desk's API is down: old figures would raise an alarm.
             await self._report(tenant)
-        if state := await missed_webhooks.load(*key):
-            await report_removed_notes(
-                self._database, client, tenant.id, wait_turn, after=state.notes_until, now=state.now
-            )
+        if state := await missed_webhooks.load(database, tenant.id):
+            await report_removed_notes(database, client, tenant.id, wait_turn, after=state.notes_until, now=state.now)
 
     def _expect(self, tenant_id: str) -> None:
         if tenant_id not in self._expected:
@@ -130,7 +127,7 @@ class Reconciliation(DeskTasks):
         metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else figures.since_webhook)
         if figures.last_webhook_at is not None:
             metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(figures.last_webhook_at.timestamp())
-        found = await missed_webhooks.take_found(self._database, tenant.id)
+        found = await missed_webhooks.take_findings(self._database, tenant.id)
         if found is not None and any(found[1:]):
             since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
             log_event(log_events.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
@@ -146,8 +143,8 @@ class Reconciliation(DeskTasks):
 class MissedTickets:
     """Missed tickets of one desk in one round.
 
-    `current` returns the tenant's current settings, None if it has left; `wait_turn` returns when the desk may be
-    called. Each step raises the desk's failures or one of DATABASE_FAILURES, and the next round resumes there.
+    `current` returns the tenant's current settings, None if it was removed; `wait_turn` waits for the desk's rate. Each
+    step raises the desk's failures or one of DATABASE_FAILURES, and the next round resumes there.
     """
 
     database: Database
@@ -169,8 +166,8 @@ class MissedTickets:
         """
         state = await missed_webhooks.load(self.database, self.tenant.id)
         if state is None:
-            # Its first page.
-            listed, not_compared = await list_new(self.desk, self.wait_turn, datetime.max.replace(tzinfo=UTC))
+            first_page_only = datetime.max.replace(tzinfo=UTC)
+            listed, not_compared = await list_new(self.desk, self.wait_turn, first_page_only)
             now = datetime.now(UTC)
             newest = _newest_by(now, listed)
             # If the newest may be missing, nothing before this moment counts.
@@ -182,45 +179,47 @@ class MissedTickets:
         listed, not_compared = await list_new(self.desk, self.wait_turn, until)
         latest = state.now + state.ahead + MOST_AHEAD
         new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
-        tickets = await self._without_forgotten([ticket for each, at in new if (ticket := self._wanted(each, at))])
+        tickets = await self._without_forgotten(
+            [self._new_ticket(*each) for each in new if self._may_be_wanted(each[0])]
+        )
         compared_until = max((at for _, at in listed.values()), default=state.compared_until)
         await missed_webhooks.compare(self.database, self.tenant.id, tickets, seen_at=state.now, until=compared_until)
         await self._count_overdue(state)
         return not_compared
 
-    def _wanted(self, listed: ListedTicket, created_at: datetime) -> NewTicket | None:
-        rules = self.tenant.rules
+    def _may_be_wanted(self, listed: ListedTicket) -> bool:
         # Only numbers may appear in log lines and addresses, as for webhooks.
-        if listed.is_trashed or rules.leave_out(listed.kinds) or not is_number(listed.ticket_id):
-            return None
-        tells_all = not any(rules.ask_for(kind) and kind not in listed.kinds for kind in _KINDS)
-        return NewTicket(listed.ticket_id, listed.display_id or None, created_at, tells_all)
+        return is_number(listed.ticket_id) and not listed.is_trashed and not self.tenant.rules.leave_out(listed.kinds)
+
+    def _new_ticket(self, listed: ListedTicket, created_at: datetime) -> NewTicket:
+        needed = {kind for kind in KINDS if kind != "event" and self.tenant.rules.ask_for(kind)}
+        return NewTicket(listed.ticket_id, listed.display_id or None, created_at, needed <= listed.kinds.keys())
 
     async def _without_forgotten(self, tickets: Sequence[NewTicket]) -> list[NewTicket]:
         numbers = set().union(*(each.numbers for each in tickets))
-        left = await tombstones.forgotten_among(self.database, self.tenant.id, numbers) if numbers else set()
-        if left:
-            gone = [each.ticket_id for each in tickets if not left.isdisjoint(each.numbers)]
+        forgotten = await tombstones.forgotten_among(self.database, self.tenant.id, numbers) if numbers else set()
+        if forgotten:
+            gone = [each.ticket_id for each in tickets if not forgotten.isdisjoint(each.numbers)]
             await missed_webhooks.forget(self.database, self.tenant.id, gone)
-        return [each for each in tickets if left.isdisjoint(each.numbers)]
+        return [each for each in tickets if forgotten.isdisjoint(each.numbers)]
 
     async def _count_overdue(self, state: ComparisonProgress) -> None:
-        waits = timedelta() if self.tenant.polled else self.interval * _INTERVAL_SHARE
-        limits = {"before": state.now - waits, "oldest": state.now - self.window}
+        patience = timedelta() if self.tenant.polled else self.interval * _INTERVAL_SHARE
+        limits = {"before": state.now - patience, "oldest": state.now - self.window}
         tickets = await missed_webhooks.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
         if not tickets:
             return
         try:
-            kept = {event.ticket_id for event in await self.inbox.of_tenant(self.tenant.id)}
+            in_redis = {event.ticket_id for event in await self.inbox.of_tenant(self.tenant.id)}
         except QueueUnavailableError:
             return  # a webhook may wait there
-        read = 0
+        reads = 0
         for ticket in await self._without_forgotten(tickets):
-            if not kept.isdisjoint(ticket.numbers):
+            if not in_redis.isdisjoint(ticket.numbers):
                 continue
             if not ticket.tells_all:
-                read += 1
-                if read > _MOST_READ or not await self._is_wanted(ticket):
+                reads += 1
+                if reads > _MOST_READ or not await self._is_wanted(ticket):
                     continue
             await self._count(ticket)
 
@@ -228,56 +227,58 @@ class MissedTickets:
         await self.wait_turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
+            if not self.tenant.rules.leave_out(found.kinds):
+                return True
         except TicketGoneError:
             await missed_webhooks.forget(self.database, self.tenant.id, [ticket.ticket_id])
             return False
         except ExternalError as failure:
             if not is_item_failure(failure):
                 raise
-            wanted = False
-        else:
-            wanted = not self.tenant.rules.leave_out(found.kinds)
-        if not wanted:
-            await missed_webhooks.leave_out(self.database, self.tenant.id, ticket.ticket_id)
-        return wanted
+        await missed_webhooks.leave_out(self.database, self.tenant.id, ticket.ticket_id)
+        return False
 
     async def _count(self, ticket: NewTicket) -> None:
-        database, tenant, missed = self.database, self.tenant, not self.tenant.polled
-        if await missed_webhooks.count_missed(database, tenant.id, ticket.ticket_id, counts=missed) and missed:
+        tenant, missed = self.tenant, not self.tenant.polled
+        if await missed_webhooks.count_missed(self.database, tenant.id, ticket.ticket_id, counts=missed) and missed:
             metrics.RECONCILE_FOUND.labels(tenant.id, "missed").inc()
-            created = f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}"
-            mode = "on" if tenant.recovers else "report"
-            about = {"ticket_id": ticket.ticket_id, "tenant_id": tenant.id, "created": created, "reconcile": mode}
-            log_event(log_events.WEBHOOK_MISSED, about, also=other_numbers(ticket.ticket_id, None, ticket.display_id))
+            log_event(
+                log_events.WEBHOOK_MISSED,
+                ticket_id=ticket.ticket_id,
+                tenant_id=tenant.id,
+                created=f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}",
+                reconcile="on" if tenant.recovers else "report",
+                also=other_numbers(ticket.ticket_id, None, ticket.display_id),
+            )
 
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Make jobs of missed tickets until `until` (monotonic), oldest first.
+        """Create the jobs of missed tickets until `until` (monotonic), oldest first.
 
-        Within the minute's limit, and the tenant's of waiting jobs. A tenant that only wants reports gets the jobs of
-        webhooks refused with 429: its desk sent them.
+        The minute's limit and the tenant's limit of waiting jobs apply. A tenant with `reconcile = "report"` gets the
+        jobs of webhooks refused with 429: its desk sent them.
         """
-        database, tenant_id, deadline = self.database, self.tenant.id, self.job_deadline_seconds
-        while begun := self.current():
-            everything = begun.recovers
-            why: RecoveryReason = "webhook missed" if everything else "webhook refused with 429"
+        database, tenant_id = self.database, self.tenant.id
+        while started := self.current():
+            why: RecoveryReason = "webhook missed" if started.recovers else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
-            found = await missed_webhooks.to_recover(database, tenant_id, oldest, only_refused=not everything)
-            for ticket in await self._without_forgotten(found.tickets):
+            batch = await missed_webhooks.to_recover(database, tenant_id, oldest, only_refused=not started.recovers)
+            for ticket in await self._without_forgotten(batch.tickets):
                 # A change of these settings counts at once.
                 tenant = self.current()
-                if tenant is None or tenant.recovers != everything:
+                if tenant is None or tenant.recovers != started.recovers:
                     return
                 if not await has_room(database, tenant_id, tenant.share.most_waiting):
                     return
-                if await recover_job(database, tenant_id, ticket, "polled" if tenant.polled else why, deadline):
+                reason = "polled" if tenant.polled else why
+                if await recover_job(database, tenant_id, ticket, reason, self.job_deadline_seconds):
                     metrics.RECONCILE_FOUND.labels(tenant_id, "recovered").inc()
-            if found.more_in is None or time.monotonic() + found.more_in >= until:
+            if batch.more_in is None or time.monotonic() + batch.more_in >= until:
                 return
-            await sleep(found.more_in)
+            await sleep(batch.more_in)
 
 
 async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
-    """List tickets down to those created before `until`, and why some new ones are missing, or "".
+    """Return the tickets created since `until`, and why some may be missing, or "".
 
     `wait_turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
     ticket of it.
@@ -305,9 +306,9 @@ async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], u
 
 
 def _newest_by(now: datetime, listed: Listed) -> datetime | None:
-    """Return when the newest was created, ignoring times more than a day ahead.
+    """Return the newest ticket's time, ignoring times more than a day ahead of `now` and of the desk's clock.
 
-    Ahead of `now`, or of the other tickets. A desk numbers its tickets in order, so the highest numbers show its clock.
+    A desk numbers its tickets in order, so the highest numbers show its clock.
     """
     numbered = sorted((int(ticket_id), at) for ticket_id, (_, at) in listed.items() if is_number(ticket_id))
     last = [at for _, at in numbered[-_NEWEST_NUMBERS:]]
@@ -324,20 +325,20 @@ async def report_removed_notes(
     after: datetime,
     now: datetime,
 ) -> None:
-    """Look once for the notes of some jobs that ended after `after`, and log missing ones.
+    """Check the notes of some jobs that ended after `after` once, and log removed ones.
 
     Raises the desk's failures, or one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
-    for job in await missed_webhooks.noted(database, tenant_id, after=after, until=until, most=MOST_CHECKED_NOTES):
+    for job in await missed_webhooks.posted_notes(database, tenant_id, after, until, most=MOST_CHECKED_NOTES):
         with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
             removed = await _is_removed(desk, job, wait_turn)
-            # One by one: a reported note is not reported again if the desk fails at the next.
-            await missed_webhooks.looked_for_notes(database, tenant_id, job.finished_at, removed=removed)
+            # After each note, so that a failure at the next one causes no second report.
+            await missed_webhooks.mark_notes_checked(database, tenant_id, job.finished_at, removed=removed)
             if removed:
                 metrics.RECONCILE_FOUND.labels(tenant_id, "note removed").inc()
                 log_event(log_events.NOTE_REMOVED, job_id=job.job_id, ticket_id=job.ticket_id)
-    await missed_webhooks.looked_for_notes(database, tenant_id, until)
+    await missed_webhooks.mark_notes_checked(database, tenant_id, until)
 
 
 async def _is_removed(desk: DeskClient, job: PostedNote, wait_turn: Callable[[], Awaitable[None]]) -> bool:
@@ -345,8 +346,8 @@ async def _is_removed(desk: DeskClient, job: PostedNote, wait_turn: Callable[[],
     await wait_turn()
     try:
         if await desk.has_note(job.desk_id, job.note_id, is_ours):
-            return False
-        # One call in the normal case. The note may have another id, or its ticket is gone too.
+            return False  # one call in the normal case
+        # The note may have another id, or its ticket is gone too.
         await wait_turn()
         await desk.read_ticket(job.desk_id)
         await wait_turn()
