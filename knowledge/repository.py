@@ -21,7 +21,7 @@ from knowledge.terms import weighed_terms
 from privacy import tombstones
 
 VERSION = 1
-"""Of the way in which texts become terms. A copy that was indexed in another one is indexed again."""
+"""The version of `indexed`. A copy with another version is indexed again."""
 # Rows in a short transaction: other tenants' syncs wait for its connection.
 _INDEXED_AT_ONCE = 20
 
@@ -70,12 +70,12 @@ async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage
 
 
 _FILE = "file:"
-"""What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
+"""Prefix of their passages' ids, also in `purge_passages` (functions.sql); a desk's ids are digits."""
 _PASSAGES_AT_ONCE = 25
 
 
 class AddedDocument(NamedTuple):
-    """An added document."""
+    """A document added from a file."""
 
     path: str
     parts: int
@@ -205,10 +205,10 @@ async def save_ticket(
     """Insert or refresh the copy of a ticket; return False if it was forgotten.
 
     `ticket`: `ticket_id`, `subject`, `description`, `resolution`, `status`; `display_id`, the displayed number, if it
-    differs; `conversation` if the tenant wants it. `requester`: an address, of which only a keyed hash is stored; a
-    forgotten one prevents the copy. `kinds`: category, group, site and template, normalised as in
-    `config.tenants.fold`; unknown if None. `created_at`: by the desk's clock. `people`: named by the desk.
-    `languages`: possible languages of the tenant's texts.
+    differs; `conversation` if the tenant wants it. `requester`: an address, stored only as a keyed hash; a forgotten
+    one prevents the copy. `kinds`: category, group, site and template, normalised as in `config.tenants.fold`; unknown
+    if None. `created_at`: by the desk's clock. `people`: named by the desk. `languages`: possible languages of the
+    tenant's texts.
     """
     shown = ticket.get("display_id") or None
     columns = {"conversation": "", **ticket}
@@ -270,7 +270,7 @@ async def save_passages(
 ) -> None:
     """Replace the passages of one solution, keeping unchanged ones and their index.
 
-    `topic` is normalised as rules are; `languages` as for a ticket. No search finds them from `expires_at` on.
+    `topic` is normalised as in rules; `languages` as for a ticket. From `expires_at` on no search finds them.
     """
     source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic, "expires_at": expires_at}
     rows = [

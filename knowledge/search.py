@@ -4,7 +4,7 @@ A search reads at most 12,000 postings, rarest terms first, so its cost does not
 tickets (`find_texts` in functions.sql). It runs under row-level security.
 
 Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. A larger collection uses pgvector's
-index if there is one, else its newest 5,000 and those with common words. No embedding is cached in the process.
+index if there is one, else its newest 5,000 and those with common words. The process caches no embedding.
 """
 
 import asyncio
@@ -210,8 +210,8 @@ class SearchInPostgres:
     """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
-    languages of its texts, `embedding_of` makes its embeddings. A search returns `most` at most, of a strength of
-    `least` or more. Each method raises one of DATABASE_FAILURES.
+    languages of its texts, `embedding_of` makes its embeddings. A search returns at most `most` finds with a strength
+    of `least` or more. Each method raises one of DATABASE_FAILURES.
     """
 
     def __init__(
@@ -242,9 +242,9 @@ class SearchInPostgres:
     ) -> list[SimilarTicket]:
         """Return the tenant's most similar resolved tickets, best first.
 
-        `ticket_id`: the desk's id, by which tickets are copied. Tickets with a name in `forbidden` (kind -> names), or
-        without a known name of that kind, are left out. `people`: those of the ticket, whose names no endpoint of
-        embeddings sees.
+        `ticket_id` is the desk's id, by which tickets are copied. Excludes tickets with a name in `forbidden` (kind ->
+        names), or without a known name of that kind. The names of `people`, those of the ticket, are hidden from the
+        embeddings' endpoint.
         """
         named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
         about = (subject, description)

@@ -1,4 +1,4 @@
-"""Rounds of copying all desks: new and changed items, then the history; reports and metrics."""
+"""Rounds of copying all desks, with reports and metrics."""
 
 import time
 from collections import deque
@@ -117,10 +117,10 @@ async def sync_tenant(
     on_read: OnTicketRead,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncResult:
-    """Copy new and changed items, and go on with the history, for about `seconds`.
+    """Copy new and changed items, and continue with the history, for about `seconds`.
 
     `tenant` returns the current settings. Raises ExternalError, DeferredError or HeldByAnotherError, or one of
-    DATABASE_FAILURES; the next round resumes there. A desk that returns its lists and nothing else has failed too.
+    DATABASE_FAILURES; the next round resumes there. A desk that returns its lists but no item has failed too.
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
@@ -128,7 +128,7 @@ async def sync_tenant(
         database, tenant_id, _LEASE_SECONDS + _CALLS_LEASED * call_seconds(settings)
     ) as lease:
         run = SyncRun(database, desk, tenant, settings, throttle, lease, on_read)
-        # From stored kinds, whatever the desk answers.
+        # By stored kinds, so that it needs no answer of the desk.
         run.result.removed += await repository.remove_forbidden(database, tenant_id, run.rules.forbidden)
         run.result.removed += await repository.remove_expired(database, tenant_id)
         await export_extent(database, tenant_id)
@@ -160,9 +160,9 @@ async def _sync_newest(run: SyncRun) -> None:
 
 
 class SourceSync:
-    """The steps of one source in one sync: pages of its lists, and readings of items.
+    """The steps of one source in one sync: pages of its lists, and single items.
 
-    A pass over all pages resumes where the last process stopped. Items missing in two passes, an hour apart, are gone.
+    A pass over all pages resumes at the last process's page. Items missing in two passes, an hour apart, are deleted.
     New or changed items are read one by one, latest change first.
     """
 

@@ -1,4 +1,4 @@
-"""The terms of a text, for the search by common terms, their weights, and the strength of a find.
+"""The terms of a text, their weights, and the strength of a find.
 
 A term is a word's stem, or a code as written. It is stored as a 32-bit number: a hundred million of them are small, and
 do not reveal the text.
@@ -32,7 +32,7 @@ _MOST = 1000
 # Only the start of a longer query is used: a log repeats itself, and other jobs wait meanwhile.
 _LONGEST_QUERY = 8000
 _SUBJECT = 3.0
-"""How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
+"""The weight of a word in the subject, measured on both sides of a search (docs/benchmarks.md)."""
 # Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
 # other texts. All three were chosen on the training half of dev/benchmarks/retrieval.
 _SATURATION = 2.0
@@ -74,16 +74,16 @@ class QueryTerms(NamedTuple):
 
     terms: list[int]
     weights: list[float]
-    """How often each counts."""
+    """The square root of each term's count."""
     words: list[int]
-    """The word that it is a stem of: one is worth as much as the best of its stems."""
+    """The number of each term's word. A word counts as its best stem."""
 
 
 def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:
     """Return the terms of a query text.
 
-    With several `languages` each word is stemmed in each of them: two words may be of any, and a copy has the stem of
-    its own language alone.
+    With several `languages` each word is stemmed in each of them: two words may be of any language, and a copy has the
+    stems of its own language only.
     """
     counts = _counts(subject, text[:_LONGEST_QUERY], languages)
     weights = [count**0.5 for count, _ in counts.values()]

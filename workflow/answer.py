@@ -1,4 +1,4 @@
-"""The structured answer that is requested from GPT-4, and the content of a note that is made of it."""
+"""The answer requested from GPT-4, and the content of the note made from it."""
 
 import re
 from datetime import date, datetime
@@ -40,7 +40,7 @@ def _bounded(text: str) -> str:
 
 
 def _first_word(said: object) -> object:
-    """Return the initial word of a text: without a schema, a model writes `High.`."""
+    """Return the first word: without a schema, a model writes `High.`."""
     found = _WORD.match(said.strip().casefold()) if isinstance(said, str) else None
     return found[0] if found else said
 
@@ -131,7 +131,7 @@ class Suggested(_StoredModel):
 
 
 class Content(_StoredModel):
-    """The content of a note in plain texts, safe for technicians; stored in the job's row."""
+    """A note's content in plain texts, safe for technicians; stored in the job."""
 
     prompt: str = ""
     """The version of the prompt."""

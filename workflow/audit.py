@@ -1,4 +1,4 @@
-"""Audit records of model requests; failures never affect a job."""
+"""Audit records of model requests. Their failures never affect a job."""
 
 import asyncio
 from collections.abc import Sequence

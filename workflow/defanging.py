@@ -1,9 +1,9 @@
 """Defanging of links, paths of other machines and commands in an answer.
 
-Anyone can write a ticket, and a model repeats its input. So a link or a command reaches a technician only if it is,
-letter for letter, in an earlier ticket or a document that was found for this one, and then with its origin. Other links
-are defanged as in security reports (`hxxps://example[.]com`); other commands are visibly left out. Ordinary words stay:
-a name alone (ipconfig, PowerShell) is no command.
+Anyone can write a ticket, and a model repeats its input. So a link or a command reaches a technician only if an earlier
+ticket or a document found for this ticket contains it letter for letter; its origin is then added. Other links are
+defanged as in security reports (`hxxps://example[.]com`). Other commands are visibly left out. A name alone (ipconfig,
+PowerShell) is no command.
 """
 
 import re

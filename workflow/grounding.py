@@ -1,10 +1,12 @@
 """Grounding of an answer: claims are kept only with sources of the case.
 
-A claim may name sources by their ids. Unknown ids are removed; a claim without any other is visibly left out. Ticket
-numbers in a text must be in the case. Placeholders are restored first, then links and commands are checked
-(`workflow.defanging`): a value and the words around it may form one. Other specifics (`workflow.specifics`) must be in
-the ticket or in a source: a claim gets the sources that contain its specifics; one with an unsupported specific is a
-guess, even with citations, and the specific is marked for the technician.
+A claim names sources by their ids. Unknown ids are removed; a claim with unknown ids only is visibly left out. Ticket
+numbers in a text must occur in the case.
+
+Placeholders are restored before links and commands are checked (`workflow.defanging`), because a value and the words
+around it may form one. Other specifics (`workflow.specifics`) must occur in the ticket or in a source. A claim gets the
+sources that contain its specifics. A claim with an unsupported specific is a guess, even with citations, and the
+specific is marked for the technician.
 """
 
 import re

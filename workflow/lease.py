@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 
 
 class Leases:
-    """Renews and returns a process's claims, in batches of those that arrive meanwhile.
+    """Renews and returns a process's claims in batches.
 
-    A thousand jobs make 70 renewals a second: one by one they would wait for longer than their lease lasts. A worker
-    that stops returns a thousand at once.
+    Claims that arrive during a statement form the next batch. A thousand jobs make 70 renewals a second: one by one
+    they would wait longer than their lease lasts. A stopping worker returns a thousand at once.
     """
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
@@ -56,8 +56,8 @@ class Leases:
 async def hold_lease(leases: Leases, claim: Claim) -> AsyncIterator[None]:
     """Renew the claim while the block runs.
 
-    Raises LeaseLostError if that failed in time, after cancelling the block: another worker may have the job then, and
-    this one must not post a note any more.
+    Raises LeaseLostError if no renewal succeeded in time, after cancelling the block: another worker may have the job
+    then, so this one must not post a note.
     """
     loop = asyncio.get_running_loop()
     # The lease starts when the claim is requested: this process may have been suspended before the reply.
@@ -106,7 +106,7 @@ async def retry_until_available(
 ) -> Result:
     """Retry a read or write while the database is down, until the lease ends.
 
-    Raises the errors of `ask`.
+    Raises the errors of `call`.
     """
     while True:
         try:
@@ -118,9 +118,9 @@ async def retry_until_available(
 
 
 async def ensure_recent_write(write: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`retry_until_available` on a write until one took less than `seconds`, so that it is recent.
+    """Retry a write until one took less than `seconds`, so that it is recent.
 
-    A process may be suspended at any point and resume when another worker has the job: the write detects that, before a
+    A process may be suspended at any point and resume when another worker has the job. The write detects that before a
     second note is posted. Raises LeaseLostError.
     """
     asked = -float("inf")
@@ -130,10 +130,10 @@ async def ensure_recent_write(write: Callable[[], Awaitable[None]], seconds: flo
 
 
 async def commit_shielded(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
-    """`retry_until_available` on the write that ends an attempt, also while the worker stops.
+    """Retry the write that ends an attempt, also while the worker stops.
 
-    Otherwise the row could have an outcome without a log line. Raises LeaseLostError; asyncio.CancelledError only if
-    the write was not done within `stopping_seconds`.
+    Otherwise the row could have an outcome without a log line. Raises LeaseLostError, and asyncio.CancelledError only
+    if the write was not done within `stopping_seconds`.
     """
     writing = asyncio.ensure_future(retry_until_available(write))
     try:

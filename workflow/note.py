@@ -1,6 +1,6 @@
 """The HTML of a note (`templates/note.html`), readable in ten seconds.
 
-Each text is escaped: nothing from the model or a desk becomes markup.
+Each text is escaped: no text of the model or a desk becomes markup.
 """
 
 import html
@@ -58,9 +58,10 @@ def to_html(
     updated_because: str = "",
     settings: NoteSettings = _DEFAULTS,
 ) -> str:
-    """Return the note, which names the `model` that answered.
+    """Return the note as HTML, with the name of the `model` that answered.
 
-    `feedback_link` leads to the feedback page. `updated_because`: the reason of a further note, `asked` or `reopened`.
+    `feedback_link` leads to the feedback page. `updated_because` is the reason for a further note: `asked` or
+    `reopened`.
     """
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}

@@ -1,8 +1,8 @@
-"""The prompt for a model: instructions, and the case (ticket, conversation, finds) within a budget of tokens.
+"""The prompt for a model: instructions and a case, within a budget of tokens.
 
-Texts are redacted. A small budget first cuts the least useful: the end of the ticket's text, then the weaker sources,
-then the older conversation. Source ids are ours, derived from the content (ticket-103, doc-3f2a81): a later attempt may
-find another order, and a repaired answer must still name its sources.
+A case is the ticket, its conversation and the finds. Texts are redacted. A small budget first cuts the end of the
+ticket's text, then the weaker sources, then the older conversation. Source ids are derived from the content
+(ticket-103, doc-3f2a81): a later attempt may find another order, and a repaired answer must still name its sources.
 """
 
 import hashlib
@@ -99,8 +99,8 @@ def case_of(
 ) -> PromptContext:
     """Return the case within `budget` tokens (`budget_for`).
 
-    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut: half a number would not be
-    detected.
+    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut, because half a number would
+    not be detected.
     """
     told = {
         "id": ticket.shown,
@@ -211,7 +211,10 @@ class Instructions:
         """The version for spans, feedback and records: other rules make another version."""
 
     def prompt(self, case: PromptContext | str, language: str = "") -> Prompt:
-        """Return the prompt for a case, or for its JSON; an empty language means the ticket's."""
+        """Return the prompt for a case, or for its JSON.
+
+        An empty `language` means the ticket's.
+        """
         sent = case if isinstance(case, str) else case.as_json()
         asked = (
             f"Write in {_LANGUAGES.get(language, language)}." if language else "Write in the language of the ticket."

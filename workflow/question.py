@@ -1,4 +1,4 @@
-"""The question to GPT-4 about a ticket, redacted, and its restored answer; and the replay of a recorded one."""
+"""The redacted question to GPT-4, its restored answer, and its replay."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class ModelQuestion:
     """The tenant's setting `note.masking`."""
 
     def content(self, answer: Enhancement, *, nothing_found: bool) -> Content:
-        """Return the content to show of the answer, with fixed words in its language."""
+        """Return the answer's content to show, with fixed words in its language."""
         said = " ".join([answer.summary, answer.likely_cause.text, *(step.text for step in answer.next_steps)])
         told = languages_of(said, tuple(WORDS))
         language = told[0] if len(told) == 1 else self.language or "en"

@@ -92,7 +92,7 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
             return Outcome(OutcomeKind.SKIPPED, stopped.reason)
         case DeferredError(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
-                # It waits in the row, where it occupies no worker and no message, and costs no attempt.
+                # A job that waits in its row occupies no worker and no message, and uses no attempt.
                 return Outcome(OutcomeKind.DEFERRED, reason, seconds=seconds, extends_deadline=extends)
             failed = Outcome(OutcomeKind.FAILED, reason, "gave up at its deadline", failure=stopped)
         case _:

@@ -1,4 +1,4 @@
-"""One attempt at a job: claim it in its tenant's turn, run the graph, and report its outcome."""
+"""One attempt at a job: the claim, the run of the graph, and the outcome."""
 
 import asyncio
 import time
@@ -53,8 +53,8 @@ class Runner(Services):
 async def run_next(runner: Runner) -> Outcome | None:
     """Run an attempt at the next due job and return its outcome; None without one.
 
-    The outcome is reported. When this is cancelled (the worker stops), the claim is returned first. Raises
-    NoStartableJobError, or one of DATABASE_FAILURES if no job could be claimed.
+    The outcome is reported. On cancellation (the worker stops) the claim is returned first. Raises NoStartableJobError,
+    or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
         shares = runner.fair_shares.shares()
@@ -159,9 +159,9 @@ def _lease_lost(failure: Exception) -> Outcome:
 async def _release(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
     """Return the claim before its message, so that the next worker finds it free.
 
-    An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
-    that can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay
-    requeues the job.
+    An outcome with a write in progress when the worker was stopped may be in the row, and is then final. A claim that
+    can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay requeues the
+    job.
     """
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
@@ -194,7 +194,8 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
-    Raises the errors of `why_refresh`, before any call; TicketGoneError, after the copy of a deleted ticket is erased.
+    Raises the errors of `refresh_reason` before any call, and TicketGoneError after the copy of a deleted ticket is
+    erased.
     """
     why = ""
     if claim.note_attempted_at is None:

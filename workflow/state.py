@@ -1,4 +1,4 @@
-"""One attempt at a job: the graph's state, the steps' dependencies and the time limit."""
+"""State, dependencies and time limit of one attempt at a job."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -107,7 +107,7 @@ class Attempt(Services):
     limit: AttemptLimit
     lease_seconds: float
     refresh: str = ""
-    """The reason of a further note, `asked` or `reopened`; empty for a first one."""
+    """The reason for a further note, `asked` or `reopened`; empty for a first one."""
     answered: "tuple[ModelQuestion, Enhancement] | None" = None
     """What this attempt asked GPT-4, and its answer: both redacted."""
 

@@ -1,7 +1,7 @@
 """Cost of the frequent statements as the table of jobs grows.
 
-The product's statements over one connection, with 128 jobs in flight. Each table size has its own embedded Postgres;
-they alternate, so that other load on the machine affects both. A tenth of the rows waits.
+The product's statements over one connection, with 128 jobs in flight. Each table size has its own embedded Postgres.
+They alternate, so that other load on the machine affects all. A tenth of the rows waits.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ _EVENTS = (
 
 
 class Filled:
-    """The server and one connection like a worker's."""
+    """A server with filled tables, and one connection like a worker's."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.rows = rows
@@ -99,7 +99,6 @@ class Filled:
         self._running.clear()
 
     async def connect(self) -> None:
-        """Reconnect, and claim as many jobs as a worker has slots."""
         self.database = Database(self._server.url, application_name="benchmark", pool_size=1)
         await self.claim(PLACES)
 
@@ -149,13 +148,12 @@ ASKED: dict[str, Ask] = {
     "`ai-agents jobs --ticket 1007`": lambda on: details.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
 LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
-"""What counts jobs that have not ended, each of them."""
+"""Statements that count all open jobs."""
 BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console: a tenant's figures"}
-"""What counts them until there are many, so that it is dearer with a thousand than with a hundred, and then no more."""
+"""Statements that count open jobs up to a limit; below it their cost grows with the number."""
 
 
 async def _timed(ask: Ask, on: Filled, runs: int) -> list[float]:
-    """Return the milliseconds of each run."""
     times = []
     for _ in range(runs):
         began = time.perf_counter()
@@ -174,7 +172,7 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
 
 
 async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
-    """Return each statement's times on each table, over `runs` runs or at most `seconds`."""
+    """Return each statement's times on each table, in at most `runs` runs."""
     found: dict[str, Times] = {}
     for name, ask in ASKED.items():
         for on in tables:

@@ -27,7 +27,10 @@ _SPANS_SECONDS = 30.0
 
 
 class MeasurementError(Exception):
-    """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
+    """The figures are invalid.
+
+    Jobs failed, webhooks were refused or spans were lost.
+    """
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def ours_running(
     seconds: float = 0.0,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator["Ours"]:
-    """Run Postgres, Redis, API and workers, with spans and JSON lines as in production.
+    """Run the system with spans and JSON lines, as in production.
 
     The model streams an answer for `seconds`.
     """
@@ -88,7 +91,6 @@ class Ours:
         return int(self.system.state["api_url"].rpartition(":")[2])
 
     def take(self, count: int) -> int:
-        """Reserve ticket numbers; return the first."""
         self.next_ticket += count
         return self.next_ticket - count
 
@@ -144,7 +146,7 @@ class Ours:
             time.sleep(0.1)
 
     def requeued(self) -> int:
-        """Return the requeues since the worker's start: they add work beyond one job each."""
+        """Return the requeues since the worker's start, which add work."""
         return self.worker.output().count("Job requeued")
 
 

@@ -1,10 +1,10 @@
-"""`python -m dev.benchmarks.outside PORT`: a desk, a model and a collector that cost little, so that none is measured.
+"""`python -m dev.benchmarks.outside PORT`: a cheap desk, model and collector.
 
-Their answers are the simulators', made once; only the ticket's number differs. One server is both: every ticket
-exists, every note is counted, and all questions of a schema get the same answer after `--seconds`, streamed in
-`--pieces`, the first of them after 0.3 of that time. `GET /_sim/count` returns the numbers of notes and of
-waiting questions, `/_sim/moments` when each note came (`time.monotonic()`), `/_sim/spans` how many spans of each name
-came over OTLP.
+They cost little, so that the product is measured. Their answers are the simulators', made once; only the ticket's
+number differs. One server is both: every ticket exists, every note is counted, and all questions with a schema get the
+same answer after `--seconds`, streamed in `--pieces`, the first of them after 0.3 of that time. `GET /_sim/count`
+returns the numbers of notes and of waiting questions, `/_sim/moments` the time of each note (`time.monotonic()`),
+`/_sim/spans` the number of spans by name received over OTLP.
 """
 
 import argparse
@@ -82,7 +82,10 @@ class DeskAndModel:
         return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
-        """Return a streamed answer, built once a schema: first piece with head, then the rest."""
+        """Return a streamed answer, built once a schema.
+
+        The first piece contains the head.
+        """
         asked = parse_body(question) or {}
         schema = json.dumps(asked.get("response_format"))
         if schema not in self._replies:
@@ -120,7 +123,6 @@ class DeskAndModel:
             writer.close()
 
     async def _stream(self, parts: Iterable[bytes], writer: asyncio.StreamWriter) -> None:
-        """Send an answer piece by piece over the model's whole time."""
         due = asyncio.get_running_loop().time() + self.seconds * _FIRST_SHARE
         pace = self.seconds * (1 - _FIRST_SHARE) / self.pieces
         self.waiting += 1

@@ -1,4 +1,4 @@
-"""`python -m dev.evaluation` (`make eval`): how good the notes are that a model's answers become.
+"""`python -m dev.evaluation` (`make eval`): quality of the notes of a model.
 
 It needs OPENAI_API_KEY (and reads OPENAI_BASE_URL and OPENAI_MODEL, as the worker does). Each answer is paid for.
 """
@@ -22,7 +22,7 @@ _UNUSED = {"database_url": "postgresql://nobody@127.0.0.1/none", "redis_url": "r
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Query and judge; return 1 if no model answered, 2 for invalid settings or arguments."""
+    """Query and judge; return 1 if no model answered, 2 for invalid arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m dev.evaluation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -65,7 +65,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def at_least_one(given: str) -> int:
-    """Return a number of at least 1. Raises ArgumentTypeError."""
     if not (given.isascii() and given.isdecimal() and int(given) > 0):
         raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
     return int(given)

@@ -1,4 +1,4 @@
-"""The evaluated tickets: the incoming ones of `dev/benchmarks/retrieval` with finds.
+"""The evaluated tickets: incoming ones of the retrieval set, with finds.
 
 The search is the product's, over the earlier tickets of all families, so each model gets the same finds.
 """
@@ -29,11 +29,10 @@ class EvaluatedTicket:
     similar_tickets: Sequence[SimilarTicket]
     documents: Sequence[Document]
     families: Mapping[str, Sequence[str]]
-    """Of each find, by a ticket's number or a document's title, the families that it helps."""
+    """The families that a find helps, by a ticket's number or a document's title."""
 
     @property
     def state(self) -> GraphState:
-        """Return the workflow's state after its search steps."""
         desk = DeskTicket(self.number, self.asked.subject, said(self.asked.description), "", "", "Open", "")
         return {
             "ticket": desk,
@@ -55,7 +54,10 @@ class EvaluatedTicket:
 
 
 def chosen(number: int, seed: int) -> list[Incoming]:
-    """Return up to `number` tickets that nothing was tuned on, alternating kinds and languages."""
+    """Return up to `number` tickets outside the tuning half.
+
+    Kinds and languages alternate.
+    """
     chance = random.Random(seed)  # noqa: S311 -- the same ones each time
     some = [one for one in queries() if not one.is_for_tuning]
     chance.shuffle(some)
@@ -65,7 +67,6 @@ def chosen(number: int, seed: int) -> list[Incoming]:
 
 
 def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[Incoming]:
-    """Return the items so that the groups alternate, each in its order."""
     before: Counter[str] = Counter()
     places = []
     for one in some:
@@ -81,7 +82,10 @@ def evaluated(folder: Path, asked: Sequence[Incoming]) -> list[EvaluatedTicket]:
 
 
 def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
-    """Return a ticket with these finds: earlier tickets by their set ids, hidden from models."""
+    """Return a ticket with these finds.
+
+    Their ids in the set are replaced, because they reveal the family.
+    """
     numbers = {one.id: number for number, one in earlier_by_number().items()}
     known = [replace(one, ticket_id=numbers[one.ticket_id]) for one in found]
     families: dict[str, Sequence[str]] = {one.ticket_id: [earlier_by_number()[one.ticket_id].family] for one in known}
@@ -92,7 +96,7 @@ def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Seque
 
 @cache
 def earlier_by_number() -> Mapping[str, Resolved]:
-    """Return the earlier tickets by number, because their ids reveal the family."""
+    """Return the earlier tickets by number; their ids reveal the family."""
     in_no_order = sorted(tickets(), key=lambda one: sha256(one.id.encode()).digest())
     return {str(_FIRST_NUMBER + at): one for at, one in enumerate(in_no_order)}
 

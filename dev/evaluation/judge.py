@@ -30,18 +30,18 @@ class Judgement:
     language: str
     family: str | None
     fix_named: bool | None = None
-    """None where nothing solves the ticket, or there is no answer."""
+    """None if the ticket has no solution, or there is no answer."""
     right: int = 0
-    """Of the claims: those all of whose sources are of the ticket's family."""
+    """Claims with sources of the ticket's family only."""
     wrong: int = 0
-    """Those with a source of another family, or one that was not found."""
+    """Claims with a source of another family, or with one that was not found."""
     unsourced: int = 0
     inventions: list[Thing] = field(default_factory=list)
-    """What stands neither in the ticket nor in what was found for it."""
+    """Details that are in neither the ticket nor its finds."""
     in_note: list[Thing] = field(default_factory=list)
-    """What of that the note has still."""
+    """The inventions that reached the note."""
     left_out: int = 0
-    """How often something was left out visibly."""
+    """The number of visible omissions."""
     confidence: str = ""
     repaired: bool = False
     failed: str = ""

@@ -1,4 +1,4 @@
-"""Details of a text that need a source: numbers, names, hosts, links, commands, quotes.
+"""Details of a text that need a source: numbers, names, hosts, links, commands.
 
 Detected by form, without the product's patterns for commands and links, so that misses of those patterns show.
 """
@@ -55,7 +55,7 @@ class Thing(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """Normalise a text for comparison: no case or accents, one kind of quote and blank."""
+    """Fold case, accents, quotes and blanks for comparison."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return re.sub(r"\s+", " ", "".join(each for each in apart if not unicodedata.combining(each)))
 
@@ -126,7 +126,7 @@ def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
 
 
 class KnownTexts:
-    """Permitted details of a note about one ticket: those of the ticket and its finds."""
+    """The permitted details of a note: those of the ticket and its finds."""
 
     def __init__(self, text: str) -> None:
         self._text = plain(text)

@@ -1,7 +1,7 @@
-"""The reference fix of a ticket: the ideas of its family's resolutions (`ideas.jsonl`).
+"""The reference fix of a ticket: the ideas of its family's resolutions.
 
-An idea is a pattern over a plain text with its words in four languages. They were written from three English
-resolutions of each family; the others, and all in other languages, validate them. The terms of all resolutions
+An idea is a pattern (`ideas.jsonl`) over a plain text with its words in four languages. They were written from three
+English resolutions of each family; the others, and all in other languages, validate them. The terms of all resolutions
 separate a fix from that of a family with the same words.
 """
 
@@ -32,7 +32,10 @@ def ideas() -> Mapping[str, Sequence[re.Pattern[str]]]:
 
 
 def names_fix(family: str, claims: Sequence[str], language: str) -> bool:
-    """Return True if the claims have all ideas of the family's fix and match no other better."""
+    """Return True if the claims have all ideas of the family's fix.
+
+    They must match no other fix better.
+    """
     text = "\n".join(claims)
     if not _has_ideas(family, text):
         return False

@@ -1,4 +1,4 @@
-"""`python -m dev.stack demo`: sample tickets through the whole system, shown by its log lines."""
+"""`python -m dev.stack demo`: sample tickets on their way through the system."""
 
 import json
 import re
@@ -51,7 +51,7 @@ Where to look next:
 
 @dataclass
 class TicketStory:
-    """A ticket's logged stages; `came` is the last one, or the phrase of a failure."""
+    """A ticket's logged stages; `came` is the last one, or a failure's phrase."""
 
     tenant_id: str
     ticket_id: str
@@ -62,7 +62,7 @@ class TicketStory:
 
 
 def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStory | None:
-    """Update the ticket's story from a log line; return it if the line begins a new stage."""
+    """Update a ticket's story from a log line; return it at a new stage."""
     ids = _IDS.search(line)
     story = stories.get((ids[2], ids[1])) if ids else None
     if ids is None or story is None:
@@ -80,7 +80,7 @@ def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStor
 def play(system: System, console: Console) -> bool:
     """Start the system, create the tickets and show the results.
 
-    Returns True if each ticket got its note. Raises the errors of `System.start`. The system is left running.
+    Returns True if each ticket got its note. Raises the errors of `System.start`. The system stays running.
     """
     began = time.monotonic()
     _say(console, "Starting Postgres, Valkey, the API, a worker, and a simulated desk and GPT-4 ...")
@@ -130,7 +130,7 @@ def _say(console: Console, text: str) -> None:
 
 
 def _await_context(system: System, console: Console) -> None:
-    """Wait until each desk's history is synced, because context comes from it."""
+    """Wait for each desk's first sync, because context comes from it."""
     phrase = log_events.SYNC_COMPLETED.template.partition(",")[0]
     wanted = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
     deadline = time.monotonic() + _SYNC_SECONDS

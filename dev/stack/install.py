@@ -1,7 +1,7 @@
-"""Environment installer: run `python3 -I dev/stack/install.py` after changed pins.
+"""Environment installer: `python3 -I dev/stack/install.py` after changed pins.
 
-Runs before anything is installed: standard library only, Python 3.11 or later. Exits with a message and a non-zero
-status if a requirement is missing.
+It runs before any package is installed: standard library only, Python 3.11 or later. Exits with a message and a
+non-zero status if a requirement is missing.
 """
 
 import hashlib

@@ -86,7 +86,6 @@ class Programs:
         return self._simulator("desk", "servicedesk", port, "--config", str(config))
 
     def openai(self, port: int, api_key: str, seconds: float) -> Process:
-        """Return the simulated OpenAI; one answer takes `seconds`."""
         first = f"{seconds * _FIRST_TOKEN_SHARE:.3f}"
         timing = ["--first-token-seconds", first, "--seconds", f"{seconds:.3f}"]
         return self._simulator("openai", "openai", port, "--api-key", api_key, *timing)

@@ -16,7 +16,10 @@ _OF_LANGUAGE = 3.0
 
 
 class MeaningModel:
-    """Maps a word of the text to its meaning by `meanings`; other texts mean themselves."""
+    """Maps a word of the text to its meaning by `meanings`.
+
+    Other texts are their own meaning.
+    """
 
     key = server = "meanings"
     separate_queries = False
@@ -26,10 +29,10 @@ class MeaningModel:
     def __init__(self, **meanings: str) -> None:
         self.meanings = meanings
         self.texts: list[str] = []
-        """What came, but for the sentences that the space is measured by."""
+        """Received texts, without the sentences that measure the space."""
         self.fails = False
         self.refuses = ""
-        """A word that no text may have."""
+        """A refused word."""
         self.dimensions = DIMENSIONS
         self.says_always: list[float] = []
         self._rows = {text: (of, number) for of, texts in parallel_texts().items() for number, text in enumerate(texts)}

@@ -1,8 +1,8 @@
-"""A reader of the FAQ on a running development system: types commands, follows tables.
+"""A reader of the FAQ on a running system: it types commands, follows tables.
 
 The commands run in bash, word for word. Its `kubectl` is a small client that a thread of the test serves: `logs`,
 `exec` and `get` show the processes as pods, and refuse unknown flags or names. Other verbs do nothing:
-`tests/docs/test_commands.py` gives them to the real kubectl.
+`tests/docs/test_commands.py` runs them with the real kubectl.
 """
 
 import argparse
@@ -60,7 +60,7 @@ _PLACE = re.compile(r"<([A-Z_]+)>")
 
 
 class RefusedError(Exception):
-    """The complaint of a kubectl that does nothing."""
+    """The complaint of a kubectl that did nothing."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -176,7 +176,10 @@ class Shell:
 
     @contextmanager
     def surging(self, process: Process, state: str) -> Iterator[None]:
-        """Add a pod of the process's deployment without a container; `state` is the reason."""
+        """Add a pod without a container to the process's deployment.
+
+        `state` is the reason.
+        """
         self._surging.append(_Pod(process, state))
         yield
         self._surging.pop()
@@ -201,11 +204,14 @@ class Shell:
             return Done(self._logs(told) if verb == "logs" else self._get(told))
         except RefusedError as refusal:
             return Done("", f"{refusal}\n", 1)
-        except Exception:  # noqa: BLE001 -- the test fails by what is printed
+        except Exception:  # noqa: BLE001 -- the test fails by the printed traceback
             return Done("", traceback.format_exc(), 1)
 
     def _selected(self, told: argparse.Namespace) -> list[_Pod]:
-        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first. Raises RefusedError."""
+        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first.
+
+        Raises RefusedError.
+        """
         pods = sorted([*self._pods.values(), *self._surging], key=lambda pod: not self._is_ready(pod))
         kind, _, name = told.names[0].rpartition("/") if told.names else ("deployment", "", told.selector[4:])
         label = {"deployment": "ai-agents-{0.container}", "pod": "{0.name}", "": "{0.name}"}.get(kind, "")
@@ -215,7 +221,6 @@ class Shell:
         raise RefusedError("error: timed out waiting for the condition" if is_there else f"NotFound: {kind} {name}")
 
     def _is_ready(self, pod: _Pod) -> bool:
-        """Return the readiness probe's result, if the process has an address."""
         state: Any = self.system.state
         address = f"{state['api_probe_url']}/health/ready"
         if pod.process is not self.system.api:
@@ -323,7 +328,10 @@ class UnfollowableError(Exception):
 
 @dataclass
 class Section:
-    """A heading, the first block below it, and its table's rows: output and next anchor."""
+    """A heading, the first block below it, and its table.
+
+    A row is an output and the next anchor.
+    """
 
     title: str
     level: int
@@ -341,7 +349,10 @@ class FaqRunner:
         self._collector = collector
 
     def follow(self, start: str, values: dict[str, str]) -> list[Section]:
-        """Return the sections from the one that `start` begins to a cause. Raises UnfollowableError."""
+        """Return the sections from the one titled `start` to a cause.
+
+        Raises UnfollowableError.
+        """
         way = [next(section for section in self.sections.values() if section.title.startswith(start))]
         known = dict(values)
         while way[-1].rows and len(way) < 15:
@@ -383,7 +394,10 @@ def sections(text: str) -> dict[str, Section]:
 
 
 def applies(printed: str, seen: list[str], known: dict[str, str]) -> dict[str, str] | None:
-    """Return a row's values if it matches the output, else None; `<NAME>` is a known value or becomes one."""
+    """Return a row's values if it matches the output, else None.
+
+    `<NAME>` is a known value or becomes one.
+    """
     if printed.startswith("anything else"):
         return {}
     if printed.startswith("a number"):

@@ -51,7 +51,7 @@ _CAPABILITY_VERSION = 0x20080522
 
 
 class ForkedChild:
-    """A forked process with the part of `subprocess.Popen` that `dev.stack.processes` uses."""
+    """A forked process with the used part of `subprocess.Popen`."""
 
     def __init__(self, loaded: "LoadedPrograms", pid: int) -> None:
         self.pid = pid
@@ -105,20 +105,29 @@ class LoadedPrograms:
         self._server.wait()
 
     def __call__(self, start: Start, *, obeys_modes: bool = False) -> ForkedChild:
-        """Start a command. Raises ValueError unless it is `python -m MODULE ...` as this user."""
+        """Start `python -m MODULE ...` as this user.
+
+        Raises ValueError for any other command.
+        """
         if start.user is not None or len(start.command) < 3 or [*start.command[:2]] != [sys.executable, "-m"]:
             raise ValueError(f"is not started by forking: {start.command}")
         return ForkedChild(self, self._ask((start, obeys_modes, start.log)))
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
-        """Run `ai-agents VERB` to its end; return exit status and output. Even as root it obeys file modes."""
+        """Run `ai-agents VERB` to its end; return exit status and output.
+
+        It obeys file modes even as root.
+        """
         output, complaints, status = self.typed(verb.split(), settings, obeys_modes=True)
         return status, output + complaints
 
     def typed(
         self, words: Sequence[str], settings: Mapping[str, str], *, obeys_modes: bool = False
     ) -> tuple[str, str, int]:
-        """Run `ai-agents` to its end; return stdout, stderr and status. Raises subprocess.TimeoutExpired."""
+        """Run `ai-agents` to its end; return stdout, stderr and status.
+
+        Raises subprocess.TimeoutExpired.
+        """
         command = [sys.executable, "-m", "cli.main", *words]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log, tempfile.NamedTemporaryFile("r") as complaints:
             start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
@@ -140,7 +149,7 @@ class LoadedPrograms:
 
 
 def main() -> None:
-    """Serve until the other end closes; in a forked process run the module to its end."""
+    """Serve until the other end closes; in a fork run the module to its end."""
     begin_loading()
     for name in sys.argv[2:]:
         importlib.import_module(name)
@@ -153,7 +162,10 @@ def main() -> None:
 
 
 def _serve(pipe: "Connection[Any, Any]") -> tuple[Any, ...] | None:
-    """Serve requests; return None at the end, or the start to run in a forked process."""
+    """Serve requests; return None at the end.
+
+    In a forked process, return the start to run.
+    """
     here = os.getpid()
     with pipe:
         while True:

@@ -118,7 +118,7 @@ def redis_keys() -> set[str]:
 
 
 def kubernetes_names() -> set[str]:
-    """Return each object of the base, components and production overlay, and each pod's secrets."""
+    """Return the objects of base, components and production, and pods' secrets."""
     found: set[str] = set()
     for part in ("base", "components", "overlays/production"):
         for path in (ROOT / "k8s" / part).rglob("*.yaml"):

@@ -1,4 +1,4 @@
-"""Ask GPT-4 for the enhancement, and commit the grounded answer."""
+"""The step that requests GPT-4's answer and commits it after grounding."""
 
 import json
 import time
@@ -27,7 +27,7 @@ from workflow.stored_answers import StoredKind, UnusableAnswer
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
+    """Request GPT-4's answer and commit it, or commit an earlier attempt's."""
     attempt, claim = runtime.context, runtime.context.claim
     kept = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
     if kept is not None:
@@ -98,10 +98,10 @@ async def _ask(
 ) -> tuple[ModelAnswer[Enhancement], bool]:
     """Return the answer, and True if it is the repair of an unusable one.
 
-    A repair is a call of its own, which may fail temporarily or be held back when the unusable answer is already paid
-    for. That text is then stored with its placeholders, and the next attempt requests only its repair, which concerns
-    the answer's form. A repair that is unusable too fails the job; a manual retry gets a new answer. `on_unanswered` as
-    in `Model.ask`.
+    A repair is a call of its own: it may fail temporarily or be held back after the unusable answer was paid for. That
+    text is then stored with its placeholders, and the next attempt requests only its repair, which concerns the
+    answer's form. A second unusable text fails the job; a manual retry requests a new answer. `on_unanswered` as in
+    `Model.ask`.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None

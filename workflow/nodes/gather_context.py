@@ -1,4 +1,4 @@
-"""Read the ticket, and find similar tickets and documents."""
+"""The step that reads the ticket and finds similar tickets and documents."""
 
 import asyncio
 import time
@@ -93,10 +93,10 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
 async def _read_ticket(attempt: Attempt) -> DeskTicket:
     """Return the job's open ticket, and store its numbers in the claim and the row.
 
-    A webhook may contain the desk's id or the display number. Both are written as soon as they are known, so that no
-    later attempt searches again, and jobs of the same ticket under its other number are recognized (docs/adr/0016).
-    Raises the desk's errors, NoNoteWantedError, DeferredError if a job of the ticket's other number precedes, and
-    LeaseLostError.
+    A webhook may contain the desk's id or the display number. Both are written as soon as they are known: later
+    attempts need no search, and jobs of the same ticket under its other number are recognized (docs/adr/0016). Raises
+    the desk's errors, NoNoteWantedError, LeaseLostError, and DeferredError if a job of the ticket's other number
+    precedes.
     """
     named = attempt.claim.ticket_id
     if attempt.claim.desk_id is None:

@@ -1,4 +1,4 @@
-"""Resuming a job after the steps of earlier attempts."""
+"""The step that resumes a job after the steps of earlier attempts."""
 
 import time
 from dataclasses import replace
@@ -28,9 +28,8 @@ _LOOK_SECONDS = 7200.0
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Return earlier attempts' results: the note's id, the answer, or nothing.
 
-    Their unwritten audit records are written first. If an earlier attempt may have posted the note, that is resolved
-    first. Raises NoNoteWantedError, and DeferredError if that note did not arrive and another job of the ticket
-    precedes this one.
+    Unwritten audit records are written first. Then a note that an earlier attempt may have posted is looked up. Raises
+    NoNoteWantedError, and DeferredError if that note did not arrive and another job of the ticket precedes this one.
     """
     attempt = runtime.context
     await keep_left_records(attempt)
@@ -53,10 +52,10 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
-    """Return the id of the note, or None if it is not in the ticket, which is final.
+    """Return the id of the note, or None if it is finally not in the ticket.
 
     Raises NoteUnsettledError while it may still arrive: a slow desk stores a note long after the timeout, and a second
-    post would make two. Raises NoteMissingError if it did not arrive and this attempt was for the search only.
+    post would make two. Raises NoteMissingError if it did not arrive and this attempt was only for the search.
     """
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
@@ -76,9 +75,9 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
 
 
 async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
-    """Look for the note, or continue a search that was held back.
+    """Search for the note, or continue a search that was held back.
 
-    Return the note's id, or None, and the time at which the desk listed the ticket's notes.
+    Returns the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
     look: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)

@@ -1,4 +1,4 @@
-"""Add the note to the ticket."""
+"""The step that adds the note to the ticket."""
 
 import time
 from datetime import UTC, datetime

@@ -29,17 +29,22 @@ _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
 def recall(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the family's share of the best `most`; each family has more members than that."""
+    """Return the family's share of the best `most`.
+
+    Each family has more members than that.
+    """
     return sum(family == asked.family for family in found[:most]) / most
 
 
 def hit(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return 1 if one of the best `most` is of the family, else 0."""
     return float(asked.family in found[:most])
 
 
 def ndcg(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the discounted gain of the best `most`, relative to all being of the family."""
+    """Return the discounted gain of the best `most`.
+
+    It is relative to a list with the family only.
+    """
     gains = [1 / math.log2(place + 2) for place in range(most)]
     return sum(gain for gain, family in zip(gains, found, strict=False) if family == asked.family) / sum(gains)
 
@@ -107,7 +112,7 @@ def _report(folder: Path, given: Namespace) -> Report:
 
 
 def _of_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
-    """Return the set without its tuning half, or its `most` best documented families."""
+    """Return the set without its tuning half, or its best documented families."""
     asked = [one for one in queries() if not one.is_for_tuning]
     helped = Counter(family for article in articles() for family in article.families)
     names = sorted({one.family for one in asked if one.family}, key=lambda name: (-helped[name], name))[:most]

@@ -56,7 +56,7 @@ async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> Em
 
 
 class CopiesInPostgres:
-    """Tickets and documents in an embedded Postgres, copied and searched as in production."""
+    """Tickets and documents in an embedded Postgres, searched as in production."""
 
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
         self.server = Postgres(folder)
@@ -100,7 +100,10 @@ class CopiesInPostgres:
                 pass
 
     def found(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
-        """Return the finds of each query, by default those that a worker passes to the model."""
+        """Return the finds of each query.
+
+        The default limits are those of a worker.
+        """
         return asyncio.run(self._found(queries, limits))
 
     async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
@@ -114,7 +117,7 @@ class CopiesInPostgres:
         return found
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
-        """Return ticket ids found by Postgres' full text for any of the words, best first."""
+        """Return ticket ids by Postgres' full text for any of the words, best first."""
         found = {}
         with psycopg.connect(self.server.superuser_url) as connection:
             for asked in queries:
@@ -128,7 +131,10 @@ class CopiesInPostgres:
 def peers(
     tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Return each peer's ticket ids by query; `unwrap` gives them the same input as ours."""
+    """Return each peer's ticket ids by query.
+
+    `unwrap` gives them the same input as ours.
+    """
     clean = said if unwrap else str
     given = {
         "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],

@@ -44,7 +44,7 @@ class Times(NamedTuple):
 
 
 def multiply(copies: CopiesInPostgres, own: int, others: int) -> None:
-    """Copy the tickets until one tenant has `own` more of them, and eight tenants `others`."""
+    """Copy tickets: `own` more for one tenant, and `others` for eight tenants."""
     with psycopg.connect(copies.server.superuser_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_postings")
         connection.execute(_COPIED, {"own": own, "others": others, "tenant": TENANT})
@@ -54,7 +54,6 @@ def multiply(copies: CopiesInPostgres, own: int, others: int) -> None:
 
 
 def timed(copies: CopiesInPostgres, at_once: int) -> Times:
-    """Measure both searches for each ticket by `at_once` callers, after a warm-up."""
     return asyncio.run(_timed(copies.server.url, at_once))
 
 

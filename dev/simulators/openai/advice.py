@@ -21,7 +21,6 @@ _COMMON = (
 
 
 def plain(value: Any) -> str:
-    """Strip HTML tags and collapse spaces; line ends remain."""
     text = unescape(_TAGS.sub(" ", str(value or "")))
     return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
 

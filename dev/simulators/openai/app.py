@@ -1,4 +1,4 @@
-"""The simulated endpoint: authentication, journal, faults, answers in one piece or as server-sent events."""
+"""The simulated endpoint: authentication, journal, faults, and answers."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ _COMMENT = b": OPENROUTER PROCESSING\n\n"
 
 
 class StreamEndedError(Exception):
-    """The stream ends early, in order."""
+    """The stream ends early, but correctly."""
 
 
 def _event(document: Document) -> bytes:
@@ -165,7 +165,10 @@ class ModelServer:
 
 
 async def _misbehaving(fault: OpenAIFault, reply: Reply) -> AsyncIterator[bytes]:
-    """Yield what the fault sends between two pieces. Raises ConnectionCutError or StreamEndedError."""
+    """Yield the fault's data between two pieces.
+
+    Raises ConnectionCutError or StreamEndedError.
+    """
     match fault.kind:
         case "stall":
             await asyncio.Event().wait()

@@ -1,11 +1,11 @@
-"""Configuration, paths, validation rules and errors of the providers that implement OpenAI's API.
+"""Configuration, paths, rules and errors of providers of OpenAI's API.
 
-Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its
-page of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
+Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its page
+of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
 https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (address, key, deployment as model),
 https://github.com/microsoft/autogen/issues/3953 (any other address). `local`: any key, as Ollama, vLLM and LM Studio;
-an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; an unknown format is LM
-Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. Unknown parameter:
+an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; an unknown format is LM Studio's,
+https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. Unknown parameter:
 https://github.com/coroot/coroot/issues/698; invalid value: https://github.com/Kilo-Org/cloud/pull/3807, those of
 `gpt-6-luna`: https://docs.oxen.ai/inference-api/reference/models/gpt-6-luna.
 """
@@ -65,7 +65,7 @@ NO_CREDIT = frozenset(
         *("organization_spend_limit_exceeded", "organization_usage_limit_exceeded", "project_spend_limit_exceeded"),
     }
 )
-"""Codes of a 429 whose type is `insufficient_quota`: https://help.openai.com/en/articles/6614457."""
+"""Codes of a 429 with the type `insufficient_quota`: https://help.openai.com/en/articles/6614457."""
 
 
 # From OpenAI's pages on models and deprecations; retired models are a 404.
@@ -94,7 +94,10 @@ class OpenAIConfig(BaseModel):
     lacks: frozenset[Literal["json_schema", "json_object", "reasoning", "max_tokens"]] = frozenset()
 
     def knows(self, model: str) -> bool:
-        """Return True if a model is served; mode `openai` ignores a prefix such as `openai/`."""
+        """Return True if a model is served.
+
+        Mode `openai` ignores a prefix such as `openai/`.
+        """
         if model in self.models:
             return True
         maker, _, name = model.rpartition("/")

@@ -1,4 +1,4 @@
-"""Chat completion requests: parsing, validation with OpenAI's reasons for refusal, and the client's context.
+"""Chat completion requests: parsing, validation, and the client's context.
 
 Source: OpenAI's API reference for chat completions and its error format.
 """
@@ -43,7 +43,10 @@ def message_text(message: Any) -> str:
 
 
 def find_context(messages: Sequence[Any]) -> Context | None:
-    """Return the context from the last user message that is a JSON document with a ticket, or None."""
+    """Return the context, or None.
+
+    It is in the last user message that is a JSON document with a ticket.
+    """
     for message in reversed(messages):
         document = parse_body(message_text(message)) or {}
         if message.get("role") == "user" and isinstance(document.get("ticket"), dict):

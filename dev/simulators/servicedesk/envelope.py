@@ -50,12 +50,12 @@ class RefusedError(Exception):
 
 
 def success(document: dict[str, Any]) -> Json:
-    """Return a single reply, whose `response_status` is an object."""
+    """Return a single reply; its `response_status` is an object."""
     return Json({**document, "response_status": {"status_code": SUCCESS, "status": "success"}})
 
 
 def success_list(document: dict[str, Any]) -> Json:
-    """Return a list reply, whose `response_status` is a list."""
+    """Return a list reply; its `response_status` is a list."""
     status = [{"status_code": SUCCESS, "status": "success"}]
     return Json({"response_status": status, **document})
 

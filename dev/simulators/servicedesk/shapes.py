@@ -1,8 +1,8 @@
-"""A desk's records in the shapes of API v3, by edition; all keys are from recordings.
+"""A desk's records in the shapes of API v3, by edition.
 
-Sources, under `tests/integrations/recorded/`: on premises the examples of chronicle/content-hub (2020) and the tests
-of rapid7/insightconnect-plugins (2022), cloud the tests of demisto/content (2020), solutions the vendor's pages. Ids
-are texts, times are `{"value": "<epoch ms>", "display_value"}`.
+All keys are from recordings under `tests/integrations/recorded/`: on premises the examples of chronicle/content-hub
+(2020) and the tests of rapid7/insightconnect-plugins (2022), cloud the tests of demisto/content (2020), solutions the
+vendor's pages. Ids are texts, times are `{"value": "<epoch ms>", "display_value"}`.
 """
 
 import re
@@ -134,7 +134,10 @@ def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str]
 
 
 def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return the common part of all ticket answers. On premises the display id is the id."""
+    """Return the common part of all ticket answers.
+
+    On premises the display id is the id.
+    """
     display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
     return display_id | {
         "id": ticket.id,
@@ -169,10 +172,10 @@ def note_in_full(note: Note, ticket: StoredTicket, *, older: bool, edition: Edit
 
 
 def solution_in_list(solution: StoredSolution, *, texts: bool) -> Json:
-    """Return an article as listed: whole, after the vendor's page, or without its text.
+    """Return an article as listed: whole, or without its text.
 
-    The real behaviour is not known: NCLGISA/trellis-catalog (`bridges/servicedesk-plus/tools/sdp.py`) reads each by
-    its id.
+    Whole after the vendor's page. The real behaviour is not known: NCLGISA/trellis-catalog
+    (`bridges/servicedesk-plus/tools/sdp.py`) reads each by its id.
     """
     whole = solution_in_full(solution)
     return whole if texts else {name: value for name, value in whole.items() if name != "description"}
