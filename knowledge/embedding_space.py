@@ -48,9 +48,11 @@ class EmbeddingSpace:
             raise ValueError("its embeddings tell no text from another")
 
     def _measure_spread(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> float:
-        asked = np.stack([[self._unit(each, self._queries, of) for each in queries[of]] for of in queries])
-        found = np.stack([[self._unit(each, self._documents, of) for each in documents[of]] for of in documents])
-        cosines = np.einsum("lnd,kmd->lknm", asked, found)
+        query_units = np.stack([[self._unit(each, self._queries, of) for each in queries[of]] for of in queries])
+        document_units = np.stack(
+            [[self._unit(each, self._documents, of) for each in documents[of]] for of in documents]
+        )
+        cosines = np.einsum("lnd,kmd->lknm", query_units, document_units)
         others = ~np.eye(cosines.shape[-1], dtype=bool)
         return float(cosines[..., others].std())
 

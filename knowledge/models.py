@@ -19,7 +19,7 @@ class Indexed(MappedAsDataclass):
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
     weights: Mapped[list[float]] = mapped_column(ARRAY(REAL), init=False)
     indexed: Mapped[int] = mapped_column(SmallInteger, init=False)
-    """The version of the code that made the terms (`repository.way_of`); 0 if none did."""
+    """The version of the code that made the terms (`repository.index_version`); 0 if none did."""
 
 
 class Ticket(Indexed, Base):

@@ -226,7 +226,7 @@ class TicketSource:
     async def read(self, ticket_id: str) -> None:
         run = self._run
         await run.wait_turn()
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
         try:
             ticket = await run.desk.read_ticket(ticket_id)
         except TicketGoneError:
@@ -250,7 +250,7 @@ class TicketSource:
             )
             run.result.tickets += saved
             if saved:
-                await run.on_read(run.tenant(), ticket, time.monotonic() - asked_at)
+                await run.on_read(run.tenant(), ticket, time.monotonic() - requested_at)
             else:
                 # It was forgotten, and so are its list values.
                 await sync_repository.remove(*run.key, "t", [ticket_id])

@@ -202,7 +202,7 @@ class SourceSync:
         repeated = page.ids == self._last_ids or (page.kept > 0 and page.new == 0)
         self._fruitless, self._last_ids = (self._fruitless + 1 if repeated else 0), page.ids
         after = _advanced(state, page)
-        if reason := await self._why_incomplete(page, after, began_at):
+        if reason := await self._incomplete_reason(page, after, began_at):
             # An incomplete pass proves nothing about the items it has not shown.
             self._run.result.stopped = reason
             after = after.ended()
@@ -211,7 +211,7 @@ class SourceSync:
         await sync_repository.save_pass(*self._key, after, self._run.lease.id)
         return True
 
-    async def _why_incomplete(self, page: RecordedPage, after: PassState, began_at: datetime) -> str:
+    async def _incomplete_reason(self, page: RecordedPage, after: PassState, began_at: datetime) -> str:
         if self._fruitless > _MOST_FRUITLESS:
             return "its list repeats itself"
         if not page.ids and page.has_more:
@@ -321,8 +321,8 @@ async def export_extent(database: Database, tenant_id: str) -> Extent:
 
 def drop_other_tenants(tenant_ids: Iterable[str]) -> None:
     """Drop metrics of other tenants: one that left must not look like a failing desk."""
-    there = set(tenant_ids)
+    known = set(tenant_ids)
     for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
         for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:
-            if tenant_id not in there:
+            if tenant_id not in known:
                 gauge.remove(tenant_id)

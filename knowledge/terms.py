@@ -49,7 +49,7 @@ _STOP_WORDS = {
 LEAST = 0.35
 # A logistic regression over the training half of the set in dev/benchmarks/retrieval, among 475, 200, 60 and 15 earlier
 # tickets; docs/benchmarks.md has the results on the other half.
-_BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
+_BY_SCORE, _BY_QUERY_WEIGHT, _SHIFT = 2.58, -0.98, -4.21
 # Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
 _BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26
 _NO_WORDS = -6.0
@@ -145,14 +145,14 @@ def _number(stem: str) -> int:
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
-def strength(score: float, asked: float) -> float:
+def strength(score: float, query_weight: float) -> float:
     """Return the probability, 0 to 1, that a text is about the same matter.
 
-    `score` is its BM25, `asked` the total weight of the query: a long query shares more with any text by chance.
+    `score` is its BM25, `query_weight` the total weight of the query: a long query shares more with any text by chance.
     """
-    if score <= 0 or asked <= 0:
+    if score <= 0 or query_weight <= 0:
         return 0.0
-    return 1 / (1 + math.exp(-(_BY_SCORE * math.log(score) + _BY_ASKED * math.log(asked) + _SHIFT)))
+    return 1 / (1 + math.exp(-(_BY_SCORE * math.log(score) + _BY_QUERY_WEIGHT * math.log(query_weight) + _SHIFT)))
 
 
 def logit_of_words(by_words: float) -> float:

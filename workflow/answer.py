@@ -39,10 +39,10 @@ def _bounded(text: str) -> str:
     return cut(printable(text).strip(), _LONGEST_TEXT)
 
 
-def _first_word(said: object) -> object:
+def _first_word(value: object) -> object:
     """Return the first word: without a schema, a model writes `High.`."""
-    found = _WORD.match(said.strip().casefold()) if isinstance(said, str) else None
-    return found[0] if found else said
+    found = _WORD.match(value.strip().casefold()) if isinstance(value, str) else None
+    return found[0] if found else value
 
 
 Confidence = Annotated[Literal["high", "medium", "low"], BeforeValidator(_first_word)]
@@ -86,7 +86,7 @@ class Enhancement(_StrictTexts):
 
     @field_validator("summary")
     @classmethod
-    def _says_something(cls, summary: str) -> str:
+    def _not_empty(cls, summary: str) -> str:
         if not summary.strip():
             raise ValueError("the summary is empty")
         return summary

@@ -76,7 +76,7 @@ def exchanges_of(
     """
     if not attempt.tenant_settings().audit_days:
         return []
-    sources = [*(unusable.sources if unusable else ()), *sources_told(question)]
+    sources = [*(unusable.sources if unusable else ()), *source_entries(question)]
     found = list({source["id"]: source for source in sources}.values())
     return [
         ModelExchange(
@@ -98,13 +98,13 @@ def exchanges_of(
     ]
 
 
-def sources_told(question: ModelQuestion) -> list[dict[str, str]]:
+def source_entries(question: ModelQuestion) -> list[dict[str, str]]:
     sources = []
     for source in question.grounding.case.sources:
-        told = {"id": source.id, "kind": "document", "title": source.title}
+        entry = {"id": source.id, "kind": "document", "title": source.title}
         if not isinstance(source.found, Document):
-            told |= {"kind": "ticket", "number": source.found.shown}
+            entry |= {"kind": "ticket", "number": source.found.shown}
             if source.found.shown != source.found.ticket_id:
-                told["desk_id"] = source.found.ticket_id  # allows erasure by the desk's id too
-        sources.append(told)
+                entry["desk_id"] = source.found.ticket_id  # allows erasure by the desk's id too
+        sources.append(entry)
     return sources

@@ -144,42 +144,42 @@ class Defanging:
         return cut(self._repeated.sub(self._words.command_left_out, safe), _LONGEST)
 
     def links(self, text: str) -> str:
-        told, out, at = folded(text), "", 0
-        for begin, end, link in _found(told.text):
+        normalised, out, at = folded(text), "", 0
+        for begin, end, link in _found(normalised.text):
             source = self._links.get(_known_as(link))
-            out += told.original(at, begin)
-            out += _harmless(link) if source is None else told.original(begin, end) + self._origin(source)
+            out += normalised.original(at, begin)
+            out += _harmless(link) if source is None else normalised.original(begin, end) + self._origin(source)
             at = end
-        return out + told.original(at, len(told.text))
+        return out + normalised.original(at, len(normalised.text))
 
     def _commands(self, text: str) -> str:
-        told, out, at = folded(text), "", 0
-        for begin, end in _spans(told):
+        normalised, out, at = folded(text), "", 0
+        for begin, end in _spans(normalised):
             if begin < at:
                 continue
-            stands, source = self._known_part(told.text[begin:end], told.text[end:])
-            out += told.original(at, begin)
+            part, source = self._known_part(normalised.text[begin:end], normalised.text[end:])
+            out += normalised.original(at, begin)
             if source is None:
                 out, at = out + self._words.command_left_out, end
             else:
-                at = begin + len(stands)
-                at += told.text.startswith("`", at)
-                out += told.original(begin, at) + self._origin(source)
-        return out + told.original(at, len(told.text))
+                at = begin + len(part)
+                at += normalised.text.startswith("`", at)
+                out += normalised.original(begin, at) + self._origin(source)
+        return out + normalised.original(at, len(normalised.text))
 
-    def _known_part(self, command: str, behind: str) -> tuple[str, str | None]:
+    def _known_part(self, command: str, following: str) -> tuple[str, str | None]:
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
-            stands = command[:end].rstrip(_TRAILING + "`")
-            if not _END_OF_COMMAND.match(command[len(stands) :] + behind):
+            part = command[:end].rstrip(_TRAILING + "`")
+            if not _END_OF_COMMAND.match(command[len(part) :] + following):
                 continue
-            wanted = _BLANKS.sub(" ", stands).strip("` ")
+            wanted = _BLANKS.sub(" ", part).strip("` ")
             for name, text in self._texts:
                 at = text.find(wanted)
                 while at >= 0:
                     rest = text[at + len(wanted) :]
                     if not re.search(r"[\w./\\-]$", text[max(0, at - 1) : at]) and _END_OF_COMMAND.match(rest):
-                        return stands, name
+                        return part, name
                     at = text.find(wanted, at + 1)
         return command, None
 
@@ -190,8 +190,8 @@ class Defanging:
         return f" ({self._words.origin.format(source)})"
 
 
-def _spans(told: Folded) -> Iterator[tuple[int, int]]:
-    text, at = told.text, 0
+def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:
+    text, at = normalised.text, 0
     while found := _COMMAND.search(text, at):
         begin, line_end = found.start(), text.find("\n", found.start())
         line_end = len(text) if line_end < 0 else line_end

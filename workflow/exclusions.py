@@ -85,7 +85,7 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
             raise NoNoteWantedError(ALREADY_ENHANCED)
 
 
-async def why_refresh(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:
+async def refresh_reason(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:
     """Return the reason for a further note; empty for a first one.
 
     The reason is `asked` or `reopened` (docs/adr/0016). Raises NoNoteWantedError if the ticket has a note, or the
@@ -94,14 +94,14 @@ async def why_refresh(database: Database, claim: Claim, tenant_settings: Callabl
     """
     if not (claim.enhanced or claim.echo):
         return ""
-    why = await retry_until_available(refresh.begin, database, claim, reopened=tenant_settings().note.if_reopened)
-    if why == REFRESHED_LATELY:
+    reason = await retry_until_available(refresh.begin, database, claim, reopened=tenant_settings().note.if_reopened)
+    if reason == REFRESHED_LATELY:
         raise NoNoteWantedError(REFRESHED_LATELY)
-    if why is None:
+    if reason is None:
         raise NoNoteWantedError(ALREADY_ENHANCED if claim.enhanced else OWN_FAILURE_NOTE)
-    return why
+    return reason
 
 
 async def refuse_second_note(attempt: Attempt) -> None:
     """Raise as `refresh_reason` does, or set the reason for a further note."""
-    attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.tenant_settings) or attempt.refresh
+    attempt.refresh = await refresh_reason(attempt.database, attempt.claim, attempt.tenant_settings) or attempt.refresh

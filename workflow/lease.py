@@ -83,7 +83,7 @@ async def _renew(leases: Leases, claim: Claim, limit: asyncio.Timeout) -> None:
     pause = leases.lease_seconds / 3
     while True:
         await asyncio.sleep(pause)
-        asked = loop.time()
+        requested_at = loop.time()
         try:
             await leases.renew(claim)
         except LeaseLostError:
@@ -92,7 +92,7 @@ async def _renew(leases: Leases, claim: Claim, limit: asyncio.Timeout) -> None:
         except DATABASE_FAILURES:
             pause = _PAUSE_SECONDS  # the database is down: the lease is still valid for a while
             continue
-        _move(limit, asked + leases.lease_seconds)
+        _move(limit, requested_at + leases.lease_seconds)
         pause = leases.lease_seconds / 3
 
 
@@ -102,7 +102,7 @@ def _move(limit: asyncio.Timeout, when: float | None) -> None:
 
 
 async def retry_until_available(
-    ask: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs
+    call: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs
 ) -> Result:
     """Retry a read or write while the database is down, until the lease ends.
 
@@ -110,7 +110,7 @@ async def retry_until_available(
     """
     while True:
         try:
-            return await ask(*given, **named)
+            return await call(*given, **named)
         except DATABASE_FAILURES as failure:
             if not is_away(failure):
                 raise
@@ -123,9 +123,9 @@ async def ensure_recent_write(write: Callable[[], Awaitable[None]], seconds: flo
     A process may be suspended at any point and resume when another worker has the job. The write detects that before a
     second note is posted. Raises LeaseLostError.
     """
-    asked = -float("inf")
-    while time.monotonic() - asked > seconds:
-        asked = time.monotonic()
+    requested_at = -float("inf")
+    while time.monotonic() - requested_at > seconds:
+        requested_at = time.monotonic()
         await retry_until_available(write)
 
 

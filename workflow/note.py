@@ -66,18 +66,18 @@ def to_html(
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}
 
-    def named(told: NoteText) -> list[NoteSource]:
-        return [sources[each] for each in told.sources if each in sources]
+    def named(claim: NoteText) -> list[NoteSource]:
+        return [sources[each] for each in claim.sources if each in sources]
 
-    def untold(told: NoteText) -> list[NoteSource]:
-        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in named(told)}
-        return [each for each in named(told) if f"{words.origin.format(names[each.id])})" not in told.text]
+    def unmentioned(claim: NoteText) -> list[NoteSource]:
+        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in named(claim)}
+        return [each for each in named(claim) if f"{words.origin.format(names[each.id])})" not in claim.text]
 
     return _NOTE.render(
         content=content,
         words=words,
         named=named,
-        untold=untold,
+        untold=unmentioned,
         known=[step for step in content.next_steps if named(step)],
         guessed=[step for step in content.next_steps if not named(step)],
         author=cut(printable(" ".join(model.split())), _LONGEST_MODEL).strip() or words.no_name,

@@ -35,7 +35,7 @@ Mask = Callable[..., str]
 """`Redaction.redact`."""
 _LONGEST_DESCRIPTION = 6000
 _LONGEST_PASSAGE = 2000
-_LONGEST_SAID = 1000
+_LONGEST_MESSAGE = 1000
 _LONGEST_NAME = 300
 _LONGEST_KIND = 100
 # The longest personal value: an IBAN with blanks, a token, an address.
@@ -70,9 +70,9 @@ class FoundSource:
     def as_json(self) -> dict[str, Any]:
         if isinstance(self.found, Document):
             return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
-        told = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
-        told |= {"category": self.category, "group": self.group, "resolution": self.text}
-        return {name: value for name, value in told.items() if value}
+        fields = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
+        fields |= {"category": self.category, "group": self.group, "resolution": self.text}
+        return {name: value for name, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def case_of(
     The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut, because half a number would
     not be detected.
     """
-    told = {
+    ticket_fields = {
         "id": ticket.shown,
         "subject": _begin(ticket.subject, _LONGEST_NAME, mask)[0],
         "description": _begin(ticket.description, _LONGEST_DESCRIPTION, mask)[0],
@@ -110,11 +110,11 @@ def case_of(
         "category": mask(ticket.category[:_LONGEST_KIND]),
         "group": mask(ticket.group[:_LONGEST_KIND]),
     }
-    said = [_begin(each, _LONGEST_SAID, mask)[0] for each in conversation]
+    messages = [_begin(each, _LONGEST_MESSAGE, mask)[0] for each in conversation]
     masked = partial(mask, own=False)
     finds: list[SimilarTicket | Document] = [*similar_tickets, *documents]
     found = {source.id: source for source in (_source(each, masked) for each in finds)}
-    case = PromptContext(told, said, list(found.values()))
+    case = PromptContext(ticket_fields, messages, list(found.values()))
     text = case.as_json()
     fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
     return case if fits else _within(case, budget)
@@ -148,14 +148,14 @@ def _within(case: PromptContext, budget: int) -> PromptContext:
     ticket = dict(case.ticket)
     ticket["description"] = _begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
     left = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
-    said: list[str] = []
-    for_said = min(left, int(budget * _FOR_CONVERSATION))
+    messages: list[str] = []
+    message_budget = min(left, int(budget * _FOR_CONVERSATION))
     for each in reversed(case.conversation):
         taken = count_tokens(each) + 4
-        if taken > for_said:
+        if taken > message_budget:
             break
-        said.insert(0, each)
-        for_said, left = for_said - taken, left - taken
+        messages.insert(0, each)
+        message_budget, left = message_budget - taken, left - taken
     kept: dict[str, FoundSource] = {}
     for source in sorted(case.sources, key=lambda each: -each.found.strength):
         frame = count_tokens(json.dumps({**source.as_json(), "text": "", "resolution": ""})) + _FRAME
@@ -164,7 +164,7 @@ def _within(case: PromptContext, budget: int) -> PromptContext:
             continue
         kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
         left -= frame + count_tokens(text)
-    return PromptContext(ticket, said, [kept[source.id] for source in case.sources if source.id in kept])
+    return PromptContext(ticket, messages, [kept[source.id] for source in case.sources if source.id in kept])
 
 
 def budget_for(model: str, most: int) -> int:
@@ -216,8 +216,8 @@ class Instructions:
         An empty `language` means the ticket's.
         """
         sent = case if isinstance(case, str) else case.as_json()
-        asked = (
+        in_language = (
             f"Write in {_LANGUAGES.get(language, language)}." if language else "Write in the language of the ticket."
         )
         house = f"\n\n{_HOUSE}\n{self._house_rules}" if self._house_rules else ""
-        return Prompt(f"{self._text} {asked}{house}\n", sent)
+        return Prompt(f"{self._text} {in_language}{house}\n", sent)

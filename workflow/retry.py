@@ -63,15 +63,17 @@ def decide(
     seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
     if isinstance(failure, TemporaryError) and failure.outcome_unknown:
         seconds = max(seconds, settle_seconds)
-    asked_for = failure.retry_after if isinstance(failure, TemporaryError) and failure.retry_after is not None else 0.0
-    beyond = asked_for > seconds and asked_for >= seconds_left
+    retry_after = (
+        failure.retry_after if isinstance(failure, TemporaryError) and failure.retry_after is not None else 0.0
+    )
+    beyond = retry_after > seconds and retry_after >= seconds_left
     # Within the last minute, such a server is not called again.
     if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
         return Decision(None, "gave up at its deadline" + (", the server asked to wait for longer" if beyond else ""))
     if beyond:
         seconds = seconds_left - LAST_TRY_SECONDS
         return Decision(seconds, f"will be retried in {seconds:.0f}s, the last time before its deadline")
-    seconds = max(seconds, asked_for)
+    seconds = max(seconds, retry_after)
     return Decision(seconds, f"will be retried in {seconds:.0f}s")
 
 

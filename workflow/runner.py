@@ -21,7 +21,7 @@ from knowledge import repository
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import log_event
-from workflow.exclusions import why_refresh
+from workflow.exclusions import refresh_reason
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import Leases, commit_shielded, hold_lease, retry_until_available
@@ -197,11 +197,11 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
     Raises the errors of `refresh_reason` before any call, and TicketGoneError after the copy of a deleted ticket is
     erased.
     """
-    why = ""
+    reason = ""
     if claim.note_attempted_at is None:
-        why = await why_refresh(runner.database, claim, partial(runner.tenant_of, claim.tenant_id))
+        reason = await refresh_reason(runner.database, claim, partial(runner.tenant_of, claim.tenant_id))
     attempt = prepare()
-    attempt.refresh = why
+    attempt.refresh = reason
     log_event(log_events.WORKFLOW_INITIATED)
     async with attempt.limit.running():
         try:

@@ -72,18 +72,18 @@ class StoredAnswers:
         self._redis = redis
         self._seconds = seconds
 
-    async def put(self, what: StoredKind, job_id: UUID, value: Any) -> None:
+    async def put(self, kind: StoredKind, job_id: UUID, value: Any) -> None:
         with suppress(*_FAILURES):
             stored = json.dumps(value, ensure_ascii=False, default=asdict)
-            await self._redis.set(f"{what}:{job_id}", stored, ex=self._seconds)
+            await self._redis.set(f"{kind}:{job_id}", stored, ex=self._seconds)
 
-    async def get(self, what: StoredKind, job_id: UUID) -> Any:
+    async def get(self, kind: StoredKind, job_id: UUID) -> Any:
         try:
-            stored = await self._redis.get(f"{what}:{job_id}")
-            return None if stored is None else _READ[what](json.loads(stored))
+            stored = await self._redis.get(f"{kind}:{job_id}")
+            return None if stored is None else _READ[kind](json.loads(stored))
         except _FAILURES:
             return None
 
-    async def drop(self, job_id: UUID, *what: StoredKind) -> None:
+    async def drop(self, job_id: UUID, *kind: StoredKind) -> None:
         with suppress(*_FAILURES):
-            await self._redis.delete(*(f"{each}:{job_id}" for each in what or StoredKind))
+            await self._redis.delete(*(f"{each}:{job_id}" for each in kind or StoredKind))

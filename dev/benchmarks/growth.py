@@ -112,7 +112,7 @@ class Filled:
         await complete(self.database, self._running.pop(0), "n")
 
 
-Ask = Callable[[Filled], Awaitable[object]]
+Statement = Callable[[Filled], Awaitable[object]]
 Times = list[list[float]]
 """Milliseconds of each run, by table."""
 
@@ -121,7 +121,7 @@ def _day_ago() -> datetime:
     return datetime.now(UTC) - timedelta(days=1)
 
 
-ASKED: dict[str, Ask] = {
+STATEMENTS: dict[str, Statement] = {
     "due jobs without a message": lambda on: repository.take_due(on.database, _MOST),
     "jobs whose worker fell silent": lambda on: repository.recover(on.database, _MOST),
     "the same in their last attempt": lambda on: repository.fail_lost(on.database, _MOST, "lost"),
@@ -153,11 +153,11 @@ BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console:
 """Statements that count open jobs up to a limit; below it their cost grows with the number."""
 
 
-async def _timed(ask: Ask, on: Filled, runs: int) -> list[float]:
+async def _timed(statement: Statement, on: Filled, runs: int) -> list[float]:
     times = []
     for _ in range(runs):
         began = time.perf_counter()
-        await ask(on)
+        await statement(on)
         times.append((time.perf_counter() - began) * 1000)
     return times
 
@@ -171,24 +171,24 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
     return {"a claim": claiming, "the end of a job": ending}
 
 
-async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
+async def _statement_times(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
     """Return each statement's times on each table, in at most `runs` runs."""
     found: dict[str, Times] = {}
-    for name, ask in ASKED.items():
+    for name, statement in STATEMENTS.items():
         for on in tables:
-            await _timed(ask, on, _WARM_UP)
+            await _timed(statement, on, _WARM_UP)
         found[name] = [list[float]() for _ in tables]
         until = time.monotonic() + seconds
         while len(found[name][0]) < runs and time.monotonic() < until:
             for times, on in zip(found[name], tables, strict=True):
-                times.extend(await _timed(ask, on, _BATCH // 4))
+                times.extend(await _timed(statement, on, _BATCH // 4))
     return found
 
 
 async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, Times]:
     for on in tables:
         await on.connect()
-    found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
+    found = await _statement_times(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
     for name, times in (await _claims(tables, given.claims)).items():
         found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
     for on in tables:

@@ -45,7 +45,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
     began, cpu, idle = time.monotonic(), cpu_seconds(pid), memory(pid)["Pss"]
     most, held = 0, idle
     while (notes := ours.notes()) < before + jobs:
-        if (waiting := ours.asking()) > most:
+        if (waiting := ours.waiting_questions()) > most:
             most, held = waiting, memory(pid)["Pss"]
         if not ours.worker.running or time.monotonic() - began > _LONGEST_SECONDS:
             raise MeasurementError(f"{notes - before} of {jobs} jobs have their note")

@@ -115,11 +115,11 @@ class Ours:
         came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
         return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
-    def asking(self) -> int:
+    def waiting_questions(self) -> int:
         return int(self._outside("openai", "count")["waiting"])
 
-    def _outside(self, server: str, what: str) -> dict[str, Any]:
-        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{what}")
+    def _outside(self, server: str, path: str) -> dict[str, Any]:
+        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{path}")
 
     def await_notes(self, count: int) -> None:
         """Wait for this total of notes. Raises MeasurementError after some minutes."""

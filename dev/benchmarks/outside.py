@@ -55,10 +55,10 @@ class DeskAndModel:
     _replies: dict[str, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        who, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
-        ticket = StoredTicket(_ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, who, now, now)
+        user, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
+        ticket = StoredTicket(_ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, user, now, now)
         ticket.priority, ticket.category = "High", "Network"
-        note = note_in_full(Note("7", "", now, who), ticket, older=False, edition="onpremises")
+        note = note_in_full(Note("7", "", now, user), ticket, older=False, edition="onpremises")
         self._ticket = bytes(success({"request": ticket_in_full(ticket, "onpremises")}).body)
         self._note = bytes(success({"note": note}).body)
 
@@ -77,7 +77,7 @@ class DeskAndModel:
             self.spans.update(span.name for span in scope.spans)
         return _answer(b"")
 
-    def told(self, path: bytes) -> bytes:
+    def counts(self, path: bytes) -> bytes:
         count = {"notes": self.written, "waiting": self.waiting}
         return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
@@ -86,10 +86,10 @@ class DeskAndModel:
 
         The first piece contains the head.
         """
-        asked = parse_body(question) or {}
-        schema = json.dumps(asked.get("response_format"))
+        document = parse_body(question) or {}
+        schema = json.dumps(document.get("response_format"))
         if schema not in self._replies:
-            request = check_request(asked, OpenAIConfig(api_key="any"))
+            request = check_request(document, OpenAIConfig(api_key="any"))
             reply, usage = think(request), request.include_usage
             documents = [
                 chunk(reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage),
@@ -114,7 +114,7 @@ class DeskAndModel:
                 elif path.endswith(b"/notes"):
                     writer.write(self.take_note(path.split(b"/")[-2]))
                 elif path.startswith(b"/_sim/"):
-                    writer.write(self.told(path.removeprefix(b"/_sim/")))
+                    writer.write(self.counts(path.removeprefix(b"/_sim/")))
                 elif path == b"/v1/traces":
                     writer.write(self.take_spans(body))
                 else:

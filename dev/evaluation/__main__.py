@@ -52,16 +52,16 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)  # the postgres user must reach it
         cases = evaluated(Path(folder), chosen(given.tickets, given.seed))
-    asked = asyncio.run(ask_models(cases, given.model or [settings.openai_model], versions, settings, given.at_once))
-    failed = Counter(each.failed for one in asked for each in one.judgements if each.failed)
-    lines = [*rows_of(asked), *(f"No answer, {count} times: {why}" for why, count in failed.items())]
+    results = asyncio.run(ask_models(cases, given.model or [settings.openai_model], versions, settings, given.at_once))
+    failed = Counter(each.failed for one in results for each in one.judgements if each.failed)
+    lines = [*rows_of(results), *(f"No answer, {count} times: {reason}" for reason, count in failed.items())]
     sys.stdout.write("\n".join((*lines, "")))
     if given.json:
         singles = [
-            asdict(each) | {"model": one.model, "prompt": one.prompt} for one in asked for each in one.judgements
+            asdict(each) | {"model": one.model, "prompt": one.prompt} for one in results for each in one.judgements
         ]
         given.json.write_text(json.dumps(singles, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return 0 if failed.total() < sum(len(one.judgements) for one in asked) else 1
+    return 0 if failed.total() < sum(len(one.judgements) for one in results) else 1
 
 
 def at_least_one(given: str) -> int:

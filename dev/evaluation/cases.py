@@ -11,7 +11,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from dev.benchmarks.retrieval.methods import CopiesInPostgres, said
+from dev.benchmarks.retrieval.methods import CopiesInPostgres, desk_text
 from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
 from integrations.values import DeskTicket, Document, SimilarTicket
 from workflow.state import GraphState
@@ -24,7 +24,7 @@ _FIRST_NUMBER = 41_000
 class EvaluatedTicket:
     """An incoming ticket, its finds, and which of them are right."""
 
-    asked: Incoming
+    incoming: Incoming
     number: str
     similar_tickets: Sequence[SimilarTicket]
     documents: Sequence[Document]
@@ -33,7 +33,7 @@ class EvaluatedTicket:
 
     @property
     def state(self) -> GraphState:
-        desk = DeskTicket(self.number, self.asked.subject, said(self.asked.description), "", "", "Open", "")
+        desk = DeskTicket(self.number, self.incoming.subject, desk_text(self.incoming.description), "", "", "Open", "")
         return {
             "ticket": desk,
             "conversation": (),
@@ -47,10 +47,10 @@ class EvaluatedTicket:
         """Return all text from which a note may take names and numbers."""
         found = [f"#{one.shown} {one.subject}\n{one.resolution}" for one in self.similar_tickets]
         found += [f"{one.title}\n{one.text}" for one in self.documents]
-        return "\n".join([f"#{self.number} {self.asked.subject}", said(self.asked.description), *found])
+        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *found])
 
     def is_right(self, source: str) -> bool:
-        return self.asked.family is not None and self.asked.family in self.families.get(source, ())
+        return self.incoming.family is not None and self.incoming.family in self.families.get(source, ())
 
 
 def chosen(number: int, seed: int) -> list[Incoming]:
@@ -75,13 +75,13 @@ def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[In
     return [some[at] for at in sorted(range(len(some)), key=lambda at: places[at])]
 
 
-def evaluated(folder: Path, asked: Sequence[Incoming]) -> list[EvaluatedTicket]:
+def evaluated(folder: Path, incoming: Sequence[Incoming]) -> list[EvaluatedTicket]:
     with CopiesInPostgres(folder, tickets(), articles()) as copies:
-        found = copies.found(asked)
-    return [with_finds(one, *found[one.id]) for one in asked]
+        found = copies.found(incoming)
+    return [with_finds(one, *found[one.id]) for one in incoming]
 
 
-def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
+def with_finds(incoming: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
     """Return a ticket with these finds.
 
     Their ids in the set are replaced, because they reveal the family.
@@ -91,7 +91,7 @@ def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Seque
     families: dict[str, Sequence[str]] = {one.ticket_id: [earlier_by_number()[one.ticket_id].family] for one in known}
     titles = {one.title for one in documents}
     families |= {article.title: article.families for article in articles() if article.title in titles}
-    return EvaluatedTicket(asked, _number(asked.id), known, documents, families)
+    return EvaluatedTicket(incoming, _number(incoming.id), known, documents, families)
 
 
 @cache

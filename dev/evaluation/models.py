@@ -117,11 +117,11 @@ async def ask_models(
             f"{len(cases)} tickets, {len(runs)} of model and prompt: {len(prompts)} answers are paid for, about "
             f"{size:,} tokens to read; one that has to be repaired is a second call.\n"
         )
-        asked = []
+        results = []
         for client, version in runs:
             answers = await ask_about_all(cases, client, version, at_once)
-            asked.append(PromptedModel(client.name, version, [judged(answer) for answer in answers]))
-        return asked
+            results.append(PromptedModel(client.name, version, [judged(answer) for answer in answers]))
+        return results
     finally:
         for client in clients:
             await client.close()

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 
-from dev.benchmarks.retrieval.methods import said
+from dev.benchmarks.retrieval.methods import desk_text
 from dev.benchmarks.retrieval.sets import tickets
 from dev.evaluation.things import plain
 from knowledge.terms import weighed_terms
@@ -53,8 +53,8 @@ def _nearness(text: str, language: str) -> Mapping[str, float]:
     """Return how much of each family's resolutions a text has, rare terms first."""
     terms, near = frozenset(weighed_terms("", text, language)), {}
     for family, resolutions in _resolutions().items():
-        told = Counter(term for some in resolutions for term in some & terms)
-        near[family] = sum(min(count, _MOST_TERMS) * _rarity()[term] for term, count in told.items())
+        shared = Counter(term for some in resolutions for term in some & terms)
+        near[family] = sum(min(count, _MOST_TERMS) * _rarity()[term] for term, count in shared.items())
     return near
 
 
@@ -66,7 +66,9 @@ def _rarity() -> Mapping[int, float]:
 
 @cache
 def _resolutions() -> Mapping[str, Sequence[Set[int]]]:
-    told: dict[str, list[Set[int]]] = {}
+    resolutions: dict[str, list[Set[int]]] = {}
     for one in tickets():
-        told.setdefault(one.family, []).append(frozenset(weighed_terms("", said(one.resolution), one.language)))
-    return told
+        resolutions.setdefault(one.family, []).append(
+            frozenset(weighed_terms("", desk_text(one.resolution), one.language))
+        )
+    return resolutions

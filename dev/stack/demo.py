@@ -68,12 +68,12 @@ def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStor
     if ids is None or story is None:
         return None
     story.job_id = ids[3] or story.job_id
-    told = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
+    stage = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
     if _FAILED in line:
-        told = line[line.index(_FAILED) :].partition(" | ")[0]
-    if told in ("", story.came):
+        stage = line[line.index(_FAILED) :].partition(" | ")[0]
+    if stage in ("", story.came):
         return None
-    story.came = told
+    story.came = stage
     return story
 
 
@@ -83,25 +83,25 @@ def play(system: System, console: Console) -> bool:
     Returns True if each ticket got its note. Raises the errors of `System.start`. The system stays running.
     """
     began = time.monotonic()
-    _say(console, "Starting Postgres, Valkey, the API, a worker, and a simulated desk and GPT-4 ...")
+    _print(console, "Starting Postgres, Valkey, the API, a worker, and a simulated desk and GPT-4 ...")
     system.start()
-    _say(console, f"All of it is ready after {time.monotonic() - began:.1f} s.")
+    _print(console, f"All of it is ready after {time.monotonic() - began:.1f} s.")
     _await_context(system, console)
     keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     try:
         with DeskClient(system.state["desk_url"], keys) as desk:
-            complete = _tell(system, desk, console)
+            complete = _show_tickets(system, desk, console)
     except httpx2.HTTPError as failure:
-        _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
+        _print(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
         return False
     if complete:
-        _say(console, f"\nEvery ticket has its note, {time.monotonic() - began:.0f} s after the start.")
-        _say(console, NEXT)
+        _print(console, f"\nEvery ticket has its note, {time.monotonic() - began:.0f} s after the start.")
+        _print(console, NEXT)
     return complete
 
 
-def _tell(system: System, desk: DeskClient, console: Console) -> bool:
-    _say(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
+def _show_tickets(system: System, desk: DeskClient, console: Console) -> bool:
+    _print(console, "\nPeople write tickets; the desk announces each one with a signed webhook:\n")
     stories = _watch(system, desk, console)
     # From the desk, not from the log.
     notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
@@ -110,22 +110,22 @@ def _tell(system: System, desk: DeskClient, console: Console) -> bool:
     if shown is not None:
         title = Text(f"The note in ticket {shown.ticket_id}: {shown.subject}")
         note = Text(as_text(own[shown.ticket_id]))
-        _say(console, "")
+        _print(console, "")
         console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
         _show_lines(system, shown, console)
         _show_trace(system, shown, console)
     missing = [story for story in stories if story.ticket_id not in own]
     for story in missing:
         far = f"It came as far as '{story.came}'." if story.came else "No log has a line of it: no webhook arrived."
-        _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
+        _print(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
         for process in (system.api, *system.workers):
-            _say(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
+            _print(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
     if (dead := system.died()) is not None:
-        _say(console, f"\nThe process '{dead.name}' ended by itself, with status {dead.returncode}: that may be why.")
+        _print(console, f"\nThe process '{dead.name}' ended by itself, with status {dead.returncode}: that may be why.")
     return bool(stories) and not missing
 
 
-def _say(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -136,7 +136,7 @@ def _await_context(system: System, console: Console) -> None:
     deadline = time.monotonic() + _SYNC_SECONDS
     while not all(line in system.housekeeping.output() for line in wanted):
         if time.monotonic() > deadline:
-            _say(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
+            _print(console, f"The first sync is not done after {_SYNC_SECONDS} s: notes may lack context.")
             return
         time.sleep(_POLL_SECONDS)
 
@@ -151,9 +151,9 @@ def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketSto
             story = TicketStory(ticket["tenant"], desk.create_ticket(ticket), ticket["subject"])
             stories[story.tenant_id, story.ticket_id] = story
         for line in (line for process in (system.api, *system.workers) for line in _new_lines(process, read)):
-            if story_told := follow(line, stories):
-                about = f"ticket {story_told.ticket_id} ({story_told.tenant_id})"
-                _say(console, f"  {time.monotonic() - story_told.created_at:5.1f} s  {about:<22} {story_told.came}")
+            if advanced := follow(line, stories):
+                about = f"ticket {advanced.ticket_id} ({advanced.tenant_id})"
+                _print(console, f"  {time.monotonic() - advanced.created_at:5.1f} s  {about:<22} {advanced.came}")
         if len(stories) == len(DEMO_TICKETS) and all(story.came == "completed" for story in stories.values()):
             break
         time.sleep(_POLL_SECONDS)
@@ -170,21 +170,21 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
     wanted = f"ticket_id: {story.ticket_id}"
     processes = (system.api, system.workers[0])
     shown = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
-    _say(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
+    _print(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
     for line in (line for process in processes for line in process.output().splitlines() if wanted in line):
-        _say(console, line)
+        _print(console, line)
 
 
 def _show_trace(system: System, story: TicketStory, console: Console) -> None:
     folder = Path(system.state["traces"])
-    asked = DiagnosisSubject(story.ticket_id, story.tenant_id, None)
+    subject = DiagnosisSubject(story.ticket_id, story.tenant_id, None)
     deadline = time.monotonic() + _SPANS_SECONDS
     while not (
-        found := [trace for trace in find(folder, asked) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
+        found := [trace for trace in find(folder, subject) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
     ):
         if time.monotonic() > deadline:
             return
         time.sleep(_POLL_SECONDS)
     lines = lines_of(found[0])
-    _say(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
+    _print(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
     console.print(tree(lines, max(line["end"] for line in lines), console.width))

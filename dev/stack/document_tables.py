@@ -107,10 +107,10 @@ def _link(runbook: str) -> str:
 def alerts() -> list[Row]:
     rows: list[Row] = [("alert", "says", "for", "severity")]
     for rule in _rules():
-        says = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
+        summary = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
         runbook = rule["annotations"]["runbook_url"].removeprefix("docs/")
         alert = f"[{rule['alert']}]({runbook}#{rule['alert'].lower()})"
-        rows.append((alert, re.sub(r"\{\{ \$value.*? \}\}", "…", says), rule["for"], rule["labels"]["severity"]))
+        rows.append((alert, re.sub(r"\{\{ \$value.*? \}\}", "…", summary), rule["for"], rule["labels"]["severity"]))
     return rows
 
 
@@ -150,14 +150,14 @@ def transitions() -> list[Row]:
     """Return before, after, event and function of each job transition."""
     found: list[Row] = []
     of_next: list[Row] = []
-    for before, after, what, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
+    for before, after, event, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
         found += [(*each, function) for each in of_next if function]
-        of_next = [] if function else [*of_next, (before, after, what)]
+        of_next = [] if function else [*of_next, (before, after, event)]
     return found
 
 
 def transition_rows() -> list[Row]:
-    rows = [(f"`{before}`", f"`{after}`", what, f"`{function}`") for before, after, what, function in transitions()]
+    rows = [(f"`{before}`", f"`{after}`", event, f"`{function}`") for before, after, event, function in transitions()]
     return [("before", "after", "what happened", "function"), *rows]
 
 

@@ -40,20 +40,20 @@ def main() -> int:
     print("Installing the pinned packages into .venv; this takes about a minute ...", flush=True)
     began = time.monotonic()
     try:
-        _install(anew=not installed)
+        _install(fresh=not installed)
     except subprocess.CalledProcessError as failure:
-        sys.stderr.write(f"The installation failed (status {failure.returncode}); what pip says is above.\n")
+        sys.stderr.write(f"The installation failed (status {failure.returncode}); the output of pip is above.\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nThe installation was interrupted; the next one begins anew.\n")
+        sys.stderr.write("\nThe installation was interrupted; run it again.\n")
         return 130
     _STAMP.write_text(wanted)
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
     return 0
 
 
-def _install(*, anew: bool) -> None:
-    if anew:
+def _install(*, fresh: bool) -> None:
+    if fresh:
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]

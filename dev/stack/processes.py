@@ -117,9 +117,9 @@ def _stat_fields(pid: int) -> list[str]:
 class ProcessFailedError(Exception):
     """A process ended or did not become ready; the text has its name and last lines."""
 
-    def __init__(self, process: "Process", what: str) -> None:
+    def __init__(self, process: "Process", problem: str) -> None:
         lines = "\n".join(f"  | {line}" for line in process.tail())
-        super().__init__(f"{process.name} {what}. Its last lines ({process.log_path}):\n{lines or '  | (none)'}")
+        super().__init__(f"{process.name} {problem}. Its last lines ({process.log_path}):\n{lines or '  | (none)'}")
         self.process = process
 
 

@@ -33,7 +33,7 @@ def answers(port: int, path: str) -> Callable[[Process], bool]:
     return ready
 
 
-def says(text: str) -> Callable[[Process], bool]:
+def has_output(text: str) -> Callable[[Process], bool]:
     return lambda process: text in process.output()
 
 
@@ -65,10 +65,10 @@ class Programs:
 
     def worker(self, number: int, metrics_port: int) -> Process:
         name = "worker" if number == 1 else f"worker-{number}"
-        return _with_metrics(self._product(name, says("ready."), "worker"), metrics_port)
+        return _with_metrics(self._product(name, has_output("ready."), "worker"), metrics_port)
 
     def housekeeping(self, metrics_port: int) -> Process:
-        return _with_metrics(self._product("housekeeping", says("ready"), "housekeeping"), metrics_port)
+        return _with_metrics(self._product("housekeeping", has_output("ready"), "housekeeping"), metrics_port)
 
     def console(self, port: int, metrics_port: int) -> Process:
         address = ["--host", "127.0.0.1", "--port", str(port)]
@@ -78,7 +78,7 @@ class Programs:
 
     def migrate(self, admin_url: str) -> Process:
         """Return the migration, which alone connects as the tables' owner."""
-        process = self._product("migrate", says(""), "migrate")
+        process = self._product("migrate", has_output(""), "migrate")
         process.environment["DATABASE_ADMIN_URL"] = admin_url
         return process
 

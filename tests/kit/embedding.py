@@ -52,7 +52,7 @@ class MeaningModel:
         language, about = self._rows.get(text, ("", text))
         if not language:
             language = "de" if " der " in text or " ist " in text else "en"
-            about = next((told for word, told in self.meanings.items() if word in text), text)
+            about = next((meaning for word, meaning in self.meanings.items() if word in text), text)
         vector: list[float] = (_direction(about) + _OF_LANGUAGE * _direction(f"in {language}")).tolist()
         return vector
 

@@ -111,7 +111,7 @@ class LoadedPrograms:
         """
         if start.user is not None or len(start.command) < 3 or [*start.command[:2]] != [sys.executable, "-m"]:
             raise ValueError(f"is not started by forking: {start.command}")
-        return ForkedChild(self, self._ask((start, obeys_modes, start.log)))
+        return ForkedChild(self, self._request((start, obeys_modes, start.log)))
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
         """Run `ai-agents VERB` to its end; return exit status and output.
@@ -131,7 +131,7 @@ class LoadedPrograms:
         command = [sys.executable, "-m", "cli.main", *words]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log, tempfile.NamedTemporaryFile("r") as complaints:
             start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
-            child = ForkedChild(self, self._ask((start, obeys_modes, complaints.name)))
+            child = ForkedChild(self, self._request((start, obeys_modes, complaints.name)))
             try:
                 status = child.wait(_RUN_SECONDS)
                 return log.read(), complaints.read(), status
@@ -139,10 +139,10 @@ class LoadedPrograms:
                 child.kill()
 
     def status_of(self, pid: int) -> int | None:
-        status: int | None = self._ask(pid)
+        status: int | None = self._request(pid)
         return status
 
-    def _ask(self, question: object) -> Any:
+    def _request(self, question: object) -> Any:
         with self._lock:
             self._pipe.send(question)
             return self._pipe.recv()
@@ -155,10 +155,10 @@ def main() -> None:
         importlib.import_module(name)
     # Freezing keeps the collector from touching, and so copying, the shared pages.
     end_loading()
-    if (told := _serve(Connection(int(sys.argv[1])))) is not None:
-        _become(*told)
+    if (start := _serve(Connection(int(sys.argv[1])))) is not None:
+        _become(*start)
         # As in `python -m`, in this interpreter, so that every kind of end is the same.
-        runpy.run_module(told[0].command[2], run_name="__main__", alter_sys=True)
+        runpy.run_module(start[0].command[2], run_name="__main__", alter_sys=True)
 
 
 def _serve(pipe: "Connection[Any, Any]") -> tuple[Any, ...] | None:

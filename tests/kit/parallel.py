@@ -31,11 +31,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Togeth
 def pytest_collection(session: pytest.Session) -> None:
     """Import the test modules before the collection, in this process's own order."""
     config = session.config
-    told: dict[str, str] | None = getattr(config, "workerinput", None)
-    if told is None or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+    worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker_input is None or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
     names = _test_modules(config)
-    own = len(names) * int(told["workerid"].removeprefix("gw")) // int(told["workercount"])
+    own = len(names) * int(worker_input["workerid"].removeprefix("gw")) // int(worker_input["workercount"])
     for name in names[own:] + names[:own]:
         # The collection meets the same error and reports it.
         with contextlib.suppress(Exception, SystemExit, pytest.skip.Exception):

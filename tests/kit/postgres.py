@@ -164,10 +164,10 @@ class _NoDesk:
         return ""
 
 
-def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
+def attempt_at(claim: Claim, database: Database, **parts: object) -> Attempt:
     """Return an attempt for the nodes, with only the parts that a test needs."""
     nothing: Any = None
-    given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **with_what}
+    given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **parts}
     given.setdefault("tenant_settings", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,

@@ -114,8 +114,8 @@ def around(quick: System) -> Iterator[World]:
     for process in quick.processes:
         if not process.running:
             quick.restart(process)
-    told = figures(quick, "worker")
-    if any(told[name] for name in told if name.startswith("ai_agents_breaker_open{")):
+    metrics = figures(quick, "worker")
+    if any(metrics[name] for name in metrics if name.startswith("ai_agents_breaker_open{")):
         quick.restart(quick.workers[0])
 
 

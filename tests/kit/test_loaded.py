@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dev.stack.processes import Launch, Process, is_alive, start_afresh
-from dev.stack.programs import PROJECT, says
+from dev.stack.programs import PROJECT, has_output
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import wait_for
 
@@ -21,14 +21,14 @@ def finder(folder: Path, launch: Launch, *words: str) -> Process:
         [sys.executable, "-m", "tests.kit.finder", *words],
         log_path=folder / "finder.log",
         environment={"PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8", "TZ": "Asia/Tokyo", "GIVEN": "here"},
-        ready=says("found"),
+        ready=has_output("found"),
         folder=PROJECT,
         death_signal=signal.SIGINT,
         launch=launch,
     )
 
 
-def told(process: Process) -> dict[str, Any]:
+def findings(process: Process) -> dict[str, Any]:
     process.wait(30)
     line, *_ = process.output().splitlines()
     answer: dict[str, Any] = json.loads(line)
@@ -40,7 +40,7 @@ def test_it_finds_what_a_fresh_process_finds_and_is_another_one(tmp_path: Path, 
     processes = [finder(tmp_path / name, launch) for name, launch in launches]
     for process in processes:
         process.start()
-    fresh, *forked = map(told, processes)
+    fresh, *forked = map(findings, processes)
     assert [one["found"] for one in forked] == [fresh["found"]] * 2
     for one, other in zip(forked[0]["own"], forked[1]["own"], strict=True):
         assert one != other
@@ -80,9 +80,9 @@ def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
         f"process = finder(Path({str(tmp_path)!r}), LoadedPrograms(modules=()), 'stays');"
         "process.start(); process.wait_ready(); print(process.pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as asking:
-        assert asking.stdout is not None
-        pid = int(asking.stdout.readline())
+    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
         assert is_alive(pid)
-        asking.kill()
+        parent.kill()
     wait_for(lambda: not is_alive(pid))

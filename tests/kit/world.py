@@ -18,9 +18,9 @@ Found = TypeVar("Found")
 _TLS = httpx2.create_ssl_context()
 
 
-def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
+def wait_for(condition: Callable[[], Found], seconds: float = 30) -> Found:
     end = time.monotonic() + seconds
-    while not (found := what()):
+    while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds} s; the last answer was {found!r}"
         time.sleep(0.1)
     return found

@@ -22,7 +22,7 @@ from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind, UnfinishedCheck
 
 # Longer than a hundred notes take at one call a minute.
-_LOOK_SECONDS = 7200.0
+_SEARCH_SECONDS = 7200.0
 
 
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
@@ -60,7 +60,7 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
-        note_id, listed_at = await _look(attempt, posted_at)
+        note_id, listed_at = await _find_note(attempt, posted_at)
         if note_id is not None:
             took = round((time.monotonic() - started) * 1000)
             log_event(log_events.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
@@ -74,26 +74,30 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
     return None
 
 
-async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
+async def _find_note(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
     """Search for the note, or continue a search that was held back.
 
     Returns the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    look: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
-    listed_at = datetime.fromisoformat(look.listed_at) if look else claim.claimed_at
-    is_old = (claim.claimed_at - listed_at).total_seconds() > _LOOK_SECONDS
-    if look is None or look.posted_at != posted_at.isoformat() or is_old:
+    unfinished: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
+    listed_at = datetime.fromisoformat(unfinished.listed_at) if unfinished else claim.claimed_at
+    is_old = (claim.claimed_at - listed_at).total_seconds() > _SEARCH_SECONDS
+    if unfinished is None or unfinished.posted_at != posted_at.isoformat() or is_old:
         listed_at = claim.claimed_at
-        look = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
+        unfinished = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
-        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(look, unread=unread))
+        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(unfinished, unread=unread))
 
     note_id = await attempt.desk.find_note(
-        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=look.unread or None, on_held_back=keep
+        claim.id_in_desk,
+        partial(is_note_of, claim.job_id),
+        posted_at,
+        unread=unfinished.unread or None,
+        on_held_back=keep,
     )
-    if look.unread:
+    if unfinished.unread:
         # This search is complete. The note may still arrive: a later search lists the notes again.
         await attempt.answers.drop(claim.job_id, StoredKind.LOOK)
     return note_id, listed_at

@@ -38,8 +38,8 @@ def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
     known = bm25s.tokenize(documents, stopwords="en", stemmer=stemmer, show_progress=False)
     index = bm25s.BM25()
     index.index(known, show_progress=False)
-    asked = bm25s.tokenize(queries, stopwords="en", stemmer=stemmer, show_progress=False)
-    found, scores = index.retrieve(asked, k=_MOST, show_progress=False)
+    query_tokens = bm25s.tokenize(queries, stopwords="en", stemmer=stemmer, show_progress=False)
+    found, scores = index.retrieve(query_tokens, k=_MOST, show_progress=False)
     return [
         [int(at) for at, score in zip(places, worths, strict=True) if score > 0]
         for places, worths in zip(found, scores, strict=True)

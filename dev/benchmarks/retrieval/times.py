@@ -8,11 +8,11 @@ from typing import NamedTuple
 import psycopg
 
 from db.session import Database
-from dev.benchmarks.retrieval.methods import TENANT, CopiesInPostgres, said
+from dev.benchmarks.retrieval.methods import TENANT, CopiesInPostgres, desk_text
 from dev.benchmarks.retrieval.sets import queries
 from knowledge.search import SearchInPostgres
 
-_MOST_ASKED = 120
+_MOST_QUERIES = 120
 # The trigger's postings are built for a million rows at once.
 _COPIED = """
     INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, terms, weights, indexed)
@@ -60,8 +60,8 @@ def timed(copies: CopiesInPostgres, at_once: int) -> Times:
 async def _timed(url: str, at_once: int) -> Times:
     database = Database(url, application_name="benchmark", pool_size=2 * at_once)
     search, times = SearchInPostgres(database, 2 * at_once), []
-    asked = [(one.subject, said(one.description)) for one in queries()][:_MOST_ASKED]
-    waiting = iter([*asked, *asked])
+    texts = [(one.subject, desk_text(one.description)) for one in queries()][:_MOST_QUERIES]
+    waiting = iter([*texts, *texts])
 
     async def caller() -> None:
         for about in waiting:

@@ -107,13 +107,13 @@ class ModelServer:
             raise no_address(self._config, request.method, entry.path)
         if entry.operation == "embeddings":
             return Json(answer_embeddings(body, self._config), headers=headers)
-        asked = check_request(body, self._config)
-        reply = spoil(think(asked), kind or "", asked.context)
-        self._keep(asked, reply, kind, headers["x-request-id"])
+        chat = check_request(body, self._config)
+        reply = spoil(think(chat), kind or "", chat.context)
+        self._keep(chat, reply, kind, headers["x-request-id"])
         if fault and kind == "huge":
             parts = flood(b'data: {"choices": [{"index": 0, "delta": {"content": "', fault.megabytes)
-        elif asked.stream and kind != "not_streamed":
-            parts = self._streamed(asked, reply, fault)
+        elif chat.stream and kind != "not_streamed":
+            parts = self._streamed(chat, reply, fault)
         else:
             await pause(request, self._config.seconds)
             return Json(completion(reply), headers=headers)

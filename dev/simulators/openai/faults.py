@@ -145,8 +145,8 @@ def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[
     """Return the response that replaces the completion, or None."""
     match fault.kind:
         case "status":
-            asked = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}
-            extra = {name: value for name, value in asked.items() if value is not None}
+            waits = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}
+            extra = {name: value for name, value in waits.items() if value is not None}
             return error_of(fault, provider).answer(provider, {**headers, **extra})
         case "html":
             given = fault.model_fields_set

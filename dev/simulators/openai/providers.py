@@ -44,8 +44,8 @@ class ApiError(Exception):
             case "azure" if self.code == "content_filter":
                 filtered = {"violence": {"filtered": True, "severity": "medium"}}
                 inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": filtered}
-                told = {"message": self.message, "type": None, "param": "prompt", "code": self.code}
-                return {**told, "status": self.status, "innererror": inner}
+                error = {"message": self.message, "type": None, "param": "prompt", "code": self.code}
+                return {**error, "status": self.status, "innererror": inner}
             case "azure":
                 return {"code": self.code or str(self.status), "message": self.message}
             case "local" if self.param:
@@ -165,8 +165,10 @@ def check_names(config: OpenAIConfig, body: Document) -> None:
     for name in body.keys() - known:
         raise ApiError(400, f"Unrecognized request argument supplied: {name}")
     if body.get("reasoning_effort", "none") not in _EFFORTS:
-        told = f"Unsupported value: 'reasoning_effort' does not support '{body['reasoning_effort']}' with this model."
-        raise ApiError(400, told, param="reasoning_effort", code="unsupported_value")
+        message = (
+            f"Unsupported value: 'reasoning_effort' does not support '{body['reasoning_effort']}' with this model."
+        )
+        raise ApiError(400, message, param="reasoning_effort", code="unsupported_value")
 
 
 def check_parts(config: OpenAIConfig, body: Document) -> None:
@@ -182,5 +184,5 @@ def check_parts(config: OpenAIConfig, body: Document) -> None:
             raise ApiError(404, _NO_ENDPOINT)
     elif form in config.lacks:
         others = sorted({"json_schema", "json_object", "text"} - config.lacks)
-        told = " or ".join(f"'{name}'" for name in others)
-        raise ApiError(400, f"'response_format.type' must be {told}", param="response_format")
+        names = " or ".join(f"'{name}'" for name in others)
+        raise ApiError(400, f"'response_format.type' must be {names}", param="response_format")

@@ -142,12 +142,12 @@ def _check_strict(name: str, schema: Any, path: str = "()") -> None:
     if schema.get("type") == "object" or isinstance(properties, dict):
         wrong = f"Invalid schema for response_format '{name}': In context={path}, "
         if schema.get("additionalProperties") is not False:
-            told = "'additionalProperties' is required to be supplied and to be false."
-            raise ApiError(400, wrong + told, param="response_format")
+            problem = "'additionalProperties' is required to be supplied and to be false."
+            raise ApiError(400, wrong + problem, param="response_format")
         missing = sorted(set(properties or {}) - set(schema.get("required") or []))
         if missing:
-            told = "'required' is required to be supplied and to be an array including every key in properties."
-            raise ApiError(400, f"{wrong}{told} Missing '{missing[0]}'.", param="response_format")
+            problem = "'required' is required to be supplied and to be an array including every key in properties."
+            raise ApiError(400, f"{wrong}{problem} Missing '{missing[0]}'.", param="response_format")
     for group in ("properties", "$defs", "definitions"):
         for key, inner in (schema.get(group) or {}).items():
             _check_strict(name, inner, f"('{group}', '{key}')")

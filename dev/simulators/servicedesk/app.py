@@ -47,9 +47,9 @@ class DeskServer:
             return DeskCall("token", None, None, form)
         # A desk on premises accepts both addresses.
         names_portal = rest[:2] == ["app", settings.portal]
-        behind = rest[2:] if names_portal else rest
-        reached = behind[:2] == ["api", "v3"] and (names_portal or settings.edition == "onpremises")
-        return DeskCall(*find_operation(request.method, behind[2:] if reached else [UNKNOWN]), form, names_portal)
+        path = rest[2:] if names_portal else rest
+        reached = path[:2] == ["api", "v3"] and (names_portal or settings.edition == "onpremises")
+        return DeskCall(*find_operation(request.method, path[2:] if reached else [UNKNOWN]), form, names_portal)
 
     async def answer(self, request: Request) -> Response:
         tenant, rest = self._locate(request.scope["path"])

@@ -121,8 +121,8 @@ class SimulatedDesk:
         if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing) or self.has_forgotten(ticket):
             raise RefusedError(NOT_FOUND, INVALID_URL)
         if ticket.merged_into is not None:
-            told = f"Request Id(s) {ticket.id} has been Merged with Parent Request {ticket.merged_into}."
-            raise RefusedError(NOT_FOUND, {"parent_request": {"id": ticket.merged_into}, "message": told})
+            message = f"Request Id(s) {ticket.id} has been Merged with Parent Request {ticket.merged_into}."
+            raise RefusedError(NOT_FOUND, {"parent_request": {"id": ticket.merged_into}, "message": message})
         return ticket
 
     def has_forgotten(self, ticket: StoredTicket) -> bool:

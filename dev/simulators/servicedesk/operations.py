@@ -159,8 +159,8 @@ def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Response:
     Merged ones are included: the real behaviour is not known, and this is the harder case.
     """
     options = desk.settings
-    there = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
-    newest_first = sorted(there, key=_SORTABLE["created_time"], reverse=True)
+    visible = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
+    newest_first = sorted(visible, key=_SORTABLE["created_time"], reverse=True)
     found, list_info = searched(newest_first, call.list_info(), options)
     fields, list_info = wanted_fields(list_info, options)
     if options.same_page:

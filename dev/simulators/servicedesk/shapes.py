@@ -42,19 +42,19 @@ def moment(epoch_ms: int | None) -> Json | None:
     return {"value": str(epoch_ms), "display_value": shown}
 
 
-def person(who: DeskUser | None, edition: Edition) -> Json | None:
-    if who is None:
+def person(user: DeskUser | None, edition: Edition) -> Json | None:
+    if user is None:
         return None
     vip = "is_vip_user" if edition == "cloud" else "is_vipuser"
-    known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
+    known = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
     return known | {"department": None, vip: False}
 
 
-def _technician(who: DeskUser | None, edition: Edition) -> Json | None:
+def _technician(user: DeskUser | None, edition: Edition) -> Json | None:
     """Return the ticket's technician; the cloud uses another shape than for users."""
-    if who is None or edition == "onpremises":
-        return person(who, edition)
-    known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
+    if user is None or edition == "onpremises":
+        return person(user, edition)
+    known = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
     return known | {"cost_per_hour": "0", "photo_url": None, "sms_mail_id": None}
 
 
@@ -118,8 +118,8 @@ def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
 
 def _closure(ticket: StoredTicket) -> Json:
     """Return a ticket's closure: recorded on premises, for closed tickets only."""
-    told = {"requester_ack_comments": None, "closure_code": None, "requester_ack_resolution": True}
-    return told | {"closure_comments": ticket.closure_comments}
+    closure = {"requester_ack_comments": None, "closure_code": None, "requester_ack_resolution": True}
+    return closure | {"closure_comments": ticket.closure_comments}
 
 
 def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str] | None = None) -> Json:

@@ -106,7 +106,7 @@ class WebhookSender:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._client.aclose()
 
-    def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, what: str) -> None:
+    def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, event: str) -> None:
         """Announce a created or updated ticket in the background.
 
         The desk's settings define how.
@@ -120,7 +120,7 @@ class WebhookSender:
             delivery = self._remember(desk, ticket.id, form.url, form.headers, filled(form, ticket))
             work = self.send(delivery, form.method)
         elif settings.webhook_url is not None:
-            work = self.send(self.prepare(desk, ticket.id, ticket.subject, Resend(), what))
+            work = self.send(self.prepare(desk, ticket.id, ticket.subject, Resend(), event))
         else:
             return
         task = asyncio.get_running_loop().create_task(work)
@@ -128,9 +128,9 @@ class WebhookSender:
         task.add_done_callback(self._running.discard)
 
     def prepare(
-        self, desk: SimulatedDesk, ticket_id: str, subject: str, order: Resend, what: str = "created"
+        self, desk: SimulatedDesk, ticket_id: str, subject: str, order: Resend, event: str = "created"
     ) -> SentWebhook:
-        body = order.body if order.body is not None else _body(desk.tenant, ticket_id, subject, what)
+        body = order.body if order.body is not None else _body(desk.tenant, ticket_id, subject, event)
         last = self.last(desk.tenant, ticket_id) if order.same_delivery_id else None
         delivery_id = last.delivery_id if last else order.delivery_id or f"dlv_{secrets.token_hex(12)}"
         secret = desk.settings.webhook_secret + ("-but-not-this-one" if order.wrong_signature else "")
@@ -217,6 +217,6 @@ def filled(form: WebhookForm, ticket: StoredTicket) -> str:
     return _VARIABLE.sub(lambda found: values[found[1]], form.body)
 
 
-def _body(tenant: str, ticket_id: str, subject: str, what: str) -> str:
-    announcement = {"tenant_id": tenant, "ticket_id": ticket_id, "event": f"ticket.{what}", "subject": subject}
+def _body(tenant: str, ticket_id: str, subject: str, event: str) -> str:
+    announcement = {"tenant_id": tenant, "ticket_id": ticket_id, "event": f"ticket.{event}", "subject": subject}
     return json.dumps(announcement, ensure_ascii=False)
