@@ -66,7 +66,7 @@ async def keep_left_records(attempt: Attempt) -> None:
 def exchanges_of(
     attempt: Attempt,
     question: ModelQuestion,
-    came: Sequence[ModelAnswer[Any] | Unanswered],
+    results: Sequence[ModelAnswer[Any] | Unanswered],
     unusable: UnusableAnswer | None,
 ) -> list[ModelExchange]:
     """Return the exchange with each endpoint, or its failure; empty without records.
@@ -94,7 +94,7 @@ def exchanges_of(
             cost=each.usage.cost,
             seconds=each.milliseconds / 1000,
         )
-        for each in came
+        for each in results
     ]
 
 

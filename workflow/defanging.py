@@ -132,7 +132,9 @@ class Defanging:
     def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
         self._words = words
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
-        self._links = {_known_as(link): name for name, text in reversed(self._texts) for _, _, link in _found(text)}
+        self._links = {
+            _lookup_key(link): name for name, text in reversed(self._texts) for _, _, link in _links_in(text)
+        }
         self._named: set[str] = set()
         left_out = re.escape(words.command_left_out)
         self._repeated = re.compile(rf"(?:{left_out}\s*)+{left_out}")
@@ -145,10 +147,10 @@ class Defanging:
 
     def links(self, text: str) -> str:
         normalised, out, at = folded(text), "", 0
-        for begin, end, link in _found(normalised.text):
-            source = self._links.get(_known_as(link))
+        for begin, end, link in _links_in(normalised.text):
+            source = self._links.get(_lookup_key(link))
             out += normalised.original(at, begin)
-            out += _harmless(link) if source is None else normalised.original(begin, end) + self._origin(source)
+            out += _defanged(link) if source is None else normalised.original(begin, end) + self._origin(source)
             at = end
         return out + normalised.original(at, len(normalised.text))
 
@@ -207,20 +209,20 @@ def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:
         at = max(end, found.end())
 
 
-def _found(text: str) -> Iterator[tuple[int, int, str]]:
+def _links_in(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _LINK.finditer(text) if _MAY_HAVE_LINK.search(text) else ():
         link = found.group().rstrip(_TRAILING)
         if link and not _PRODUCT.fullmatch(link):
             yield found.start(), found.start() + len(link), link
 
 
-def _known_as(link: str) -> str:
+def _lookup_key(link: str) -> str:
     head = _HEAD.match(link)
     end = head.end() if head else 0
     return (link[:end].lower() + link[end:]).rstrip("/")
 
 
-def _harmless(link: str) -> str:
+def _defanged(link: str) -> str:
     link = re.sub(r"(?i)(h)tt(ps?\s*:)", r"\1xx\2", link)
     link = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*)\s*:(?!\d)", r"\1[:]", link)
     return link.replace("\\\\", "\\[\\]").replace("//", "/[/]" if link.startswith("//") else "//").replace(".", "[.]")

@@ -76,13 +76,12 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
 
     One answer is paid for each ticket.
     """
-    if attempt.tenant_settings().dry_run:
-        claim = attempt.claim
-        if (
-            await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
-            is not None
-        ):
-            raise NoNoteWantedError(ALREADY_ENHANCED)
+    if not attempt.tenant_settings().dry_run:
+        return
+    claim = attempt.claim
+    other = await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+    if other is not None:
+        raise NoNoteWantedError(ALREADY_ENHANCED)
 
 
 async def refresh_reason(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:

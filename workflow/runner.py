@@ -95,21 +95,21 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
 async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcome:
     log_event(log_events.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
-    begun: list[Outcome] = []
+    pending: list[Outcome] = []
     # One attempt for all: a failure note needs the ticket data of its steps.
-    prepare = cache(partial(_attempt, runner, claim))
+    prepare = cache(partial(_make_attempt, runner, claim))
     try:
         async with hold_lease(runner.leases, claim):
-            outcome = await _run_and_record(runner, claim, prepare, begun)
+            outcome = await _run_and_record(runner, claim, prepare, pending)
             # Reported right after the write, because the outcome is final even if this process is stopped.
             report(claim, outcome, span)
     except LeaseLostError as lost:
         if outcome is None:
-            outcome = await _without_claim(runner, claim, lost)
+            outcome = await _outcome_without_claim(runner, claim, lost)
             report(claim, outcome, span)
     except asyncio.CancelledError:
         if outcome is None:
-            report(claim, await _release(runner, claim, begun), span)
+            report(claim, await _release(runner, claim, pending), span)
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
     if by_gpt4 and outcome.kind is OutcomeKind.FAILED:
@@ -119,12 +119,12 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
 
 
 async def _run_and_record(
-    runner: Runner, claim: Claim, prepare: Callable[[], Attempt], begun: list[Outcome]
+    runner: Runner, claim: Claim, prepare: Callable[[], Attempt], pending: list[Outcome]
 ) -> Outcome:
     started = time.monotonic()
 
     async def write(outcome: Outcome) -> None:
-        begun[:] = [outcome]
+        pending[:] = [outcome]
         await commit_shielded(partial(record, runner.database, claim, outcome))
 
     try:
@@ -141,7 +141,7 @@ async def _run_and_record(
     return outcome
 
 
-async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
+async def _outcome_without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
     try:
         forgotten = await was_forgotten(runner.lease_database, claim)
     except DATABASE_FAILURES:
@@ -156,7 +156,7 @@ def _lease_lost(failure: Exception) -> Outcome:
     return Outcome(OutcomeKind.LEASE_LOST, "claim lost", "left to another attempt", failure=failure)
 
 
-async def _release(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
+async def _release(runner: Runner, claim: Claim, pending: list[Outcome]) -> Outcome:
     """Return the claim before its message, so that the next worker finds it free.
 
     An outcome with a write in progress when the worker was stopped may be in the row, and is then final. A claim that
@@ -168,18 +168,18 @@ async def _release(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcom
             try:
                 await retry_until_available(runner.leases.release, claim)
             except LeaseLostError:
-                if not begun:
+                if not pending:
                     raise
-                await record(runner.lease_database, claim, begun[0])
-                return begun[0]
+                await record(runner.lease_database, claim, pending[0])
+                return pending[0]
     except LeaseLostError as lost:
-        return await _without_claim(runner, claim, lost)
+        return await _outcome_without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         return _lease_lost(failure)
     return Outcome(OutcomeKind.RELEASED, "worker stopping")
 
 
-def _attempt(runner: Runner, claim: Claim) -> Attempt:
+def _make_attempt(runner: Runner, claim: Claim) -> Attempt:
     return Attempt(
         **{shared.name: getattr(runner, shared.name) for shared in fields(Services)},
         claim=claim,

@@ -107,7 +107,7 @@ class Attempt(Services):
     limit: AttemptLimit
     lease_seconds: float
     refresh: str = ""
-    """The reason for a further note, `asked` or `reopened`; empty for a first one."""
+    """The reason of a further note, `asked` or `reopened`; empty for a first one."""
     answered: "tuple[ModelQuestion, Enhancement] | None" = None
     """What this attempt asked GPT-4, and its answer: both redacted."""
 

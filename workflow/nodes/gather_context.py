@@ -55,7 +55,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 await asyncio.gather(
                     _search(find_tickets, attempt, ticket, found, "ticket history not searched"),
                     _search(find_documents, attempt, ticket, found, "documents not searched"),
-                    _search(_conversation, attempt, ticket, found, "conversation not read"),
+                    _search(_read_conversation, attempt, ticket, found, "conversation not read"),
                 )
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
@@ -66,7 +66,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 reason = CONTEXT_LATE if late else CONTEXT_FAILED
                 await claims.context_incomplete(attempt.database, attempt.claim, reason)
         tickets, documents = found.get(find_tickets, ()), found.get(find_documents, ())
-        conversation = found.get(_conversation, ())
+        conversation = found.get(_read_conversation, ())
         log_event(
             log_events.CONTEXT_GATHERED,
             ticket_history="Yes" if tickets else "No",
@@ -131,7 +131,7 @@ async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Docum
     return await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people)
 
 
-async def _conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
+async def _read_conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
     with suppress(DeferredError, TicketGoneError):
         return await attempt.desk.read_conversation(ticket, is_note)
     return ()

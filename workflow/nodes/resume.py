@@ -80,24 +80,20 @@ async def _find_note(attempt: Attempt, posted_at: datetime) -> tuple[str | None,
     Returns the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    unfinished: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
-    listed_at = datetime.fromisoformat(unfinished.listed_at) if unfinished else claim.claimed_at
+    check: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
+    listed_at = datetime.fromisoformat(check.listed_at) if check else claim.claimed_at
     is_old = (claim.claimed_at - listed_at).total_seconds() > _SEARCH_SECONDS
-    if unfinished is None or unfinished.posted_at != posted_at.isoformat() or is_old:
+    if check is None or check.posted_at != posted_at.isoformat() or is_old:
         listed_at = claim.claimed_at
-        unfinished = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
+        check = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
-        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(unfinished, unread=unread))
+        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(check, unread=unread))
 
     note_id = await attempt.desk.find_note(
-        claim.id_in_desk,
-        partial(is_note_of, claim.job_id),
-        posted_at,
-        unread=unfinished.unread or None,
-        on_held_back=keep,
+        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=check.unread or None, on_held_back=keep
     )
-    if unfinished.unread:
+    if check.unread:
         # This search is complete. The note may still arrive: a later search lists the notes again.
         await attempt.answers.drop(claim.job_id, StoredKind.LOOK)
     return note_id, listed_at
