@@ -168,7 +168,7 @@ _REMOVE_TICKET = text("""
         AND item_id = ANY (ARRAY(SELECT :number UNION ALL SELECT ticket_id FROM gone))
     ) SELECT count(*) AS copies FROM gone
 """).bindparams(bindparam("number", type_=Text))
-# Their listings go too: if the rule is removed before a list was read by it, they count as new.
+# Their listings are deleted too, so that they count as new if the rule is removed before the next list.
 _REMOVE_FORBIDDEN = text("""
     WITH gone AS MATERIALIZED (
         SELECT t.ticket_id FROM tickets t

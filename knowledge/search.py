@@ -78,7 +78,7 @@ class TenantSlots:
 
 COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Words cannot help one without common words, so none of the others comes first.
+# Only the nearest copies are ranked: without common words, the strength depends on nearness alone.
 _NEAREST = 2
 _ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"

@@ -217,7 +217,7 @@ class TicketSource:
         return len(kept), new
 
     def _row(self, each: ListedTicket) -> ListedItem:
-        # Without kinds: copies get those here, and lists may change whether they have them.
+        # Without kinds: `_record` stores those in the copies, and a list may omit them at times.
         values = digest(each.status, each.subject, each.display_id)
         kinds = self._run.rules.forbidden.keys() | self._run.rules.within.keys()
         is_complete = kinds <= each.kinds.keys() or self._run.lists_changes

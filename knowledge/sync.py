@@ -40,7 +40,7 @@ _MOST_FRUITLESS = 2
 # More consecutive refusals end the reading.
 _MOST_FAILED_IN_A_ROW = 3
 _QUEUE_SIZE = 100
-# One of so many calls lists a page, while there are both: a pass and its findings advance together.
+# Reads for each listed page, so that a pass and its findings advance together.
 _READS_A_PAGE = 4
 _NAMES = {"t": "ticket_id", "p": "solution_id"}
 # The longest call and a margin: after that, another process may copy this desk.

@@ -115,7 +115,7 @@ def _words(text: str) -> Iterator[str]:
         if len(parts) > 1 or unspaced:
             wholes = _WHOLES.findall(token)
             yield from (whole for whole in wholes if len(wholes) > 1 and len(whole) <= _LONGEST and whole not in parts)
-            # The figures of dates and versions are too common alone; a code's part has at least four.
+            # The digits of dates and versions are too common alone; a code's number has at least four.
             yield from (part for part in parts if len(part) <= _LONGEST and (not part.isdecimal() or len(part) > 3))
 
 

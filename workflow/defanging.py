@@ -170,19 +170,16 @@ class Defanging:
         return out + normalised.original(at, len(normalised.text))
 
     def _known_part(self, command: str, following: str) -> tuple[str, str | None]:
+        """Return the longest beginning of a command in a source, and its source."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
             part = command[:end].rstrip(_TRAILING + "`")
             if not _END_OF_COMMAND.match(command[len(part) :] + following):
                 continue
             wanted = _BLANKS.sub(" ", part).strip("` ")
-            for name, text in self._texts:
-                at = text.find(wanted)
-                while at >= 0:
-                    rest = text[at + len(wanted) :]
-                    if not re.search(r"[\w./\\-]$", text[max(0, at - 1) : at]) and _END_OF_COMMAND.match(rest):
-                        return part, name
-                    at = text.find(wanted, at + 1)
+            source = next((name for name, text in self._texts if _has_command(text, wanted)), None)
+            if source is not None:
+                return part, source
         return command, None
 
     def _origin(self, source: str) -> str:
@@ -190,6 +187,13 @@ class Defanging:
             return ""
         self._named.add(source)
         return f" ({self._words.origin.format(source)})"
+
+
+def _has_command(text: str, wanted: str) -> bool:
+    if wanted not in text:
+        return False
+    begins = re.finditer(rf"(?<![\w./\\-])(?={re.escape(wanted)})", text)
+    return any(_END_OF_COMMAND.match(text, found.start() + len(wanted)) for found in begins)
 
 
 def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:

@@ -34,7 +34,7 @@ _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
 _INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
 _NUMBER = re.compile(r"\d{2,20}")
-# Numbers that a text calls those of tickets.
+# Numbers that a text presents as ticket numbers.
 _TICKETS = re.compile(
     r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
     r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"

@@ -29,8 +29,8 @@ from workflow.ports import Desk, Model
 from workflow.retry import outcome_of
 from workflow.state import Attempt, AttemptLimit, Services
 
-# For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
-# closing after it 5 s; a process is killed 20 s after its grace period (`worker.runtime`).
+# All claims of a stopping worker are returned at once. Pending writes before that take up to 3 s, closing after it 5 s;
+# a process is killed 20 s after its grace period (`worker.runtime`).
 _GIVE_BACK_SECONDS = 10.0
 
 

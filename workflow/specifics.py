@@ -50,10 +50,8 @@ _KNOWN_CODES = re.compile(
 _VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
 _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
 _HIVE = re.compile("|".join(_HIVES))
-_PART = re.compile(r"\w")
 # 30.40 is not part of 10.20.30.40.
 _WHOLE_VALUE = re.compile(rf"(?<![\d.]){_VALUE}(?!\.?\d)")
-_NUMBER_BEFORE = re.compile(r"\d\.")
 _LONGEST = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
@@ -190,15 +188,9 @@ class SourceText:
         return "-" in one.wanted and self._contains(one.wanted.replace("-", " "))
 
     def _contains(self, wanted: str) -> bool:
-        at = self._text.find(wanted)
-        while at >= 0:
-            end = at + len(wanted)
-            # 4.2 is not part of 1.4.2.
-            goes_on = wanted[0].isdigit() and _NUMBER_BEFORE.match(self._text[max(0, at - 2) : at])
-            if not (goes_on or _PART.match(self._text[at - 1 : at]) or _PART.match(self._text[end : end + 1])):
-                return True
-            at = self._text.find(wanted, at + 1)
-        return False
+        # 4.2 is not part of 1.4.2.
+        before = r"(?<!\w)(?<!\d\.)" if wanted[0].isdigit() else r"(?<!\w)"
+        return wanted in self._text and re.search(rf"{before}{re.escape(wanted)}(?!\w)", self._text) is not None
 
 
 def folded_key(text: str) -> str:

@@ -75,7 +75,7 @@ class AttemptLimit:
             self._move(min(self._end, self._deadline))
 
     def _move(self, when: float) -> None:
-        with suppress(RuntimeError):  # the deadline has come
+        with suppress(RuntimeError):  # the deadline has passed
             self._timeout.reschedule(when)
 
 

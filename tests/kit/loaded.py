@@ -30,8 +30,8 @@ from dev.stack.programs import PROJECT
 from dev.stack.tether import tie_to
 from observability.startup import begin_loading, end_loading
 
-# The processes' imports without `worker` and `support`: Celery's application is for a worker alone, and the target of
-# `python -m` must not be loaded before.
+# The processes' imports without `worker`: Celery's application is for a worker alone, and the target of `python -m`
+# must not be loaded before.
 _LOADED = (
     *("api.app", "api.server", "worker.scheduler.app", "db.migrate", "cli.arguments"),
     *("integrations.llm.clients", "integrations.llm.spending", "workflow.graph", "workflow.runner"),
