@@ -34,7 +34,7 @@ class MeaningModel:
         self.refuses = ""
         """A refused word."""
         self.dimensions = DIMENSIONS
-        self.says_always: list[float] = []
+        self.fixed_answer: list[float] = []
         self._rows = {text: (of, number) for of, texts in parallel_texts().items() for number, text in enumerate(texts)}
 
     async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:  # noqa: ARG002 -- one side
@@ -43,7 +43,7 @@ class MeaningModel:
         if self.refuses and any(self.refuses in text for text in texts):
             raise TextRefusedError("400 Bad Request")
         self.texts += [text for text in texts if text not in self._rows]
-        return [self.says_always or self._embedded(text)[: self.dimensions] for text in texts]
+        return [self.fixed_answer or self._embedded(text)[: self.dimensions] for text in texts]
 
     async def close(self) -> None:
         """Nothing is open."""

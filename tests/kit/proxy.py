@@ -24,14 +24,14 @@ class ConnectProxy:
     """Required `USER:PASSWORD`; empty for none."""
     otherwise: int = 502
     port: int = 0
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     """The target of each CONNECT, in order, and other request lines as they are."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method, target, _ = head.splitlines()[0].split(" ")
-            self.asked.append(target if method == "CONNECT" else head.splitlines()[0])
+            self.requested.append(target if method == "CONNECT" else head.splitlines()[0])
             proof = base64.b64encode(self.credentials.encode()).decode()
             if self.credentials and f"\r\nproxy-authorization: basic {proof}\r\n".lower() not in head.lower():
                 writer.write(_ASKS)

@@ -35,7 +35,7 @@ def findings(process: Process) -> dict[str, Any]:
     return answer
 
 
-def test_it_finds_what_a_fresh_process_finds_and_is_another_one(tmp_path: Path, loaded: LoadedPrograms) -> None:
+def test_a_fork_has_the_findings_of_a_fresh_process_and_ids_of_its_own(tmp_path: Path, loaded: LoadedPrograms) -> None:
     launches: list[tuple[str, Launch]] = [("fresh", start_afresh), ("forked", loaded), ("another", loaded)]
     processes = [finder(tmp_path / name, launch) for name, launch in launches]
     for process in processes:
@@ -73,7 +73,7 @@ def test_it_is_waited_for_and_signalled_and_ended(tmp_path: Path, loaded: Loaded
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
-def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
+def test_it_ends_with_its_starter(tmp_path: Path) -> None:
     program = (
         "import time; from pathlib import Path; from tests.kit.loaded import LoadedPrograms;"
         "from tests.kit.test_loaded import finder;"
