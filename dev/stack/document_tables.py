@@ -157,7 +157,7 @@ def transitions() -> list[Row]:
 
 
 def transition_rows() -> list[Row]:
-    rows = [(f"`{before}`", f"`{after}`", event, f"`{function}`") for before, after, event, function in transitions()]
+    rows = [(f"`{before}`", f"`{after}`", what, f"`{function}`") for before, after, what, function in transitions()]
     return [("before", "after", "what happened", "function"), *rows]
 
 

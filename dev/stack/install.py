@@ -42,10 +42,10 @@ def main() -> int:
     try:
         _install(fresh=not installed)
     except subprocess.CalledProcessError as failure:
-        sys.stderr.write(f"The installation failed (status {failure.returncode}); the output of pip is above.\n")
+        sys.stderr.write(f"The installation failed (status {failure.returncode}); what pip says is above.\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nThe installation was interrupted; run it again.\n")
+        sys.stderr.write("\nThe installation was interrupted; the next one begins anew.\n")
         return 130
     _STAMP.write_text(wanted)
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
