@@ -264,7 +264,6 @@ class _ClaimVerifier:
         return known
 
     def all_supported(self, text: str) -> bool:
-        """Return True if all specifics of a text are in the ticket or in a source."""
         return self._links_supported(text) and all(
             self._is_supported(one, self._sources) for one in self._specifics(text)
         )
