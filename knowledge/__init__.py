@@ -1,1 +1,1 @@
-"""Text analysis and similarity: wrapping, language, terms and strength."""
+"""Copies of desks and documents, and the search in them."""

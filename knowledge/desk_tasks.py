@@ -1,4 +1,7 @@
-"""Recurring work for all desks in parallel, at a third of each rate; a slow desk delays only itself."""
+"""Recurring work for all desks in parallel, at a third of each rate.
+
+A slow desk delays only itself.
+"""
 
 import asyncio
 import time
@@ -36,7 +39,7 @@ def round_seconds(desk: DeskSettings, interval: float) -> float:
 
 
 class SyncThrottle:
-    """Throttle of one desk; each call also yields to jobs (`integrations.rate_limit`)."""
+    """Throttle of one desk. Each call also yields to jobs (`DeskRate`)."""
 
     def __init__(self, rate_per_minute: int) -> None:
         self._calls, self._seconds = _limit(rate_per_minute)
@@ -54,7 +57,7 @@ class SyncThrottle:
 
 
 class SyncThrottles:
-    """The throttle of each desk and rate, kept between rounds and shared by all background work."""
+    """The throttles by desk and rate, shared by all background work."""
 
     def __init__(self) -> None:
         self._throttles: dict[tuple[str, int], SyncThrottle] = {}
@@ -104,7 +107,7 @@ class DeskTasks(ABC):
     async def run_round(self, seconds: float) -> None:
         """Start a task for each desk without one, and wait at most `seconds` for all.
 
-        Longer tasks continue beside the next round. Raises one of DATABASE_FAILURES if the database is away.
+        Longer tasks continue during the next round. Raises one of DATABASE_FAILURES if the database is unreachable.
         """
         for tenant in self._tenants.all():
             if tenant.desk is not None and tenant.id not in self._running:

@@ -1,7 +1,7 @@
 """`python -m knowledge.document_parser PATH`: parts of a file as JSON, sandboxed.
 
-A broken or malicious file may exhaust memory and time: this process has low limits of both, and its parent survives
-it. Exit status 0, or 1 with the reason on standard error. Documents are split by heading into parts small enough for
+A broken or malicious file may exhaust memory and time: this process has low limits of both, and its parent survives it.
+Exits with 0, or with 1 and the reason on standard error. Documents are split by heading into parts small enough for
 search.
 """
 
@@ -42,7 +42,7 @@ _DECLARED = re.compile(rb"<meta\b[^>]*\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]+
 
 
 class UnreadableError(Exception):
-    """The file can't be read; the text has the reason."""
+    """The file can't be read; the text contains the reason."""
 
 
 class Part(NamedTuple):
@@ -185,7 +185,7 @@ def _parts(name: str, sections: Iterable[Section]) -> Iterator[Part]:
 
 
 def most_memory(cgroup: Path = _CGROUP) -> int:
-    """Return the memory limit in bytes; in a container at most the rest there."""
+    """Return the memory limit in bytes: in a container, at most its free rest."""
     try:
         most, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
         return max(_LEAST_MEMORY, min(_MOST_MEMORY, int(most) - int(used) - _SPARED_MEMORY))

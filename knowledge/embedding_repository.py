@@ -1,8 +1,8 @@
 """Embeddings of copies: missing ones, storage, and pgvector's index (0.8).
 
-An embedding goes with its copy, or when the copy's search terms change (`keep_postings` in functions.sql). A text that
-the model refused has an empty one, so that it is not sent again. The migration creates an index for each model that has
-embeddings by then (functions.sql), since only the tables' owner can (https://github.com/pgvector/pgvector).
+An embedding is deleted with its copy, or when the copy's search terms change (`keep_postings` in functions.sql). A text
+that the model refused gets an empty one, so that it is not sent again. The migration creates an index for each model
+with embeddings (functions.sql), because only the tables' owner can (https://github.com/pgvector/pgvector).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The embedding space of one model, and the nearness of two texts in it.
 
-Half of an embedding is its language: a German ticket is nearer to any other German one than to the same trouble in
+Half of an embedding is its language: a German ticket is nearer to any other German ticket than to the same problem in
 English. Equivalent sentences in seven languages (`parallel.jsonl`, written for this) give each language's mean and the
 nearness of unrelated texts; both are subtracted. On the set in dev/benchmarks/retrieval that doubles the finds across
 languages (docs/adr/0026).
@@ -34,9 +34,10 @@ def parallel_texts() -> Mapping[str, Sequence[str]]:
 
 
 class EmbeddingSpace:
-    """Made of the embeddings of `parallel_texts`, as queries and as documents.
+    """A space measured by the embeddings of `parallel_texts`.
 
-    Some models separate the two; for others they are equal. Raises ValueError if they discriminate no texts.
+    They are embedded as queries and as documents; some models separate the two. Raises ValueError if the embeddings do
+    not discriminate texts.
     """
 
     def __init__(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> None:
@@ -47,9 +48,11 @@ class EmbeddingSpace:
             raise ValueError("its embeddings tell no text from another")
 
     def _measure_spread(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> float:
-        asked = np.stack([[self._unit(each, self._queries, of) for each in queries[of]] for of in queries])
-        found = np.stack([[self._unit(each, self._documents, of) for each in documents[of]] for of in documents])
-        cosines = np.einsum("lnd,kmd->lknm", asked, found)
+        query_units = np.stack([[self._unit(each, self._queries, of) for each in queries[of]] for of in queries])
+        document_units = np.stack(
+            [[self._unit(each, self._documents, of) for each in documents[of]] for of in documents]
+        )
+        cosines = np.einsum("lnd,kmd->lknm", query_units, document_units)
         others = ~np.eye(cosines.shape[-1], dtype=bool)
         return float(cosines[..., others].std())
 

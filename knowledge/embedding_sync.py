@@ -24,7 +24,7 @@ _DESCRIPTION, _HELPED = 800, 400
 _LONGEST_VALUE = 200
 
 Mask = Callable[[str, Iterable[Person]], str]
-"""What is done with a text, which is of some people, before it is embedded."""
+"""Redacts a text, with the names of its people, before it is embedded."""
 
 
 def unmasked(text: str, _people: Iterable[Person]) -> str:
@@ -52,7 +52,7 @@ class EmbeddingSync:
     async def run_once(self) -> bool:
         """Make some embeddings for each tenant; return True if more are missing.
 
-        Failures are logged only: copying and purging detect an unavailable database themselves.
+        Failures are only logged: copying and purging detect an unavailable database themselves.
         """
         more = False
         with tracing.untraced():

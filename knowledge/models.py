@@ -1,4 +1,4 @@
-"""The tables of copies; a test compares them."""
+"""The tables of copies. A test compares them with the database."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,7 +19,7 @@ class Indexed(MappedAsDataclass):
     terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
     weights: Mapped[list[float]] = mapped_column(ARRAY(REAL), init=False)
     indexed: Mapped[int] = mapped_column(SmallInteger, init=False)
-    """The version of the code that made the terms (`history.way_of`); 0 where none did."""
+    """The version of the code that made the terms (`repository.index_version`); 0 if none did."""
 
 
 class Ticket(Indexed, Base):
@@ -35,17 +35,17 @@ class Ticket(Indexed, Base):
     status: Mapped[str]
     synced_at: Mapped[datetime]
     requester: Mapped[bytes | None]
-    """Whose ticket it is, as a keyed hash; empty where the ticket names nobody, null where it was not looked at."""
+    """The requester as a keyed hash; empty if the ticket has none, null if unknown."""
     display_id: Mapped[str | None]
-    """The number that people see, where it is another one than the desk's `ticket_id`, and known."""
+    """The displayed number, if known and different from the desk's `ticket_id`."""
     kinds: Mapped[dict[str, Any] | None]
-    """Its category, group, site and template, those that the desk told: names as rules have them, empty for none."""
+    """Its known category, group, site and template, normalised as in rules; empty for none."""
     created_at: Mapped[datetime | None]
     conversation: Mapped[str]
     people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
-    """Whom the desk names for it: the fields of each `Person` of `privacy.redaction.people`."""
+    """The people that the desk names: the fields of each `Person`."""
     resolution_seen_at: Mapped[datetime | None] = mapped_column(init=False)
-    """When its resolution was first read as it is; null where that was before this was kept."""
+    """Time at which this resolution was first read; null for older copies."""
 
 
 class Passage(Indexed, Base):

@@ -21,14 +21,14 @@ from knowledge.terms import weighed_terms
 from privacy import tombstones
 
 VERSION = 1
-"""Of the way in which texts become terms. A copy that was indexed in another one is indexed again."""
+"""The version of `indexed`. A copy with another version is indexed again."""
 # Rows in a short transaction: other tenants' syncs wait for its connection.
 _INDEXED_AT_ONCE = 20
 
 
 def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
     terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
-    return {"terms": list(terms), "weights": list(terms.values()), "indexed": way_of(languages)}
+    return {"terms": list(terms), "weights": list(terms.values()), "indexed": index_version(languages)}
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES)
     return indexed(ticket["subject"] if text else "", text, languages)
 
 
-def way_of(languages: Sequence[str]) -> int:
+def index_version(languages: Sequence[str]) -> int:
     return VERSION * 256 + zlib.crc32(",".join(languages).encode()) % 256
 
 
@@ -56,7 +56,7 @@ async def index_again(database: Database, tenant_id: str, languages: Sequence[st
 
 async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage], languages: Sequence[str]) -> int:
     # Two ranges, which an index supports, unlike `<>`. Locked rows come later.
-    others = or_(copies.indexed < way_of(languages), copies.indexed > way_of(languages))
+    others = or_(copies.indexed < index_version(languages), copies.indexed > index_version(languages))
     some = select(copies).where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
     rows: Sequence[Any] = (await session.scalars(some)).all()
     for row in rows:
@@ -70,12 +70,12 @@ async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage
 
 
 _FILE = "file:"
-"""What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
+"""Prefix of their passages' ids, also in `purge_passages` (functions.sql); a desk's ids are digits."""
 _PASSAGES_AT_ONCE = 25
 
 
 class AddedDocument(NamedTuple):
-    """An added document."""
+    """A document added from a file."""
 
     path: str
     parts: int
@@ -168,7 +168,7 @@ _REMOVE_TICKET = text("""
         AND item_id = ANY (ARRAY(SELECT :number UNION ALL SELECT ticket_id FROM gone))
     ) SELECT count(*) AS copies FROM gone
 """).bindparams(bindparam("number", type_=Text))
-# Their listings go too: if the rule is removed before a list was read by it, they count as new.
+# Their listings are deleted too, so that they count as new if the rule is removed before the next list.
 _REMOVE_FORBIDDEN = text("""
     WITH gone AS MATERIALIZED (
         SELECT t.ticket_id FROM tickets t
@@ -205,10 +205,10 @@ async def save_ticket(
     """Insert or refresh the copy of a ticket; return False if it was forgotten.
 
     `ticket`: `ticket_id`, `subject`, `description`, `resolution`, `status`; `display_id`, the displayed number, if it
-    differs; `conversation` if the tenant wants it. `requester`: an address, of which only a keyed hash is stored; a
-    forgotten one prevents the copy. `kinds`: category, group, site and template, normalised as in
-    `config.tenants.fold`; unknown if None. `created_at`: by the desk's clock. `people`: named by the desk.
-    `languages`: possible languages of the tenant's texts.
+    differs; `conversation` if the tenant wants it. `requester`: an address, stored only as a keyed hash; a forgotten
+    one prevents the copy. `kinds`: category, group, site and template, normalised as in `config.tenants.fold`; unknown
+    if None. `created_at`: by the desk's clock. `people`: named by the desk. `languages`: possible languages of the
+    tenant's texts.
     """
     shown = ticket.get("display_id") or None
     columns = {"conversation": "", **ticket}
@@ -236,7 +236,7 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
 
 
 async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
-    names = Jsonb({kind: list(those) for kind, those in forbidden.items()})
+    names = Jsonb({kind: list(excluded) for kind, excluded in forbidden.items()})
     removed, count = 0, _AT_ONCE
     while forbidden and count == _AT_ONCE:
         ((row,),) = await database.call_as(tenant_id, _REMOVE_FORBIDDEN, forbidden=names, most=_AT_ONCE)
@@ -270,22 +270,24 @@ async def save_passages(
 ) -> None:
     """Replace the passages of one solution, keeping unchanged ones and their index.
 
-    `topic` is normalised as rules are; `languages` as for a ticket. No search finds them from `expires_at` on.
+    `topic` is normalised as in rules; `languages` as for a ticket. From `expires_at` on no search finds them.
     """
     source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic, "expires_at": expires_at}
     rows = [
         {**source, "position": position, "body": body} | indexed(title, body, languages)
         for position, body in enumerate(bodies)
     ]
-    told = (Passage.position, Passage.title, Passage.body, Passage.topic, Passage.indexed)
-    theirs = Passage.source_id == source_id
+    compared = (Passage.position, Passage.title, Passage.body, Passage.topic, Passage.indexed)
+    of_source = Passage.source_id == source_id
     async with database.tenant(tenant_id) as session:
-        there = (await session.execute(select(*told).where(theirs).order_by(Passage.position))).all()
-        if [each._asdict() for each in there] == [{column.key: row[column.key] for column in told} for row in rows]:
+        stored = (await session.execute(select(*compared).where(of_source).order_by(Passage.position))).all()
+        if [each._asdict() for each in stored] == [
+            {column.key: row[column.key] for column in compared} for row in rows
+        ]:
             kept = {"synced_at": func.now(), "expires_at": expires_at}
-            await session.execute(update(Passage).where(theirs).values(kept))
+            await session.execute(update(Passage).where(of_source).values(kept))
             return
-        await session.execute(delete(Passage).where(theirs))
+        await session.execute(delete(Passage).where(of_source))
         if rows:
             await session.execute(insert(Passage).values(synced_at=func.now()), rows)
 

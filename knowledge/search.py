@@ -4,7 +4,7 @@ A search reads at most 12,000 postings, rarest terms first, so its cost does not
 tickets (`find_texts` in functions.sql). It runs under row-level security.
 
 Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. A larger collection uses pgvector's
-index if there is one, else its newest 5,000 and those with common words. No embedding is cached in the process.
+index if there is one, else its newest 5,000 and those with common words. The process caches no embedding.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class TenantSlots:
 
 COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Words cannot help one without common words, so none of the others comes first.
+# Only the nearest copies are ranked: without common words, the strength depends on nearness alone.
 _NEAREST = 2
 _ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
@@ -211,8 +211,8 @@ class PostgresSearch:
     """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
-    languages of its texts, `embedding_of` makes its embeddings. A search returns `most` at most, of a strength of
-    `least` or more. Each method raises one of DATABASE_FAILURES.
+    languages of its texts, `embedding_of` makes its embeddings. A search returns at most `most` finds with a strength
+    of `least` or more. Each method raises one of DATABASE_FAILURES.
     """
 
     def __init__(
@@ -243,9 +243,9 @@ class PostgresSearch:
     ) -> list[SimilarTicket]:
         """Return the tenant's most similar resolved tickets, best first.
 
-        `ticket_id`: the desk's id, by which tickets are copied. Tickets with a name in `forbidden` (kind -> names), or
-        without a known name of that kind, are left out. `people`: those of the ticket, whose names no endpoint of
-        embeddings sees.
+        `ticket_id` is the desk's id, by which tickets are copied. Excludes tickets with a name in `forbidden` (kind ->
+        names), or without a known name of that kind. The names of `people`, those of the ticket, are hidden from the
+        embeddings' endpoint.
         """
         named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
         about = (subject, description)

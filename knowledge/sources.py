@@ -1,4 +1,4 @@
-"""Sources of copies: the tickets and the solutions of a desk, listed in pages and read one by one."""
+"""Sources of copies: the tickets and the solutions of a desk."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from knowledge.language import LANGUAGES
 from knowledge.sync_repository import Collection, DeskLease, ListedItem, PassState
 from privacy import tombstones
 
-# Until items are read again whose lists lack fields that the rules need, or that the desk refused: once a day.
+# Items with incomplete list values, and refused ones, are read again once a day.
 UNSEEN_HOURS = 20
 _COPIED = ("subject", "description", "resolution", "status", "display_id")
 # Changes are queried from a quarter of an hour earlier: a desk may show a change after a later one.
@@ -104,7 +104,7 @@ class SyncRun:
         return hashlib.sha256(json.dumps(excluded, sort_keys=True).encode()).hexdigest() if excluded else ""
 
     async def wait_turn(self) -> None:
-        """Return when the desk may be called again. Raises HeldByAnotherError."""
+        """Wait until the desk may be called again. Raises HeldByAnotherError."""
         await self.throttle.wait()
         await self.lease.renew()
 
@@ -178,8 +178,8 @@ class TicketSource:
             jumps = in_order and max(times) - _STEP > after
             after, start = (max(times) - _STEP, 1) if jumps else (after, start + len(listed.items))
         else:
-            # The rest comes in the next sync if sorted, else in the next pass. Not from further back: that may be all
-            # of these.
+            # A sorted rest comes in the next sync, any other in the next pass. The next query has no overlap, which
+            # could return these pages again.
             self._run.lists_changes = in_order
             since += _OVERLAP
         return replace(state, changes_until=since)
@@ -218,7 +218,7 @@ class TicketSource:
         return len(kept), new
 
     def _row(self, each: ListedTicket) -> ListedItem:
-        # Without kinds: copies get those here, and lists may change whether they have them.
+        # Without kinds: `_record` stores those in the copies, and a list may omit them at times.
         values = digest(each.status, each.subject, each.display_id)
         kinds = self._run.rules.forbidden.keys() | self._run.rules.within.keys()
         is_complete = kinds <= each.kinds.keys() or self._run.lists_changes
@@ -227,7 +227,7 @@ class TicketSource:
     async def read(self, ticket_id: str) -> None:
         run = self._run
         await run.wait_turn()
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
         try:
             ticket = await run.desk.read_ticket(ticket_id)
         except TicketGoneError:
@@ -251,7 +251,7 @@ class TicketSource:
             )
             run.result.tickets += saved
             if saved:
-                await run.on_read(run.tenant(), ticket, time.monotonic() - asked_at)
+                await run.on_read(run.tenant(), ticket, time.monotonic() - requested_at)
             else:
                 # It was forgotten, and so are its list values.
                 await sync_repository.remove(*run.key, "t", [ticket_id])
@@ -322,7 +322,7 @@ def _is_expired(solution: Solution) -> bool:
 
 
 def _row(each: ListedSolution) -> ListedItem:
-    # If the list lacks both, the text may change while the title stays the same.
+    # If the list lacks both, the text may change without a change of the title.
     is_complete = each.changed_at is not None or each.text is not None
     values = [each.title, each.topic, each.text, *([each.expires_at] if each.expires_at else [])]
     return ListedItem(each.solution_id, digest(*values), None, each.changed_at, is_complete)

@@ -1,4 +1,4 @@
-"""Rounds of copying all desks: new and changed items, then the history; reports and metrics."""
+"""Rounds of copying all desks, with reports and metrics."""
 
 import time
 from collections import deque
@@ -40,7 +40,7 @@ _MOST_FRUITLESS = 2
 # More consecutive refusals end the reading.
 _MOST_FAILED_IN_A_ROW = 3
 _QUEUE_SIZE = 100
-# One of so many calls lists a page, while there are both: a pass and its findings advance together.
+# Reads for each listed page, so that a pass and its findings advance together.
 _READS_A_PAGE = 4
 _NAMES = {"t": "ticket_id", "p": "solution_id"}
 # The longest call and a margin: after that, another process may copy this desk.
@@ -117,10 +117,10 @@ async def sync_tenant(
     on_read: OnTicketRead,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncResult:
-    """Copy new and changed items, and go on with the history, for about `seconds`.
+    """Copy new and changed items, and continue with the history, for about `seconds`.
 
     `tenant` returns the current settings. Raises ExternalError, DeferredError or HeldByAnotherError, or one of
-    DATABASE_FAILURES; the next round resumes there. A desk that returns its lists and nothing else has failed too.
+    DATABASE_FAILURES; the next round resumes there. A desk that returns its lists but no item has failed too.
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
@@ -128,7 +128,7 @@ async def sync_tenant(
         database, tenant_id, _LEASE_SECONDS + _CALLS_LEASED * call_seconds(settings)
     ) as lease:
         run = SyncRun(database, desk, tenant, settings, throttle, lease, on_read)
-        # From stored kinds, whatever the desk answers.
+        # By stored kinds, so that it needs no answer of the desk.
         run.result.removed += await repository.remove_forbidden(database, tenant_id, run.rules.forbidden)
         run.result.removed += await repository.remove_expired(database, tenant_id)
         await export_extent(database, tenant_id)
@@ -160,9 +160,9 @@ async def _sync_newest(run: SyncRun) -> None:
 
 
 class SourceSync:
-    """The steps of one source in one sync: pages of its lists, and readings of items.
+    """The steps of one source in one sync: pages of its lists, and single items.
 
-    A pass over all pages resumes where the last process stopped. Items missing in two passes, an hour apart, are gone.
+    A pass over all pages resumes at the last process's page. Items missing in two passes, an hour apart, are deleted.
     New or changed items are read one by one, latest change first.
     """
 
@@ -202,7 +202,7 @@ class SourceSync:
         repeated = page.ids == self._last_ids or (page.kept > 0 and page.new == 0)
         self._fruitless, self._last_ids = (self._fruitless + 1 if repeated else 0), page.ids
         after = _advanced(state, page)
-        if reason := await self._why_incomplete(page, after, began_at):
+        if reason := await self._incomplete_reason(page, after, began_at):
             # An incomplete pass proves nothing about the items it has not shown.
             self._run.result.stopped = reason
             after = after.ended()
@@ -211,7 +211,7 @@ class SourceSync:
         await sync_repository.save_pass(*self._key, after, self._run.lease.id)
         return True
 
-    async def _why_incomplete(self, page: RecordedPage, after: PassState, began_at: datetime) -> str:
+    async def _incomplete_reason(self, page: RecordedPage, after: PassState, began_at: datetime) -> str:
         if self._fruitless > _MOST_FRUITLESS:
             return "its list repeats itself"
         if not page.ids and page.has_more:
@@ -321,8 +321,8 @@ async def export_extent(database: Database, tenant_id: str) -> Extent:
 
 def drop_other_tenants(tenant_ids: Iterable[str]) -> None:
     """Drop metrics of other tenants: one that left must not look like a failing desk."""
-    there = set(tenant_ids)
+    known = set(tenant_ids)
     for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
         for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:
-            if tenant_id not in there:
+            if tenant_id not in known:
                 gauge.remove(tenant_id)

@@ -1,4 +1,4 @@
-"""Rows of the sync: listed items of a desk, progress over its lists, and the lease of the desk.
+"""Rows of the sync: listed items, progress over lists, and the desk's lease.
 
 An item is stored as its id and a hash of its list values; only the copy has its text.
 """
@@ -23,8 +23,8 @@ COLLECTIONS: tuple[Collection, ...] = ("t", "p")
 _ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
 _COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
 
-# Times must not lie in the future, whatever the desk's clock shows. Postponed items come when they are due; items read
-# again only for lack of list values come last.
+# No time may lie in the future, even if the desk's clock is ahead. Postponed items are read when they are due; items
+# read again only because of incomplete list values come last.
 _RECORD_LISTED = text("""
     WITH told AS (
         SELECT r.id, encode(substr(sha256(k.key || convert_to(r.told, 'UTF8')), 1, 12), 'hex') AS told,

@@ -1,4 +1,4 @@
-"""The terms of a text, for the search by common terms, their weights, and the strength of a find.
+"""The terms of a text, their weights, and the strength of a find.
 
 A term is a word's stem, or a code as written. It is stored as a 32-bit number: a hundred million of them are small, and
 do not reveal the text.
@@ -32,7 +32,7 @@ _MOST = 1000
 # Only the start of a longer query is used: a log repeats itself, and other jobs wait meanwhile.
 _LONGEST_QUERY = 8000
 _SUBJECT = 3.0
-"""How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
+"""The weight of a word in the subject, measured on both sides of a search (docs/benchmarks.md)."""
 # Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
 # other texts. All three were chosen on the training half of dev/benchmarks/retrieval.
 _SATURATION = 2.0
@@ -49,7 +49,7 @@ _STOP_WORDS = {
 LEAST = 0.35
 # A logistic regression over the training half of the set in dev/benchmarks/retrieval, among 475, 200, 60 and 15 earlier
 # tickets; docs/benchmarks.md has the results on the other half.
-_BY_SCORE, _BY_ASKED, _SHIFT = 2.58, -0.98, -4.21
+_BY_SCORE, _BY_QUERY_WEIGHT, _SHIFT = 2.58, -0.98, -4.21
 # Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
 _BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26
 _NO_WORDS = -6.0
@@ -74,16 +74,16 @@ class QueryTerms(NamedTuple):
 
     terms: list[int]
     weights: list[float]
-    """How often each counts."""
+    """The square root of each term's count."""
     words: list[int]
-    """The word that it is a stem of: one is worth as much as the best of its stems."""
+    """The number of each term's word. A word counts as its best stem."""
 
 
 def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:
     """Return the terms of a query text.
 
-    With several `languages` each word is stemmed in each of them: two words may be of any, and a copy has the stem of
-    its own language alone.
+    With several `languages` each word is stemmed in each of them: two words may be of any language, and a copy has the
+    stems of its own language only.
     """
     counts = _counts(subject, text[:_LONGEST_QUERY], languages)
     weights = [count**0.5 for count, _ in counts.values()]
@@ -115,7 +115,7 @@ def _words(text: str) -> Iterator[str]:
         if len(parts) > 1 or unspaced:
             wholes = _WHOLES.findall(token)
             yield from (whole for whole in wholes if len(wholes) > 1 and len(whole) <= _LONGEST and whole not in parts)
-            # The figures of dates and versions are too common alone; a code's part has at least four.
+            # The digits of dates and versions are too common alone; a code's number has at least four.
             yield from (part for part in parts if len(part) <= _LONGEST and (not part.isdecimal() or len(part) > 3))
 
 
@@ -145,14 +145,14 @@ def _number(stem: str) -> int:
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
-def strength(score: float, asked: float) -> float:
+def strength(score: float, query_weight: float) -> float:
     """Return the probability, 0 to 1, that a text is about the same matter.
 
-    `score` is its BM25, `asked` the total weight of the query: a long query shares more with any text by chance.
+    `score` is its BM25, `query_weight` the total weight of the query: a long query shares more with any text by chance.
     """
-    if score <= 0 or asked <= 0:
+    if score <= 0 or query_weight <= 0:
         return 0.0
-    return 1 / (1 + math.exp(-(_BY_SCORE * math.log(score) + _BY_ASKED * math.log(asked) + _SHIFT)))
+    return 1 / (1 + math.exp(-(_BY_SCORE * math.log(score) + _BY_QUERY_WEIGHT * math.log(query_weight) + _SHIFT)))
 
 
 def logit_of_words(by_words: float) -> float:

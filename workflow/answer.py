@@ -1,4 +1,4 @@
-"""The structured answer that is requested from GPT-4, and the content of a note that is made of it."""
+"""The answer requested from GPT-4, and the content of the note made from it."""
 
 import re
 from datetime import date, datetime
@@ -39,10 +39,10 @@ def _bounded(text: str) -> str:
     return cut(printable(text).strip(), _LONGEST_TEXT)
 
 
-def _first_word(said: object) -> object:
-    """Return the initial word of a text: without a schema, a model writes `High.`."""
-    found = _WORD.match(said.strip().casefold()) if isinstance(said, str) else None
-    return found[0] if found else said
+def _first_word(value: object) -> object:
+    """Return the first word: without a schema, a model writes `High.`."""
+    found = _WORD.match(value.strip().casefold()) if isinstance(value, str) else None
+    return found[0] if found else value
 
 
 Confidence = Annotated[Literal["high", "medium", "low"], BeforeValidator(_first_word)]
@@ -86,7 +86,7 @@ class Enhancement(_StrictTexts):
 
     @field_validator("summary")
     @classmethod
-    def _says_something(cls, summary: str) -> str:
+    def _not_empty(cls, summary: str) -> str:
         if not summary.strip():
             raise ValueError("the summary is empty")
         return summary
@@ -131,7 +131,7 @@ class Suggested(_StoredModel):
 
 
 class Content(_StoredModel):
-    """The content of a note in plain texts, safe for technicians; stored in the job's row."""
+    """A note's content in plain texts, safe for technicians; stored in the job."""
 
     prompt: str = ""
     """The version of the prompt."""

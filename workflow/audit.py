@@ -1,4 +1,4 @@
-"""Audit records of model requests; failures never affect a job."""
+"""Audit records of model requests. Their failures never affect a job."""
 
 import asyncio
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ async def keep_left_records(attempt: Attempt) -> None:
 def exchanges_of(
     attempt: Attempt,
     question: ModelQuestion,
-    came: Sequence[ModelAnswer[Any] | Unanswered],
+    results: Sequence[ModelAnswer[Any] | Unanswered],
     unusable: UnusableAnswer | None,
 ) -> list[ModelExchange]:
     """Return the exchange with each endpoint, or its failure; empty without records.
@@ -77,7 +77,7 @@ def exchanges_of(
     """
     if not attempt.tenant_settings().audit_days:
         return []
-    sources = [*(unusable.sources if unusable else ()), *sources_told(question)]
+    sources = [*(unusable.sources if unusable else ()), *source_entries(question)]
     found = list({source["id"]: source for source in sources}.values())
     return [
         ModelExchange(
@@ -95,17 +95,17 @@ def exchanges_of(
             cost=each.usage.cost,
             seconds=each.milliseconds / 1000,
         )
-        for each in came
+        for each in results
     ]
 
 
-def sources_told(question: ModelQuestion) -> list[dict[str, str]]:
+def source_entries(question: ModelQuestion) -> list[dict[str, str]]:
     sources = []
     for source in question.grounding.case.sources:
-        told = {"id": source.id, "kind": "document", "title": source.title}
+        entry = {"id": source.id, "kind": "document", "title": source.title}
         if not isinstance(source.found, Document):
-            told |= {"kind": "ticket", "number": source.found.shown}
+            entry |= {"kind": "ticket", "number": source.found.shown}
             if source.found.shown != source.found.ticket_id:
-                told["desk_id"] = source.found.ticket_id  # allows erasure by the desk's id too
-        sources.append(told)
+                entry["desk_id"] = source.found.ticket_id  # allows erasure by the desk's id too
+        sources.append(entry)
     return sources

@@ -1,9 +1,9 @@
 """Defanging of links, paths of other machines and commands in an answer.
 
-Anyone can write a ticket, and a model repeats its input. So a link or a command reaches a technician only if it is,
-letter for letter, in an earlier ticket or a document that was found for this one, and then with its origin. Other links
-are defanged as in security reports (`hxxps://example[.]com`); other commands are visibly left out. Ordinary words stay:
-a name alone (ipconfig, PowerShell) is no command.
+Anyone can write a ticket, and a model repeats its input. So a link or a command reaches a technician only if an earlier
+ticket or a document found for this ticket contains it letter for letter; its origin is then added. Other links are
+defanged as in security reports (`hxxps://example[.]com`). Other commands are visibly left out. A name alone (ipconfig,
+PowerShell) is no command.
 """
 
 import re
@@ -132,7 +132,9 @@ class Defanging:
     def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
         self._words = words
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
-        self._links = {_known_as(link): name for name, text in reversed(self._texts) for _, _, link in _found(text)}
+        self._links = {
+            _lookup_key(link): name for name, text in reversed(self._texts) for _, _, link in _links_in(text)
+        }
         self._named: set[str] = set()
         left_out = re.escape(words.command_left_out)
         self._repeated = re.compile(rf"(?:{left_out}\s*)+{left_out}")
@@ -144,43 +146,40 @@ class Defanging:
         return cut(self._repeated.sub(self._words.command_left_out, safe), _LONGEST)
 
     def links(self, text: str) -> str:
-        told, out, at = folded(text), "", 0
-        for begin, end, link in _found(told.text):
-            source = self._links.get(_known_as(link))
-            out += told.original(at, begin)
-            out += _harmless(link) if source is None else told.original(begin, end) + self._origin(source)
+        normalised, out, at = folded(text), "", 0
+        for begin, end, link in _links_in(normalised.text):
+            source = self._links.get(_lookup_key(link))
+            out += normalised.original(at, begin)
+            out += _defanged(link) if source is None else normalised.original(begin, end) + self._origin(source)
             at = end
-        return out + told.original(at, len(told.text))
+        return out + normalised.original(at, len(normalised.text))
 
     def _commands(self, text: str) -> str:
-        told, out, at = folded(text), "", 0
-        for begin, end in _spans(told):
+        normalised, out, at = folded(text), "", 0
+        for begin, end in _spans(normalised):
             if begin < at:
                 continue
-            stands, source = self._known_part(told.text[begin:end], told.text[end:])
-            out += told.original(at, begin)
+            part, source = self._known_part(normalised.text[begin:end], normalised.text[end:])
+            out += normalised.original(at, begin)
             if source is None:
                 out, at = out + self._words.command_left_out, end
             else:
-                at = begin + len(stands)
-                at += told.text.startswith("`", at)
-                out += told.original(begin, at) + self._origin(source)
-        return out + told.original(at, len(told.text))
+                at = begin + len(part)
+                at += normalised.text.startswith("`", at)
+                out += normalised.original(begin, at) + self._origin(source)
+        return out + normalised.original(at, len(normalised.text))
 
-    def _known_part(self, command: str, behind: str) -> tuple[str, str | None]:
+    def _known_part(self, command: str, following: str) -> tuple[str, str | None]:
+        """Return the longest beginning of a command in a source, and its source."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
         for end in reversed(ends):
-            stands = command[:end].rstrip(_TRAILING + "`")
-            if not _END_OF_COMMAND.match(command[len(stands) :] + behind):
+            part = command[:end].rstrip(_TRAILING + "`")
+            if not _END_OF_COMMAND.match(command[len(part) :] + following):
                 continue
-            wanted = _BLANKS.sub(" ", stands).strip("` ")
-            for name, text in self._texts:
-                at = text.find(wanted)
-                while at >= 0:
-                    rest = text[at + len(wanted) :]
-                    if not re.search(r"[\w./\\-]$", text[max(0, at - 1) : at]) and _END_OF_COMMAND.match(rest):
-                        return stands, name
-                    at = text.find(wanted, at + 1)
+            wanted = _BLANKS.sub(" ", part).strip("` ")
+            source = next((name for name, text in self._texts if _has_command(text, wanted)), None)
+            if source is not None:
+                return part, source
         return command, None
 
     def _origin(self, source: str) -> str:
@@ -190,8 +189,15 @@ class Defanging:
         return f" ({self._words.origin.format(source)})"
 
 
-def _spans(told: Folded) -> Iterator[tuple[int, int]]:
-    text, at = told.text, 0
+def _has_command(text: str, wanted: str) -> bool:
+    if wanted not in text:
+        return False
+    begins = re.finditer(rf"(?<![\w./\\-])(?={re.escape(wanted)})", text)
+    return any(_END_OF_COMMAND.match(text, found.start() + len(wanted)) for found in begins)
+
+
+def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:
+    text, at = normalised.text, 0
     while found := _COMMAND.search(text, at):
         begin, line_end = found.start(), text.find("\n", found.start())
         line_end = len(text) if line_end < 0 else line_end
@@ -207,20 +213,20 @@ def _spans(told: Folded) -> Iterator[tuple[int, int]]:
         at = max(end, found.end())
 
 
-def _found(text: str) -> Iterator[tuple[int, int, str]]:
+def _links_in(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _LINK.finditer(text) if _MAY_HAVE_LINK.search(text) else ():
         link = found.group().rstrip(_TRAILING)
         if link and not _PRODUCT.fullmatch(link):
             yield found.start(), found.start() + len(link), link
 
 
-def _known_as(link: str) -> str:
+def _lookup_key(link: str) -> str:
     head = _HEAD.match(link)
     end = head.end() if head else 0
     return (link[:end].lower() + link[end:]).rstrip("/")
 
 
-def _harmless(link: str) -> str:
+def _defanged(link: str) -> str:
     link = re.sub(r"(?i)(h)tt(ps?\s*:)", r"\1xx\2", link)
     link = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*)\s*:(?!\d)", r"\1[:]", link)
     return link.replace("\\\\", "\\[\\]").replace("//", "/[/]" if link.startswith("//") else "//").replace(".", "[.]")

@@ -1,4 +1,4 @@
-"""Reasons to add no note, which end the job as skipped."""
+"""Reasons to add no note. Each ends the job as skipped."""
 
 from collections.abc import Callable
 
@@ -37,10 +37,10 @@ class NoNoteWantedError(Exception):
 
 
 async def refuse_event(attempt: Attempt) -> None:
-    """Refuse a webhook whose event is excluded by the tenant's rules; none is an empty name.
+    """Refuse a webhook with an event that the tenant's rules exclude.
 
-    A job without a webhook has no desk event. An answer in the row, of an earlier attempt or a dry run, is erased
-    first: nothing of the ticket is kept.
+    A job without a webhook has an empty event. An answer of an earlier attempt or a dry run is erased first, so that
+    nothing of the ticket is kept.
     """
     if not attempt.tenant_settings().rules.ask_for("event"):
         return
@@ -52,10 +52,10 @@ async def refuse_event(attempt: Attempt) -> None:
 
 
 async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
-    """Refuse a ticket, which was just read, that the tenant's rules exclude.
+    """Refuse a ticket, just read, that the tenant's rules exclude.
 
-    If nothing of a ticket may be kept, its copy and the answers of earlier jobs are erased at once; housekeeping makes
-    no other copy.
+    If nothing of the ticket may be kept, its copy and the answers of earlier jobs are erased at once. Housekeeping
+    makes no other copy.
     """
     rules = attempt.tenant_settings().rules
     if rules.forbid(ticket.kinds):
@@ -73,32 +73,35 @@ async def refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
 
 
 async def refuse_second_dry_run(attempt: Attempt) -> None:
-    """In a dry run, refuse a ticket that another job answered: one paid answer a ticket."""
-    if attempt.tenant_settings().dry_run:
-        claim = attempt.claim
-        if (
-            await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
-            is not None
-        ):
-            raise NoNoteWantedError(ALREADY_ENHANCED)
+    """In a dry run, refuse a ticket that another job has answered.
+
+    One answer is paid for each ticket.
+    """
+    if not attempt.tenant_settings().dry_run:
+        return
+    claim = attempt.claim
+    other = await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+    if other is not None:
+        raise NoNoteWantedError(ALREADY_ENHANCED)
 
 
-async def why_refresh(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:
-    """Return the reason of a further note, `asked` or `reopened`; empty if first (docs/adr/0016).
+async def refresh_reason(database: Database, claim: Claim, tenant_settings: Callable[[], Tenant]) -> str:
+    """Return the reason for a further note; empty for a first one.
 
-    Refuses the job if the ticket has a note, or an echo is likely, and no further one is wanted, or if it had one
-    within the hour.
+    The reason is `asked` or `reopened` (docs/adr/0016). Raises NoNoteWantedError if the ticket has a note, or the
+    webhook is probably an echo, and no further note is wanted. Also raises it if the ticket got its note within the
+    hour.
     """
     if not (claim.enhanced or claim.echo):
         return ""
-    why = await retry_until_available(refresh.begin, database, claim, reopened=tenant_settings().note.if_reopened)
-    if why == REFRESHED_LATELY:
+    reason = await retry_until_available(refresh.begin, database, claim, reopened=tenant_settings().note.if_reopened)
+    if reason == REFRESHED_LATELY:
         raise NoNoteWantedError(REFRESHED_LATELY)
-    if why is None:
+    if reason is None:
         raise NoNoteWantedError(ALREADY_ENHANCED if claim.enhanced else OWN_FAILURE_NOTE)
-    return why
+    return reason
 
 
 async def refuse_second_note(attempt: Attempt) -> None:
-    """Refuse as `why_refresh` does, or set the reason of a further note."""
-    attempt.refresh = await why_refresh(attempt.database, attempt.claim, attempt.tenant_settings) or attempt.refresh
+    """Raise as `refresh_reason` does, or set the reason for a further note."""
+    attempt.refresh = await refresh_reason(attempt.database, attempt.claim, attempt.tenant_settings) or attempt.refresh

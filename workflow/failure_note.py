@@ -1,7 +1,7 @@
-"""The optional note after a final failure of GPT-4, with the finds alone.
+"""The optional note after a final failure of GPT-4: the finds without advice.
 
-It has a text of its own instead of the marker of an enhancement: a later manual retry still adds its note, and readers
-can distinguish the two (`docs/adr/0007`). A ticket gets one, tracked by the rows.
+Its text has no marker of an enhancement, so a later manual retry still adds its note, and readers can distinguish the
+two (docs/adr/0007). A ticket gets one, tracked by the rows.
 """
 
 import asyncio
@@ -43,8 +43,8 @@ _SECONDS = 20.0
 async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
     """Add the failure note once, if the tenant wants it; failures are only logged.
 
-    The job has failed already, so only a manual retry could lead to a second note. A ticket that may have its
-    enhancement gets none, nor does one of a tenant in a dry run.
+    The job has already failed, so only a manual retry could lead to a second note. No note is added in a dry run, or if
+    the ticket may have its enhancement.
     """
     started = time.monotonic()
     reason = ""

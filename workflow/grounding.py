@@ -1,10 +1,12 @@
 """Grounding of an answer: claims are kept only with sources of the case.
 
-A claim may name sources by their ids. Unknown ids are removed; a claim without any other is visibly left out. Ticket
-numbers in a text must be in the case. Placeholders are restored first, then links and commands are checked
-(`workflow.defanging`): a value and the words around it may form one. Other specifics (`workflow.specifics`) must be in
-the ticket or in a source: a claim gets the sources that contain its specifics; one with an unsupported specific is a
-guess, even with citations, and the specific is marked for the technician.
+A claim names sources by their ids. Unknown ids are removed; a claim with unknown ids only is visibly left out. Ticket
+numbers in a text must occur in the case.
+
+Placeholders are restored before links and commands are checked (`workflow.defanging`), because a value and the words
+around it may form one. Other specifics (`workflow.specifics`) must occur in the ticket or in a source. A claim gets the
+sources that contain its specifics. A claim with an unsupported specific is a guess, even with citations, and the
+specific is marked for the technician.
 """
 
 import re
@@ -32,7 +34,7 @@ _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
 _INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
 _NUMBER = re.compile(r"\d{2,20}")
-# Numbers that a text calls those of tickets.
+# Numbers that a text presents as ticket numbers.
 _TICKETS = re.compile(
     r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
     r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
@@ -71,19 +73,19 @@ class Grounding:
         verifier = _ClaimVerifier(self.case, self.restore, self.rules, language)
         texts = _Texts(self.case, self.restore, verifier)
         cause = texts.claim(answer.likely_cause, "cause")
-        told_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
+        all_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
         # A left-out claim is reported once.
-        steps = list({(step.text, *step.sources): step for step in told_steps}.values())[:_MOST_STEPS]
+        steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MOST_STEPS]
         gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
         # Includes sources that do not support their claim: they were found, and may be useful.
         claims = [answer.likely_cause, *answer.next_steps]
         cited = [each.sources for each in claims[: _MOST_STEPS + 1]] + [each.sources for each in (cause, *steps)]
         gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
-        if not any(texts.says_something(told) for told in (cause, *steps)):
+        if not any(texts.has_content(claim) for claim in (cause, *steps)):
             # Nothing is left of the answer: the technician gets the finds.
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
-        is_sure = texts.says_something(cause) and not is_demoted and verifier.stands(cause.text)
+        is_sure = texts.has_content(cause) and not is_demoted and verifier.all_supported(cause.text)
         named = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [texts(question, "question") for question in answer.questions if question]
         return Content(
@@ -123,10 +125,10 @@ class Grounding:
             "group": {fold(source.group) for source in self.case.sources},
         }
         kept = []
-        for name, said in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
-            if said.value and fold(said.value) in known[name] - {fold(self.case.ticket[name])}:
-                value = without_links(self.restore(cut(said.value, _LONGEST["value"])))
-                kept.append(Suggested.model_validate({"field": name, "value": value, "strength": said.strength}))
+        for name, suggestion in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
+            if suggestion.value and fold(suggestion.value) in known[name] - {fold(self.case.ticket[name])}:
+                value = without_links(self.restore(cut(suggestion.value, _LONGEST["value"])))
+                kept.append(Suggested.model_validate({"field": name, "value": value, "strength": suggestion.strength}))
         return kept
 
 
@@ -137,14 +139,14 @@ def without_expired(content: Content, now: datetime) -> Content:
         return content
     left_out = WORDS.get(content.language, WORDS["en"]).claim_left_out
 
-    def told(claim: NoteText) -> NoteText:
+    def updated(claim: NoteText) -> NoteText:
         sources = [each for each in claim.sources if each not in expired]
         # The name of an expired document marks a claim, also as an origin inside the text.
         if (claim.sources and not sources) or any(name in claim.text for name in expired.values()):
             return NoteText(text=left_out)
         return NoteText(text=claim.text, sources=sources)
 
-    cause, steps = told(content.likely_cause), [told(step) for step in content.next_steps]
+    cause, steps = updated(content.likely_cause), [updated(step) for step in content.next_steps]
     changed: dict[str, Any] = {
         "likely_cause": cause,
         "next_steps": list({(step.text, *step.sources): step for step in steps}.values()),
@@ -190,8 +192,8 @@ class _Texts:
         self._defang = Defanging([(self._names[source], restore(text)) for source, text in shown], self._words)
         tickets = [each.found.shown for each in case.sources if not isinstance(each.found, Document)]
         self._numbers = {case.ticket["id"], *tickets}
-        told = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in case.sources)]
-        for text in told:
+        texts = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in case.sources)]
+        for text in texts:
             self._numbers.update(*(_NUMBER.findall(found) for found in _TICKETS.findall(text)))
 
     def __call__(self, text: str, kind: str, source: str = "") -> str:
@@ -215,9 +217,9 @@ class _Texts:
         text = self(claim.text, kind)
         return NoteText(text=text, sources=self._verifier.sources_of(text, sources))
 
-    def says_something(self, told: NoteText) -> bool:
+    def has_content(self, claim: NoteText) -> bool:
         left_out = (self._words.claim_left_out, self._words.command_left_out)
-        return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
+        return bool(claim.text.strip(" .")) and claim.text.strip(" .") not in left_out
 
     def _tickets(self, found: re.Match[str]) -> str:
         is_known = self._numbers.issuperset(_NUMBER.findall(found[0]))
@@ -248,11 +250,11 @@ class _ClaimVerifier:
 
         Empty for a guess: a specific is unsupported, or a link is defanged.
         """
-        if not cited or not self._links_stand(text):
+        if not cited or not self._links_supported(text):
             return []
         known = [*cited]
         for one in self._specifics(text):
-            if self._is_backed(one, known):
+            if self._is_supported(one, known):
                 continue
             # Another source may have the same number by chance, in another matter.
             others = [] if _PLAIN.fullmatch(one.wanted) else [each for each in self._sources if self._has([each], one)]
@@ -261,9 +263,10 @@ class _ClaimVerifier:
             known.append(others[0])
         return known
 
-    def stands(self, text: str) -> bool:
-        """Return True if all specifics of a text are in the ticket or in a source."""
-        return self._links_stand(text) and all(self._is_backed(one, self._sources) for one in self._specifics(text))
+    def all_supported(self, text: str) -> bool:
+        return self._links_supported(text) and all(
+            self._is_supported(one, self._sources) for one in self._specifics(text)
+        )
 
     def marked(self, text: str, kind: str, source: str = "") -> str:
         """Return a text with a mark behind its unsupported specifics.
@@ -272,25 +275,25 @@ class _ClaimVerifier:
         """
         specifics = self._specifics(text)
         if source:
-            unknown, words = [one for one in specifics if not self._is_backed(one, [source])], self.words.not_in_it
+            unknown, words = [one for one in specifics if not self._is_supported(one, [source])], self.words.not_in_it
         elif kind == "summary":
             unknown, words = [one for one in specifics if not self._ticket.has(one)], self.words.not_in_ticket
         else:
-            unknown = [one for one in specifics if not self._is_backed(one, self._sources)]
+            unknown = [one for one in specifics if not self._is_supported(one, self._sources)]
             words = self.words.no_source
         if not unknown:
             return text
         names = list(dict.fromkeys(text[one.begin : one.end] for one in unknown))
-        told = ", ".join([*names[:_MOST_NAMED], *(["…"] if len(names) > _MOST_NAMED else [])])
+        listed = ", ".join([*names[:_MOST_NAMED], *(["…"] if len(names) > _MOST_NAMED else [])])
         closing = _CLOSING.match(text, unknown[-1].end)
         end = closing.end() if closing else unknown[-1].end
-        return f"{text[:end]} ({f'{words}: {told}' if len(names) > 1 else words}){text[end:]}"
+        return f"{text[:end]} ({f'{words}: {listed}' if len(names) > 1 else words}){text[end:]}"
 
-    def _links_stand(self, text: str) -> bool:
+    def _links_supported(self, text: str) -> bool:
         for found in _DEFANGED.findall(text):
             link = _BROKEN.sub(r"\1", found).replace("hxxp", "http").rstrip(_TRAILING)
             one = Specific(0, len(link), folded_key(link).strip("/"))
-            if not KNOWN_LINKS.fullmatch(link.casefold()) and not self._is_backed(one, self._sources):
+            if not KNOWN_LINKS.fullmatch(link.casefold()) and not self._is_supported(one, self._sources):
                 return False
         return True
 
@@ -311,15 +314,15 @@ class _ClaimVerifier:
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):
             shorter = pattern.sub("", text[one.begin : one.end])
             base = one._replace(wanted=one.wanted[: len(shorter)])
-            if shorter and base != one and self._is_backed(base, self._sources):
+            if shorter and base != one and self._is_supported(base, self._sources):
                 return base
         return one
 
-    def _is_backed(self, one: Specific, sources: Iterable[str]) -> bool:
-        return self._told.has(one) or self._has(sources, one)
+    def _is_supported(self, one: Specific, sources: Iterable[str]) -> bool:
+        return self._ticket_and_rules.has(one) or self._has(sources, one)
 
     def _has(self, sources: Iterable[str], one: Specific) -> bool:
-        return any(self._stated(each).has(one) for each in sources)
+        return any(self._source_text(each).has(one) for each in sources)
 
     # Most answers have no specifics, so texts are parsed on demand.
     @cached_property
@@ -328,14 +331,14 @@ class _ClaimVerifier:
         return SourceText([self._restore("\n".join([*values, *self._case.conversation]))])
 
     @cached_property
-    def _told(self) -> SourceText:
+    def _ticket_and_rules(self) -> SourceText:
         return SourceText([self._rules], and_of=self._ticket)
 
-    def _stated(self, source: str) -> SourceText:
+    def _source_text(self, source: str) -> SourceText:
         if source not in self._read:
             # As found and as sent: redaction may change a value's spelling.
             found = self._sources[source]
-            as_found, as_told = "\n".join(found.as_found), f"{found.title}\n{found.text}"
+            as_found, as_sent = "\n".join(found.as_found), f"{found.title}\n{found.text}"
             texts = [as_found, f"{found.category} {found.group}"]
-            self._read[source] = SourceText(texts if as_told == as_found else [*texts, self._restore(as_told)])
+            self._read[source] = SourceText(texts if as_sent == as_found else [*texts, self._restore(as_sent)])
         return self._read[source]

@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 
 
 class Leases:
-    """Renews and returns a process's claims, in batches of those that arrive meanwhile.
+    """Renews and returns a process's claims in batches.
 
-    A thousand jobs make 70 renewals a second: one by one they would wait for longer than their lease lasts. A worker
-    that stops returns a thousand at once.
+    Claims that arrive during a statement form the next batch. A thousand jobs make 70 renewals a second: one by one
+    they would wait longer than their lease lasts. A stopping worker returns a thousand at once.
     """
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
@@ -56,8 +56,8 @@ class Leases:
 async def hold_lease(leases: Leases, claim: Claim) -> AsyncIterator[None]:
     """Renew the claim while the block runs.
 
-    Raises LeaseLostError if that failed in time, after cancelling the block: another worker may have the job then, and
-    this one must not post a note any more.
+    Raises LeaseLostError if no renewal succeeded in time, after cancelling the block: another worker may have the job
+    then, so this one must not post a note.
     """
     loop = asyncio.get_running_loop()
     # The lease starts when the claim is requested: this process may have been suspended before the reply.
@@ -83,7 +83,7 @@ async def _renew(leases: Leases, claim: Claim, limit: asyncio.Timeout) -> None:
     pause = leases.lease_seconds / 3
     while True:
         await asyncio.sleep(pause)
-        asked = loop.time()
+        requested_at = loop.time()
         try:
             await leases.renew(claim)
         except LeaseLostError:
@@ -92,7 +92,7 @@ async def _renew(leases: Leases, claim: Claim, limit: asyncio.Timeout) -> None:
         except DATABASE_FAILURES:
             pause = _PAUSE_SECONDS  # the database is down: the lease is still valid for a while
             continue
-        _move(limit, asked + leases.lease_seconds)
+        _move(limit, requested_at + leases.lease_seconds)
         pause = leases.lease_seconds / 3
 
 
@@ -102,15 +102,15 @@ def _move(limit: asyncio.Timeout, when: float | None) -> None:
 
 
 async def retry_until_available(
-    ask: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs
+    call: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs
 ) -> Result:
     """Retry a read or write while the database is down, until the lease ends.
 
-    Raises the errors of `ask`.
+    Raises the errors of `call`.
     """
     while True:
         try:
-            return await ask(*given, **named)
+            return await call(*given, **named)
         except DATABASE_FAILURES as failure:
             if not is_away(failure):
                 raise
@@ -118,22 +118,22 @@ async def retry_until_available(
 
 
 async def ensure_recent_write(write: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`retry_until_available` on a write until one took less than `seconds`, so that it is recent.
+    """Retry a write until one took less than `seconds`, so that it is recent.
 
-    A process may be suspended at any point and resume when another worker has the job: the write detects that, before a
+    A process may be suspended at any point and resume when another worker has the job. The write detects that before a
     second note is posted. Raises LeaseLostError.
     """
-    asked = -float("inf")
-    while time.monotonic() - asked > seconds:
-        asked = time.monotonic()
+    requested_at = -float("inf")
+    while time.monotonic() - requested_at > seconds:
+        requested_at = time.monotonic()
         await retry_until_available(write)
 
 
 async def commit_shielded(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
-    """`retry_until_available` on the write that ends an attempt, also while the worker stops.
+    """Retry the write that ends an attempt, also while the worker stops.
 
-    Otherwise the row could have an outcome without a log line. Raises LeaseLostError; asyncio.CancelledError only if
-    the write was not done within `stopping_seconds`.
+    Otherwise the row could have an outcome without a log line. Raises LeaseLostError, and asyncio.CancelledError only
+    if the write was not done within `stopping_seconds`.
     """
     writing = asyncio.ensure_future(retry_until_available(write))
     try:

@@ -1,6 +1,6 @@
 """The HTML of a note (`templates/note.html`), readable in ten seconds.
 
-Each text is escaped: nothing from the model or a desk becomes markup.
+Each text is escaped: no text of the model or a desk becomes markup.
 """
 
 import html
@@ -12,13 +12,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from config.tenants import NoteSettings
 from workflow.answer import Content, NoteSource, NoteText, cut, printable
 from workflow.defanging import label
 from workflow.note_words import WORDS
 
 _LONGEST_MODEL = 80
-_DEFAULTS = NoteSettings()
 # Starts of notes in all languages.
 _BEGINS = tuple(
     begin
@@ -56,34 +54,33 @@ def to_html(
     *,
     feedback_link: str = "",
     updated_because: str = "",
-    settings: NoteSettings = _DEFAULTS,
 ) -> str:
-    """Return the note, which names the `model` that answered.
+    """Return the note as HTML, with the name of the `model` that answered.
 
-    `feedback_link` leads to the feedback page. `updated_because`: the reason of a further note, `asked` or `reopened`.
+    `feedback_link` leads to the feedback page. `updated_because` is the reason for a further note: `asked` or
+    `reopened`.
     """
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}
 
-    def named(told: NoteText) -> list[NoteSource]:
-        return [sources[each] for each in told.sources if each in sources]
+    def named(claim: NoteText) -> list[NoteSource]:
+        return [sources[each] for each in claim.sources if each in sources]
 
-    def untold(told: NoteText) -> list[NoteSource]:
-        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in named(told)}
-        return [each for each in named(told) if f"{words.origin.format(names[each.id])})" not in told.text]
+    def unmentioned(claim: NoteText) -> list[NoteSource]:
+        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in named(claim)}
+        return [each for each in named(claim) if f"{words.origin.format(names[each.id])})" not in claim.text]
 
     return _NOTE.render(
         content=content,
         words=words,
         named=named,
-        untold=untold,
+        untold=unmentioned,
         known=[step for step in content.next_steps if named(step)],
         guessed=[step for step in content.next_steps if not named(step)],
         author=cut(printable(" ".join(model.split())), _LONGEST_MODEL).strip() or words.no_name,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,
         marker=marker(job_id),
-        settings=settings,
     )
 
 

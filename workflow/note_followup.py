@@ -1,4 +1,4 @@
-"""Follow-up of posted notes: uptake by the resolution, and tickets reopened later."""
+"""Follow-up of posted notes: their uptake, and tickets reopened later."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from knowledge.terms import taken_up
 from observability import log_events, metrics
 from observability.logging import log_event
 
-# Later, a ticket whose job was skipped is not new any more.
+# After this time, a ticket with a skipped job is no longer new.
 _SKIP_WINDOW = timedelta(days=1)
 _SKIP_REASONS = (TicketNotFoundError("").reason, TicketClosedError().reason)
 
@@ -28,9 +28,9 @@ class NoteFollowUp:
     job_deadline_seconds: int
 
     async def __call__(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
-        """Measure the uptake of a ticket's note, and make a job if the ticket was reopened.
+        """Measure the uptake of a ticket's note; make a job if it was reopened.
 
-        `seconds_ago`: since when the desk may have shown this state, at most. Raises one of DATABASE_FAILURES.
+        `seconds_ago` is the greatest age of the ticket's state. Raises one of DATABASE_FAILURES.
         """
         if ticket.closed:
             # First: the age of the state counts from the call.
@@ -55,8 +55,8 @@ class NoteFollowUp:
     async def _check_reopened(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
         """Make a job for a reopened ticket with a note, if the tenant wants that.
 
-        A ticket whose job was skipped as closed is reported once; its job is made, if the tenant wants that, by any
-        later reading: the setting may have been changed since.
+        A ticket with a job that was skipped because it was closed is reported once. If the tenant wants that, any later
+        reading makes its job: the setting may have changed since.
         """
         key = (self.database, tenant.id, ticket.ticket_id)
         if not tenant.note.if_reopened:

@@ -1,7 +1,7 @@
 """Protocols for the external services of a step.
 
-Another desk, model or search needs no change here: `worker.runtime` selects the implementations. They exchange the
-values of `integrations.values` and raise the errors of `integrations.errors`.
+Another desk, model or search needs no change here: `worker.runtime` selects the implementations. They use the values of
+`integrations.values` and raise the errors of `integrations.errors`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
@@ -15,8 +15,8 @@ from knowledge.results import Document, SimilarTicket
 class Desk(Protocol):
     """One tenant's desk.
 
-    Each method raises DeskTimeoutError, DeskUnavailableError or DeskRefusedError, or TicketNotFoundError;
-    DeferredError, before anything is sent, while the desk can't be called.
+    Each method raises DeskTimeoutError, DeskUnavailableError, DeskRefusedError or TicketNotFoundError. While the desk
+    can't be called, it raises DeferredError before anything is sent.
     """
 
     @property
@@ -62,7 +62,7 @@ class Desk(Protocol):
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
-        """Return the id of the newest note whose plain text `is_ours`.
+        """Return the id of the newest note with a plain text that `is_ours`.
 
         After None, a note may be posted. Notes written long before `since` may be skipped. A search that is held back
         between two calls passes its unread ids to `on_held_back`; a later search continues with them as `unread`.
@@ -84,7 +84,7 @@ class Model(Protocol):
         """The model's address. Raises DeferredError if none."""
 
     def check(self) -> None:
-        """Raise DeferredError while the model is unavailable, before a question is prepared."""
+        """Raise DeferredError while the model is unavailable."""
 
     async def ask(
         self,
@@ -99,8 +99,8 @@ class Model(Protocol):
         """Return an answer of that type.
 
         `on_paid` is called for each paid call. `on_unusable` is awaited with the text of an answer to repair; passed as
-        `unusable` to a later `ask`, only its repair is requested. `on_unanswered` is called for each endpoint that got
-        the question and gave no usable answer, before this raises or tries another one. Raises ModelTimeoutError,
+        `unusable` to a later call, only its repair is requested. `on_unanswered` is called for each endpoint that got
+        the question without a usable answer, before this raises or tries another one. Raises ModelTimeoutError,
         ModelUnavailableError or ModelRefusedError; DeferredError as `check` does.
         """
 
@@ -123,7 +123,7 @@ class Search(Protocol):
         """Return the tenant's few similar, resolved tickets except this one, best first.
 
         `ticket_id` is the desk's id. Excludes tickets with a name in `forbidden` (the tenant's rules), or with an
-        unknown name of a kind in it. `people` are those of the ticket, whose names are hidden from other services.
+        unknown name of a kind in it. The names of `people`, those of the ticket, are hidden from other services.
         """
 
     async def documents(

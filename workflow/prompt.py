@@ -1,8 +1,8 @@
-"""The prompt for a model: instructions, and the case (ticket, conversation, finds) within a budget of tokens.
+"""The prompt for a model: instructions and a case, within a budget of tokens.
 
-Texts are redacted. A small budget first cuts the least useful: the end of the ticket's text, then the weaker sources,
-then the older conversation. Source ids are ours, derived from the content (ticket-103, doc-3f2a81): a later attempt may
-find another order, and a repaired answer must still name its sources.
+A case is the ticket, its conversation and the finds. Texts are redacted. A small budget first cuts the end of the
+ticket's text, then the weaker sources, then the older conversation. Source ids are derived from the content
+(ticket-103, doc-3f2a81): a later attempt may find another order, and a repaired answer must still name its sources.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ Mask = Callable[..., str]
 """`Redaction.redact`."""
 _LONGEST_DESCRIPTION = 6000
 _LONGEST_PASSAGE = 2000
-_LONGEST_SAID = 1000
+_LONGEST_MESSAGE = 1000
 _LONGEST_NAME = 300
 _LONGEST_KIND = 100
 # The longest personal value: an IBAN with blanks, a token, an address.
@@ -71,9 +71,9 @@ class FoundSource:
     def as_json(self) -> dict[str, Any]:
         if isinstance(self.found, Document):
             return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
-        told = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
-        told |= {"category": self.category, "group": self.group, "resolution": self.text}
-        return {name: value for name, value in told.items() if value}
+        fields = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
+        fields |= {"category": self.category, "group": self.group, "resolution": self.text}
+        return {name: value for name, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ def case_of(
 ) -> PromptContext:
     """Return the case within `budget` tokens (`budget_for`).
 
-    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut: half a number would not be
-    detected.
+    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut, because half a number would
+    not be detected.
     """
-    told = {
+    ticket_fields = {
         "id": ticket.shown,
         "subject": _begin(ticket.subject, _LONGEST_NAME, mask)[0],
         "description": _begin(ticket.description, _LONGEST_DESCRIPTION, mask)[0],
@@ -111,11 +111,11 @@ def case_of(
         "category": mask(ticket.category[:_LONGEST_KIND]),
         "group": mask(ticket.group[:_LONGEST_KIND]),
     }
-    said = [_begin(each, _LONGEST_SAID, mask)[0] for each in conversation]
+    messages = [_begin(each, _LONGEST_MESSAGE, mask)[0] for each in conversation]
     masked = partial(mask, own=False)
     finds: list[SimilarTicket | Document] = [*similar_tickets, *documents]
     found = {source.id: source for source in (_source(each, masked) for each in finds)}
-    case = PromptContext(told, said, list(found.values()))
+    case = PromptContext(ticket_fields, messages, list(found.values()))
     text = case.as_json()
     fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
     return case if fits else _within(case, budget)
@@ -149,14 +149,14 @@ def _within(case: PromptContext, budget: int) -> PromptContext:
     ticket = dict(case.ticket)
     ticket["description"] = _begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
     left = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
-    said: list[str] = []
-    for_said = min(left, int(budget * _FOR_CONVERSATION))
+    messages: list[str] = []
+    message_budget = min(left, int(budget * _FOR_CONVERSATION))
     for each in reversed(case.conversation):
         taken = count_tokens(each) + 4
-        if taken > for_said:
+        if taken > message_budget:
             break
-        said.insert(0, each)
-        for_said, left = for_said - taken, left - taken
+        messages.insert(0, each)
+        message_budget, left = message_budget - taken, left - taken
     kept: dict[str, FoundSource] = {}
     for source in sorted(case.sources, key=lambda each: -each.found.strength):
         frame = count_tokens(json.dumps({**source.as_json(), "text": "", "resolution": ""})) + _FRAME
@@ -165,7 +165,7 @@ def _within(case: PromptContext, budget: int) -> PromptContext:
             continue
         kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
         left -= frame + count_tokens(text)
-    return PromptContext(ticket, said, [kept[source.id] for source in case.sources if source.id in kept])
+    return PromptContext(ticket, messages, [kept[source.id] for source in case.sources if source.id in kept])
 
 
 def budget_for(model: str, most: int) -> int:
@@ -212,10 +212,13 @@ class Instructions:
         """The version for spans, feedback and records: other rules make another version."""
 
     def prompt(self, case: PromptContext | str, language: str = "") -> Prompt:
-        """Return the prompt for a case, or for its JSON; an empty language means the ticket's."""
+        """Return the prompt for a case, or for its JSON.
+
+        An empty `language` means the ticket's.
+        """
         sent = case if isinstance(case, str) else case.as_json()
-        asked = (
+        in_language = (
             f"Write in {_LANGUAGES.get(language, language)}." if language else "Write in the language of the ticket."
         )
         house = f"\n\n{_HOUSE}\n{self._house_rules}" if self._house_rules else ""
-        return Prompt(f"{self._text} {asked}{house}\n", sent)
+        return Prompt(f"{self._text} {in_language}{house}\n", sent)

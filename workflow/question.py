@@ -1,4 +1,4 @@
-"""The question to GPT-4 about a ticket, redacted, and its restored answer; and the replay of a recorded one."""
+"""The redacted question to GPT-4, its restored answer, and its replay."""
 
 import json
 from collections.abc import Mapping
@@ -35,10 +35,10 @@ class ModelQuestion:
     """The tenant's setting `note.masking`."""
 
     def content(self, answer: Enhancement, *, nothing_found: bool) -> Content:
-        """Return the content to show of the answer, with fixed words in its language."""
-        said = " ".join([answer.summary, answer.likely_cause.text, *(step.text for step in answer.next_steps)])
-        told = languages_of(said, tuple(WORDS))
-        language = told[0] if len(told) == 1 else self.language or "en"
+        """Return the answer's content to show, with fixed words in its language."""
+        text = " ".join([answer.summary, answer.likely_cause.text, *(step.text for step in answer.next_steps)])
+        languages = languages_of(text, tuple(WORDS))
+        language = languages[0] if len(languages) == 1 else self.language or "en"
         return self.grounding.content(answer, prompt=self.version, language=language, nothing_found=nothing_found)
 
 
@@ -80,8 +80,8 @@ def question_of(
 
 
 def _wanted_language(of_tenant: str, subject: str, description: str) -> str:
-    told = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
-    return told[0] if len(told) == 1 else ""
+    languages = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
+    return languages[0] if len(languages) == 1 else ""
 
 
 def _as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`

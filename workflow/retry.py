@@ -64,15 +64,17 @@ def decide(
     seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
     if isinstance(failure, TemporaryError) and failure.outcome_unknown:
         seconds = max(seconds, settle_seconds)
-    asked_for = failure.retry_after if isinstance(failure, TemporaryError) and failure.retry_after is not None else 0.0
-    beyond = asked_for > seconds and asked_for >= seconds_left
+    retry_after = (
+        failure.retry_after if isinstance(failure, TemporaryError) and failure.retry_after is not None else 0.0
+    )
+    beyond = retry_after > seconds and retry_after >= seconds_left
     # Within the last minute, such a server is not called again.
     if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
         return Decision(None, "gave up at its deadline" + (", the server asked to wait for longer" if beyond else ""))
     if beyond:
         seconds = seconds_left - LAST_TRY_SECONDS
         return Decision(seconds, f"will be retried in {seconds:.0f}s, the last time before its deadline")
-    seconds = max(seconds, asked_for)
+    seconds = max(seconds, retry_after)
     return Decision(seconds, f"will be retried in {seconds:.0f}s")
 
 
@@ -93,7 +95,7 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
             return Outcome(OutcomeKind.SKIPPED, stopped.reason)
         case DeferredError(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
-                # It waits in the row, where it occupies no worker and no message, and costs no attempt.
+                # A job that waits in its row occupies no worker and no message, and uses no attempt.
                 return Outcome(OutcomeKind.DEFERRED, reason, seconds=seconds, extends_deadline=extends)
             failed = Outcome(OutcomeKind.FAILED, reason, "gave up at its deadline", failure=stopped)
         case _:

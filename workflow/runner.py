@@ -1,4 +1,4 @@
-"""One attempt at a job: claim it in its tenant's turn, run the graph, and report its outcome."""
+"""One attempt at a job: the claim, the run of the graph, and the outcome."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from observability import log_events, metrics, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import log_event
 from privacy.tombstones import FORGOTTEN
-from workflow.exclusions import why_refresh
+from workflow.exclusions import refresh_reason
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import Leases, commit_shielded, hold_lease, retry_until_available
@@ -30,8 +30,8 @@ from workflow.ports import Desk, Model
 from workflow.retry import outcome_of
 from workflow.state import Attempt, AttemptLimit, Services
 
-# For all claims of a worker that stops, because they are returned at once. Pending writes before may take 3 s, and
-# closing after it 5 s; a process is killed 20 s after its grace period (`worker.runtime`).
+# All claims of a stopping worker are returned at once. Pending writes before that take up to 3 s, closing after it 5 s;
+# a process is killed 20 s after its grace period (`worker.runtime`).
 _GIVE_BACK_SECONDS = 10.0
 
 
@@ -54,8 +54,8 @@ class Runner(Services):
 async def run_next(runner: Runner) -> Outcome | None:
     """Run an attempt at the next due job and return its outcome; None without one.
 
-    The outcome is reported. When this is cancelled (the worker stops), the claim is returned first. Raises
-    NoStartableJobError, or one of DATABASE_FAILURES if no job could be claimed.
+    The outcome is reported. On cancellation (the worker stops) the claim is returned first. Raises NoStartableJobError,
+    or one of DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
         shares = runner.fair_shares.shares()
@@ -96,21 +96,21 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
 async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcome:
     log_event(log_events.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
-    begun: list[Outcome] = []
+    pending: list[Outcome] = []
     # One attempt for all: a failure note needs the ticket data of its steps.
-    prepare = cache(partial(_attempt, runner, claim))
+    prepare = cache(partial(_make_attempt, runner, claim))
     try:
         async with hold_lease(runner.leases, claim):
-            outcome = await _run_and_record(runner, claim, prepare, begun)
+            outcome = await _run_and_record(runner, claim, prepare, pending)
             # Reported right after the write, because the outcome is final even if this process is stopped.
             report(claim, outcome, span)
     except LeaseLostError as lost:
         if outcome is None:
-            outcome = await _without_claim(runner, claim, lost)
+            outcome = await _outcome_without_claim(runner, claim, lost)
             report(claim, outcome, span)
     except asyncio.CancelledError:
         if outcome is None:
-            report(claim, await _release(runner, claim, begun), span)
+            report(claim, await _release(runner, claim, pending), span)
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
     if by_gpt4 and outcome.kind is OutcomeKind.FAILED:
@@ -120,12 +120,12 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
 
 
 async def _run_and_record(
-    runner: Runner, claim: Claim, prepare: Callable[[], Attempt], begun: list[Outcome]
+    runner: Runner, claim: Claim, prepare: Callable[[], Attempt], pending: list[Outcome]
 ) -> Outcome:
     started = time.monotonic()
 
     async def write(outcome: Outcome) -> None:
-        begun[:] = [outcome]
+        pending[:] = [outcome]
         await commit_shielded(partial(record, runner.database, claim, outcome))
 
     try:
@@ -142,7 +142,7 @@ async def _run_and_record(
     return outcome
 
 
-async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
+async def _outcome_without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
     try:
         forgotten = await was_forgotten(runner.lease_database, claim)
     except DATABASE_FAILURES:
@@ -157,30 +157,30 @@ def _lease_lost(failure: Exception) -> Outcome:
     return Outcome(OutcomeKind.LEASE_LOST, "claim lost", "left to another attempt", failure=failure)
 
 
-async def _release(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
+async def _release(runner: Runner, claim: Claim, pending: list[Outcome]) -> Outcome:
     """Return the claim before its message, so that the next worker finds it free.
 
-    An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
-    that can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay
-    requeues the job.
+    An outcome with a write in progress when the worker was stopped may be in the row, and is then final. A claim that
+    can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay requeues the
+    job.
     """
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             try:
                 await retry_until_available(runner.leases.release, claim)
             except LeaseLostError:
-                if not begun:
+                if not pending:
                     raise
-                await record(runner.lease_database, claim, begun[0])
-                return begun[0]
+                await record(runner.lease_database, claim, pending[0])
+                return pending[0]
     except LeaseLostError as lost:
-        return await _without_claim(runner, claim, lost)
+        return await _outcome_without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         return _lease_lost(failure)
     return Outcome(OutcomeKind.RELEASED, "worker stopping")
 
 
-def _attempt(runner: Runner, claim: Claim) -> Attempt:
+def _make_attempt(runner: Runner, claim: Claim) -> Attempt:
     return Attempt(
         **{shared.name: getattr(runner, shared.name) for shared in fields(Services)},
         claim=claim,
@@ -195,13 +195,14 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
-    Raises the errors of `why_refresh`, before any call; TicketGoneError, after the copy of a deleted ticket is erased.
+    Raises the errors of `refresh_reason` before any call, and TicketGoneError after the copy of a deleted ticket is
+    erased.
     """
-    why = ""
+    reason = ""
     if claim.note_attempted_at is None:
-        why = await why_refresh(runner.database, claim, partial(runner.tenant_of, claim.tenant_id))
+        reason = await refresh_reason(runner.database, claim, partial(runner.tenant_of, claim.tenant_id))
     attempt = prepare()
-    attempt.refresh = why
+    attempt.refresh = reason
     log_event(log_events.WORKFLOW_INITIATED)
     async with attempt.limit.running():
         try:

@@ -50,17 +50,15 @@ _KNOWN_CODES = re.compile(
 _VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
 _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
 _HIVE = re.compile("|".join(_HIVES))
-_PART = re.compile(r"\w")
 # 30.40 is not part of 10.20.30.40.
 _WHOLE_VALUE = re.compile(rf"(?<![\d.]){_VALUE}(?!\.?\d)")
-_NUMBER_BEFORE = re.compile(r"\d\.")
 _LONGEST = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
 # Our own markers of left-out parts, and placeholders.
-_SAID = {said for words in WORDS.values() for said in vars(words).values() if said.startswith("[")}
-_OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _SAID)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
+_MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
+_OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
 # Defanged links, and the place of a cut.
 _DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
@@ -180,25 +178,19 @@ class SourceText:
             return True
         if one.is_number:
             return one.wanted in self._numbers
-        if self._stands(one.wanted) or plain_number(one.wanted) in self._numbers:
+        if self._contains(one.wanted) or plain_number(one.wanted) in self._numbers:
             return True
         if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", one.wanted)) is not None:
             # As a word and a number, or as one word: KB 5034441, lap4711.
-            return (code[2] in self._numbers and self._stands(code[1])) or self._stands(code[1] + code[2])
+            return (code[2] in self._numbers and self._contains(code[1])) or self._contains(code[1] + code[2])
         if one.wanted.startswith("0x"):
-            return self._stands(one.wanted[2:])
-        return "-" in one.wanted and self._stands(one.wanted.replace("-", " "))
+            return self._contains(one.wanted[2:])
+        return "-" in one.wanted and self._contains(one.wanted.replace("-", " "))
 
-    def _stands(self, wanted: str) -> bool:
-        at = self._text.find(wanted)
-        while at >= 0:
-            end = at + len(wanted)
-            # 4.2 is not part of 1.4.2.
-            goes_on = wanted[0].isdigit() and _NUMBER_BEFORE.match(self._text[max(0, at - 2) : at])
-            if not (goes_on or _PART.match(self._text[at - 1 : at]) or _PART.match(self._text[end : end + 1])):
-                return True
-            at = self._text.find(wanted, at + 1)
-        return False
+    def _contains(self, wanted: str) -> bool:
+        # 4.2 is not part of 1.4.2.
+        before = r"(?<!\w)(?<!\d\.)" if wanted[0].isdigit() else r"(?<!\w)"
+        return wanted in self._text and re.search(rf"{before}{re.escape(wanted)}(?!\w)", self._text) is not None
 
 
 def folded_key(text: str) -> str:
@@ -223,14 +215,14 @@ def _runs(text: str) -> Iterator[str]:
 
 def specifics_of(text: str, language: str) -> list[Specific]:
     """Return the specifics of a text, in order and without overlaps."""
-    told = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_LONGEST].translate(_DASHES)))
-    if len(told) > _SHORTEST_CUT and told.endswith("…"):
+    cleaned = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_LONGEST].translate(_DASHES)))
+    if len(cleaned) > _SHORTEST_CUT and cleaned.endswith("…"):
         # A cut word is not the model's own.
-        told = told[: told.rfind(" ") + 1]
+        cleaned = cleaned[: cleaned.rfind(" ") + 1]
     found: list[Specific] = []
-    if "/" in told or "\\" in told:
-        found, told = [*_paths(told)], _PATH.sub(_blank, told)
-    found += [*_tokens(told), *(_numbers(told) if _DIGIT.search(told) else ()), *_named(told, language)]
+    if "/" in cleaned or "\\" in cleaned:
+        found, cleaned = [*_paths(cleaned)], _PATH.sub(_blank, cleaned)
+    found += [*_tokens(cleaned), *(_numbers(cleaned) if _DIGIT.search(cleaned) else ()), *_named(cleaned, language)]
     found.sort(key=lambda one: (one.begin, -one.end))
     kept: list[Specific] = []
     for one in found:

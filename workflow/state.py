@@ -1,4 +1,4 @@
-"""One attempt at a job: the graph's state, the steps' dependencies and the time limit."""
+"""State, dependencies and time limit of one attempt at a job."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -73,7 +73,7 @@ class AttemptLimit:
             self._move(min(self._end, self._deadline))
 
     def _move(self, when: float) -> None:
-        with suppress(RuntimeError):  # the deadline has come
+        with suppress(RuntimeError):  # the deadline has passed
             self._timeout.reschedule(when)
 
 

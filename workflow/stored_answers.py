@@ -1,4 +1,7 @@
-"""Results that an attempt stores in Redis for the next one: Postgres was down, or the worker had to stop."""
+"""Results that an attempt stores in Redis for the next one.
+
+It does so if Postgres is down or the worker stops.
+"""
 
 import json
 from collections.abc import Callable
@@ -42,9 +45,9 @@ class StoredKind(StrEnum):
     ANSWER = "answer"
     """A paid answer that could not be committed, and its model's name."""
     UNUSABLE = "masked-unusable"
-    """An UnusableAnswer whose repair failed for now."""
+    """An UnusableAnswer; its repair failed temporarily."""
     RECORD = "record"
-    """A list of ModelExchange, whose audit records a stopping worker could not write."""
+    """A list of ModelExchange: audit records that a stopping worker could not write."""
     LOOK = "look"
     """An UnfinishedCheck."""
 
@@ -59,28 +62,28 @@ _READ: dict[StoredKind, Callable[[Any], Any]] = {
 
 
 class StoredAnswers:
-    """One key for each value, which expires after `seconds`. No method raises.
+    """Values under one key each, which expire after `seconds`. No method raises.
 
-    Not before the longest life of a job, or GPT-4 would be paid again. Without Redis a value is lost: GPT-4 is called
-    again, and a search for a note restarts.
+    `seconds` covers the longest life of a job, or GPT-4 would be paid again. Without Redis a value is lost: GPT-4 is
+    called again, and a search for a note restarts.
     """
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self._redis = redis
         self._seconds = seconds
 
-    async def put(self, what: StoredKind, job_id: UUID, value: Any) -> None:
+    async def put(self, kind: StoredKind, job_id: UUID, value: Any) -> None:
         with suppress(*_FAILURES):
             stored = json.dumps(value, ensure_ascii=False, default=asdict)
-            await self._redis.set(f"{what}:{job_id}", stored, ex=self._seconds)
+            await self._redis.set(f"{kind}:{job_id}", stored, ex=self._seconds)
 
-    async def get(self, what: StoredKind, job_id: UUID) -> Any:
+    async def get(self, kind: StoredKind, job_id: UUID) -> Any:
         try:
-            stored = await self._redis.get(f"{what}:{job_id}")
-            return None if stored is None else _READ[what](json.loads(stored))
+            stored = await self._redis.get(f"{kind}:{job_id}")
+            return None if stored is None else _READ[kind](json.loads(stored))
         except _FAILURES:
             return None
 
-    async def drop(self, job_id: UUID, *what: StoredKind) -> None:
+    async def drop(self, job_id: UUID, *kind: StoredKind) -> None:
         with suppress(*_FAILURES):
-            await self._redis.delete(*(f"{each}:{job_id}" for each in what or StoredKind))
+            await self._redis.delete(*(f"{each}:{job_id}" for each in kind or StoredKind))

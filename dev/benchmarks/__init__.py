@@ -1,1 +1,1 @@
-"""Benchmarks: the cost of a webhook and a job, starts and memory, the quality of what is found and noted."""
+"""Benchmarks of cost, starts and memory, and of retrieval quality."""

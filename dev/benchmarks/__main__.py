@@ -1,7 +1,7 @@
-"""`make bench`: all benchmarks, or those that are named; their tables go into the documents.
+"""`make bench`: all benchmarks, or the named ones, written into the documents.
 
-A number of a benchmark is changed by NAME=VALUE, such as `webhooks rounds=1 seconds=0.5`. Tables are written between
-their markers in `docs/benchmarks.md`, all figures into `docs/benchmarks/results.json`.
+NAME=VALUE changes a number of a benchmark, such as `webhooks rounds=1 seconds=0.5`. Tables are written between their
+markers in `docs/benchmarks.md`, all figures into `docs/benchmarks/results.json`.
 """
 
 import argparse
@@ -73,7 +73,6 @@ def machine() -> dict[str, str]:
 
 
 def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> None:
-    """Write table and figures of one benchmark, and the table of all goals."""
     page, results = documents / "benchmarks.md", documents / "benchmarks" / "results.json"
     results.parent.mkdir(exist_ok=True)
     where = (

@@ -1,7 +1,7 @@
 """Cost of the frequent statements as the table of jobs grows.
 
-The product's statements over one connection, with 128 jobs in flight. Each table size has its own embedded Postgres;
-they alternate, so that other load on the machine affects both. A tenth of the rows waits.
+The product's statements over one connection, with 128 jobs in flight. Each table size has its own embedded Postgres.
+They alternate, so that other load on the machine affects all. A tenth of the rows waits.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ _EVENTS = (
 
 
 class Filled:
-    """The server and one connection like a worker's."""
+    """A server with filled tables, and one connection like a worker's."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.rows = rows
@@ -99,7 +99,6 @@ class Filled:
         self._running.clear()
 
     async def connect(self) -> None:
-        """Reconnect, and claim as many jobs as a worker has slots."""
         self.database = Database(self._server.url, application_name="benchmark", pool_size=1)
         await self.claim(PLACES)
 
@@ -113,7 +112,7 @@ class Filled:
         await complete(self.database, self._running.pop(0), "n")
 
 
-Ask = Callable[[Filled], Awaitable[object]]
+Statement = Callable[[Filled], Awaitable[object]]
 Times = list[list[float]]
 """Milliseconds of each run, by table."""
 
@@ -122,7 +121,7 @@ def _day_ago() -> datetime:
     return datetime.now(UTC) - timedelta(days=1)
 
 
-ASKED: dict[str, Ask] = {
+STATEMENTS: dict[str, Statement] = {
     "due jobs without a message": lambda on: repository.take_due(on.database, _MOST),
     "jobs whose worker fell silent": lambda on: repository.recover(on.database, _MOST),
     "the same in their last attempt": lambda on: repository.fail_lost(on.database, _MOST, "lost"),
@@ -149,17 +148,16 @@ ASKED: dict[str, Ask] = {
     "`ai-agents jobs --ticket 1007`": lambda on: details.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
 LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
-"""What counts jobs that have not ended, each of them."""
+"""Statements that count all open jobs."""
 BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console: a tenant's figures"}
-"""What counts them until there are many, so that it is dearer with a thousand than with a hundred, and then no more."""
+"""Statements that count open jobs up to a limit; below it their cost grows with the number."""
 
 
-async def _timed(ask: Ask, on: Filled, runs: int) -> list[float]:
-    """Return the milliseconds of each run."""
+async def _timed(statement: Statement, on: Filled, runs: int) -> list[float]:
     times = []
     for _ in range(runs):
         began = time.perf_counter()
-        await ask(on)
+        await statement(on)
         times.append((time.perf_counter() - began) * 1000)
     return times
 
@@ -173,24 +171,24 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
     return {"a claim": claiming, "the end of a job": ending}
 
 
-async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
-    """Return each statement's times on each table, over `runs` runs or at most `seconds`."""
+async def _statement_times(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
+    """Return each statement's times on each table, in at most `runs` runs."""
     found: dict[str, Times] = {}
-    for name, ask in ASKED.items():
+    for name, statement in STATEMENTS.items():
         for on in tables:
-            await _timed(ask, on, _WARM_UP)
+            await _timed(statement, on, _WARM_UP)
         found[name] = [list[float]() for _ in tables]
         until = time.monotonic() + seconds
         while len(found[name][0]) < runs and time.monotonic() < until:
             for times, on in zip(found[name], tables, strict=True):
-                times.extend(await _timed(ask, on, _BATCH // 4))
+                times.extend(await _timed(statement, on, _BATCH // 4))
     return found
 
 
 async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, Times]:
     for on in tables:
         await on.connect()
-    found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
+    found = await _statement_times(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
     for name, times in (await _claims(tables, given.claims)).items():
         found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
     for on in tables:

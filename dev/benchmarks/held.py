@@ -23,9 +23,9 @@ _GPT4_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """A backlog: peak jobs in flight, MiB each, jobs a minute, CPU ms a job, requeues.
+    """A backlog's peak of jobs in flight, their MiB each, rate, CPU and requeues.
 
-    The rate is until the last note.
+    `per_minute` is until the last note; `cpu` is in ms a job.
     """
 
     in_flight: int
@@ -45,7 +45,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
     began, cpu, idle = time.monotonic(), cpu_seconds(pid), memory(pid)["Pss"]
     most, held = 0, idle
     while (notes := ours.notes()) < before + jobs:
-        if (waiting := ours.asking()) > most:
+        if (waiting := ours.waiting_questions()) > most:
             most, held = waiting, memory(pid)["Pss"]
         if not ours.worker.running or time.monotonic() - began > _LONGEST_SECONDS:
             raise MeasurementError(f"{notes - before} of {jobs} jobs have their note")
@@ -57,7 +57,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
 
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tuple[float, float]:
-    """Send webhooks at this rate; return p50 and p99 of the added time in milliseconds."""
+    """Send webhooks at this rate; return p50 and p99 of the added time in ms."""
     before, first = ours.notes(), ours.next_ticket
     found = ours.send(max(1, int(rate * seconds)), seconds, rate)
     ours.await_notes(before + found.answers)

@@ -1,7 +1,8 @@
-"""Cost of a job in a worker, beside the peer's task (`peers/job.py`) in Celery's pools.
+"""Cost of a job in a worker, beside the peer's task in Celery's pools.
 
-Desk and model answer at once (`dev.benchmarks.outside`), the model in the 98 pieces of a stream. Measured: the CPU
-(user and system, with children) of one worker for a job, and its jobs a second with a backlog.
+The peer is `peers/job.py`. Desk and model answer at once (`dev.benchmarks.outside`), the model in the 98 pieces of a
+stream. Measured: the CPU (user and system, with children) of one worker for a job, and its jobs a second with a
+backlog.
 """
 
 import contextlib
@@ -27,7 +28,10 @@ _WARM_JOBS = 40
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One worker in one round: CPU ms a job, jobs a second (first to last note), requeues."""
+    """One worker in one round: CPU ms a job, jobs a second, requeues.
+
+    The rate is from the first note to the last.
+    """
 
     cpu: float
     rate: float

@@ -1,7 +1,7 @@
 """`python -m dev.benchmarks.load`: webhooks at full speed or at a fixed rate.
 
-A process of its own with a few kept connections and requests signed beforehand. It reads a `Plan` as JSON from stdin
-and writes a `LoadResult`.
+A separate process with a few kept connections and requests signed beforehand. It reads a `Plan` as JSON from stdin and
+writes a `LoadResult`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""CPU time and memory of a process, from the Linux kernel, and virtual environments made on demand."""
+"""CPU time and memory of a process (Linux), and the peers' environments."""
 
 import fcntl
 import hashlib
@@ -30,13 +30,16 @@ def _times(pid: int) -> list[float]:
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Return the memory in MiB: `Rss`, and `Pss`, in which a page of n processes counts 1/n."""
+    """Return the memory in MiB by name.
+
+    `Rss`, and `Pss`, in which a page of n processes counts 1/n.
+    """
     rows = [row.split() for row in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]]
     return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows}
 
 
 def python_of(name: str) -> Path:
-    """Return the Python of `.venv-bench/<name>`, which has what `requirements/<name>.txt` names."""
+    """Install `requirements/<name>.txt` if needed; return its environment's Python."""
     pins = PROJECT / "requirements" / f"{name}.txt"
     folder, wanted = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
     python, stamp = folder / "bin" / "python", folder / ".installed"

@@ -27,7 +27,10 @@ _SPANS_SECONDS = 30.0
 
 
 class MeasurementError(Exception):
-    """Jobs failed, webhooks were refused or spans were lost, so the figures are invalid."""
+    """The figures are invalid.
+
+    Jobs failed, webhooks were refused or spans were lost.
+    """
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def ours_running(
     seconds: float = 0.0,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator["Ours"]:
-    """Run Postgres, Redis, API and workers, with spans and JSON lines as in production.
+    """Run the system with spans and JSON lines, as in production.
 
     The model streams an answer for `seconds`.
     """
@@ -88,7 +91,6 @@ class Ours:
         return int(self.system.state["api_url"].rpartition(":")[2])
 
     def take(self, count: int) -> int:
-        """Reserve ticket numbers; return the first."""
         self.next_ticket += count
         return self.next_ticket - count
 
@@ -113,11 +115,11 @@ class Ours:
         came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
         return (jobs - 1) / max(came[-1] - came[0], 1e-3)
 
-    def asking(self) -> int:
+    def waiting_questions(self) -> int:
         return int(self._outside("openai", "count")["waiting"])
 
-    def _outside(self, server: str, what: str) -> dict[str, Any]:
-        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{what}")
+    def _outside(self, server: str, path: str) -> dict[str, Any]:
+        return _get(f"{self.system.state[f'{server}_url'].removesuffix('/v1')}/_sim/{path}")
 
     def await_notes(self, count: int) -> None:
         """Wait for this total of notes. Raises MeasurementError after some minutes."""
@@ -144,7 +146,7 @@ class Ours:
             time.sleep(0.1)
 
     def requeued(self) -> int:
-        """Return the requeues since the worker's start: they add work beyond one job each."""
+        """Return the requeues since the worker's start, which add work."""
         return self.worker.output().count("Job requeued")
 
 

@@ -1,10 +1,10 @@
-"""`python -m dev.benchmarks.outside PORT`: a desk, a model and a collector that cost little, so that none is measured.
+"""`python -m dev.benchmarks.outside PORT`: a cheap desk, model and collector.
 
-Their answers are the simulators', made once; only the ticket's number differs. One server is both: every ticket
-exists, every note is counted, and all questions of a schema get the same answer after `--seconds`, streamed in
-`--pieces`, the first of them after 0.3 of that time. `GET /_sim/count` returns the numbers of notes and of
-waiting questions, `/_sim/moments` when each note came (`time.monotonic()`), `/_sim/spans` how many spans of each name
-came over OTLP.
+They cost little, so that the product is measured. Their answers are the simulators', made once; only the ticket's
+number differs. One server is both: every ticket exists, every note is counted, and all questions with a schema get the
+same answer after `--seconds`, streamed in `--pieces`, the first of them after 0.3 of that time. `GET /_sim/count`
+returns the numbers of notes and of waiting questions, `/_sim/moments` the time of each note (`time.monotonic()`),
+`/_sim/spans` the number of spans by name received over OTLP.
 """
 
 import argparse
@@ -55,10 +55,10 @@ class DeskAndModel:
     _replies: dict[str, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        who, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
-        ticket = StoredTicket(_ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, who, now, now)
+        user, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
+        ticket = StoredTicket(_ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, user, now, now)
         ticket.priority, ticket.category = "High", "Network"
-        note = note_in_full(Note("7", "", now, who), ticket, older=False, edition="onpremises")
+        note = note_in_full(Note("7", "", now, user), ticket, older=False, edition="onpremises")
         self._ticket = bytes(success({"request": ticket_in_full(ticket, "onpremises")}).body)
         self._note = bytes(success({"note": note}).body)
 
@@ -77,16 +77,19 @@ class DeskAndModel:
             self.spans.update(span.name for span in scope.spans)
         return _answer(b"")
 
-    def told(self, path: bytes) -> bytes:
+    def counts(self, path: bytes) -> bytes:
         count = {"notes": self.written, "waiting": self.waiting}
         return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
-        """Return a streamed answer, built once a schema: first piece with head, then the rest."""
-        asked = parse_body(question) or {}
-        schema = json.dumps(asked.get("response_format"))
+        """Return a streamed answer, built once a schema.
+
+        The first piece contains the head.
+        """
+        document = parse_body(question) or {}
+        schema = json.dumps(document.get("response_format"))
         if schema not in self._replies:
-            request = check_request(asked, OpenAIConfig(api_key="any"))
+            request = check_request(document, OpenAIConfig(api_key="any"))
             reply, usage = think(request), request.include_usage
             documents = [
                 chunk(reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage),
@@ -111,7 +114,7 @@ class DeskAndModel:
                 elif path.endswith(b"/notes"):
                     writer.write(self.take_note(path.split(b"/")[-2]))
                 elif path.startswith(b"/_sim/"):
-                    writer.write(self.told(path.removeprefix(b"/_sim/")))
+                    writer.write(self.counts(path.removeprefix(b"/_sim/")))
                 elif path == b"/v1/traces":
                     writer.write(self.take_spans(body))
                 else:
@@ -120,7 +123,6 @@ class DeskAndModel:
             writer.close()
 
     async def _stream(self, parts: Iterable[bytes], writer: asyncio.StreamWriter) -> None:
-        """Send an answer piece by piece over the model's whole time."""
         due = asyncio.get_running_loop().time() + self.seconds * _FIRST_SHARE
         pace = self.seconds * (1 - _FIRST_SHARE) / self.pieces
         self.waiting += 1

@@ -36,7 +36,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark with its default parameters, and overrides for `make bench-full` and tests."""
+    """A benchmark: default numbers, and those of a full and of a tiny run."""
 
     name: str
     report: Callable[[Path, Namespace], Report]
@@ -45,7 +45,6 @@ class Benchmark:
     full: Mapping[str, Any] = field(default_factory=dict)
 
     def measure(self, numbers: Mapping[str, Any]) -> Report:
-        """Measure with these overrides in a temporary folder."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             Path(folder).chmod(0o755)  # the postgres user must reach it
             return self.report(Path(folder), Namespace(**{**self.usual, **numbers}))

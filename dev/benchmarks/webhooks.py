@@ -1,8 +1,8 @@
-"""Webhooks accepted by one API process, beside the peer's receiver (`peers/receiver.py`).
+"""Webhooks accepted by one API process, beside the peer's receiver.
 
-Measured: webhooks a second over 32 connections at full speed, the CPU (user and system) of the process for one, and
-the time of an answer at half of that speed. Both use the same Postgres and Redis and send spans to the same
-collector.
+The peer is `peers/receiver.py`. Measured: webhooks a second over 32 connections at full speed, the CPU (user and
+system) of the process for one, and the time of an answer at half of that speed. Both use the same Postgres and Redis
+and send spans to the same collector.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _MOST_PER_SECOND = 9_000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One process in one round: webhooks a second, CPU ms each, latency quantiles, refusals."""
+    """A process in a round: webhooks a second, CPU ms each, quantiles, refusals."""
 
     rate: float
     cpu: float
@@ -52,7 +52,7 @@ class _Side:
         return Round(full.rate, cpu, half.p50, half.p99, sum(full.refused.values()) + sum(half.refused.values()))
 
     def load(self, ours: Ours, seconds: float, rate: float | None = None) -> LoadResult:
-        """Send webhooks, and wait for the export of their spans, which is part of the cost."""
+        """Send webhooks, and wait for the export of their spans, a part of the cost."""
         requests = int(seconds * (rate or _MOST_PER_SECOND)) + 1
         spans, tenant = ours.spans().get(self.span, 0), ours.system.tenants[0]
         first = ours.take(requests)

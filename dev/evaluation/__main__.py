@@ -1,4 +1,4 @@
-"""`python -m dev.evaluation` (`make eval`): how good the notes are that a model's answers become.
+"""`python -m dev.evaluation` (`make eval`): quality of the notes of a model.
 
 It needs OPENAI_API_KEY (and reads OPENAI_BASE_URL and OPENAI_MODEL, as the worker does). Each answer is paid for.
 """
@@ -22,7 +22,7 @@ _UNUSED = {"database_url": "postgresql://nobody@127.0.0.1/none", "redis_url": "r
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Query and judge; return 1 if no model answered, 2 for invalid settings or arguments."""
+    """Query and judge; return 1 if no model answered, 2 for invalid arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m dev.evaluation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -52,20 +52,19 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)  # the postgres user must reach it
         cases = evaluated(Path(folder), chosen(given.tickets, given.seed))
-    asked = asyncio.run(ask_models(cases, given.model or [settings.openai_model], versions, settings, given.at_once))
-    failed = Counter(each.failed for one in asked for each in one.judgements if each.failed)
-    lines = [*rows_of(asked), *(f"No answer, {count} times: {why}" for why, count in failed.items())]
+    results = asyncio.run(ask_models(cases, given.model or [settings.openai_model], versions, settings, given.at_once))
+    failed = Counter(each.failed for one in results for each in one.judgements if each.failed)
+    lines = [*rows_of(results), *(f"No answer, {count} times: {reason}" for reason, count in failed.items())]
     sys.stdout.write("\n".join((*lines, "")))
     if given.json:
         singles = [
-            asdict(each) | {"model": one.model, "prompt": one.prompt} for one in asked for each in one.judgements
+            asdict(each) | {"model": one.model, "prompt": one.prompt} for one in results for each in one.judgements
         ]
         given.json.write_text(json.dumps(singles, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return 0 if failed.total() < sum(len(one.judgements) for one in asked) else 1
+    return 0 if failed.total() < sum(len(one.judgements) for one in results) else 1
 
 
 def at_least_one(given: str) -> int:
-    """Return a number of at least 1. Raises ArgumentTypeError."""
     if not (given.isascii() and given.isdecimal() and int(given) > 0):
         raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
     return int(given)

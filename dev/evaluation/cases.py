@@ -1,4 +1,4 @@
-"""The evaluated tickets: the incoming ones of `dev/benchmarks/retrieval` with finds.
+"""The evaluated tickets: incoming ones of the retrieval set, with finds.
 
 The search is the product's, over the earlier tickets of all families, so each model gets the same finds.
 """
@@ -11,7 +11,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from dev.benchmarks.retrieval.methods import CopiesInPostgres, said
+from dev.benchmarks.retrieval.methods import CopiesInPostgres, desk_text
 from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
 from integrations.values import DeskTicket
 from knowledge.results import Document, SimilarTicket
@@ -25,17 +25,16 @@ _FIRST_NUMBER = 41_000
 class EvaluatedTicket:
     """An incoming ticket, its finds, and which of them are right."""
 
-    asked: Incoming
+    incoming: Incoming
     number: str
     similar_tickets: Sequence[SimilarTicket]
     documents: Sequence[Document]
     families: Mapping[str, Sequence[str]]
-    """Of each find, by a ticket's number or a document's title, the families that it helps."""
+    """The families that a find helps, by a ticket's number or a document's title."""
 
     @property
     def state(self) -> GraphState:
-        """Return the workflow's state after its search steps."""
-        desk = DeskTicket(self.number, self.asked.subject, said(self.asked.description), "", "", "Open", "")
+        desk = DeskTicket(self.number, self.incoming.subject, desk_text(self.incoming.description), "", "", "Open", "")
         return {
             "ticket": desk,
             "conversation": (),
@@ -49,14 +48,17 @@ class EvaluatedTicket:
         """Return all text from which a note may take names and numbers."""
         found = [f"#{one.shown} {one.subject}\n{one.resolution}" for one in self.similar_tickets]
         found += [f"{one.title}\n{one.text}" for one in self.documents]
-        return "\n".join([f"#{self.number} {self.asked.subject}", said(self.asked.description), *found])
+        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *found])
 
     def is_right(self, source: str) -> bool:
-        return self.asked.family is not None and self.asked.family in self.families.get(source, ())
+        return self.incoming.family is not None and self.incoming.family in self.families.get(source, ())
 
 
 def chosen(number: int, seed: int) -> list[Incoming]:
-    """Return up to `number` tickets that nothing was tuned on, alternating kinds and languages."""
+    """Return up to `number` tickets outside the tuning half.
+
+    Kinds and languages alternate.
+    """
     chance = random.Random(seed)  # noqa: S311 -- the same ones each time
     some = [one for one in queries() if not one.is_for_tuning]
     chance.shuffle(some)
@@ -66,7 +68,6 @@ def chosen(number: int, seed: int) -> list[Incoming]:
 
 
 def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[Incoming]:
-    """Return the items so that the groups alternate, each in its order."""
     before: Counter[str] = Counter()
     places = []
     for one in some:
@@ -75,25 +76,28 @@ def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[In
     return [some[at] for at in sorted(range(len(some)), key=lambda at: places[at])]
 
 
-def evaluated(folder: Path, asked: Sequence[Incoming]) -> list[EvaluatedTicket]:
+def evaluated(folder: Path, incoming: Sequence[Incoming]) -> list[EvaluatedTicket]:
     with CopiesInPostgres(folder, tickets(), articles()) as copies:
-        found = copies.found(asked)
-    return [with_finds(one, *found[one.id]) for one in asked]
+        found = copies.found(incoming)
+    return [with_finds(one, *found[one.id]) for one in incoming]
 
 
-def with_finds(asked: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
-    """Return a ticket with these finds: earlier tickets by their set ids, hidden from models."""
+def with_finds(incoming: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
+    """Return a ticket with these finds.
+
+    Their ids in the set are replaced, because they reveal the family.
+    """
     numbers = {one.id: number for number, one in earlier_by_number().items()}
     known = [replace(one, ticket_id=numbers[one.ticket_id]) for one in found]
     families: dict[str, Sequence[str]] = {one.ticket_id: [earlier_by_number()[one.ticket_id].family] for one in known}
     titles = {one.title for one in documents}
     families |= {article.title: article.families for article in articles() if article.title in titles}
-    return EvaluatedTicket(asked, _number(asked.id), known, documents, families)
+    return EvaluatedTicket(incoming, _number(incoming.id), known, documents, families)
 
 
 @cache
 def earlier_by_number() -> Mapping[str, Resolved]:
-    """Return the earlier tickets by number, because their ids reveal the family."""
+    """Return the earlier tickets by number; their ids reveal the family."""
     in_no_order = sorted(tickets(), key=lambda one: sha256(one.id.encode()).digest())
     return {str(_FIRST_NUMBER + at): one for at, one in enumerate(in_no_order)}
 

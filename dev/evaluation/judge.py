@@ -30,18 +30,18 @@ class Judgement:
     language: str
     family: str | None
     fix_named: bool | None = None
-    """None where nothing solves the ticket, or there is no answer."""
+    """None if the ticket has no solution, or there is no answer."""
     right: int = 0
-    """Of the claims: those all of whose sources are of the ticket's family."""
+    """Claims with sources of the ticket's family only."""
     wrong: int = 0
-    """Those with a source of another family, or one that was not found."""
+    """Claims with a source of another family, or with one that was not found."""
     unsourced: int = 0
     inventions: list[Thing] = field(default_factory=list)
-    """What stands neither in the ticket nor in what was found for it."""
+    """Details that are in neither the ticket nor its finds."""
     in_note: list[Thing] = field(default_factory=list)
-    """What of that the note has still."""
+    """The inventions that reached the note."""
     left_out: int = 0
-    """How often something was left out visibly."""
+    """The number of visible omissions."""
     confidence: str = ""
     repaired: bool = False
     failed: str = ""
@@ -53,43 +53,43 @@ class Judgement:
     note: str = ""
 
 
-def judged(asked: TicketRun) -> Judgement:
-    one, usage = asked.case.asked, asked.usage
-    told: dict[str, Any] = {
-        "repaired": asked.repaired,
-        "failed": asked.failed,
+def judged(run: TicketRun) -> Judgement:
+    one, usage = run.case.incoming, run.usage
+    values: dict[str, Any] = {
+        "repaired": run.repaired,
+        "failed": run.failed,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "dollars": usage.cost,
-        "seconds": asked.seconds,
+        "seconds": run.seconds,
     }
-    answer, content = asked.answer, asked.content
+    answer, content = run.answer, run.content
     if answer is None or content is None:
-        return Judgement(one.id, one.kind, one.language, one.family, **told)
+        return Judgement(one.id, one.kind, one.language, one.family, **values)
     claims = [each.text for each in (content.likely_cause, *content.next_steps) if each.text]
-    known = KnownTexts(asked.case.known)
-    inventions = _inventions(asked, answer, content.language, known)
+    known = KnownTexts(run.case.known)
+    inventions = _inventions(run, answer, content.language, known)
     if one.family is not None:
-        told["fix_named"] = names_fix(one.family, claims, content.language)
-    told |= _sources(asked, answer) | {
+        values["fix_named"] = names_fix(one.family, claims, content.language)
+    values |= _sources(run, answer) | {
         "inventions": inventions,
         "in_note": [thing for thing in _of_note(content) if not known.has(thing)],
         "left_out": _left_out(content),
         "confidence": answer.confidence,
         "claims": claims,
-        "note": asked.note,
+        "note": run.note,
     }
-    return Judgement(one.id, one.kind, one.language, one.family, **told)
+    return Judgement(one.id, one.kind, one.language, one.family, **values)
 
 
-def _inventions(asked: TicketRun, answer: Enhancement, language: str, known: KnownTexts) -> list[Thing]:
-    placeholders = asked.question.placeholders
+def _inventions(run: TicketRun, answer: Enhancement, language: str, known: KnownTexts) -> list[Thing]:
+    placeholders = run.question.placeholders
     found: dict[Thing, None] = {}
     for text in _texts(answer):
         for thing in things_of(text, language):
             if thing.kind == "placeholder" and thing.text not in placeholders:
                 found[thing] = None
-        for thing in things_of(asked.question.grounding.restore(text), language):
+        for thing in things_of(run.question.grounding.restore(text), language):
             if thing.kind != "placeholder" and not known.has(thing):
                 found[thing] = None
     return list(found)
@@ -106,9 +106,9 @@ def _claims(answer: Enhancement) -> list[Statement]:
     return [each for each in (answer.likely_cause, *answer.next_steps) if each.text]
 
 
-def _sources(asked: TicketRun, answer: Enhancement) -> dict[str, int]:
-    case = asked.case
-    right = {each.id for each in asked.question.grounding.case.sources if case.is_right(_name(each))}
+def _sources(run: TicketRun, answer: Enhancement) -> dict[str, int]:
+    case = run.case
+    right = {each.id for each in run.question.grounding.case.sources if case.is_right(_name(each))}
     counts = {"right": 0, "wrong": 0, "unsourced": 0}
     for claim in _claims(answer):
         verdict = "unsourced" if not claim.sources else "right" if right.issuperset(claim.sources) else "wrong"

@@ -1,4 +1,4 @@
-"""The evaluated models, each through the product's client, and their figures by prompt version."""
+"""The evaluated models, each through the product's client, and their figures."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -76,13 +76,15 @@ def fix_named(one: Judgement) -> float | None:
 
 
 def sources_right(one: Judgement) -> float | None:
-    """Return the share of source-citing claims with right sources only; None without any."""
+    """Return the share of right claims among those with sources.
+
+    None if there is no such claim.
+    """
     named = one.right + one.wrong
     return one.right / named if named else None
 
 
 def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
-    """Return the mean over the tickets that have a value."""
     values = [value for value in map(of, judgements) if value is not None]
     return f"{fmean(values):.2f}" if values else "none"
 
@@ -106,7 +108,6 @@ async def ask_models(
     settings: WorkerSettings,
     at_once: int,
 ) -> list[PromptedModel]:
-    """Query each model in each version in turn, after printing the number of paid requests."""
     clients = [_client(name, settings, at_once) for name in models]
     try:
         runs = [(client, version) for client in clients for version in versions]
@@ -116,11 +117,11 @@ async def ask_models(
             f"{len(cases)} tickets, {len(runs)} of model and prompt: {len(prompts)} answers are paid for, about "
             f"{size:,} tokens to read; one that has to be repaired is a second call.\n"
         )
-        asked = []
+        results = []
         for client, version in runs:
             answers = await ask_about_all(cases, client, version, at_once)
-            asked.append(PromptedModel(client.name, version, [judged(answer) for answer in answers]))
-        return asked
+            results.append(PromptedModel(client.name, version, [judged(answer) for answer in answers]))
+        return results
     finally:
         for client in clients:
             await client.close()

@@ -1,6 +1,6 @@
-"""An answer's path from question to note, as in `workflow.nodes.call_gpt4`.
+"""The path of an answer from question to note, without job and desk.
 
-It has no job and no desk.
+It follows `workflow.nodes.call_gpt4`.
 """
 
 import asyncio
@@ -37,11 +37,14 @@ class TicketRun:
     content: Content | None = None
     note: str = ""
     failed: str = ""
-    """Why there is no answer: refused, unusable, or the model could not be asked."""
+    """The reason for a missing answer: refused, unusable, or no connection."""
 
 
 class _TicketOfNoJob:
-    """The parts of an attempt that a question needs: a model's name and default settings, which include redaction."""
+    """The parts of an attempt that a question needs.
+
+    A model's name and default settings, which include redaction.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -59,7 +62,10 @@ def question_about(case: EvaluatedTicket, model: str, version: str = CURRENT) ->
 
 
 async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> TicketRun:
-    """Query the model about a ticket and build the note; failures are returned, not raised."""
+    """Query the model about a ticket and build the note.
+
+    Failures are returned, not raised.
+    """
     question = question_about(case, model.name, version)
     paid, repaired = Usage(), False
 

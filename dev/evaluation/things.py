@@ -1,4 +1,4 @@
-"""Details of a text that need a source: numbers, names, hosts, links, commands, quotes.
+"""Details of a text that need a source: numbers, names, hosts, links, commands.
 
 Detected by form, without the product's patterns for commands and links, so that misses of those patterns show.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from dev.benchmarks.retrieval.methods import said
+from dev.benchmarks.retrieval.methods import desk_text
 from dev.benchmarks.retrieval.sets import articles, queries, tickets
 
 _LINK = re.compile(r"(?i)\b(?:h(?:tt|xx)ps?|s?ftp|file|mailto)\b\[?:[^\s<>\"»”]+|\bwww[\d]*\[?\.[^\s<>\"»”]+")
@@ -55,7 +55,7 @@ class Thing(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """Normalise a text for comparison: no case or accents, one kind of quote and blank."""
+    """Fold case, accents, quotes and blanks for comparison."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return re.sub(r"\s+", " ", "".join(each for each in apart if not unicodedata.combining(each)))
 
@@ -92,10 +92,10 @@ def _codes(text: str) -> Iterator[Thing]:
             yield Thing("host", token)
 
 
-def _numbers(told: str) -> Iterator[Thing]:
-    figures = _DIGITS.findall(told)
-    if len(figures) > 1 and (max(map(len, figures)) == 1 or "." in told):
-        yield Thing("number", told)
+def _numbers(amount: str) -> Iterator[Thing]:
+    figures = _DIGITS.findall(amount)
+    if len(figures) > 1 and (max(map(len, figures)) == 1 or "." in amount):
+        yield Thing("number", amount)
     # A single digit and 100 need no source.
     yield from (Thing("number", each) for each in figures if len(each) > 1 and each != "100")
 
@@ -126,7 +126,7 @@ def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
 
 
 class KnownTexts:
-    """Permitted details of a note about one ticket: those of the ticket and its finds."""
+    """The permitted details of a note: those of the ticket and its finds."""
 
     def __init__(self, text: str) -> None:
         self._text = plain(text)
@@ -141,13 +141,13 @@ class KnownTexts:
             return False
         if thing.kind == "quoted":
             return re.sub(r"[\W_]+", "", wanted) in self._dense
-        if self._stands(wanted) or (wanted.endswith("s") and self._stands(wanted[:-1])):
+        if self._contains(wanted) or (wanted.endswith("s") and self._contains(wanted[:-1])):
             return True
         if thing.kind == "command":
-            return all(map(self._stands, wanted.split()))
+            return all(map(self._contains, wanted.split()))
         return thing.kind == "name" and _is_of_the_trade(wanted)
 
-    def _stands(self, wanted: str) -> bool:
+    def _contains(self, wanted: str) -> bool:
         return re.search(rf"(?<![^\W_]){re.escape(wanted)}(?![^\W_])", self._text) is not None
 
 
@@ -160,8 +160,8 @@ def _is_of_the_trade(name: str) -> bool:
 def _words_of_the_trade() -> frozenset[str]:
     """Return the words in texts of several families, which any technician knows."""
     families: dict[str, set[str]] = defaultdict(set)
-    texts = [(one.family, f"{one.subject} {said(one.description)} {one.resolution}") for one in tickets()]
-    texts += [(one.family or one.id, f"{one.subject} {said(one.description)}") for one in queries()]
+    texts = [(one.family, f"{one.subject} {desk_text(one.description)} {one.resolution}") for one in tickets()]
+    texts += [(one.family or one.id, f"{one.subject} {desk_text(one.description)}") for one in queries()]
     texts += [(one.id, f"{one.title} {one.text}") for one in articles()]
     for family, text in texts:
         for word in re.findall(r"[^\W\d_]+", plain(text)):

@@ -1,7 +1,7 @@
-"""The reference fix of a ticket: the ideas of its family's resolutions (`ideas.jsonl`).
+"""The reference fix of a ticket: the ideas of its family's resolutions.
 
-An idea is a pattern over a plain text with its words in four languages. They were written from three English
-resolutions of each family; the others, and all in other languages, validate them. The terms of all resolutions
+An idea is a pattern (`ideas.jsonl`) over a plain text with its words in four languages. They were written from three
+English resolutions of each family; the others, and all in other languages, validate them. The terms of all resolutions
 separate a fix from that of a family with the same words.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 
-from dev.benchmarks.retrieval.methods import said
+from dev.benchmarks.retrieval.methods import desk_text
 from dev.benchmarks.retrieval.sets import tickets
 from dev.evaluation.things import plain
 from knowledge.terms import weighed_terms
@@ -32,7 +32,10 @@ def ideas() -> Mapping[str, Sequence[re.Pattern[str]]]:
 
 
 def names_fix(family: str, claims: Sequence[str], language: str) -> bool:
-    """Return True if the claims have all ideas of the family's fix and match no other better."""
+    """Return True if the claims have all ideas of the family's fix.
+
+    They must match no other fix better.
+    """
     text = "\n".join(claims)
     if not _has_ideas(family, text):
         return False
@@ -50,8 +53,8 @@ def _nearness(text: str, language: str) -> Mapping[str, float]:
     """Return how much of each family's resolutions a text has, rare terms first."""
     terms, near = frozenset(weighed_terms("", text, language)), {}
     for family, resolutions in _resolutions().items():
-        told = Counter(term for some in resolutions for term in some & terms)
-        near[family] = sum(min(count, _MOST_TERMS) * _rarity()[term] for term, count in told.items())
+        shared = Counter(term for some in resolutions for term in some & terms)
+        near[family] = sum(min(count, _MOST_TERMS) * _rarity()[term] for term, count in shared.items())
     return near
 
 
@@ -63,7 +66,9 @@ def _rarity() -> Mapping[int, float]:
 
 @cache
 def _resolutions() -> Mapping[str, Sequence[Set[int]]]:
-    told: dict[str, list[Set[int]]] = {}
+    resolutions: dict[str, list[Set[int]]] = {}
     for one in tickets():
-        told.setdefault(one.family, []).append(frozenset(weighed_terms("", said(one.resolution), one.language)))
-    return told
+        resolutions.setdefault(one.family, []).append(
+            frozenset(weighed_terms("", desk_text(one.resolution), one.language))
+        )
+    return resolutions

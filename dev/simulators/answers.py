@@ -1,4 +1,4 @@
-"""Answers of the simulators, and the ways in which a connection fails."""
+"""Answers of the simulators, and failures of a connection."""
 
 import asyncio
 import json
@@ -27,7 +27,10 @@ class Json(JSONResponse):
 
 
 class HalfResponse(Response):
-    """An answer that announces its whole length, and ends the connection after half of its body."""
+    """An answer that ends the connection after half of its body.
+
+    It announces its whole length.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -50,7 +53,10 @@ def page(title: str = PORTAL, status: int = 200) -> Response:
 
 
 async def pause(request: Request, seconds: float | None = None) -> None:
-    """Wait, without `seconds` forever. Raises ClientDisconnect when the client leaves."""
+    """Wait for `seconds`, or without them forever.
+
+    Raises ClientDisconnect when the client leaves.
+    """
     try:
         async with asyncio.timeout(seconds):
             while (await request.receive())["type"] != "http.disconnect":
@@ -64,12 +70,11 @@ async def pause(request: Request, seconds: float | None = None) -> None:
 
 
 def hang_up(request: Request) -> None:
-    """Close the connection without an answer."""
     request.scope["extensions"][HANG_UP_EXTENSION]["close"]()
 
 
 async def flood(opening: bytes, megabytes: int) -> AsyncIterator[bytes]:
-    """Yield a body of so many MB that starts well-formed and does not end so."""
+    """Yield a body of so many MB, well-formed only at its start."""
     yield opening
     for _ in range(megabytes * 1_000_000 // len(_FLOOD_BLOCK)):
         yield _FLOOD_BLOCK
@@ -77,7 +82,6 @@ async def flood(opening: bytes, megabytes: int) -> AsyncIterator[bytes]:
 
 
 async def followed(entry: Entry, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the parts of a stream, and record its outcome."""
     try:
         async for part in parts:
             yield part
@@ -91,5 +95,5 @@ async def followed(entry: Entry, parts: AsyncIterator[bytes]) -> AsyncIterator[b
 
 
 async def gone(_request: Request, _error: Exception) -> Response:
-    """Handle ClientDisconnect: nothing can be sent any more."""
+    """Handle ClientDisconnect: no answer can be sent."""
     return Response()

@@ -1,6 +1,7 @@
-"""The control interface of both simulators, under `/_sim`: faults, and the record of requests.
+"""The control interface of both simulators, under `/_sim`.
 
-It has no authentication: simulators listen on loopback and hold no real data.
+It orders faults and shows the recorded requests. It has no authentication: simulators listen on loopback and hold no
+real data.
 """
 
 import time
@@ -24,7 +25,7 @@ _SHOWN_HEADERS = ("accept", "content-type", "content-length", "user-agent", "tra
 
 @dataclass(slots=True)
 class Entry:
-    """One received request. `time` is Unix seconds; `status` is None until it is answered."""
+    """A received request. `time` is Unix seconds, `status` None until answered."""
 
     time: float
     method: str
@@ -63,7 +64,6 @@ class Journal:
 
 
 def show_validation_error(_request: Request, error: Exception) -> Response:
-    """Return a 422 that names each invalid field."""
     if not isinstance(error, ValidationError):
         raise error
     problems = [
@@ -74,7 +74,7 @@ def show_validation_error(_request: Request, error: Exception) -> Response:
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object in a control request, {} for an empty body, or raise a 422."""
+    """Return the JSON object of a request, {} for an empty body, or raise 422."""
     try:
         return dict(await request.json()) if await request.body() else {}
     except (ValueError, TypeError):
@@ -113,8 +113,6 @@ def _has(entry: Entry, wanted: Mapping[str, str]) -> bool:
 
 
 def clearing(clear: Callable[[], None]) -> Callable[[Request], Response]:
-    """Return an endpoint that deletes something."""
-
     def endpoint(_request: Request) -> Response:
         clear()
         return Response(status_code=204)

@@ -48,7 +48,10 @@ F = TypeVar("F", bound=Fault)
 
 
 class FaultBook(Generic[F]):
-    """The ordered faults; the oldest unexhausted match applies, so orders form sequences."""
+    """The ordered faults.
+
+    The oldest unexhausted match applies, so that orders form sequences.
+    """
 
     def __init__(self) -> None:
         self._ordered: list[F] = []
@@ -57,7 +60,6 @@ class FaultBook(Generic[F]):
         self._ordered.append(fault)
 
     def take(self, fits: Callable[[F], bool]) -> F | None:
-        """Return the first matching fault and count the hit, or None."""
         fault = next((one for one in self._ordered if not one.exhausted and fits(one)), None)
         if fault is not None:
             fault.used += 1
@@ -70,7 +72,7 @@ class FaultBook(Generic[F]):
         self._ordered.clear()
 
     def listing(self) -> list[dict[str, Any]]:
-        """Return all faults in order with `used` and `exhausted`, exhausted ones included."""
+        """Return all faults in order, exhausted ones included."""
         return [
             one.model_dump(exclude_unset=True) | {"used": one.used, "exhausted": one.exhausted} for one in self._ordered
         ]

@@ -22,7 +22,7 @@ _START_SECONDS = 10.0
 
 
 class HangUpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with an extension that closes the connection without an answer.
+    """uvicorn's HTTP protocol that can close the connection without an answer.
 
     ASGI has no such message; a desk that dies mid-answer needs it.
     """
@@ -34,9 +34,9 @@ class HangUpProtocol(HttpToolsProtocol):
 
 
 class AnnouncingServer(uvicorn.Server):
-    """A server on a new socket; a process prints the base URL, its only line, once it accepts connections.
+    """A server on a new socket.
 
-    Raises OSError if the port is taken.
+    A process prints the base URL, its only line, once it accepts connections. Raises OSError if the port is taken.
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int, *, prints: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""`python -m dev.stack demo`: sample tickets through the whole system, shown by its log lines."""
+"""`python -m dev.stack demo`: sample tickets on their way through the system."""
 
 import json
 import re
@@ -51,7 +51,7 @@ Next steps:
 
 @dataclass
 class TicketStory:
-    """A ticket's logged stages; `came` is the last one, or the phrase of a failure."""
+    """A ticket's logged stages; `came` is the last one, or a failure's phrase."""
 
     tenant_id: str
     ticket_id: str
@@ -62,25 +62,25 @@ class TicketStory:
 
 
 def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStory | None:
-    """Update the ticket's story from a log line; return it if the line begins a new stage."""
+    """Update a ticket's story from a log line; return it at a new stage."""
     ids = _IDS.search(line)
     story = stories.get((ids[2], ids[1])) if ids else None
     if ids is None or story is None:
         return None
     story.job_id = ids[3] or story.job_id
-    told = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
+    stage = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
     if _FAILED in line:
-        told = line[line.index(_FAILED) :].partition(" | ")[0]
-    if told in ("", story.came):
+        stage = line[line.index(_FAILED) :].partition(" | ")[0]
+    if stage in ("", story.came):
         return None
-    story.came = told
+    story.came = stage
     return story
 
 
 def play(system: System, console: Console) -> bool:
     """Start the system, create the tickets and show the results.
 
-    Returns True if each ticket got its note. Raises the errors of `System.start`. The system is left running.
+    Returns True if each ticket got its note. Raises the errors of `System.start`. The system stays running.
     """
     began = time.monotonic()
     _say(console, "Starting Postgres, Valkey, the API, a worker, a simulated desk and a simulated GPT-4 ...")
@@ -130,7 +130,7 @@ def _say(console: Console, text: str) -> None:
 
 
 def _await_context(system: System, console: Console) -> None:
-    """Wait until each desk's history is synced, because context comes from it."""
+    """Wait for each desk's first sync, because context comes from it."""
     phrase = log_events.SYNC_COMPLETED.template.partition(",")[0]
     wanted = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
     deadline = time.monotonic() + _SYNC_SECONDS
@@ -151,9 +151,9 @@ def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketSto
             story = TicketStory(ticket["tenant"], desk.create_ticket(ticket), ticket["subject"])
             stories[story.tenant_id, story.ticket_id] = story
         for line in (line for process in (system.api, *system.workers) for line in _new_lines(process, read)):
-            if story_told := follow(line, stories):
-                about = f"ticket {story_told.ticket_id} ({story_told.tenant_id})"
-                _say(console, f"  {time.monotonic() - story_told.created_at:5.1f} s  {about:<22} {story_told.came}")
+            if advanced := follow(line, stories):
+                about = f"ticket {advanced.ticket_id} ({advanced.tenant_id})"
+                _say(console, f"  {time.monotonic() - advanced.created_at:5.1f} s  {about:<22} {advanced.came}")
         if len(stories) == len(DEMO_TICKETS) and all(story.came == "completed" for story in stories.values()):
             break
         time.sleep(_POLL_SECONDS)
@@ -177,10 +177,10 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
 
 def _show_trace(system: System, story: TicketStory, console: Console) -> None:
     folder = Path(system.state["traces"])
-    asked = DiagnosisSubject(story.ticket_id, story.tenant_id, None)
+    subject = DiagnosisSubject(story.ticket_id, story.tenant_id, None)
     deadline = time.monotonic() + _SPANS_SECONDS
     while not (
-        found := [trace for trace in find(folder, asked) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
+        found := [trace for trace in find(folder, subject) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
     ):
         if time.monotonic() > deadline:
             return

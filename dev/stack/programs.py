@@ -33,7 +33,7 @@ def answers(port: int, path: str) -> Callable[[Process], bool]:
     return ready
 
 
-def says(text: str) -> Callable[[Process], bool]:
+def has_output(text: str) -> Callable[[Process], bool]:
     return lambda process: text in process.output()
 
 
@@ -65,10 +65,10 @@ class Programs:
 
     def worker(self, number: int, metrics_port: int) -> Process:
         name = "worker" if number == 1 else f"worker-{number}"
-        return _with_metrics(self._product(name, says("ready."), "worker"), metrics_port)
+        return _with_metrics(self._product(name, has_output("ready."), "worker"), metrics_port)
 
     def housekeeping(self, metrics_port: int) -> Process:
-        return _with_metrics(self._product("housekeeping", says("ready"), "housekeeping"), metrics_port)
+        return _with_metrics(self._product("housekeeping", has_output("ready"), "housekeeping"), metrics_port)
 
     def console(self, port: int, metrics_port: int) -> Process:
         address = ["--host", "127.0.0.1", "--port", str(port)]
@@ -78,7 +78,7 @@ class Programs:
 
     def migrate(self, admin_url: str) -> Process:
         """Return the migration, which alone connects as the tables' owner."""
-        process = self._product("migrate", says(""), "migrate")
+        process = self._product("migrate", has_output(""), "migrate")
         process.environment["DATABASE_ADMIN_URL"] = admin_url
         return process
 
@@ -86,7 +86,6 @@ class Programs:
         return self._simulator("desk", "servicedesk", port, "--config", str(config))
 
     def openai(self, port: int, api_key: str, seconds: float) -> Process:
-        """Return the simulated OpenAI; one answer takes `seconds`."""
         first = f"{seconds * _FIRST_TOKEN_SHARE:.3f}"
         timing = ["--first-token-seconds", first, "--seconds", f"{seconds:.3f}"]
         return self._simulator("openai", "openai", port, "--api-key", api_key, *timing)

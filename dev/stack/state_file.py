@@ -69,7 +69,6 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State, settings: Mapping[str, str]) -> None:
-    """Write `settings.env` (shell syntax), then `state.json`."""
     _write(folder / SETTINGS_FILE, "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
     _write(folder / STATE_FILE, json.dumps(state, indent=2) + "\n")
 

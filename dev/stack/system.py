@@ -175,7 +175,6 @@ class System(Startable):
         self._lock.release()
 
     def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
-        """Start another worker, with additional settings, and wait until it is ready."""
         worker = self._programs.worker(len(self.workers) + 1, free_port())
         self.workers.append(worker)
         self.restart(worker, settings)
@@ -195,7 +194,7 @@ class System(Startable):
         write_state(self.folder, self.state, self._settings)
 
     def configure(self, settings: Mapping[str, object]) -> None:
-        """Change settings of all product processes, later ones too, from the next start."""
+        """Change settings of all product processes from their next start."""
         variables, keys = parted(settings)
         self._settings.update(variables)
         for process in (self.api, *self.workers, self.housekeeping, self.console):
@@ -203,7 +202,7 @@ class System(Startable):
         self.write_tenants(keys)
 
     def write_tenants(self, keys: Mapping[str, object] | None = None) -> None:
-        """Write `tenants.toml` with these keys changed permanently (None removes one)."""
+        """Write `tenants.toml` with these keys changed permanently; None removes one."""
         self._tenant_keys |= keys or {}
         told = {path: value for path, value in self._tenant_keys.items() if value is not None}
         self.folder.mkdir(parents=True, exist_ok=True)

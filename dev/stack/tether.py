@@ -1,4 +1,4 @@
-"""Replace this process by a command that ends with its parent.
+"""Replacement of this process by a command that ends with its parent.
 
     python -I -S tether.py PARENT SIGNAL USER COMMAND...
 
@@ -31,7 +31,7 @@ def main() -> None:
         # Python ignores these, and the command would inherit that.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        os.execv(command[0], command)  # noqa: S606 -- no shell is what is wanted
+        os.execv(command[0], command)  # noqa: S606 -- without a shell on purpose
     except OSError as problem:
         sys.stderr.write(f"cannot run {command[0]} as user {user}: {problem.strerror}\n")
         sys.exit(126)

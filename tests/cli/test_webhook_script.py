@@ -158,7 +158,7 @@ def test_it_goes_through_the_proxy_of_the_machine(tmp_path: Path) -> None:
     with serving_proxy(ConnectProxy()) as proxy:
         script = Script(tmp_path, "https://api.example.com/webhook", pauses="()")
         assert script.run(HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}")[0] == 1
-    assert proxy.asked == ["api.example.com:443"]
+    assert proxy.requested == ["api.example.com:443"]
     # A failure that is none of the network is told too: a ValueError; in 3.6 another host's certificate.
     ended, said = script.run(HTTPS_PROXY="http://proxy..example.com:3128")
     assert ended == 1

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from console import queries
 from console.queries import EndCause, FinishedJob, PageEnd, figures_of, outcomes
 from db.session import Database
-from dev.benchmarks.growth import ASKED, LINEAR, Filled
+from dev.benchmarks.growth import LINEAR, STATEMENTS, Filled
 from jobs import rejections
 from jobs.missed_webhooks import MOST_MISSED, MOST_MISSED_OF_EACH, MissedCount, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
@@ -191,7 +191,7 @@ async def test_frequent_statements_read_few_rows_of_many(filled: Filled) -> None
     """The relay counts a thousand, and the running ones."""
     await filled.connect()
     found = {}
-    for name, ask in ASKED.items():
+    for name, ask in STATEMENTS.items():
         before = await rows_read(filled)
         await ask(filled)
         found[name] = await rows_read(filled) - before

@@ -165,7 +165,7 @@ def _outside(authority: trustme.CA, bundle: Path) -> Iterator[OutsideServers]:
 def outside(_outside: OutsideServers) -> OutsideServers:
     """Start the servers, without calls, and a proxy without authentication."""
     _outside.proxy.credentials = ""
-    _outside.proxy.asked.clear()
+    _outside.proxy.requested.clear()
     for server in (_outside.desk, _outside.accounts, _outside.model):
         server.authorities.clear()
     return _outside
@@ -178,7 +178,7 @@ async def test_all_servers_are_called_through_the_proxy(outside: OutsideServers,
     cloud = CLOUD_KEYS | {"accounts_url": "https://accounts.test"}
     assert await read_ticket(way, edition="cloud", **cloud) == "S"
     assert await outside.ask(way) == "S"
-    assert outside.proxy.asked == ["accounts.test:443", "desk.test:443", "model.test:443"]
+    assert outside.proxy.requested == ["accounts.test:443", "desk.test:443", "model.test:443"]
     assert outside.desk.authorities == ["Zoho-oauthtoken token-1"]
     assert outside.model.authorities == ["Bearer sk-test"]
     told = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
@@ -197,7 +197,7 @@ async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: Ou
     finally:
         await desks.close()
         await redis.aclose()
-    assert outside.proxy.asked == ["desk.test:443"]
+    assert outside.proxy.requested == ["desk.test:443"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -206,7 +206,7 @@ async def test_what_is_named_and_this_host_and_http_go_past_it(scheme: str, outs
     with serving(CannedServer(), tls) as here, serving(CannedServer(body=whole()), tls) as model:
         assert await read_ticket(outside.way(), here.url) == "S"
         assert await outside.ask(outside.way(), model.url) == "S"
-    assert outside.proxy.asked == []
+    assert outside.proxy.requested == []
     assert here.authorities == ["key-of-acme"]
 
 
@@ -246,7 +246,7 @@ async def test_no_proxy_of_the_environment_is_used(
     for call in (read_ticket, outside.ask):
         with pytest.raises(ExternalError):
             await call(way)
-    assert outside.proxy.asked == []
+    assert outside.proxy.requested == []
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outsi
     with serving_proxy(proxy, with_certificate(outside.authority)):
         way = outside.way(f"https://localhost:{proxy.port}")
         assert await read_ticket(way) == await outside.ask(way) == "S"
-    assert proxy.asked == ["desk.test:443", "model.test:443"]
+    assert proxy.requested == ["desk.test:443", "model.test:443"]
 
 
 async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside: OutsideServers) -> None:

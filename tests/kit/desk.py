@@ -29,7 +29,7 @@ EDITIONS = pytest.mark.parametrize("edition", ["onpremises", "cloud"])
 TENANT_OF = {"onpremises": "acme", "cloud": "globex"}
 _EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
 EXTRA_KEY_REFUSED: Any = {"response_status": {"status_code": 4000, "messages": [_EXTRA_KEY], "status": "failed"}}
-"""What a desk says to a note under the other edition's key."""
+"""A desk's answer to a note under the other edition's key."""
 _RECORDED = Path(__file__).parents[1] / "integrations" / "recorded"
 
 
@@ -46,7 +46,7 @@ def settings(base: str, edition: Edition = "onpremises", name: str | None = None
 async def opened(
     desk: DeskSettings,
     *,
-    timeout: float = 5,  # noqa: ASYNC109 -- the client's own limit is what is tested
+    timeout: float = 5,  # noqa: ASYNC109 -- the client's own limit is tested
     redis: Redis | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
     breaker: Breaker | None = None,
@@ -63,7 +63,7 @@ async def opened(
 
 
 def holds_by(clock: Clock) -> dict[str, Any]:
-    """Return a desk client's holds as in a process, on the test clock and without jitter."""
+    """Return a desk client's holds on the test clock, without jitter."""
     hold_for = partial(Hold, "desk of acme", gauge=metrics.DESK_HELD, monotonic=clock, jitter=lambda low, _high: low)
     return {
         "hold": hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),

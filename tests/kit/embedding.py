@@ -15,7 +15,10 @@ _OF_LANGUAGE = 3.0
 
 
 class MeaningModel:
-    """Maps a word of the text to its meaning by `meanings`; other texts mean themselves."""
+    """Maps a word of the text to its meaning by `meanings`.
+
+    Other texts are their own meaning.
+    """
 
     key = server = "meanings"
     separate_queries = False
@@ -25,12 +28,12 @@ class MeaningModel:
     def __init__(self, **meanings: str) -> None:
         self.meanings = meanings
         self.texts: list[str] = []
-        """What came, but for the sentences that the space is measured by."""
+        """Received texts, without the sentences that measure the space."""
         self.fails = False
         self.refuses = ""
-        """A word that no text may have."""
+        """A refused word."""
         self.dimensions = DIMENSIONS
-        self.says_always: list[float] = []
+        self.fixed_answer: list[float] = []
         self._rows = {text: (of, number) for of, texts in parallel_texts().items() for number, text in enumerate(texts)}
 
     async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:  # noqa: ARG002 -- one side
@@ -39,7 +42,7 @@ class MeaningModel:
         if self.refuses and any(self.refuses in text for text in texts):
             raise TextRefusedError("400 Bad Request")
         self.texts += [text for text in texts if text not in self._rows]
-        return [self.says_always or self._embedded(text)[: self.dimensions] for text in texts]
+        return [self.fixed_answer or self._embedded(text)[: self.dimensions] for text in texts]
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -48,7 +51,7 @@ class MeaningModel:
         language, about = self._rows.get(text, ("", text))
         if not language:
             language = "de" if " der " in text or " ist " in text else "en"
-            about = next((told for word, told in self.meanings.items() if word in text), text)
+            about = next((meaning for word, meaning in self.meanings.items() if word in text), text)
         vector: list[float] = (_direction(about) + _OF_LANGUAGE * _direction(f"in {language}")).tolist()
         return vector
 

@@ -1,8 +1,8 @@
-"""A reader of the FAQ on a running development system: types commands, follows tables.
+"""A reader of the FAQ on a running system: it types commands, follows tables.
 
 The commands run in bash, word for word. Its `kubectl` is a small client that a thread of the test serves: `logs`,
 `exec` and `get` show the processes as pods, and refuse unknown flags or names. Other verbs do nothing:
-`tests/docs/test_commands.py` gives them to the real kubectl.
+`tests/docs/test_commands.py` runs them with the real kubectl.
 """
 
 import argparse
@@ -60,7 +60,7 @@ _PLACE = re.compile(r"<([A-Z_]+)>")
 
 
 class RefusedError(Exception):
-    """The complaint of a kubectl that does nothing."""
+    """The complaint of a kubectl that did nothing."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -176,7 +176,10 @@ class Shell:
 
     @contextmanager
     def surging(self, process: Process, state: str) -> Iterator[None]:
-        """Add a pod of the process's deployment without a container; `state` is the reason."""
+        """Add a pod without a container to the process's deployment.
+
+        `state` is the reason.
+        """
         self._surging.append(_Pod(process, state))
         yield
         self._surging.pop()
@@ -195,19 +198,22 @@ class Shell:
             if verb not in _FLAGS:
                 return Done()
             end = rest.index("--") if "--" in rest else len(rest)
-            told = _parsed(verb, rest[:end])
+            options = _parsed(verb, rest[:end])
             if verb == "exec":
-                return self._exec(told, rest[end + 1 :])
-            return Done(self._logs(told) if verb == "logs" else self._get(told))
+                return self._exec(options, rest[end + 1 :])
+            return Done(self._logs(options) if verb == "logs" else self._get(options))
         except RefusedError as refusal:
             return Done("", f"{refusal}\n", 1)
-        except Exception:  # noqa: BLE001 -- the test fails by what is printed
+        except Exception:  # noqa: BLE001 -- the test fails by the printed traceback
             return Done("", traceback.format_exc(), 1)
 
-    def _selected(self, told: argparse.Namespace) -> list[_Pod]:
-        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first. Raises RefusedError."""
+    def _selected(self, options: argparse.Namespace) -> list[_Pod]:
+        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first.
+
+        Raises RefusedError.
+        """
         pods = sorted([*self._pods.values(), *self._surging], key=lambda pod: not self._is_ready(pod))
-        kind, _, name = told.names[0].rpartition("/") if told.names else ("deployment", "", told.selector[4:])
+        kind, _, name = options.names[0].rpartition("/") if options.names else ("deployment", "", options.selector[4:])
         label = {"deployment": "ai-agents-{0.container}", "pod": "{0.name}", "": "{0.name}"}.get(kind, "")
         if found := [pod for pod in pods if label.format(pod) == name]:
             return found
@@ -215,7 +221,6 @@ class Shell:
         raise RefusedError("error: timed out waiting for the condition" if is_there else f"NotFound: {kind} {name}")
 
     def _is_ready(self, pod: _Pod) -> bool:
-        """Return the readiness probe's result, if the process has an address."""
         state: Any = self.system.state
         address = f"{state['api_probe_url']}/health/ready"
         if pod.process is not self.system.api:
@@ -228,25 +233,25 @@ class Shell:
         except OSError:
             return False
 
-    def _logs(self, told: argparse.Namespace) -> str:
-        pods = self._selected(told)
-        several = told.all_pods or told.selector
+    def _logs(self, options: argparse.Namespace) -> str:
+        pods = self._selected(options)
+        several = options.all_pods or options.selector
         lines = []
         # kubectl has no fixed order; pods without a log come first here, the worst case for the others.
         for pod in sorted(pods if several else pods[:1], key=lambda pod: not pod.waits):
             try:
-                found = _since(pod.text(previous=told.previous).splitlines(), told.since)
+                found = _since(pod.text(previous=options.previous).splitlines(), options.since)
             except RefusedError as refusal:
-                if not told.ignore_errors:
+                if not options.ignore_errors:
                     raise
                 lines.append(f"error: {str(refusal).partition('): ')[2]}")
                 continue
             prefix = f"[pod/{pod.name}/{pod.container}] " if several else ""
-            lines += [prefix + line for line in (found[-int(told.tail) :] if told.tail else found)]
+            lines += [prefix + line for line in (found[-int(options.tail) :] if options.tail else found)]
         return "".join(f"{line}\n" for line in lines)
 
-    def _exec(self, told: argparse.Namespace, command: list[str]) -> Done:
-        pod = self._selected(told)[0]
+    def _exec(self, options: argparse.Namespace, command: list[str]) -> Done:
+        pod = self._selected(options)[0]
         if not pod.runs:
             raise RefusedError(f'error: unable to upgrade connection: container not found ("{pod.container}")')
         environment = pod.process.given
@@ -260,14 +265,14 @@ class Shell:
         done = _run(command, env=environment, cwd=ROOT)
         return Done(done.stdout, done.stderr, done.returncode)
 
-    def _get(self, told: argparse.Namespace) -> str:
-        if told.names[0] == "secret":
-            key = told.output.removeprefix("jsonpath={.data.").removesuffix("}")
+    def _get(self, options: argparse.Namespace) -> str:
+        if options.names[0] == "secret":
+            key = options.output.removeprefix("jsonpath={.data.").removesuffix("}")
             return base64.b64encode(self.system.settings.get(key, "").encode()).decode()
-        if told.names[0] not in ("pod", "pods"):
+        if options.names[0] not in ("pod", "pods"):
             return ""
-        told.names = told.names[1:]
-        pods = self._selected(told) if told.names or told.selector else [*self._pods.values(), *self._surging]
+        options.names = options.names[1:]
+        pods = self._selected(options) if options.names or options.selector else [*self._pods.values(), *self._surging]
         rows = [(pod.name, f"{self._is_ready(pod):d}/1", pod.status, f"{max(0, len(pod.lives) - 1)}") for pod in pods]
         return "".join("   ".join(row) + "\n" for row in [("NAME", "READY", "STATUS", "RESTARTS"), *rows])
 
@@ -302,13 +307,13 @@ def _redis_cli(port: int, password: str | None, question: list[str]) -> Done:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             wire = connection.makefile("rwb")
-            refused = _asked(wire, ["AUTH", password]) if password else "OK\n"
-            return Done(_asked(wire, question), "" if refused == "OK\n" else f"AUTH failed: {refused}")
+            refused = _query(wire, ["AUTH", password]) if password else "OK\n"
+            return Done(_query(wire, question), "" if refused == "OK\n" else f"AUTH failed: {refused}")
     except OSError:
         return Done("", "Could not connect to Redis at redis:6379: Connection refused\n", 1)
 
 
-def _asked(wire: Any, question: list[str]) -> str:
+def _query(wire: Any, question: list[str]) -> str:
     wire.write(b"*%d\r\n" % len(question))
     wire.writelines(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in question)
     wire.flush()
@@ -323,7 +328,10 @@ class UnfollowableError(Exception):
 
 @dataclass
 class Section:
-    """A heading, the first block below it, and its table's rows: output and next anchor."""
+    """A heading, the first block below it, and its table.
+
+    A row is an output and the next anchor.
+    """
 
     title: str
     level: int
@@ -341,14 +349,17 @@ class FaqRunner:
         self._collector = collector
 
     def follow(self, start: str, values: dict[str, str]) -> list[Section]:
-        """Return the sections from the one that `start` begins to a cause. Raises UnfollowableError."""
+        """Return the sections from the one titled `start` to a cause.
+
+        Raises UnfollowableError.
+        """
         way = [next(section for section in self.sections.values() if section.title.startswith(start))]
         known = dict(values)
         while way[-1].rows and len(way) < 15:
             seen = self._seen(way[-1].command, known)
             for printed, target in way[-1].rows:
-                if (told := applies(printed, seen, known)) is not None:
-                    known |= told
+                if (row_values := applies(printed, seen, known)) is not None:
+                    known |= row_values
                     way.append(self.sections[target])
                     break
             else:
@@ -359,8 +370,8 @@ class FaqRunner:
         command = _PLACE.sub(lambda place: known[place[1]], command)
         if command.startswith("service="):  # a search in Jaeger
             spans = self._collector.traces(**dict(word.split("=", 1) for word in command.split()))
-            told = [(span.name, {**span.tags, **span.events.get("exception", {})}) for span in spans]
-            return [" ".join([name, *(f"{key}={value}" for key, value in tags.items())]) for name, tags in told]
+            tagged = [(span.name, {**span.tags, **span.events.get("exception", {})}) for span in spans]
+            return [" ".join([name, *(f"{key}={value}" for key, value in tags.items())]) for name, tags in tagged]
         done = self.shell.run(command)
         if MISTAKES.search(done.output + done.complaints):
             raise UnfollowableError(f"{command}: {done}")
@@ -388,7 +399,10 @@ def _target(row: str) -> str:
 
 
 def applies(printed: str, seen: list[str], known: dict[str, str]) -> dict[str, str] | None:
-    """Return a row's values if it matches the output, else None; `<NAME>` is a known value or becomes one."""
+    """Return a row's values if it matches the output, else None.
+
+    `<NAME>` is a known value or becomes one.
+    """
     if printed.startswith("anything else"):
         return {}
     if printed.startswith("a number"):

@@ -30,8 +30,8 @@ from dev.stack.programs import PROJECT
 from dev.stack.tether import tie_to
 from observability.startup import begin_loading, end_loading
 
-# The processes' imports without `worker` and `support`: Celery's application is for a worker alone, and the target of
-# `python -m` must not be loaded before.
+# The processes' imports without `worker`: Celery's application is for a worker alone, and the target of `python -m`
+# must not be loaded before.
 _LOADED = (
     *("api.app", "api.server", "worker.scheduler.app", "db.migrate", "cli.arguments"),
     *("integrations.llm.clients", "integrations.llm.spending", "workflow.graph", "workflow.runner"),
@@ -51,7 +51,7 @@ _CAPABILITY_VERSION = 0x20080522
 
 
 class ForkedChild:
-    """A forked process with the part of `subprocess.Popen` that `dev.stack.processes` uses."""
+    """A forked process with the used part of `subprocess.Popen`."""
 
     def __init__(self, loaded: "LoadedPrograms", pid: int) -> None:
         self.pid = pid
@@ -105,24 +105,33 @@ class LoadedPrograms:
         self._server.wait()
 
     def __call__(self, start: Start, *, obeys_modes: bool = False) -> ForkedChild:
-        """Start a command. Raises ValueError unless it is `python -m MODULE ...` as this user."""
+        """Start `python -m MODULE ...` as this user.
+
+        Raises ValueError for any other command.
+        """
         if start.user is not None or len(start.command) < 3 or [*start.command[:2]] != [sys.executable, "-m"]:
             raise ValueError(f"is not started by forking: {start.command}")
-        return ForkedChild(self, self._ask((start, obeys_modes, start.log)))
+        return ForkedChild(self, self._request((start, obeys_modes, start.log)))
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
-        """Run `ai-agents VERB` to its end; return exit status and output. Even as root it obeys file modes."""
+        """Run `ai-agents VERB` to its end; return exit status and output.
+
+        It obeys file modes even as root.
+        """
         output, complaints, status = self.typed(verb.split(), settings, obeys_modes=True)
         return status, output + complaints
 
     def typed(
         self, words: Sequence[str], settings: Mapping[str, str], *, obeys_modes: bool = False
     ) -> tuple[str, str, int]:
-        """Run `ai-agents` to its end; return stdout, stderr and status. Raises subprocess.TimeoutExpired."""
+        """Run `ai-agents` to its end; return stdout, stderr and status.
+
+        Raises subprocess.TimeoutExpired.
+        """
         command = [sys.executable, "-m", "cli.main", *words]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log, tempfile.NamedTemporaryFile("r") as complaints:
             start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
-            child = ForkedChild(self, self._ask((start, obeys_modes, complaints.name)))
+            child = ForkedChild(self, self._request((start, obeys_modes, complaints.name)))
             try:
                 status = child.wait(_RUN_SECONDS)
                 return log.read(), complaints.read(), status
@@ -130,30 +139,33 @@ class LoadedPrograms:
                 child.kill()
 
     def status_of(self, pid: int) -> int | None:
-        status: int | None = self._ask(pid)
+        status: int | None = self._request(pid)
         return status
 
-    def _ask(self, question: object) -> Any:
+    def _request(self, question: object) -> Any:
         with self._lock:
             self._pipe.send(question)
             return self._pipe.recv()
 
 
 def main() -> None:
-    """Serve until the other end closes; in a forked process run the module to its end."""
+    """Serve until the other end closes; in a fork run the module to its end."""
     begin_loading()
     for name in sys.argv[2:]:
         importlib.import_module(name)
     # Freezing keeps the collector from touching, and so copying, the shared pages.
     end_loading()
-    if (told := _serve(Connection(int(sys.argv[1])))) is not None:
-        _become(*told)
+    if (start := _serve(Connection(int(sys.argv[1])))) is not None:
+        _become(*start)
         # As in `python -m`, in this interpreter, so that every kind of end is the same.
-        runpy.run_module(told[0].command[2], run_name="__main__", alter_sys=True)
+        runpy.run_module(start[0].command[2], run_name="__main__", alter_sys=True)
 
 
 def _serve(pipe: "Connection[Any, Any]") -> tuple[Any, ...] | None:
-    """Serve requests; return None at the end, or the start to run in a forked process."""
+    """Serve requests; return None at the end.
+
+    In a forked process, return the start to run.
+    """
     here = os.getpid()
     with pipe:
         while True:

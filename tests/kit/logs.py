@@ -24,10 +24,10 @@ StartLog = Callable[..., io.StringIO]
 def lines_of(stream: io.StringIO) -> list[str]:
     """Return all lines once there is one: the answer's line may follow it."""
     end = time.monotonic() + 5
-    while not (said := stream.getvalue().splitlines()):
+    while not (lines := stream.getvalue().splitlines()):
         assert time.monotonic() < end, "no line within 5 s"
         time.sleep(0.002)
-    return said
+    return lines
 
 
 @pytest.fixture

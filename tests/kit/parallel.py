@@ -1,4 +1,4 @@
-"""Runs of pytest-xdist: shared assertion rewriting, and one process for the system `quick`.
+"""pytest-xdist: shared assertion rewriting, one process for the system `quick`.
 
 Every other process with a module on `quick` would start a system of its own. pytest caches a rewritten module beside
 its source; on a clean clone each process starts at another place, and finds the others' results.
@@ -29,13 +29,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Togeth
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Import the test modules in an order of this process's own, before the collection."""
+    """Import the test modules before the collection, in this process's own order."""
     config = session.config
-    told: dict[str, str] | None = getattr(config, "workerinput", None)
-    if told is None or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+    worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker_input is None or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
     names = _test_modules(config)
-    own = len(names) * int(told["workerid"].removeprefix("gw")) // int(told["workercount"])
+    own = len(names) * int(worker_input["workerid"].removeprefix("gw")) // int(worker_input["workercount"])
     for name in names[own:] + names[:own]:
         # The collection meets the same error and reports it.
         with contextlib.suppress(Exception, SystemExit, pytest.skip.Exception):

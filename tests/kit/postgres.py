@@ -112,7 +112,7 @@ def new_event() -> NewEvent:
 
 
 async def accept(database: Database, event: Event, *, published: bool = True) -> UUID:
-    """Accept one event; return the id of its job or of the one it repeats."""
+    """Accept one event; return the id of its job, or of the repeated one."""
     return (await repository.accept_all(database, [event], DEADLINE, published=published))[0]
 
 
@@ -123,7 +123,7 @@ class Store:
     new_event: NewEvent
 
     async def accept(self, event: Event | None = None, *, published: bool = True, **columns: Any) -> UUID:
-        """Accept this or a new event and set columns of its row; return the (earlier) job's id."""
+        """Accept an event and set columns of its row; return its or the earlier job's id."""
         of_event = {name: columns.pop(name) for name in OF_EVENT & columns.keys()}
         event = event or self.new_event(**of_event)
         job_id = await accept(self.database, event, published=published)
@@ -164,10 +164,10 @@ class _NoDesk:
         return ""
 
 
-def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
+def attempt_at(claim: Claim, database: Database, **parts: object) -> Attempt:
     """Return an attempt for the nodes, with only the parts that a test needs."""
     nothing: Any = None
-    given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **with_what}
+    given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **parts}
     given.setdefault("tenant_settings", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,

@@ -14,21 +14,24 @@ _ASKS = b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basi
 
 @dataclass
 class ConnectProxy:
-    """`outside` maps `host:port` to a local port; others are answered with `otherwise`."""
+    """A proxy with local ports in place of outside hosts.
+
+    `outside` maps `host:port` to a port; others are answered with `otherwise`.
+    """
 
     outside: dict[str, int] = field(default_factory=dict)
     credentials: str = ""
-    """`USER:PASSWORD` that it asks for."""
+    """Required `USER:PASSWORD`; empty for none."""
     otherwise: int = 502
     port: int = 0
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     """The target of each CONNECT, in order, and other request lines as they are."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method, target, _ = head.splitlines()[0].split(" ")
-            self.asked.append(target if method == "CONNECT" else head.splitlines()[0])
+            self.requested.append(target if method == "CONNECT" else head.splitlines()[0])
             proof = base64.b64encode(self.credentials.encode()).decode()
             if self.credentials and f"\r\nproxy-authorization: basic {proof}\r\n".lower() not in head.lower():
                 writer.write(_ASKS)
@@ -60,7 +63,7 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 @contextmanager
 def serving_proxy(proxy: ConnectProxy, tls: ssl.SSLContext | None = None) -> Iterator[ConnectProxy]:
-    """Serve the proxy in a thread, with TLS to the proxy itself if a context is given."""
+    """Serve the proxy in a thread, with TLS to the proxy itself if `tls` is given."""
     with _serving(proxy.serve, tls) as proxy.port:
         yield proxy
 

@@ -1,4 +1,4 @@
-"""The receiver without stores and network: events and rejections are kept in memory."""
+"""The receiver without stores and network: events are kept in memory."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -27,7 +27,10 @@ def raw(headers: Mapping[str, str]) -> Headers:
 
 
 class KnownTenants(TenantDirectory):
-    """`acme`, `strict` (requires a timestamp), `globex` (closed), `initech` (cannot sign), `umbrella` (is polled)."""
+    """Tenants of each kind.
+
+    `acme`, `strict` (requires a timestamp), `globex` (closed), `initech` (cannot sign), `umbrella` (is polled).
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -78,7 +81,10 @@ class Receiver:
         path: str = "/webhook",
         sent: list[dict[str, Any]] | None = None,
     ) -> tuple[int, bytes]:
-        """Send a body in parts; return status and body of the answer, whose messages `sent` collects."""
+        """Send a body in parts; return status and body of the answer.
+
+        `sent` collects the answer's messages.
+        """
         messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "more_body": False})
         answered = [] if sent is None else sent

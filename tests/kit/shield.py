@@ -6,7 +6,7 @@ from config.settings import LogSettings
 from config.tenants import owner
 from console.access import ACCESS_SETTINGS
 
-# Without them some machines reach neither registry nor desk.
+# Some machines need these to reach registry and desk.
 _OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}
 
 

@@ -1,6 +1,6 @@
-"""Webhook signatures made by hand, so that the product does not verify its own signing.
+"""Webhook signatures made by hand.
 
-Header names are in lower case, as receivers look them up.
+The product must not verify its own signing. Header names are in lower case, as receivers look them up.
 """
 
 import base64

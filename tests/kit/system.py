@@ -41,7 +41,7 @@ def loaded() -> Iterator[LoadedPrograms]:
 
 @pytest.fixture(scope="module")
 def start_system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[StartSystem]:
-    """Return a starter of systems, by the options of `System`; they end with the module."""
+    """Return a starter of systems by `System`'s options; they end with the module."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> System:
@@ -83,9 +83,10 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """Start a system without housekeeping that finds dead processes fast; GPT-4 takes 1.5 s.
+    """Start a system that finds dead processes fast, without housekeeping.
 
-    The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not know `initech` yet.
+    GPT-4 takes 1.5 s. The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not
+    know `initech` yet.
     """
     folder = tmp_path_factory.mktemp("quick")
     secrets = tmp_path_factory.mktemp("secrets")
@@ -102,7 +103,10 @@ def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> I
 
 @pytest.fixture
 def around(quick: System) -> Iterator[World]:
-    """Return that system's outside; afterwards end faults, and restart stopped processes and open breakers' worker."""
+    """Return the outside of `quick`.
+
+    Afterwards faults are cleared, stopped processes restarted, and the worker too if a breaker is open.
+    """
     outside = World(quick)
     yield outside
     outside.clear_faults()
@@ -110,8 +114,8 @@ def around(quick: System) -> Iterator[World]:
     for process in quick.processes:
         if not process.running:
             quick.restart(process)
-    told = figures(quick, "worker")
-    if any(told[name] for name in told if name.startswith("ai_agents_breaker_open{")):
+    metrics = figures(quick, "worker")
+    if any(metrics[name] for name in metrics if name.startswith("ai_agents_breaker_open{")):
         quick.restart(quick.workers[0])
 
 

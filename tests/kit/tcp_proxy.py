@@ -1,4 +1,4 @@
-"""Paths to a server over TCP, for tests that count, forget or cut what passes."""
+"""Paths to a server over TCP, for tests that count, drop or cut data."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 class TcpProxy:
-    """A proxy of `url` at a URL of its own; subclasses see what passes."""
+    """A proxy of `url` at a URL of its own; subclasses change `pass_on`."""
 
     def __init__(self, url: str) -> None:
         self.lead_to(url)

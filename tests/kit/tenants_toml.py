@@ -7,7 +7,7 @@ from dev.stack.environment import toml_of
 
 
 def filed(values: Mapping[str, str], keys: Mapping[str, object]) -> dict[str, str]:
-    """Return `values` with these file keys (`acme.note.rules`) added; None removes one."""
+    """Return `values` with these keys of the file changed; None removes one."""
     lines = dict(line.split(" = ", 1) for line in values.get(TENANTS_TOML, "").splitlines() if not line.startswith("#"))
     text = toml_of({path: value for path, value in keys.items() if value is not None})
     new = dict(line.split(" = ", 1) for line in text.splitlines())
@@ -16,6 +16,6 @@ def filed(values: Mapping[str, str], keys: Mapping[str, object]) -> dict[str, st
 
 
 def given(values: Mapping[str, object]) -> dict[str, str]:
-    """Return variables unchanged, and dotted names (`acme.note.rules`) as keys of the file."""
+    """Return variables unchanged, and dotted names as keys of the file."""
     keys = {name: value for name, value in values.items() if "." in name and name != TENANTS_TOML}
     return filed({name: str(value) for name, value in values.items() if name not in keys}, keys)

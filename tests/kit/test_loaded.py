@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dev.stack.processes import Launch, Process, is_alive, start_afresh
-from dev.stack.programs import PROJECT, says
+from dev.stack.programs import PROJECT, has_output
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import wait_for
 
@@ -21,26 +21,26 @@ def finder(folder: Path, launch: Launch, *words: str) -> Process:
         [sys.executable, "-m", "tests.kit.finder", *words],
         log_path=folder / "finder.log",
         environment={"PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8", "TZ": "Asia/Tokyo", "GIVEN": "here"},
-        ready=says("found"),
+        ready=has_output("found"),
         folder=PROJECT,
         death_signal=signal.SIGINT,
         launch=launch,
     )
 
 
-def told(process: Process) -> dict[str, Any]:
+def findings(process: Process) -> dict[str, Any]:
     process.wait(30)
     line, *_ = process.output().splitlines()
     answer: dict[str, Any] = json.loads(line)
     return answer
 
 
-def test_it_finds_what_a_fresh_process_finds_and_is_another_one(tmp_path: Path, loaded: LoadedPrograms) -> None:
+def test_a_fork_has_the_findings_of_a_fresh_process_and_ids_of_its_own(tmp_path: Path, loaded: LoadedPrograms) -> None:
     launches: list[tuple[str, Launch]] = [("fresh", start_afresh), ("forked", loaded), ("another", loaded)]
     processes = [finder(tmp_path / name, launch) for name, launch in launches]
     for process in processes:
         process.start()
-    fresh, *forked = map(told, processes)
+    fresh, *forked = map(findings, processes)
     assert [one["found"] for one in forked] == [fresh["found"]] * 2
     for one, other in zip(forked[0]["own"], forked[1]["own"], strict=True):
         assert one != other
@@ -73,16 +73,16 @@ def test_it_is_waited_for_and_signalled_and_ended(tmp_path: Path, loaded: Loaded
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
-def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
+def test_it_ends_with_its_starter(tmp_path: Path) -> None:
     program = (
         "import time; from pathlib import Path; from tests.kit.loaded import LoadedPrograms;"
         "from tests.kit.test_loaded import finder;"
         f"process = finder(Path({str(tmp_path)!r}), LoadedPrograms(modules=()), 'stays');"
         "process.start(); process.wait_ready(); print(process.pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as asking:
-        assert asking.stdout is not None
-        pid = int(asking.stdout.readline())
+    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
         assert is_alive(pid)
-        asking.kill()
+        parent.kill()
     wait_for(lambda: not is_alive(pid))

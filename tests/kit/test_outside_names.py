@@ -118,7 +118,7 @@ def redis_keys() -> set[str]:
 
 
 def kubernetes_names() -> set[str]:
-    """Return each object of the base, components and production overlay, and each pod's secrets."""
+    """Return the objects of base, components and production, and pods' secrets."""
     found: set[str] = set()
     for part in ("base", "components", "overlays/production"):
         for path in (ROOT / "k8s" / part).rglob("*.yaml"):
@@ -176,11 +176,13 @@ def differences(section: str, frozen: list[str], found: Iterable[str]) -> str:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_names_that_outsiders_rely_on_are_unchanged(section: str) -> None:
-    assert not (told := differences(section, FROZEN.get(section, []), SECTIONS[section]())), told
+    assert not (message := differences(section, FROZEN.get(section, []), SECTIONS[section]())), message
 
 
 def test_sql_functions_that_a_running_release_calls_are_unchanged(server: Postgres) -> None:
-    assert not (told := differences("SQL functions", FROZEN.get("SQL functions", []), sql_functions(server))), told
+    assert not (message := differences("SQL functions", FROZEN.get("SQL functions", []), sql_functions(server))), (
+        message
+    )
 
 
 def test_the_file_of_names_is_sorted_and_has_no_other_section() -> None:

@@ -1,4 +1,4 @@
-"""Rules that keep each test readable, movable, runnable alone, and free of the shell's settings."""
+"""Rules that keep each test readable, movable and runnable alone."""
 
 import re
 from pathlib import Path

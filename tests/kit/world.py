@@ -18,9 +18,9 @@ Found = TypeVar("Found")
 _TLS = httpx2.create_ssl_context()
 
 
-def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
+def wait_for(condition: Callable[[], Found], seconds: float = 30) -> Found:
     end = time.monotonic() + seconds
-    while not (found := what()):
+    while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds} s; the last answer was {found!r}"
         time.sleep(0.1)
     return found
@@ -68,7 +68,10 @@ class World:
     def post_webhook(
         self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None, secret: str | None = None
     ) -> httpx2.Response:
-        """Post a webhook without the desk, signed with the tenant's `secret`; the ticket need not exist."""
+        """Post a webhook without the desk, signed with the tenant's `secret`.
+
+        The ticket need not exist.
+        """
         body, signed = self.signed(ticket_id, tenant, secret)
         url, both = f"{self._api_url}/webhook", signed | (headers or {})
         return httpx2.post(url, content=body, headers=both, timeout=30, verify=_TLS)

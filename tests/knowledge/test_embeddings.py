@@ -167,7 +167,7 @@ async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
 
 async def test_a_model_that_tells_no_text_from_another_is_not_used() -> None:
     model = MeaningModel()
-    model.says_always = [0.5] * 64
+    model.fixed_answer = [0.5] * 64
     with pytest.raises(EmbeddingsUnavailableError, match="tell no text from another"):
         await Embedder(model).embed_query("VPN", "en")
 

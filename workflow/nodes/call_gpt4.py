@@ -1,4 +1,4 @@
-"""Ask GPT-4 for the enhancement, and commit the grounded answer."""
+"""The step that requests GPT-4's answer and commits it after grounding."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Content, Enhancement
-from workflow.audit import exchanges_of, keep_left_records, keep_records, leave_records, sources_told
+from workflow.audit import exchanges_of, keep_left_records, keep_records, leave_records, source_entries
 from workflow.lease import retry_until_available
 from workflow.ports import Model
 from workflow.question import ModelQuestion, question_of
@@ -27,7 +27,7 @@ from workflow.stored_answers import StoredKind, UnusableAnswer
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Ask GPT-4 and commit its answer, or that of an earlier attempt."""
+    """Request GPT-4's answer and commit it, or commit an earlier attempt's."""
     attempt, claim = runtime.context, runtime.context.claim
     kept = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
     if kept is not None:
@@ -47,7 +47,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     unusable: UnusableAnswer | None = None
     if attempt.claim.started_before:
         unusable = await answers.get(StoredKind.UNUSABLE, job_id)
-    asked_at = time.monotonic()
+    requested_at = time.monotonic()
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
     in_vain: list[Unanswered] = []
     request = _request_attributes(attempt.model, question.version)
@@ -59,7 +59,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             metrics.step("gpt4"),
             metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
         ):
-            answer, repaired = await _ask(attempt, question, unusable, in_vain.append)
+            answer, repaired = await _request_answer(attempt, question, unusable, in_vain.append)
             span.set_attributes(_response_attributes(answer))
             if attempt.capture_messages:
                 span.set_attributes(_reply(answer))
@@ -69,7 +69,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         raise
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
     exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
-    await commit(attempt, content, answer.model, exchanges, asked_at)
+    await commit(attempt, content, answer.model, exchanges, requested_at)
     if repaired:
         # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
         await answers.drop(job_id, StoredKind.UNUSABLE)
@@ -89,7 +89,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     return {"content": content, "model": answer.model}
 
 
-async def _ask(
+async def _request_answer(
     attempt: Attempt,
     question: ModelQuestion,
     unusable: UnusableAnswer | None,
@@ -97,10 +97,10 @@ async def _ask(
 ) -> tuple[ModelAnswer[Enhancement], bool]:
     """Return the answer, and True if it is the repair of an unusable one.
 
-    A repair is a call of its own, which may fail temporarily or be held back when the unusable answer is already paid
-    for. That text is then stored with its placeholders, and the next attempt requests only its repair, which concerns
-    the answer's form. A repair that is unusable too fails the job; a manual retry gets a new answer. `on_unanswered` as
-    in `Model.ask`.
+    A repair is a call of its own: it may fail temporarily or be held back after the unusable answer was paid for. That
+    text is then stored with its placeholders, and the next attempt requests only its repair, which concerns the
+    answer's form. A second unusable text fails the job; a manual retry requests a new answer. `on_unanswered` as in
+    `Model.ask`.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None
@@ -108,7 +108,7 @@ async def _ask(
     async def keep(text: str) -> None:
         nonlocal repaired
         repaired = True
-        sources = sources_told(question) if attempt.tenant_settings().audit_days else []
+        sources = source_entries(question) if attempt.tenant_settings().audit_days else []
         await answers.put(StoredKind.UNUSABLE, job_id, UnusableAnswer(text, question.placeholders, sources))
 
     text = unusable.text if unusable else None
@@ -134,14 +134,14 @@ def count_paid(attempt: Attempt, usage: Usage) -> None:
 
 
 async def commit(
-    attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], asked_at: float | None
+    attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], requested_at: float | None
 ) -> None:
     """Write the answer into the row; store it for the next attempt if stopped.
 
-    Its audit record follows, with those of failed endpoints. `asked_at` is by `time.monotonic()`.
+    Its audit record follows, with those of failed endpoints. `requested_at` is by `time.monotonic()`.
     """
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
-    took = None if asked_at is None else time.monotonic() - asked_at
+    took = None if requested_at is None else time.monotonic() - requested_at
     try:
         await retry_until_available(claims.save_answer, attempt.database, attempt.claim, kept, model, took)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Read the ticket, and find similar tickets and documents."""
+"""The step that reads the ticket and finds similar tickets and documents."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 await asyncio.gather(
                     _search(find_tickets, attempt, ticket, found, "ticket history not searched"),
                     _search(find_documents, attempt, ticket, found, "documents not searched"),
-                    _search(_conversation, attempt, ticket, found, "conversation not read"),
+                    _search(_read_conversation, attempt, ticket, found, "conversation not read"),
                 )
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
@@ -67,7 +67,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 reason = CONTEXT_LATE if late else CONTEXT_FAILED
                 await claims.context_incomplete(attempt.database, attempt.claim, reason)
         tickets, documents = found.get(find_tickets, ()), found.get(find_documents, ())
-        conversation = found.get(_conversation, ())
+        conversation = found.get(_read_conversation, ())
         log_event(
             log_events.CONTEXT_GATHERED,
             ticket_history="Yes" if tickets else "No",
@@ -94,10 +94,10 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
 async def _read_ticket(attempt: Attempt) -> DeskTicket:
     """Return the job's open ticket, and store its numbers in the claim and the row.
 
-    A webhook may contain the desk's id or the display number. Both are written as soon as they are known, so that no
-    later attempt searches again, and jobs of the same ticket under its other number are recognized (docs/adr/0016).
-    Raises the desk's errors, NoNoteWantedError, DeferredError if a job of the ticket's other number precedes, and
-    LeaseLostError.
+    A webhook may contain the desk's id or the display number. Both are written as soon as they are known: later
+    attempts need no search, and jobs of the same ticket under its other number are recognized (docs/adr/0016). Raises
+    the desk's errors, NoNoteWantedError, LeaseLostError, and DeferredError if a job of the ticket's other number
+    precedes.
     """
     named = attempt.claim.ticket_id
     if attempt.claim.desk_id is None:
@@ -132,7 +132,7 @@ async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Docum
     return await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people)
 
 
-async def _conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
+async def _read_conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
     with suppress(DeferredError, TicketGoneError):
         return await attempt.desk.read_conversation(ticket, is_note)
     return ()

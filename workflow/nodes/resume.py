@@ -1,4 +1,4 @@
-"""Resuming a job after the steps of earlier attempts."""
+"""The step that resumes a job after the steps of earlier attempts."""
 
 import time
 from dataclasses import replace
@@ -22,7 +22,7 @@ from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind, UnfinishedCheck
 
 # Longer than a hundred notes take at one call a minute.
-_LOOK_SECONDS = 7200.0
+_SEARCH_SECONDS = 7200.0
 
 
 class NoteMissingError(DeskRefusedError):
@@ -42,9 +42,8 @@ class NoteUnsettledError(DeferredError):
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Return earlier attempts' results: the note's id, the answer, or nothing.
 
-    Their unwritten audit records are written first. If an earlier attempt may have posted the note, that is resolved
-    first. Raises NoNoteWantedError, and DeferredError if that note did not arrive and another job of the ticket
-    precedes this one.
+    Unwritten audit records are written first. Then a note that an earlier attempt may have posted is looked up. Raises
+    NoNoteWantedError, and DeferredError if that note did not arrive and another job of the ticket precedes this one.
     """
     attempt = runtime.context
     await keep_left_records(attempt)
@@ -67,15 +66,15 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
-    """Return the id of the note, or None if it is not in the ticket, which is final.
+    """Return the id of the note, or None if it is finally not in the ticket.
 
     Raises NoteUnsettledError while it may still arrive: a slow desk stores a note long after the timeout, and a second
-    post would make two. Raises NoteMissingError if it did not arrive and this attempt was for the search only.
+    post would make two. Raises NoteMissingError if it did not arrive and this attempt was only for the search.
     """
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
-        note_id, listed_at = await _look(attempt, posted_at)
+        note_id, listed_at = await _find_note(attempt, posted_at)
         if note_id is not None:
             took = round((time.monotonic() - started) * 1000)
             log_event(log_events.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
@@ -89,26 +88,26 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
     return None
 
 
-async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
-    """Look for the note, or continue a search that was held back.
+async def _find_note(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
+    """Search for the note, or continue a search that was held back.
 
-    Return the note's id, or None, and the time at which the desk listed the ticket's notes.
+    Returns the note's id, or None, and the time at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    look: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
-    listed_at = datetime.fromisoformat(look.listed_at) if look else claim.claimed_at
-    is_old = (claim.claimed_at - listed_at).total_seconds() > _LOOK_SECONDS
-    if look is None or look.posted_at != posted_at.isoformat() or is_old:
+    check: UnfinishedCheck | None = await attempt.answers.get(StoredKind.LOOK, claim.job_id)
+    listed_at = datetime.fromisoformat(check.listed_at) if check else claim.claimed_at
+    is_old = (claim.claimed_at - listed_at).total_seconds() > _SEARCH_SECONDS
+    if check is None or check.posted_at != posted_at.isoformat() or is_old:
         listed_at = claim.claimed_at
-        look = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
+        check = UnfinishedCheck(posted_at.isoformat(), listed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
-        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(look, unread=unread))
+        await attempt.answers.put(StoredKind.LOOK, claim.job_id, replace(check, unread=unread))
 
     note_id = await attempt.desk.find_note(
-        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=look.unread or None, on_held_back=keep
+        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=check.unread or None, on_held_back=keep
     )
-    if look.unread:
+    if check.unread:
         # This search is complete. The note may still arrive: a later search lists the notes again.
         await attempt.answers.drop(claim.job_id, StoredKind.LOOK)
     return note_id, listed_at

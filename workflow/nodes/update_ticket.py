@@ -1,4 +1,4 @@
-"""Add the note to the ticket."""
+"""The step that adds the note to the ticket."""
 
 import time
 from datetime import UTC, datetime
@@ -38,17 +38,14 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id) if attempt.feedback_link_of else ""
         # The desk may have held the job for hours since its answer was committed.
         content = without_expired(state["content"], datetime.now(UTC))
-        why, settings = attempt.refresh, attempt.tenant_settings().note
-        note = to_html(
-            content, claim.job_id, state["model"], feedback_link=link, updated_because=why, settings=settings
-        )
+        note = to_html(content, claim.job_id, state["model"], feedback_link=link, updated_because=attempt.refresh)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (ExternalError, DeferredError, TicketGoneError) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
                 await retry_until_available(claims.undo_posting, attempt.database, claim)
-            if _has_only_to_wait(failure) and not claim.was_recently_open():
+            if _is_held_for_rate(failure) and not claim.was_recently_open():
                 # The desk is up and only limits its rate: the next attempt need not read the ticket.
                 await retry_until_available(claims.seen_open, attempt.database, claim)
             raise
@@ -57,7 +54,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
     return {"note_id": note_id}
 
 
-def _has_only_to_wait(failure: Exception) -> bool:
+def _is_held_for_rate(failure: Exception) -> bool:
     return isinstance(failure, DeferredError) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
 
 

@@ -158,7 +158,6 @@ graph = builder.compile()
     max_retries=8,
 )
 def enhance(job_id: str) -> None:
-    """Enhance a job's ticket, unless another worker has done so."""
     with Session(engine) as session:
         job = session.get_one(Job, UUID(job_id), with_for_update=True)
         if job.state == "completed":

@@ -65,7 +65,6 @@ def receive(
     x_servicedesk_signature: Annotated[str, Header()],
     x_servicedesk_delivery: Annotated[str, Header()],
 ) -> Accepted:
-    """Verify a webhook, record it and queue its job."""
     webhook = Webhook.model_validate_json(body)
     signed = x_servicedesk_timestamp.encode() + b"." + body
     digest = hmac.digest(_SECRETS[webhook.tenant_id], signed, "sha256").hex()

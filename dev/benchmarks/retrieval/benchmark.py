@@ -28,20 +28,25 @@ _BEHIND = 0.03
 _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
-def recall(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the family's share of the best `most`; each family has more members than that."""
-    return sum(family == asked.family for family in found[:most]) / most
+def recall(query: Incoming, found: Sequence[str], most: int) -> float:
+    """Return the family's share of the best `most`.
+
+    Each family has more members than that.
+    """
+    return sum(family == query.family for family in found[:most]) / most
 
 
-def hit(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return 1 if one of the best `most` is of the family, else 0."""
-    return float(asked.family in found[:most])
+def hit(query: Incoming, found: Sequence[str], most: int) -> float:
+    return float(query.family in found[:most])
 
 
-def ndcg(asked: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the discounted gain of the best `most`, relative to all being of the family."""
+def ndcg(query: Incoming, found: Sequence[str], most: int) -> float:
+    """Return the discounted gain of the best `most`.
+
+    It is relative to a list with the family only.
+    """
     gains = [1 / math.log2(place + 2) for place in range(most)]
-    return sum(gain for gain, family in zip(gains, found, strict=False) if family == asked.family) / sum(gains)
+    return sum(gain for gain, family in zip(gains, found, strict=False) if family == query.family) / sum(gains)
 
 
 def mean(
@@ -51,17 +56,17 @@ def mean(
     most: int,
 ) -> float:
     """Return the mean over the queries that have a right answer; 0 if none has."""
-    worth = [of(asked, rankings.get(asked.id, ()), most) for asked in queries if asked.family is not None]
-    return fmean(worth) if worth else 0.0
+    values = [of(query, rankings.get(query.id, ()), most) for query in queries if query.family is not None]
+    return fmean(values) if values else 0.0
 
 
 def _report(folder: Path, given: Namespace) -> Report:
-    earlier, asked, texts = _of_families(given.families)
+    earlier, incoming, texts = _of_families(given.families)
     families = {one.id: one.family for one in earlier}
     with CopiesInPostgres(folder / "quality", earlier, texts) as ours:
-        found, naive = ours.found(asked, most=MOST, least=0.0), ours.by_full_text(asked)
+        found, naive = ours.found(incoming, most=MOST, least=0.0), ours.by_full_text(incoming)
         ours.embed()
-        near = ours.found(asked, most=MOST, least=0.0)
+        near = ours.found(incoming, most=MOST, least=0.0)
         multiply(ours, given.tickets, given.others)
         size = f"{given.tickets:,} tickets of the tenant, {given.tickets + given.others:,} in all"
         times = {f"both searches, {size}": timed(ours, 1), "the same, 8 at once": timed(ours, 8)}
@@ -70,13 +75,13 @@ def _report(folder: Path, given: Namespace) -> Report:
         _BOTH: {name: [find.ticket_id for find in finds.tickets] for name, finds in near.items()},
         _NAIVE: naive,
     }
-    ranked |= peers(earlier, asked, unwrap=False)
-    ranked |= {f"{name}, without wrapping": ids for name, ids in peers(earlier, asked, unwrap=True).items()}
+    ranked |= peers(earlier, incoming, unwrap=False)
+    ranked |= {f"{name}, without wrapping": ids for name, ids in peers(earlier, incoming, unwrap=True).items()}
     by_family: dict[str, Rankings] = {
         method: {name: [families[ticket] for ticket in ids] for name, ids in of.items()}
         for method, of in ranked.items()
     }
-    wanted = [one for one in asked if one.family is not None]
+    wanted = [one for one in incoming if one.family is not None]
     shown = {method: by_family[method] for method in _SHOWN}
     lines = [
         f"{len(wanted)} new tickets of {len({one.family for one in wanted})} families, none used for tuning; "
@@ -88,15 +93,15 @@ def _report(folder: Path, given: Namespace) -> Report:
         "",
         "By words:",
         "",
-        *_strengths(found, families, asked),
+        *_strengths(found, families, incoming),
         "",
-        *_documents(found, asked),
+        *_documents(found, incoming),
         "",
         "With embeddings:",
         "",
-        *_strengths(near, families, asked),
+        *_strengths(near, families, incoming),
         "",
-        *_documents(near, asked),
+        *_documents(near, incoming),
         "",
         *_times(times),
     ]
@@ -107,31 +112,31 @@ def _report(folder: Path, given: Namespace) -> Report:
 
 
 def _of_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
-    """Return the set without its tuning half, or its `most` best documented families."""
-    asked = [one for one in queries() if not one.is_for_tuning]
+    """Return the set without its tuning half, or its best documented families."""
+    incoming = [one for one in queries() if not one.is_for_tuning]
     helped = Counter(family for article in articles() for family in article.families)
-    names = sorted({one.family for one in asked if one.family}, key=lambda name: (-helped[name], name))[:most]
+    names = sorted({one.family for one in incoming if one.family}, key=lambda name: (-helped[name], name))[:most]
     if len(names) < most:
-        return tickets(), asked, articles()
-    alone = [one for one in asked if one.family is None][:2]
+        return tickets(), incoming, articles()
+    alone = [one for one in incoming if one.family is None][:2]
     return (
         [one for one in tickets() if one.family in names],
-        [one for one in asked if one.family in names] + alone,
+        [one for one in incoming if one.family in names] + alone,
         [article for article in articles() if {*article.families} & {*names}],
     )
 
 
-def _kinds(asked: Sequence[Incoming]) -> list[tuple[str, list[Incoming]]]:
-    return [("all", list(asked)), *((kind, [one for one in asked if one.kind == kind]) for kind in KINDS)]
+def _kinds(incoming: Sequence[Incoming]) -> list[tuple[str, list[Incoming]]]:
+    return [("all", list(incoming)), *((kind, [one for one in incoming if one.kind == kind]) for kind in KINDS)]
 
 
-def _quality(ranked: Mapping[str, Rankings], asked: Sequence[Incoming]) -> list[str]:
-    kinds = _kinds(asked)
+def _quality(ranked: Mapping[str, Rankings], incoming: Sequence[Incoming]) -> list[str]:
+    kinds = _kinds(incoming)
     head = ["", "recall@3", "nDCG@5", "one of 3", *(f"recall@5, {kind} ({len(some)})" for kind, some in kinds)]
     rows = [
         [
             name,
-            *(f"{mean(asked, of, measure, most):.2f}" for measure, most in ((recall, 3), (ndcg, 5), (hit, 3))),
+            *(f"{mean(incoming, of, measure, most):.2f}" for measure, most in ((recall, 3), (ndcg, 5), (hit, 3))),
             *(f"{mean(some, of, recall, 5):.2f}" for _, some in kinds),
         ]
         for name, of in ranked.items()
@@ -139,41 +144,41 @@ def _quality(ranked: Mapping[str, Rankings], asked: Sequence[Incoming]) -> list[
     return table(head, rows)
 
 
-def _by(ranked: Mapping[str, Rankings], asked: Sequence[Incoming], what: str, values: Sequence[str]) -> list[str]:
-    groups = [(value, [one for one in asked if getattr(one, what) == value]) for value in values]
+def _by(ranked: Mapping[str, Rankings], incoming: Sequence[Incoming], field: str, values: Sequence[str]) -> list[str]:
+    groups = [(value, [one for one in incoming if getattr(one, field) == value]) for value in values]
     head = ["recall@5", *(f"{value} ({len(some)})" for value, some in groups)]
     return table(
         head, [[name, *(f"{mean(some, of, recall, 5):.2f}" for _, some in groups)] for name, of in ranked.items()]
     )
 
 
-def _strengths(found: Mapping[str, Found], families: Mapping[str, str], asked: Sequence[Incoming]) -> list[str]:
+def _strengths(found: Mapping[str, Found], families: Mapping[str, str], incoming: Sequence[Incoming]) -> list[str]:
     """Return, by strength of the best find, how many are of the family."""
-    best = [(one, found[one.id].tickets[0]) for one in asked if found[one.id].tickets]
+    best = [(one, found[one.id].tickets[0]) for one in incoming if found[one.id].tickets]
     rows = []
     for low, high in pairwise(_BANDS):
         some = [(one, find) for one, find in best if low <= find.strength < high or find.strength == high == 1.0]
         if some:
             right = fmean(families[find.ticket_id] == one.family for one, find in some)
             rows.append([f"{low:.1f} to {high:.1f}", str(len(some)), f"{right:.2f}"])
-    shown = [(one, find) for one in asked for find in found[one.id].tickets[:3] if find.strength >= LEAST]
+    shown = [(one, find) for one in incoming for find in found[one.id].tickets[:3] if find.strength >= LEAST]
     right = fmean(families[find.ticket_id] == one.family for one, find in shown)
     firsts = [(one, find) for one, find in best if families[find.ticket_id] == one.family]
     kept = fmean(find.strength >= LEAST for _, find in firsts)
-    alone = [one for one in asked if one.family is None]
+    alone = [one for one in incoming if one.family is None]
     silent = fmean(not any(find.strength >= LEAST for find in found[one.id].tickets) for one in alone)
-    told = (
+    summary = (
         f"Weaker than {LEAST} counts as not found. {right:.0%} of the tickets that the model gets are of the family; "
         f"{kept:.0%} of the correct best results are kept; {silent:.0%} of {len(alone)} tickets without a related one "
         "get nothing."
     )
-    return [*table(["strength of the best result", "queries", "of the same family"], rows), "", told]
+    return [*table(["strength of the best result", "queries", "of the same family"], rows), "", summary]
 
 
-def _documents(found: Mapping[str, Found], asked: Sequence[Incoming]) -> list[str]:
+def _documents(found: Mapping[str, Found], incoming: Sequence[Incoming]) -> list[str]:
     fits = {article.title: set(article.families) for article in articles()}
     helped = {family for families in fits.values() for family in families}
-    some = [one for one in asked if one.family in helped]
+    some = [one for one in incoming if one.family in helped]
     firsts, threes = (
         fmean(any(one.family in fits[find.title] for find in found[one.id].documents[:most]) for one in some)
         for most in (1, 3)
@@ -182,10 +187,12 @@ def _documents(found: Mapping[str, Found], asked: Sequence[Incoming]) -> list[st
             f"and among the first three for {threes:.0%}."]  # fmt: skip
 
 
-def _goals(ranked: Mapping[str, Rankings], asked: Sequence[Incoming]) -> list[Goal]:
-    measured = {name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(asked)} for name, of in ranked.items()}
+def _goals(ranked: Mapping[str, Rankings], incoming: Sequence[Incoming]) -> list[Goal]:
+    measured = {
+        name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(incoming)} for name, of in ranked.items()
+    }
     by_language = {
-        name: {of: mean([one for one in asked if one.language == of], found, recall, 5) for of in _LANGUAGES}
+        name: {of: mean([one for one in incoming if one.language == of], found, recall, 5) for of in _LANGUAGES}
         for name, found in ranked.items()
     }
     by_words = {name: of for name, of in measured.items() if name.startswith(_RIVALS)}
@@ -198,13 +205,13 @@ def _goals(ranked: Mapping[str, Rankings], asked: Sequence[Incoming]) -> list[Go
 
 
 def _ahead(
-    ours: Mapping[str, float], theirs: Collection[Mapping[str, float]], kinds: Sequence[str], what: str, whom: str
+    ours: Mapping[str, float], theirs: Collection[Mapping[str, float]], kinds: Sequence[str], figure: str, rival: str
 ) -> list[Goal]:
     behind = {kind: max(of[kind] for of in theirs) - ours[kind] for kind in kinds}
     worst = max(behind, key=lambda kind: behind[kind])
     return [
-        Goal(f"{what} behind {whom} on the worst kind ({worst})", behind[worst], most=_BEHIND),
-        Goal(f"{what} over all, to {whom}", ours["all"] / max(of["all"] for of in theirs), least=1.0),
+        Goal(f"{figure} behind {rival} on the worst kind ({worst})", behind[worst], most=_BEHIND),
+        Goal(f"{figure} over all, to {rival}", ours["all"] / max(of["all"] for of in theirs), least=1.0),
     ]
 
 

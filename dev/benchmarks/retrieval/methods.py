@@ -41,7 +41,7 @@ class Found(NamedTuple):
     documents: Sequence[Document]
 
 
-def said(text: str) -> str:
+def desk_text(text: str) -> str:
     """Return a text as from a desk's answer: HTML as lines, without its wrapping."""
     return unwrapped(lines_of(text))
 
@@ -51,12 +51,12 @@ def embedded() -> Embedder:
     return Embedder(LocalModel())
 
 
-async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> EmbeddedQuery:
+async def _embed_query(_tenant_id: str, text: str, language: str, _people: object) -> EmbeddedQuery:
     return await embedded().embed_query(text, language)
 
 
 class CopiesInPostgres:
-    """Tickets and documents in an embedded Postgres, copied and searched as in production."""
+    """Tickets and documents in an embedded Postgres, searched as in production."""
 
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
         self.server = Postgres(folder)
@@ -83,8 +83,8 @@ class CopiesInPostgres:
     async def _fill(self) -> None:
         async with self._database() as database:
             for one in self._tickets:
-                copy = {"ticket_id": one.id, "subject": one.subject, "description": said(one.description)}
-                copy |= {"resolution": said(one.resolution), "status": "Closed"}
+                copy = {"ticket_id": one.id, "subject": one.subject, "description": desk_text(one.description)}
+                copy |= {"resolution": desk_text(one.resolution), "status": "Closed"}
                 await repository.save_ticket(database, TENANT, copy)
             for article in self._articles:
                 await repository.save_passages(database, TENANT, article.id, article.title, [article.text])
@@ -92,7 +92,7 @@ class CopiesInPostgres:
     def embed(self) -> None:
         """Embed all texts as housekeeping does, and search by them too."""
         asyncio.run(self._embed())
-        self._embedding_of = _ask
+        self._embedding_of = _embed_query
 
     async def _embed(self) -> None:
         async with self._database() as database:
@@ -100,39 +100,45 @@ class CopiesInPostgres:
                 pass
 
     def found(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
-        """Return the finds of each query, by default those that a worker passes to the model."""
+        """Return the finds of each query.
+
+        The default limits are those of a worker.
+        """
         return asyncio.run(self._found(queries, limits))
 
     async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
         found = {}
         async with self._database() as database:
             search = PostgresSearch(database, 2, embedding_of=self._embedding_of, **limits)
-            for asked in queries:
-                about = (asked.subject, said(asked.description))
+            for query in queries:
+                about = (query.subject, desk_text(query.description))
                 alike = await search.similar_tickets(TENANT, "", *about, {})
-                found[asked.id] = Found(alike, await search.documents(TENANT, *about))
+                found[query.id] = Found(alike, await search.documents(TENANT, *about))
         return found
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
-        """Return ticket ids found by Postgres' full text for any of the words, best first."""
+        """Return ticket ids by Postgres' full text for any of the words, best first."""
         found = {}
         with psycopg.connect(self.server.superuser_url) as connection:
-            for asked in queries:
-                words = dict.fromkeys(f"{asked.subject} {asked.description}".lower().split())
-                query = " | ".join("".join(filter(str.isalnum, word)) for word in words)
-                query = " | ".join(word for word in query.split(" | ") if word) or "nothing"
-                found[asked.id] = [str(row[0]) for row in connection.execute(_WORDS, (query, MOST))]
+            for one in queries:
+                words = dict.fromkeys(f"{one.subject} {one.description}".lower().split())
+                pattern = " | ".join("".join(filter(str.isalnum, word)) for word in words)
+                pattern = " | ".join(word for word in pattern.split(" | ") if word) or "nothing"
+                found[one.id] = [str(row[0]) for row in connection.execute(_WORDS, (pattern, MOST))]
         return found
 
 
 def peers(
     tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Return each peer's ticket ids by query; `unwrap` gives them the same input as ours."""
-    clean = said if unwrap else str
+    """Return each peer's ticket ids by query.
+
+    `unwrap` gives them the same input as ours.
+    """
+    clean = desk_text if unwrap else str
     given = {
         "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],
-        "queries": [[asked.subject, clean(asked.description)] for asked in queries],
+        "queries": [[query.subject, clean(query.description)] for query in queries],
     }
     answer = subprocess.run(
         [str(python_of("bench")), str(PROJECT / "dev" / "benchmarks" / "peers" / "retrieval.py")],
@@ -142,6 +148,6 @@ def peers(
         check=True,
     )
     return {
-        name: {asked.id: [tickets[at].id for at in places] for asked, places in zip(queries, rankings, strict=True)}
+        name: {query.id: [tickets[at].id for at in places] for query, places in zip(queries, rankings, strict=True)}
         for name, rankings in json.loads(answer.stdout).items()
     }

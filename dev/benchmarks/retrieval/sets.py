@@ -40,7 +40,7 @@ class Incoming:
 
     @property
     def is_for_tuning(self) -> bool:
-        """Return True if the ticket may be used for tuning; figures are from the others only.
+        """Return True for the tuning half, which no figure uses.
 
         Families are split whole, by a hash of the name, so that tuning sees none of the tested words.
         """

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import psycopg
 
 from db.session import Database
-from dev.benchmarks.retrieval.methods import TENANT, CopiesInPostgres, said
+from dev.benchmarks.retrieval.methods import TENANT, CopiesInPostgres, desk_text
 from dev.benchmarks.retrieval.sets import queries
 from knowledge.search import PostgresSearch
 
-_MOST_ASKED = 120
+_MOST_QUERIES = 120
 # The trigger's postings are built for a million rows at once.
 _COPIED = """
     INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, terms, weights, indexed)
@@ -44,7 +44,7 @@ class Times(NamedTuple):
 
 
 def multiply(copies: CopiesInPostgres, own: int, others: int) -> None:
-    """Copy the tickets until one tenant has `own` more of them, and eight tenants `others`."""
+    """Copy tickets: `own` more for one tenant, and `others` for eight tenants."""
     with psycopg.connect(copies.server.superuser_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_postings")
         connection.execute(_COPIED, {"own": own, "others": others, "tenant": TENANT})
@@ -54,15 +54,14 @@ def multiply(copies: CopiesInPostgres, own: int, others: int) -> None:
 
 
 def timed(copies: CopiesInPostgres, at_once: int) -> Times:
-    """Measure both searches for each ticket by `at_once` callers, after a warm-up."""
     return asyncio.run(_timed(copies.server.url, at_once))
 
 
 async def _timed(url: str, at_once: int) -> Times:
     database = Database(url, application_name="benchmark", pool_size=2 * at_once)
     search, times = PostgresSearch(database, 2 * at_once), []
-    asked = [(one.subject, said(one.description)) for one in queries()][:_MOST_ASKED]
-    waiting = iter([*asked, *asked])
+    texts = [(one.subject, desk_text(one.description)) for one in queries()][:_MOST_QUERIES]
+    waiting = iter([*texts, *texts])
 
     async def caller() -> None:
         for about in waiting:

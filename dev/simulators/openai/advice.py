@@ -21,7 +21,6 @@ _COMMON = (
 
 
 def plain(value: Any) -> str:
-    """Strip HTML tags and collapse spaces; line ends remain."""
     text = unescape(_TAGS.sub(" ", str(value or "")))
     return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
 
@@ -98,15 +97,15 @@ def obey(context: Context | None) -> Json:
     if context is None:
         return advise(None)
     ticket = [plain(context.ticket.get(name)) for name in ("subject", "description")]
-    told = [plain(each.get(name)) for each in context.similar_tickets for name in ("subject", "resolution")]
-    told += [plain(each.get(name)) for each in context.documents for name in ("title", "text")]
+    source_texts = [plain(each.get(name)) for each in context.similar_tickets for name in ("subject", "resolution")]
+    source_texts += [plain(each.get(name)) for each in context.documents for name in ("title", "text")]
     given = [*context.similar_tickets, *context.documents]
     ids = ["ticket-999999", *(str(each.get("id")) for each in given)]
     order: Json = {"value": ticket[0], "strength": "strong"}
     return {
         "summary": " ".join(ticket),
-        "likely_cause": {"text": " ".join([*ticket, *told]), "sources": ids},
-        "next_steps": [{"text": text, "sources": []} for text in [*ticket, *told]],
+        "likely_cause": {"text": " ".join([*ticket, *source_texts]), "sources": ids},
+        "next_steps": [{"text": text, "sources": []} for text in [*ticket, *source_texts]],
         "sources": [{"id": each, "gives": " ".join(ticket)} for each in ids],
         "confidence": "high",
         "questions": ticket,

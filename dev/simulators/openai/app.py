@@ -1,4 +1,4 @@
-"""The simulated endpoint: authentication, journal, faults, answers in one piece or as server-sent events."""
+"""The simulated endpoint: authentication, journal, faults, and answers."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ _COMMENT = b": OPENROUTER PROCESSING\n\n"
 
 
 class StreamEndedError(Exception):
-    """The stream ends early, in order."""
+    """The stream ends early, but correctly."""
 
 
 def _event(document: Document) -> bytes:
@@ -107,13 +107,13 @@ class ModelServer:
             raise no_address(self._config, request.method, entry.path)
         if entry.operation == "embeddings":
             return Json(answer_embeddings(body, self._config), headers=headers)
-        asked = check_request(body, self._config)
-        reply = spoil(think(asked), kind or "", asked.context)
-        self._keep(asked, reply, kind, headers["x-request-id"])
+        chat = check_request(body, self._config)
+        reply = spoil(think(chat), kind or "", chat.context)
+        self._keep(chat, reply, kind, headers["x-request-id"])
         if fault and kind == "huge":
             parts = flood(b'data: {"choices": [{"index": 0, "delta": {"content": "', fault.megabytes)
-        elif asked.stream and kind != "not_streamed":
-            parts = self._streamed(asked, reply, fault)
+        elif chat.stream and kind != "not_streamed":
+            parts = self._streamed(chat, reply, fault)
         else:
             await pause(request, self._config.seconds)
             return Json(completion(reply), headers=headers)
@@ -165,7 +165,10 @@ class ModelServer:
 
 
 async def _misbehaving(fault: OpenAIFault, reply: Reply) -> AsyncIterator[bytes]:
-    """Yield what the fault sends between two pieces. Raises ConnectionCutError or StreamEndedError."""
+    """Yield the fault's data between two pieces.
+
+    Raises ConnectionCutError or StreamEndedError.
+    """
     match fault.kind:
         case "stall":
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Embeddings in OpenAI's format, from words alone: texts that share words are near.
+"""Embeddings in OpenAI's format: texts that share words are near.
 
 Source of format, limits and errors: https://developers.openai.com/api/reference/resources/embeddings/methods/create.
 """

@@ -1,4 +1,4 @@
-"""The endpoint's faults: errors, broken streams, and replies with invalid content under HTTP 200."""
+"""The endpoint's faults: errors, broken streams, and invalid content."""
 
 import itertools
 import json
@@ -69,14 +69,14 @@ _CHANGES: Mapping[str, Callable[[str], Document]] = {
 
 
 class OpenAIFault(Fault):
-    """A fault for chat requests whose body contains `match` (null: any).
+    """A fault for chat requests with `match` in their body (null: any).
 
     `chunks` is the number of content pieces before the fault: by default none for `keep_alive` and `empty_deltas`,
-    three for the others. `seconds` is the interval between pieces. `comments` ends a `keep_alive` after that many,
-    and the answer follows; without it the comments never end. A `slow_stream` has `pieces` (default: as in other
-    answers) and is slow until the fault is cleared. `html` has HTTP 200 unless a `code` is given. `word` is the code
-    in an error's body, such as `insufficient_quota`. `not_streamed` answers a streaming request in one piece. `huge`
-    sends a first piece of `megabytes`.
+    three for the others. `seconds` is the interval between pieces. `comments` ends a `keep_alive` after that many, and
+    the answer follows; without it the comments never end. A `slow_stream` has `pieces` (default: as in other answers)
+    and is slow until the fault is cleared. `html` has HTTP 200 unless a `code` is given. `word` is the code in an
+    error's body, such as `insufficient_quota`. `not_streamed` answers a streaming request in one piece. `huge` sends a
+    first piece of `megabytes`.
     """
 
     options: ClassVar = {
@@ -142,11 +142,11 @@ def applies(fault: OpenAIFault, body: Document) -> bool:
 
 
 def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Response | None:
-    """Return the response that replaces the completion, or None for faults of the completion."""
+    """Return the response that replaces the completion, or None."""
     match fault.kind:
         case "status":
-            asked = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}
-            extra = {name: value for name, value in asked.items() if value is not None}
+            waits = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}
+            extra = {name: value for name, value in waits.items() if value is not None}
             return error_of(fault, provider).answer(provider, {**headers, **extra})
         case "html":
             given = fault.model_fields_set
@@ -164,7 +164,7 @@ def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[
 
 
 def spoil(reply: Reply, kind: str, context: Context | None) -> Reply:
-    """Return the reply altered by a fault of this kind; other kinds return it unchanged."""
+    """Return the reply altered by a fault of this kind; unchanged for others."""
     if kind == "obedient":
         return replace(reply, content=json.dumps(obey(context), ensure_ascii=False))
     change = _CHANGES.get(kind)

@@ -1,11 +1,11 @@
-"""Configuration, paths, validation rules and errors of the providers that implement OpenAI's API.
+"""Configuration, paths, rules and errors of providers of OpenAI's API.
 
-Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its
-page of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
+Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its page
+of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
 https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (address, key, deployment as model),
 https://github.com/microsoft/autogen/issues/3953 (any other address). `local`: any key, as Ollama, vLLM and LM Studio;
-an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; an unknown format is LM
-Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. Unknown parameter:
+an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; an unknown format is LM Studio's,
+https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. Unknown parameter:
 https://github.com/coroot/coroot/issues/698; invalid value: https://github.com/Kilo-Org/cloud/pull/3807, those of
 `gpt-6-luna`: https://docs.oxen.ai/inference-api/reference/models/gpt-6-luna.
 """
@@ -44,8 +44,8 @@ class ApiError(Exception):
             case "azure" if self.code == "content_filter":
                 filtered = {"violence": {"filtered": True, "severity": "medium"}}
                 inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": filtered}
-                told = {"message": self.message, "type": None, "param": "prompt", "code": self.code}
-                return {**told, "status": self.status, "innererror": inner}
+                error = {"message": self.message, "type": None, "param": "prompt", "code": self.code}
+                return {**error, "status": self.status, "innererror": inner}
             case "azure":
                 return {"code": self.code or str(self.status), "message": self.message}
             case "local" if self.param:
@@ -65,7 +65,7 @@ NO_CREDIT = frozenset(
         *("organization_spend_limit_exceeded", "organization_usage_limit_exceeded", "project_spend_limit_exceeded"),
     }
 )
-"""Codes of a 429 whose type is `insufficient_quota`: https://help.openai.com/en/articles/6614457."""
+"""Codes of a 429 with the type `insufficient_quota`: https://help.openai.com/en/articles/6614457."""
 
 
 # From OpenAI's pages on models and deprecations; retired models are a 404.
@@ -94,7 +94,10 @@ class OpenAIConfig(BaseModel):
     lacks: frozenset[Literal["json_schema", "json_object", "reasoning", "max_tokens"]] = frozenset()
 
     def knows(self, model: str) -> bool:
-        """Return True if a model is served; mode `openai` ignores a prefix such as `openai/`."""
+        """Return True if a model is served.
+
+        Mode `openai` ignores a prefix such as `openai/`.
+        """
         if model in self.models:
             return True
         maker, _, name = model.rpartition("/")
@@ -162,8 +165,10 @@ def check_names(config: OpenAIConfig, body: Document) -> None:
     for name in body.keys() - known:
         raise ApiError(400, f"Unrecognized request argument supplied: {name}")
     if body.get("reasoning_effort", "none") not in _EFFORTS:
-        told = f"Unsupported value: 'reasoning_effort' does not support '{body['reasoning_effort']}' with this model."
-        raise ApiError(400, told, param="reasoning_effort", code="unsupported_value")
+        message = (
+            f"Unsupported value: 'reasoning_effort' does not support '{body['reasoning_effort']}' with this model."
+        )
+        raise ApiError(400, message, param="reasoning_effort", code="unsupported_value")
 
 
 def check_parts(config: OpenAIConfig, body: Document) -> None:
@@ -179,5 +184,5 @@ def check_parts(config: OpenAIConfig, body: Document) -> None:
             raise ApiError(404, _NO_ENDPOINT)
     elif form in config.lacks:
         others = sorted({"json_schema", "json_object", "text"} - config.lacks)
-        told = " or ".join(f"'{name}'" for name in others)
-        raise ApiError(400, f"'response_format.type' must be {told}", param="response_format")
+        names = " or ".join(f"'{name}'" for name in others)
+        raise ApiError(400, f"'response_format.type' must be {names}", param="response_format")

@@ -23,7 +23,10 @@ def tokens(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply with either `content` or `refusal`; `empty` means a completion without choices."""
+    """A reply with either `content` or `refusal`.
+
+    `empty` means a completion without choices.
+    """
 
     model: str
     prompt_tokens: int
@@ -36,7 +39,10 @@ class Reply:
 
     @property
     def usage(self) -> Document:
-        """Return OpenAI's token counts with details; router model names add the router's fields."""
+        """Return OpenAI's token counts with details.
+
+        A router's model name adds the router's fields.
+        """
         completion = tokens(self.content or self.refusal or "")
         routed = "/" in self.model
         cost = self.prompt_tokens * _DOLLARS[0] + completion * _DOLLARS[1]
@@ -74,7 +80,10 @@ def completion(reply: Reply) -> Document:
 
 
 def chunk(reply: Reply, delta: Document | None, *, finish: str | None = None, with_usage: bool = False) -> Document:
-    """Return one stream chunk; `delta` None gives the final chunk with usage and no choices."""
+    """Return one stream chunk.
+
+    `delta` None gives the final chunk with usage and no choices.
+    """
     choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
     document: Document = {
         "id": reply.id,
@@ -101,7 +110,7 @@ def content_chunks(reply: Reply, count: int, *, with_usage: bool) -> list[Docume
 
 
 def fit(schema: Document, candidate: Any, root: Document) -> Any:
-    """Return the parts of `candidate` that fit the schema, with fillers for missing ones.
+    """Return the parts of `candidate` that fit the schema, with fillers.
 
     Supports objects, arrays, plain types, and references to the `$defs` of `root`.
     """

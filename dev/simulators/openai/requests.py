@@ -1,4 +1,4 @@
-"""Chat completion requests: parsing, validation with OpenAI's reasons for refusal, and the client's context.
+"""Chat completion requests: parsing, validation, and the client's context.
 
 Source: OpenAI's API reference for chat completions and its error format.
 """
@@ -43,7 +43,10 @@ def message_text(message: Any) -> str:
 
 
 def find_context(messages: Sequence[Any]) -> Context | None:
-    """Return the context from the last user message that is a JSON document with a ticket, or None."""
+    """Return the context, or None.
+
+    It is in the last user message that is a JSON document with a ticket.
+    """
     for message in reversed(messages):
         document = parse_body(message_text(message)) or {}
         if message.get("role") == "user" and isinstance(document.get("ticket"), dict):
@@ -139,12 +142,12 @@ def _check_strict(name: str, schema: Any, path: str = "()") -> None:
     if schema.get("type") == "object" or isinstance(properties, dict):
         wrong = f"Invalid schema for response_format '{name}': In context={path}, "
         if schema.get("additionalProperties") is not False:
-            told = "'additionalProperties' is required to be supplied and to be false."
-            raise ApiError(400, wrong + told, param="response_format")
+            problem = "'additionalProperties' is required to be supplied and to be false."
+            raise ApiError(400, wrong + problem, param="response_format")
         missing = sorted(set(properties or {}) - set(schema.get("required") or []))
         if missing:
-            told = "'required' is required to be supplied and to be an array including every key in properties."
-            raise ApiError(400, f"{wrong}{told} Missing '{missing[0]}'.", param="response_format")
+            problem = "'required' is required to be supplied and to be an array including every key in properties."
+            raise ApiError(400, f"{wrong}{problem} Missing '{missing[0]}'.", param="response_format")
     for group in ("properties", "$defs", "definitions"):
         for key, inner in (schema.get(group) or {}).items():
             _check_strict(name, inner, f"('{group}', '{key}')")

@@ -1,4 +1,4 @@
-"""`python -m dev.simulators.servicedesk --host 127.0.0.1 --port 0 --config FILE.json`."""
+"""`python -m dev.simulators.servicedesk --host HOST --port 0 --config FILE.json`."""
 
 import argparse
 from pathlib import Path

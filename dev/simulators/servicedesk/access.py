@@ -51,10 +51,10 @@ class Access:
         self._called = _Window(_RATE_WINDOW_SECONDS)
 
     def check(self, headers: Mapping[str, str], *, names_portal: bool) -> None:
-        """Admit an API call, or raise RefusedError: 4022 bad key or token, 4015 over the rate.
+        """Admit an API call, or raise RefusedError.
 
-        4007 on premises if the desk is one of several portals and the call does not name it. The call then addresses
-        another portal; a real desk's answer is not known.
+        4022: bad key or token; 4015: over the rate. 4007 on premises if the desk is one of several portals and the call
+        does not name it. The call then addresses another portal; a real desk's answer is not known.
         """
         if not self._is_known(headers):
             raise RefusedError(INVALID_KEY, "Invalid API Key")
@@ -72,7 +72,7 @@ class Access:
         return scheme == "Zoho-oauthtoken" and self._tokens.get(token, 0.0) > time.monotonic()
 
     def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Return the body of `POST /oauth/v2/token`: a 200 even if it holds an `error`."""
+        """Return the body of `POST /oauth/v2/token`: a 200 even with an `error`."""
         if form.get("grant_type") != "refresh_token":
             return {"error": "unsupported_grant_type"}
         refusals = {

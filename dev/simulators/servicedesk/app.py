@@ -24,7 +24,7 @@ from dev.simulators.servicedesk.webhooks import WebhookSender
 
 
 class DeskServer:
-    """The API of all desks, at every path that is neither control interface nor page."""
+    """The API of all desks, at every path except control interface and pages."""
 
     def __init__(self, desks: dict[str, SimulatedDesk], accesses: dict[str, Access]) -> None:
         self._desks, self._accesses = desks, accesses
@@ -32,7 +32,10 @@ class DeskServer:
         self.journal = Journal()
 
     def _locate(self, path: str) -> tuple[str, list[str]]:
-        """Return the tenant and the rest of the path; the first desk is at the root as well."""
+        """Return the tenant and the rest of the path.
+
+        The first desk is at the root as well.
+        """
         segments = path.removeprefix("/").split("/")
         if segments[0] in self._desks:
             return segments[0], segments[1:]
@@ -44,9 +47,9 @@ class DeskServer:
             return DeskCall("token", None, None, form)
         # A desk on premises accepts both addresses.
         names_portal = rest[:2] == ["app", settings.portal]
-        behind = rest[2:] if names_portal else rest
-        reached = behind[:2] == ["api", "v3"] and (names_portal or settings.edition == "onpremises")
-        return DeskCall(*find_operation(request.method, behind[2:] if reached else [UNKNOWN]), form, names_portal)
+        path = rest[2:] if names_portal else rest
+        reached = path[:2] == ["api", "v3"] and (names_portal or settings.edition == "onpremises")
+        return DeskCall(*find_operation(request.method, path[2:] if reached else [UNKNOWN]), form, names_portal)
 
     async def answer(self, request: Request) -> Response:
         tenant, rest = self._locate(request.scope["path"])

@@ -112,17 +112,17 @@ class SimulatedDesk:
         return ticket
 
     def find(self, ticket_id: str | None) -> StoredTicket:
-        """Return a ticket, or raise RefusedError (4007). Trashed ones count unless hidden.
+        """Return a ticket, also a trashed one unless hidden. Raises RefusedError (4007).
 
-        A merged ticket is refused with a pointer: recorded live by chrisalibby/servicedeskplus_mcp
-        (`API_COVERAGE.md`), the words by nestyy1337/sdp-request-client (`src/client.rs`).
+        A merged ticket is refused with a pointer: recorded live by chrisalibby/servicedeskplus_mcp (`API_COVERAGE.md`),
+        the words by nestyy1337/sdp-request-client (`src/client.rs`).
         """
         ticket = self.tickets.get(ticket_id or "")
         if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing) or self.has_forgotten(ticket):
             raise RefusedError(NOT_FOUND, INVALID_URL)
         if ticket.merged_into is not None:
-            told = f"Request Id(s) {ticket.id} has been Merged with Parent Request {ticket.merged_into}."
-            raise RefusedError(NOT_FOUND, {"parent_request": {"id": ticket.merged_into}, "message": told})
+            message = f"Request Id(s) {ticket.id} has been Merged with Parent Request {ticket.merged_into}."
+            raise RefusedError(NOT_FOUND, {"parent_request": {"id": ticket.merged_into}, "message": message})
         return ticket
 
     def has_forgotten(self, ticket: StoredTicket) -> bool:
@@ -136,7 +136,10 @@ class SimulatedDesk:
         return ticket.updated_ms
 
     def set_status(self, ticket: StoredTicket, status: str, in_progress: bool | None = None) -> None:
-        """Set a status by name; `in_progress` None means the default of a new installation."""
+        """Set a status by name.
+
+        `in_progress` None means the default of a new installation.
+        """
         ticket.status = status
         ticket.in_progress = in_progress
         changed = self.touch(ticket)

@@ -27,7 +27,7 @@ class _Order(BaseModel):
 
 
 class TicketFields(_Order):
-    """Fields of a ticket that may be set at any time; they are not in the API's hands alone."""
+    """Fields of a ticket that a test may set at any time."""
 
     description: str | None = None
     priority: str | None = None
@@ -66,7 +66,7 @@ class NewMail(_Order):
 
 
 class NewSolution(_Order):
-    """`POST` or `PATCH` of `/_sim/solutions/{tenant}`; `PATCH` takes any of the fields."""
+    """`POST` or `PATCH` of `/_sim/solutions/{tenant}`; `PATCH` takes any field."""
 
     title: str
     description: str = ""
@@ -178,7 +178,6 @@ class DeskControl:
         return JSONResponse(asdict(delivery))
 
     async def _configure(self, request: Request) -> Response:
-        """Change settings of a running desk: the receiver's address, a rotated secret, a rate."""
         settings = desk_of(self._desks, request.path_params["tenant"]).settings
         changed = await read_object(request)
         _set(settings, DeskOptions.model_validate({**settings.model_dump(), **changed}), changed.keys(), none=True)

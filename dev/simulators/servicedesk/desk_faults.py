@@ -24,14 +24,13 @@ _PERFORMED = frozenset({"performed"})
 
 
 class DeskFault(Fault):
-    """A fault of a desk for requests of a tenant, ticket or operation, or any (null).
+    """A fault of a desk for requests of a tenant, ticket or operation (null: any).
 
     `performed`: the operation is done despite the fault; false by default. For `slow` it sets the time: true (its
     default) at once, with a late answer; false at the end of the wait. `cut` and `cut_after` always do the operation.
-    `html` has HTTP 200 unless a `code` is given. `token_refused` is a refusal by the accounts host: a 200 whose
-    `error` is the `message`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code),
-    under 400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a
-    400).
+    `html` has HTTP 200 unless a `code` is given. `token_refused` is a refusal by the accounts host: a 200 with the
+    `message` as its `error`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code), under
+    400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a 400).
     """
 
     options: ClassVar = {

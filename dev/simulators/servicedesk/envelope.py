@@ -50,12 +50,12 @@ class RefusedError(Exception):
 
 
 def success(document: dict[str, Any]) -> Json:
-    """Return a single reply, whose `response_status` is an object."""
+    """Return a single reply; its `response_status` is an object."""
     return Json({**document, "response_status": {"status_code": SUCCESS, "status": "success"}})
 
 
 def success_list(document: dict[str, Any]) -> Json:
-    """Return a list reply, whose `response_status` is a list."""
+    """Return a list reply; its `response_status` is a list."""
     status = [{"status_code": SUCCESS, "status": "success"}]
     return Json({"response_status": status, **document})
 
@@ -72,6 +72,6 @@ def failure(error: RefusedError, http_status: int | None = None, retry_after: st
 
 def warning(message: str, *, as_list: bool) -> Json:
     """Return a 3000 under HTTP 200: it looks like success, but nothing was done."""
-    told = {"status_code": WARNING, "type": "warning", "message": message}
-    status = {"status_code": WARNING, "messages": [told], "status": "warning"}
+    entry = {"status_code": WARNING, "type": "warning", "message": message}
+    status = {"status_code": WARNING, "messages": [entry], "status": "warning"}
     return Json({"response_status": [status] if as_list else status})

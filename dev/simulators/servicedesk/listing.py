@@ -34,7 +34,7 @@ FIELDS: Mapping[Edition, frozenset[str]] = {"onpremises": _OF_ALL, "cloud": _OF_
 _KNOWN = frozenset({"row_count", "start_index", "page", "sort_field", "sort_order"})
 
 
-def _whole(list_info: Json, name: str, default: int) -> int:
+def _positive(list_info: Json, name: str, default: int) -> int:
     value = list_info.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
@@ -57,17 +57,17 @@ def searched(tickets: list[StoredTicket], list_info: Json, options: DeskOptions)
         return tickets, list_info
     criterion = criteria[0] if isinstance(criteria, list) and len(criteria) == 1 else criteria
     known = isinstance(criterion, dict) and criterion.keys() == {"field", "condition", "value"}
-    asked = (criterion["field"], criterion["condition"]) if known else None
-    if asked not in _CRITERIA or not (options.list_criteria or asked == _NUMBER):
+    kind = (criterion["field"], criterion["condition"]) if known else None
+    if kind not in _CRITERIA or not (options.list_criteria or kind == _NUMBER):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "search_criteria")
-    if (asked == _NUMBER and options.edition != "cloud") or not isinstance(criterion["value"], str):
+    if (kind == _NUMBER and options.edition != "cloud") or not isinstance(criterion["value"], str):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
     rest = {name: value for name, value in list_info.items() if name != "search_criteria"}
-    if asked == _NUMBER:
+    if kind == _NUMBER:
         return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], rest
     if not criterion["value"].isdecimal():
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
-    return [ticket for ticket in tickets if _CRITERIA[asked](ticket) > int(criterion["value"])], rest
+    return [ticket for ticket in tickets if _CRITERIA[kind](ticket) > int(criterion["value"])], rest
 
 
 def wanted_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | None, Json]:
@@ -105,12 +105,12 @@ def select(
     """
     for name in list_info.keys() - _KNOWN - others:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
-    rows = _whole(list_info, "row_count", DEFAULT_ROWS)
+    rows = _positive(list_info, "row_count", DEFAULT_ROWS)
     if rows > MAX_ROWS:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "row_count")
     if {"start_index", "page"} <= list_info.keys():
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "page")
-    start = _whole(list_info, "start_index", 1 + (_whole(list_info, "page", 1) - 1) * rows)
+    start = _positive(list_info, "start_index", 1 + (_positive(list_info, "page", 1) - 1) * rows)
     if list_info.get("sort_order", "asc") not in _ORDERS:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "sort_order")
     order = {}

@@ -1,4 +1,4 @@
-"""The operations of a desk's API: tickets, resolutions, notes, conversations, solutions.
+"""The operations of a desk's API: tickets, notes, conversations, solutions.
 
 Bodies are form-encoded, `input_data=<JSON text>`; on GET it is in the query string (vendor's API pages). Tickets are
 created at `/_sim/tickets` or on the pages.
@@ -69,14 +69,17 @@ _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllS
 
 @dataclass(frozen=True, slots=True)
 class DeskCall:
-    """A request to a desk. `input_data` is decoded JSON, the bare text if invalid, or None."""
+    """A request to a desk.
+
+    `input_data` is decoded JSON, the bare text if invalid, or None.
+    """
 
     operation: str
     ticket_id: str | None
     item_id: str | None
     form: Mapping[str, str]
     names_portal: bool = False
-    """True if its path does."""
+    """True if the path names the portal."""
 
     @property
     def input_data(self) -> Any:
@@ -93,7 +96,7 @@ class DeskCall:
             raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
 
     def document(self) -> Document:
-        """Return `input_data` as an object. Raises RefusedError if missing or not an object."""
+        """Return `input_data` as an object. Raises RefusedError."""
         document = self.input_data
         if document is None:
             raise RefusedError(BAD_REFERENCE, "input_data is missing", "input_data")
@@ -156,8 +159,8 @@ def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Response:
     Merged ones are included: the real behaviour is not known, and this is the harder case.
     """
     options = desk.settings
-    there = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
-    newest_first = sorted(there, key=_SORTABLE["created_time"], reverse=True)
+    visible = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
+    newest_first = sorted(visible, key=_SORTABLE["created_time"], reverse=True)
     found, list_info = searched(newest_first, call.list_info(), options)
     fields, list_info = wanted_fields(list_info, options)
     if options.same_page:
@@ -187,7 +190,10 @@ def _note_shape(desk: SimulatedDesk) -> dict[str, Any]:
 
 
 def add_note(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `POST /requests/{id}/notes`. No idempotency key: posting twice makes two notes."""
+    """Handle `POST /requests/{id}/notes`.
+
+    There is no idempotency key: posting twice makes two notes.
+    """
     ticket = _changeable(desk, call)
     flags = (*_FLAGS, "notify_technician") if desk.settings.edition == "cloud" else _FLAGS
     fields = call.written(_note_key(desk), "description", flags)
@@ -196,7 +202,7 @@ def add_note(desk: SimulatedDesk, call: DeskCall) -> Response:
 
 
 def list_notes(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `GET /requests/{id}/notes`: latest change last, items without their description."""
+    """Handle `GET /requests/{id}/notes`: latest change last, no descriptions."""
     ticket = desk.find(call.ticket_id)
     sortable = {} if desk.settings.edition == "cloud" else _SORTABLE_NOTES
     in_order = sorted(ticket.notes.values(), key=_SORTABLE_NOTES["last_updated_time"])
@@ -216,7 +222,10 @@ def kept_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[Document]:
 
 
 def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `GET /requests/{id}/conversations`: newest first, without texts; the cloud includes notes."""
+    """Handle `GET /requests/{id}/conversations`: newest first, without texts.
+
+    The cloud includes notes.
+    """
     ticket = desk.find(call.ticket_id)
     mails = list(reversed(ticket.mails.values()))
     if desk.settings.edition == "cloud":
@@ -246,7 +255,7 @@ def _cloud_row(item_id: str, kind: str, at: int) -> Document:
 
 
 def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `GET /solutions`: `filter_by {"name": "ApprovedSolutions"}` omits drafts."""
+    """Handle `GET /solutions`; the filter `ApprovedSolutions` omits drafts."""
     info = call.list_info()
     chosen = info.get("filter_by", {"name": "AllSolutions"})
     name = chosen.get("name") if isinstance(chosen, dict) and chosen.keys() == {"name"} else None

@@ -62,7 +62,7 @@ class StoredSolution:
 
 @dataclass(slots=True)
 class StoredTicket:
-    """A ticket, called a request in the API. `in_progress` None: derived from its status."""
+    """A ticket (the API's request). `in_progress` None: derived from the status."""
 
     id: str
     display_id: str

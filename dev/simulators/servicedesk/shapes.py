@@ -1,8 +1,8 @@
-"""A desk's records in the shapes of API v3, by edition; all keys are from recordings.
+"""A desk's records in the shapes of API v3, by edition.
 
-Sources, under `tests/integrations/recorded/`: on premises the examples of chronicle/content-hub (2020) and the tests
-of rapid7/insightconnect-plugins (2022), cloud the tests of demisto/content (2020), solutions the vendor's pages. Ids
-are texts, times are `{"value": "<epoch ms>", "display_value"}`.
+All keys are from recordings under `tests/integrations/recorded/`: on premises the examples of chronicle/content-hub
+(2020) and the tests of rapid7/insightconnect-plugins (2022), cloud the tests of demisto/content (2020), solutions the
+vendor's pages. Ids are texts, times are `{"value": "<epoch ms>", "display_value"}`.
 """
 
 import re
@@ -42,19 +42,19 @@ def moment(epoch_ms: int | None) -> Json | None:
     return {"value": str(epoch_ms), "display_value": shown}
 
 
-def person(who: DeskUser | None, edition: Edition) -> Json | None:
-    if who is None:
+def person(user: DeskUser | None, edition: Edition) -> Json | None:
+    if user is None:
         return None
     vip = "is_vip_user" if edition == "cloud" else "is_vipuser"
-    known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
+    known = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
     return known | {"department": None, vip: False}
 
 
-def _technician(who: DeskUser | None, edition: Edition) -> Json | None:
+def _technician(user: DeskUser | None, edition: Edition) -> Json | None:
     """Return the ticket's technician; the cloud uses another shape than for users."""
-    if who is None or edition == "onpremises":
-        return person(who, edition)
-    known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
+    if user is None or edition == "onpremises":
+        return person(user, edition)
+    known = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
     return known | {"cost_per_hour": "0", "photo_url": None, "sms_mail_id": None}
 
 
@@ -118,8 +118,8 @@ def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
 
 def _closure(ticket: StoredTicket) -> Json:
     """Return a ticket's closure: recorded on premises, for closed tickets only."""
-    told = {"requester_ack_comments": None, "closure_code": None, "requester_ack_resolution": True}
-    return told | {"closure_comments": ticket.closure_comments}
+    closure = {"requester_ack_comments": None, "closure_code": None, "requester_ack_resolution": True}
+    return closure | {"closure_comments": ticket.closure_comments}
 
 
 def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str] | None = None) -> Json:
@@ -134,7 +134,10 @@ def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str]
 
 
 def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return the common part of all ticket answers. On premises the display id is the id."""
+    """Return the common part of all ticket answers.
+
+    On premises the display id is the id.
+    """
     display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
     return display_id | {
         "id": ticket.id,
@@ -169,10 +172,10 @@ def note_in_full(note: Note, ticket: StoredTicket, *, older: bool, edition: Edit
 
 
 def solution_in_list(solution: StoredSolution, *, texts: bool) -> Json:
-    """Return an article as listed: whole, after the vendor's page, or without its text.
+    """Return an article as listed: whole, or without its text.
 
-    The real behaviour is not known: NCLGISA/trellis-catalog (`bridges/servicedesk-plus/tools/sdp.py`) reads each by
-    its id.
+    Whole after the vendor's page. The real behaviour is not known: NCLGISA/trellis-catalog
+    (`bridges/servicedesk-plus/tools/sdp.py`) reads each by its id.
     """
     whole = solution_in_full(solution)
     return whole if texts else {name: value for name, value in whole.items() if name != "description"}

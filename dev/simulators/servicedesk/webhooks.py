@@ -84,7 +84,10 @@ class Resend(BaseModel):
 
 
 class WebhookSender:
-    """Sends webhooks and records the newest 20,000. Open it within the server's event loop."""
+    """Sends webhooks and records the newest 20,000.
+
+    Open it within the server's event loop.
+    """
 
     def __init__(self) -> None:
         self._deliveries: deque[SentWebhook] = deque(maxlen=MAX_DELIVERIES)
@@ -98,14 +101,16 @@ class WebhookSender:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Abort pending deliveries and close the HTTP client."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._client.aclose()
 
-    def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, what: str) -> None:
-        """Announce a created or updated ticket in the background, as the desk's settings define."""
+    def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, event: str) -> None:
+        """Announce a created or updated ticket in the background.
+
+        The desk's settings define how.
+        """
         settings = desk.settings
         if settings.trigger_command is not None:
             delivery = self._remember(desk, ticket.id, shlex.join(settings.trigger_command), {}, "")
@@ -115,7 +120,7 @@ class WebhookSender:
             delivery = self._remember(desk, ticket.id, form.url, form.headers, filled(form, ticket))
             work = self.send(delivery, form.method)
         elif settings.webhook_url is not None:
-            work = self.send(self.prepare(desk, ticket.id, ticket.subject, Resend(), what))
+            work = self.send(self.prepare(desk, ticket.id, ticket.subject, Resend(), event))
         else:
             return
         task = asyncio.get_running_loop().create_task(work)
@@ -123,10 +128,9 @@ class WebhookSender:
         task.add_done_callback(self._running.discard)
 
     def prepare(
-        self, desk: SimulatedDesk, ticket_id: str, subject: str, order: Resend, what: str = "created"
+        self, desk: SimulatedDesk, ticket_id: str, subject: str, order: Resend, event: str = "created"
     ) -> SentWebhook:
-        """Build, sign and record a webhook; the desk must have a URL."""
-        body = order.body if order.body is not None else _body(desk.tenant, ticket_id, subject, what)
+        body = order.body if order.body is not None else _body(desk.tenant, ticket_id, subject, event)
         last = self.last(desk.tenant, ticket_id) if order.same_delivery_id else None
         delivery_id = last.delivery_id if last else order.delivery_id or f"dlv_{secrets.token_hex(12)}"
         secret = desk.settings.webhook_secret + ("-but-not-this-one" if order.wrong_signature else "")
@@ -150,7 +154,10 @@ class WebhookSender:
         delivery.seconds = round(time.monotonic() - started, 4)
 
     async def send(self, delivery: SentWebhook, method: str = "POST") -> None:
-        """Send a webhook once and record the result; never raises for a receiver's failure."""
+        """Send a webhook once and record the result.
+
+        It does not raise for a receiver's failure.
+        """
         started = time.monotonic()
         try:
             response = await self._client.request(
@@ -173,10 +180,11 @@ class WebhookSender:
 
 
 async def run_command(command: list[str], ticket: dict[str, Any]) -> tuple[int, str]:
-    """Run a custom trigger's command; return its exit status and output. Raises OSError if it cannot start.
+    """Run a custom trigger's command; return its exit status and output.
 
     After https://help.servicedeskplus.com/executing_script_in_business_rule: `$COMPLETE_V3_JSON_FILE` is the path of a
-    temporary file `<requestid_timestamp>.json`, which holds `{"request": {...}}` and is deleted after the run.
+    temporary file `<requestid_timestamp>.json`, which holds `{"request": {...}}` and is deleted after the run. Raises
+    OSError if the command cannot start.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{ticket['id']}_{time.time_ns() // 1_000_000}.json"
@@ -198,7 +206,7 @@ async def run_command(command: list[str], ticket: dict[str, Any]) -> tuple[int, 
 
 
 def filled(form: WebhookForm, ticket: StoredTicket) -> str:
-    """Return the form's text with the ticket's values; quotes break JSON, as on a real desk."""
+    """Return the form's text with values; quotes break JSON, as on a real desk."""
     values = {
         "RequestID": ticket.id,
         "WORKORDERID": ticket.id,
@@ -209,6 +217,6 @@ def filled(form: WebhookForm, ticket: StoredTicket) -> str:
     return _VARIABLE.sub(lambda found: values[found[1]], form.body)
 
 
-def _body(tenant: str, ticket_id: str, subject: str, what: str) -> str:
-    announcement = {"tenant_id": tenant, "ticket_id": ticket_id, "event": f"ticket.{what}", "subject": subject}
+def _body(tenant: str, ticket_id: str, subject: str, event: str) -> str:
+    announcement = {"tenant_id": tenant, "ticket_id": ticket_id, "event": f"ticket.{event}", "subject": subject}
     return json.dumps(announcement, ensure_ascii=False)

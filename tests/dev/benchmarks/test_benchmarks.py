@@ -9,7 +9,7 @@ import pytest
 
 from dev.benchmarks import jobs, webhooks
 from dev.benchmarks.__main__ import BENCHMARKS
-from dev.benchmarks.growth import ASKED
+from dev.benchmarks.growth import STATEMENTS
 from tests.docs.readme import ROOT
 
 NUMBER = r"[\d.]+"
@@ -23,7 +23,7 @@ TOLD = {
     "webhooks": rows(*webhooks.TITLES.values(), "ours to it", figures=4),
     "jobs": rows(*jobs.TITLES.values(), figures=4),
     "held": [rf"^\| 30 jobs, .* (\| {NUMBER} ){{4}}\|$", rf"^\| [\d.]+ (\| -?{NUMBER} ){{2}}\|$"],
-    "growth": rows("a claim, 16 tenants with waiting jobs", *ASKED, figures=3),
+    "growth": rows("a claim, 16 tenants with waiting jobs", *STATEMENTS, figures=3),
     "starts": rows("API", "worker", "housekeeping", figures=4),
     "retrieval": [
         *rows("ours", "ours with embeddings", "TF-IDF, without wrapping", "BM25, without wrapping", figures=9),

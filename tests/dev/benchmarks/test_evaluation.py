@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import WorkerSettings
 from dev.benchmarks.retrieval.benchmark import hit, mean, ndcg, recall
-from dev.benchmarks.retrieval.methods import said
+from dev.benchmarks.retrieval.methods import desk_text
 from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
 from dev.evaluation.__main__ import main
 from dev.evaluation.cases import EvaluatedTicket, chosen, earlier_by_number, with_finds
@@ -33,7 +33,7 @@ KNOWN = KnownTexts(
 
 
 def found(one: Resolved) -> SimilarTicket:
-    return SimilarTicket(one.id, one.subject, said(one.resolution), strength=0.8)
+    return SimilarTicket(one.id, one.subject, desk_text(one.resolution), strength=0.8)
 
 
 def with_given_finds(asked: Incoming) -> EvaluatedTicket:
@@ -60,8 +60,8 @@ def test_tickets_are_spread_over_kinds_and_languages_and_the_same_each_time() ->
 def test_no_model_sees_which_family_a_ticket_is_of() -> None:
     """The set's ids contain the family; a number replaces them."""
     assert len(earlier_by_number()) == len(tickets())
-    assert CASE.asked.family
-    assert CASE.asked.family not in CASE.known + CASE.number
+    assert CASE.incoming.family
+    assert CASE.incoming.family not in CASE.known + CASE.number
 
 
 async def test_a_model_is_asked_by_the_products_client(model: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +155,7 @@ def test_each_family_has_ideas_and_its_other_resolutions_have_them() -> None:
     for family in {one.family for one in queries() if one.family and not one.is_for_tuning}:
         some = [one for one in tickets() if one.family == family]
         seen = [one for one in some if one.language == "en"][:SEEN]
-        unseen = (said(one.resolution).casefold() for one in some if one not in seen)
+        unseen = (desk_text(one.resolution).casefold() for one in some if one not in seen)
         met += [all(idea.search(text) for idea in ideas()[family]) for text in unseen]
     assert sum(met) / len(met) > 0.8
 

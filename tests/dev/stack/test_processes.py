@@ -11,7 +11,7 @@ import pytest
 
 from dev.stack.free_ports import free_port, is_free
 from dev.stack.processes import Process, ProcessFailedError, await_ready, descendants, is_alive, stop_all
-from dev.stack.programs import says
+from dev.stack.programs import has_output
 from tests.kit.world import wait_for
 
 SLEEPER = "import time; print('ready'); time.sleep(60)"
@@ -30,7 +30,7 @@ def python(folder: Path, program: str, name: str = "program") -> Process:
         [sys.executable, "-c", program],
         log_path=folder / f"{name}.log",
         environment={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
-        ready=says("ready"),
+        ready=has_output("ready"),
     )
 
 
