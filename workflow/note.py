@@ -12,11 +12,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from config.tenants import NoteSettings
 from workflow.answer import Content, NoteSource, NoteText, cut, printable
 from workflow.defanging import label
 from workflow.note_words import WORDS
 
 _LONGEST_MODEL = 80
+_DEFAULTS = NoteSettings()
 # Starts of notes in all languages.
 _BEGINS = tuple(
     begin
@@ -54,6 +56,7 @@ def to_html(
     *,
     feedback_link: str = "",
     updated_because: str = "",
+    settings: NoteSettings = _DEFAULTS,
 ) -> str:
     """Return the note as HTML, with the name of the `model` that answered.
 
@@ -81,6 +84,7 @@ def to_html(
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,
         marker=marker(job_id),
+        settings=settings,
     )
 
 
