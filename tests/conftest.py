@@ -28,11 +28,11 @@ pytest_plugins = [
     "tests.kubernetes.rendering",
     "tests.dev.simulators.doors",
     "tests.knowledge.site",
+    "tests.console.site",
     "tests.system.console_ground",
     "tests.system.door",
     "tests.workflow.place",
     "tests.api.feedback_visits",
-    "tests.console.site",
     "tests.console.fake_issuer",
     "tests.docs.faq_ground",
 ]

@@ -15,9 +15,9 @@ from dev.stack.postgres import Postgres
 from dev.stack.processes import Process
 from dev.stack.programs import Programs
 from jobs.statistics import MOST_COUNTED
+from tests.console.site import csrf_of
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.postgres import Table
-from tests.system.console_ground import csrf_of
 from tests.system.senders import address, newcomers_during
 
 NO_DATABASE = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x"}
