@@ -64,7 +64,7 @@ def _install(*, anew: bool) -> None:
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     if not _install_with_uv(pip):
         # pip compiles with one core; all cores compile below.
-        subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", PINS], cwd=PROJECT, check=True)
+        subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
     # Some packages contain files of a later Python, which are never imported.
     compiling = [PYTHON, "-m", "compileall", "-qq", "-j", "0", "-x", _NOT_COMPILED, ENVIRONMENT / "lib"]
     subprocess.run(compiling, check=False)
@@ -74,7 +74,7 @@ def _install(*, anew: bool) -> None:
 def _install_with_uv(pip: list[str]) -> bool:
     """Install with uv, in a sixth of pip's CPU; return False if it fails: it reads no settings of pip's but one."""
     _UV_PIN.write_text("".join(re.findall(r"(?m)^uv==(?:.*\\\n)*.*\n", PINS.read_text())))
-    subprocess.run([*pip, "--require-hashes", "--requirement", _UV_PIN], cwd=PROJECT, check=True)
+    subprocess.run([*pip, "--require-hashes", "--requirement", str(_UV_PIN)], cwd=PROJECT, check=True)
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     index = os.environ.get("PIP_INDEX_URL") or "".join(re.findall(r"(?m)^global\.index-url='(.*)'", listed))
     command = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--require-hashes", "-r", PINS]
