@@ -66,20 +66,20 @@ def _install(*, anew: bool) -> None:
         # pip compiles with one core; all cores compile below.
         subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
     # Some packages contain files of a later Python, which are never imported.
-    compiling = [PYTHON, "-m", "compileall", "-qq", "-j", "0", "-x", _NOT_COMPILED, ENVIRONMENT / "lib"]
+    compiling = [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", "-x", _NOT_COMPILED, str(ENVIRONMENT / "lib")]
     subprocess.run(compiling, check=False)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=PROJECT, check=True)
 
 
 def _install_with_uv(pip: list[str]) -> bool:
-    """Install with uv, in a sixth of pip's CPU; return False if it fails: it reads no settings of pip's but one."""
+    """Install with uv, in a sixth of pip's CPU; return False if it fails: of pip's settings it gets the index only."""
     _UV_PIN.write_text("".join(re.findall(r"(?m)^uv==(?:.*\\\n)*.*\n", PINS.read_text())))
     subprocess.run([*pip, "--require-hashes", "--requirement", str(_UV_PIN)], cwd=PROJECT, check=True)
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     index = os.environ.get("PIP_INDEX_URL") or "".join(re.findall(r"(?m)^global\.index-url='(.*)'", listed))
-    command = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--require-hashes", "-r", PINS]
     environment = ({"UV_DEFAULT_INDEX": index} if index else {}) | os.environ
-    return subprocess.run(command, cwd=PROJECT, env=environment, check=False).returncode == 0
+    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON), "--require-hashes"]
+    return subprocess.run([*uv, "--requirement", str(PINS)], cwd=PROJECT, env=environment, check=False).returncode == 0
 
 
 if __name__ == "__main__":
