@@ -28,11 +28,11 @@ pytest_plugins = [
     "tests.kubernetes.rendering",
     "tests.dev.simulators.doors",
     "tests.knowledge.site",
+    "tests.console.site",
     "tests.system.console_ground",
     "tests.system.door",
     "tests.workflow.place",
     "tests.api.feedback_visits",
-    "tests.console.site",
     "tests.console.fake_issuer",
     "tests.docs.faq_ground",
 ]
@@ -65,6 +65,7 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what waits most, on whole systems: else a long file is left over at the end, for one process alone."""
-    rooms = ("tests/dev/benchmarks/", "tests/docs/", "tests/system/")
-    items.sort(key=lambda item: not item.nodeid.startswith(rooms))
+    """First the longest files: else one is left over at the end, for one process alone."""
+    rooms = ("tests/dev/", "tests/docs/", "tests/observability/", "tests/privacy/", "tests/system/")
+    longest = "tests/system/test_redis_faults.py"
+    items.sort(key=lambda item: (not item.nodeid.startswith(longest), not item.nodeid.startswith(rooms)))

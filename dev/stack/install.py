@@ -6,6 +6,8 @@ non-zero status if a requirement is missing.
 
 import hashlib
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +18,9 @@ ENVIRONMENT = PROJECT / ".venv"
 PINS = PROJECT / "requirements" / "dev.txt"
 PYTHON = ENVIRONMENT / "bin" / "python"
 _STAMP = ENVIRONMENT / ".installed"
+_UV_PIN = ENVIRONMENT / "uv.txt"
+# Large, and not imported: 5 s of compilation.
+_NOT_COMPILED = "site-packages/(pip|setuptools|phonenumbers/geodata)/"
 
 
 def fingerprint() -> str:
@@ -42,7 +47,7 @@ def main() -> int:
     try:
         _install(fresh=not installed)
     except subprocess.CalledProcessError as failure:
-        sys.stderr.write(f"Installation failed (status {failure.returncode}); see pip's output above.\n")
+        sys.stderr.write(f"The installation failed (status {failure.returncode}); the reason is above.\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nInstallation interrupted; the next one starts again.\n")
@@ -57,11 +62,24 @@ def _install(*, fresh: bool) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    # pip compiles with one core; all cores compile below.
-    subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
+    if not _install_with_uv(pip):
+        # pip compiles with one core; all cores compile below.
+        subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
     # Some packages contain files of a later Python, which are never imported.
-    subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", ENVIRONMENT / "lib"], check=False)
+    compiling = [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", "-x", _NOT_COMPILED, str(ENVIRONMENT / "lib")]
+    subprocess.run(compiling, check=False)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=PROJECT, check=True)
+
+
+def _install_with_uv(pip: list[str]) -> bool:
+    """Install with uv, in a sixth of pip's CPU; return False if it fails: of pip's settings it gets the index only."""
+    _UV_PIN.write_text("".join(re.findall(r"(?m)^uv==(?:.*\\\n)*.*\n", PINS.read_text())))
+    subprocess.run([*pip, "--require-hashes", "--requirement", str(_UV_PIN)], cwd=PROJECT, check=True)
+    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    index = os.environ.get("PIP_INDEX_URL") or "".join(re.findall(r"(?m)^global\.index-url='(.*)'", listed))
+    environment = ({"UV_DEFAULT_INDEX": index} if index else {}) | os.environ
+    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON), "--require-hashes"]
+    return subprocess.run([*uv, "--requirement", str(PINS)], cwd=PROJECT, env=environment, check=False).returncode == 0
 
 
 if __name__ == "__main__":

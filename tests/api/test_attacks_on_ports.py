@@ -18,6 +18,7 @@ from console import main
 from tests.api.feedback_visits import NOWHERE, visiting
 from tests.console.site import console_site
 from tests.kit.receiver import Receiver
+from tests.system.senders import discard
 
 HEAD_SECONDS = 1.0
 SOON_SECONDS = 2.0
@@ -222,15 +223,9 @@ async def test_a_crowd_keeps_no_visitor_out(kind: str, port: ServedPort) -> None
 
 async def test_a_crowd_that_pipelines_without_end_keeps_no_visitor_out(port: ServedPort) -> None:
     """Each connection sends 200 requests at once; this process's CPU time counts, as sender and server, beside load."""
-
-    async def read(reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await reader.read(65_536):
-                pass
-
     async with contextlib.AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(port.connect()) for _ in range(port.most + 50)]
-        readers = [asyncio.create_task(read(reader)) for reader, _ in opened]
+        readers = [asyncio.create_task(discard(reader)) for reader, _ in opened]
         for _, writer in opened:
             writer.write(port.request() * 200)
         began = time.process_time()

@@ -16,17 +16,11 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
+from db.schema import DatabaseUnreachableError, check_now
 from db.session import is_away
 from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
-from tests.kit.postgres import Table
-
-
-def refusal(url: str) -> str:
-    with pytest.raises(DatabaseUnfitError) as refused:
-        check_now(url)
-    return str(refused.value)
+from tests.kit.postgres import Table, refusal
 
 
 @contextmanager

@@ -8,6 +8,16 @@ from config.tenants import Tenant
 from tests.kit.clock import Clock
 from tests.kit.tenants_toml import filed
 
+# Nothing listens there.
+NOWHERE = "postgresql://a:b@127.0.0.1:1/x"
+ENOUGH = {
+    "DATABASE_URL": NOWHERE,
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "OPENAI_API_KEY": "sk-test",
+    "WEBHOOK_SECRET_ACME": "s3cret-of-acme",
+    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
+    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
+}
 ACME = {
     "WEBHOOK_SECRET_ACME": "s3cret",
     "SERVICEDESK_URL_ACME": "https://desk.acme.example:8080",

@@ -6,19 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.config.given import ENOUGH
 from tests.containers.stack import LABEL, Engine
 
 pytestmark = pytest.mark.containers
 Once = Callable[..., tuple[int, str]]
 SHELL = ("--entrypoint", "sh")
-COMPLETE = {
-    "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/ai_agents",
-    "REDIS_URL": "redis://127.0.0.1:1/0",
-    "OPENAI_API_KEY": "sk-test",
-    "WEBHOOK_SECRET_ACME": "s3cret-of-acme",
-    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
-    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
-}
 
 
 def test_supports_programs_are_in_it_and_nothing_that_it_does_not_need(once: Once) -> None:
@@ -53,7 +46,7 @@ def test_no_secret_and_no_development_setting_is_in_it(engine: Engine, image: st
 
 def test_a_signal_during_the_start_is_not_lost(engine: Engine, image: str) -> None:
     """Process 1 has no handler in its first second."""
-    given = [part for name, value in COMPLETE.items() for part in ("--env", f"{name}={value}")]
+    given = [part for name, value in ENOUGH.items() for part in ("--env", f"{name}={value}")]
     container = engine.output("run", "--detach", "--label", LABEL, *given, image, "worker")
     try:
         began = time.monotonic()

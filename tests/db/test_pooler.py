@@ -20,7 +20,7 @@ from dev.stack.free_ports import free_port
 from dev.stack.postgres import Postgres
 from dev.stack.postgres_binaries import reachable_folder, remove_reachable, server_user
 from dev.stack.processes import Process
-from tests.kit.postgres import Table
+from tests.kit.postgres import Table, refusal
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _KEPT = "idle_in_transaction_session_timeout = '10s'", "lock_timeout = '5s'"
@@ -84,12 +84,6 @@ def kept(table: Table) -> Iterator[None]:
         table.run(f"ALTER ROLE ai_agents SET {setting}")
     yield
     table.run("ALTER ROLE ai_agents RESET ALL")
-
-
-def refusal(url: str) -> str:
-    with pytest.raises(DatabaseUnfitError) as refused:
-        check_now(url)
-    return str(refused.value)
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])

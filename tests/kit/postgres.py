@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from config.tenants import Tenant
 from db.migrate import migrate
+from db.schema import DatabaseUnfitError, check_now
 from db.session import Database
 from dev.stack.postgres import Postgres
 from jobs import repository
@@ -94,6 +95,12 @@ async def database(server: Postgres, table: Table) -> AsyncIterator[Database]:  
 def worker_session(server: Postgres) -> Iterator[None]:
     with psycopg.connect(server.url, application_name=LEASES, autocommit=True):
         yield
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(DatabaseUnfitError) as refused:
+        check_now(url)
+    return str(refused.value)
 
 
 NewEvent = Callable[..., Event]

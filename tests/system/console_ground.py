@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from console.app import PAGES
 from console.dependencies import require_operator
 from dev.stack.system import System
+from tests.console.site import csrf_of
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World
@@ -25,7 +26,6 @@ TOKENS = {
 _ROLES = {"support": "support", "acme": "support:acme", "operator": "operator+texts"}
 AWAY = "the database is away"
 _VERDICT = re.compile(r'data-verdict="(\w+)"')
-_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 _NAMED = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
@@ -52,12 +52,6 @@ class ConsoleGround:
     def row(self, job_id: str) -> dict[str, object]:
         jobs = self.world.jobs(self.foreign["ticket_id"], "globex")
         return next(row for row in jobs if str(row["id"]) == job_id)
-
-
-def csrf_of(page: httpx2.Response) -> str:
-    found = _CSRF.search(page.text)
-    assert found, page.text
-    return found[1]
 
 
 @dataclass(frozen=True)

@@ -141,19 +141,20 @@ def _visit(url: str) -> tuple[int, float]:
     return status, time.monotonic() - began
 
 
+async def discard(reader: asyncio.StreamReader) -> None:
+    """Read to the end of the connection."""
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(65536):
+            pass
+
+
 async def _send(url: str, sent: bytes, begun: threading.Event, over: threading.Event) -> None:
     """Open the connections, send over all of them at once, and read until `over`."""
     streams = [await asyncio.open_connection(*address(url)) for _ in range(_CONNECTIONS)]
-
-    async def read(reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await reader.read(65536):
-                pass
-
     for _, writer in streams:
         writer.write(sent)
     begun.set()
-    readers = [asyncio.create_task(read(reader)) for reader, _ in streams]
+    readers = [asyncio.create_task(discard(reader)) for reader, _ in streams]
     await asyncio.wait_for(asyncio.to_thread(over.wait), _LONGEST_SECONDS)
     for task in readers:
         task.cancel()

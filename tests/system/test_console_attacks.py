@@ -12,7 +12,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.system.console_ground import TOKENS, ConsoleGround, ConsoleRoute, address, csrf_of, places
+from tests.console.site import csrf_of
+from tests.system.console_ground import TOKENS, ConsoleGround, ConsoleRoute, address, places
 
 pytestmark = pytest.mark.slow
 

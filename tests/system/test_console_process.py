@@ -1,7 +1,5 @@
 """The console process: refused starts, its log, and outages of its stores."""
 
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +13,10 @@ from dev.stack.postgres import Postgres
 from dev.stack.processes import Process
 from dev.stack.programs import Programs
 from jobs.statistics import MOST_COUNTED
+from tests.console.site import csrf_of
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.postgres import Table
-from tests.system.console_ground import csrf_of
-from tests.system.senders import address, newcomers_during
+from tests.system.senders import newcomers_during
 
 NO_DATABASE = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x"}
 NO_REDIS = {"REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -142,17 +140,6 @@ def test_a_burst_of_pipelined_requests_does_not_shut_newcomers_out(process: Proc
     assert {status for status, _ in visits} == {200}
     assert max(seconds for _, seconds in visits) < NEWCOMER_SECONDS
     assert httpx2.get(url, trust_env=False, timeout=NEWCOMER_SECONDS).status_code == 200
-
-
-def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(process: Process) -> None:
-    url = process.environment["CONSOLE_URL"]
-    paths = ["/login", "/nothing", "/logout", "/nothing"] * 5
-    requests = [f"GET {path} HTTP/1.1\r\nHost: {httpx2.URL(url).netloc.decode()}\r\n" for path in paths]
-    with socket.create_connection(address(url), timeout=10) as client:
-        client.sendall("\r\n".join([*requests[:-1], requests[-1] + "Connection: close\r\n", ""]).encode())
-        with client.makefile("rb") as answers:
-            statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
-    assert statuses == [b"200", b"303", b"405", b"303"] * 5
 
 
 def test_overview_and_list_call_a_tenant_healthy_from_a_success_rate_of_95_percent(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.config.given import ENOUGH
+
 
 def in_a_fresh_process(program: str, **environment: str) -> Any:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
@@ -38,13 +40,6 @@ def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
 
 
 SWITCHES = ["LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"]
-ENOUGH = {
-    "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x",
-    "REDIS_URL": "redis://127.0.0.1:1/0",
-    "OPENAI_API_KEY": "sk-test",
-    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
-    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
-}
 
 
 @pytest.mark.slow

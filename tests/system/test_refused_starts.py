@@ -8,18 +8,10 @@ import psycopg
 import pytest
 
 from dev.stack.postgres import Postgres
+from tests.config.given import ENOUGH, NOWHERE
 from tests.kit.loaded import LoadedPrograms
 
 REFUSED = 78
-NOWHERE = "postgresql://a:b@127.0.0.1:1/x"
-ENOUGH = {
-    "DATABASE_URL": NOWHERE,
-    "REDIS_URL": "redis://127.0.0.1:1/0",
-    "OPENAI_API_KEY": "sk-test",
-    "WEBHOOK_SECRET_ACME": "s3cret-of-acme",
-    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
-    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
-}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from dev.stack.processes import ProcessFailedError, is_alive
 from dev.stack.programs import PROJECT
 from dev.stack.state_file import FolderLock, State, read_state, write_state
 from dev.stack.system import System
+from tests.kit.loaded import LoadedPrograms
 
 
 def up(folder: Path) -> "subprocess.Popen[str]":
@@ -38,6 +39,7 @@ def await_state(folder: Path, process: "subprocess.Popen[str]") -> State:
     raise AssertionError(process.communicate()[1])
 
 
+@pytest.mark.slow
 def test_up_runs_until_it_is_told_to_end_and_alone_in_its_folder(tmp_path: Path) -> None:
     with up(tmp_path) as first:
         with contextlib.ExitStack() as on_failure:
@@ -80,8 +82,8 @@ def test_only_a_system_that_is_asked_to_uses_the_callers_servers(
         _ = asked.postgres
 
 
-def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: Path) -> None:
-    system = System(tmp_path, settings={"DATABASE_URL": "mysql://nowhere"})
+def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: Path, loaded: LoadedPrograms) -> None:
+    system = System(tmp_path, settings={"DATABASE_URL": "mysql://nowhere"}, launch=loaded)
     with pytest.raises(ProcessFailedError, match=r"migrate ended with status(.|\n)*DATABASE_URL is wrong"):
         system.start()
     assert not any(process.running for process in system.processes)

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import redis
 
-from dev.stack.processes import Process, descendants
+from dev.stack.processes import Launch, Process, descendants, start_afresh
 from dev.stack.system import System
 from tests.kit.world import World
 
@@ -242,10 +242,10 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path, seed: int | None = None) -> Iterator[Stage]:
+def staged(folder: Path, seed: int | None = None, launch: Launch = start_afresh) -> Iterator[Stage]:
     """Run the whole system with two newly started workers for the length of the block."""
     chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False) as system:
+    with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False, launch=launch) as system:
         world = World(system)
         stage = Stage(system, world, chosen, random.Random(chosen))  # noqa: S311 -- moments, not secrets
         over = threading.Event()
