@@ -12,9 +12,8 @@ from starlette.exceptions import HTTPException
 
 from api import feedback, health, webhooks
 from api.authentication import SecretUsage
-from api.rejections import RejectionRecorder, WebhookPort
 from api.server import PORT, serve
-from api.webhooks import ApiState
+from api.webhooks import ApiState, RejectionRecorder, WebhookPort
 from config.secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings, SettingsError
 from config.tenant_directory import TenantDirectory

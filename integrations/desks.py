@@ -13,7 +13,7 @@ from integrations.http import EgressConfig, open_client
 from integrations.ports import DeskClient, DeskKind, DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
-from integrations.servicedesk.kind import SERVICEDESK
+from integrations.servicedesk.client import SERVICEDESK
 from observability import metrics
 
 KINDS: dict[str, DeskKind] = {"onpremises": SERVICEDESK, "cloud": SERVICEDESK}

@@ -28,8 +28,7 @@ from knowledge.embedding_repository import (
     index_name,
 )
 from knowledge.language import LANGUAGES, languages_of
-from knowledge.models import people_kept
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket, people_kept
 from knowledge.terms import LEAST, query_terms, strength, strength_by_both
 
 

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Callable
 from typing import Literal, NoReturn
 
-from config.environment import set_library_defaults
 from config.exit_codes import CONFIGURATION_EXIT
 from config.secret_files import secrets_dir
-from config.settings import ProcessSettings, SettingsError, load
+from config.settings import ProcessSettings, SettingsError, load, set_library_defaults
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenant_validation import TenantProblem
 from config.tenants import ALL_KEYS, Keys, Tenant, is_tenant_id

@@ -27,7 +27,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from config.environment import exports_spans
+from config.settings import exports_spans
 from observability import log_events, metrics
 from observability.identifiers import tags
 from observability.logging import Outage, exception_trail

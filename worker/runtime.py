@@ -16,9 +16,8 @@ from uuid import UUID
 import uvloop
 from redis import Redis
 
-from config.environment import captures_messages
 from config.secrets import own_secrets
-from config.settings import WorkerSettings
+from config.settings import WorkerSettings, captures_messages
 from config.tenant_directory import TenantDirectory
 from config.tenants import MODEL_KEYS, Tenant
 from db.schema import DatabaseUnfitError, wait_for_database

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from integrations.values import ModelAnswer, Unanswered
-from knowledge.results import Document
+from knowledge.models import Document
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit

@@ -24,7 +24,7 @@ from integrations.errors import (
 from integrations.values import DeskTicket
 from jobs import claims
 from jobs.claims import Claim
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from observability import log_events, tracing
 from observability.logging import log_event
 from privacy import tombstones

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from config.tenants import fold
-from knowledge.results import Document
+from knowledge.models import Document
 from workflow.answer import Content, Enhancement, NoteSource, NoteText, Statement, Suggested, cut
 from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note_words import WORDS

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from integrations.values import DeskTicket, ModelAnswer, Person, Prompt, Structured, Unanswered, Usage
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 
 
 class Desk(Protocol):

@@ -16,7 +16,7 @@ from typing import Any
 import tiktoken
 
 from integrations.values import DeskTicket, Prompt
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 
 CURRENT = "2"  # a file in `prompts/`
 _VERSIONS = Path(__file__).with_name("prompts")

@@ -11,7 +11,7 @@ from config.tenants import Tenant
 from db.session import Database
 from integrations.values import DeskTicket
 from jobs.claims import Claim
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from workflow.answer import Content
 from workflow.ports import Desk, Model, Search
 from workflow.stored_answers import StoredAnswers

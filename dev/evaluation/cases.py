@@ -14,7 +14,7 @@ from pathlib import Path
 from dev.benchmarks.retrieval.methods import CopiesInPostgres, desk_text
 from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
 from integrations.values import DeskTicket
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from workflow.state import GraphState
 
 # Above all existing ticket numbers.

@@ -12,7 +12,7 @@ from typing import Any
 from dev.evaluation.runner import TicketRun
 from dev.evaluation.things import KnownTexts, Thing, things_of
 from dev.evaluation.truth import names_fix
-from knowledge.results import Document
+from knowledge.models import Document
 from workflow.answer import Content, Enhancement, Statement
 from workflow.note_words import WORDS
 from workflow.prompt import FoundSource

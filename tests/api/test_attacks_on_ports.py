@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from api import feedback
-from api.rejections import WebhookPort
 from api.server import MOST_CONNECTIONS, serve
+from api.webhooks import WebhookPort
 from console import main
 from tests.api.feedback_visits import NOWHERE, visiting
 from tests.console.site import console_site

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from api.rejections import WebhookPort
 from api.server import AnswerWriter, Crowd, Port, serve
+from api.webhooks import WebhookPort
 from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"

@@ -14,8 +14,8 @@ import httpx2
 import pytest
 
 from api.authentication import Cause, SignatureMismatch, claim_of
-from api.rejections import WRONGLY_NAMED
 from api.signature_diagnosis import SEARCH_SECONDS, SignatureDiagnosis
+from api.webhooks import WRONGLY_NAMED
 from config.tenant_directory import TenantDirectory
 from dev.simulators.serving import serve_in_thread
 from tests.kit.logs import StartLog, lines_of

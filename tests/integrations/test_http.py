@@ -27,7 +27,7 @@ from integrations.llm.clients import Models
 from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker
-from integrations.servicedesk.kind import SERVICEDESK
+from integrations.servicedesk.client import SERVICEDESK
 from observability import tracing
 from tests.integrations.canned import CannedServer, serving, whole, with_certificate
 from tests.integrations.street import BookInMemory, asked

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.rejections import RejectionRecorder
+from api.webhooks import RejectionRecorder
 from db.session import Database
 from jobs import missed_webhooks, rejections, repository
 from jobs.missed_webhooks import NewTicket, ReopenedJob

@@ -18,8 +18,7 @@ from integrations.http import open_client
 from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, DeskHoldReason, Hold
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.kind import SERVICEDESK
+from integrations.servicedesk.client import SERVICEDESK, ServiceDeskPlus
 from observability import metrics
 from tests.kit.clock import Clock
 from tests.kit.simulators import Simulator

@@ -10,7 +10,7 @@ from integrations.http import STRAIGHT, EgressConfig
 from integrations.llm.client import ModelClient
 from integrations.resilience import Breaker, Hold
 from integrations.values import DeskTicket, ModelAnswer, Prompt
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from workflow.answer import Enhancement
 from workflow.prompt import Instructions, PromptContext, case_of
 from workflow.state import GraphState

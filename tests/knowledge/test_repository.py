@@ -13,7 +13,7 @@ from config.tenants import TicketRules, fold_all
 from db.session import Database
 from knowledge import repository
 from knowledge.language import LANGUAGES
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from knowledge.search import PostgresSearch
 from knowledge.terms import weighed_terms
 from privacy import erasure

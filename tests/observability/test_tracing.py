@@ -138,7 +138,7 @@ def test_a_line_of_which_only_a_half_has_room_costs_no_other(tmp_path: Path) -> 
 
 # More spans than the queue holds, and more batches than fit the time.
 PROGRAM = """
-from config.environment import set_library_defaults
+from config.settings import set_library_defaults
 set_library_defaults()
 import json, time
 from config.settings import LogSettings

@@ -60,7 +60,7 @@ def test_a_silent_collector_is_given_seconds_and_spans_a_queue_unless_the_operat
     """A queue that is shorter than what we would send at once must not prevent a start."""
     program = (
         "import json, os\n"
-        "from config.environment import set_library_defaults\n"
+        "from config.settings import set_library_defaults\n"
         "from observability.tracing import Tracing\n"
         "def after(**given):\n"
         "    os.environ.clear(); os.environ.update(given); set_library_defaults(); Tracing('api').close()\n"

@@ -22,7 +22,7 @@ from integrations.values import DeskTicket, Person
 from jobs import claims, manual_retry
 from jobs.claims import LeaseLostError
 from jobs.queue import open_redis
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.clock import Clock

@@ -12,7 +12,7 @@ from integrations.rate_limit import DeskRate
 from jobs import claims, manual_retry
 from jobs.claims import Claim
 from knowledge import repository
-from knowledge.results import SimilarTicket
+from knowledge.models import SimilarTicket
 from knowledge.search import PostgresSearch
 from privacy import erasure
 from privacy.erasure import Which

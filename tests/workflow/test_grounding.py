@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from integrations.values import DeskTicket, storable
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from tests.docs.readme import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator

@@ -20,7 +20,7 @@ from integrations.llm.spending import SpendingBook
 from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker, Hold
-from integrations.servicedesk.kind import SERVICEDESK
+from integrations.servicedesk.client import SERVICEDESK
 from tests.config.given import ACME
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, opened, settings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from integrations.values import DeskTicket, Person, Usage
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from tests.kit.model import opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import asked

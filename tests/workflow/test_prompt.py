@@ -7,7 +7,7 @@ import pytest
 
 from config.tenants import NoteSettings
 from integrations.values import DeskTicket, Person
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from privacy.models import AuditRecord
 from tests.jobs.exchanges import ANSWER, SENT
 from tests.kit.model import BARE, STATE, TICKET, case_in

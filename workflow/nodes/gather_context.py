@@ -14,7 +14,7 @@ from integrations.errors import DeferredError, ExternalError, TicketGoneError
 from integrations.values import DeskTicket
 from jobs import claims
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, CONTEXT_FAILED, CONTEXT_LATE, NOTHING_FOUND
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from observability import log_events, metrics, tracing
 from observability.identifiers import bind, other_numbers
 from observability.logging import log_event

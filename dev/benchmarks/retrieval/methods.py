@@ -21,7 +21,7 @@ from integrations.plain_text import lines_of, unwrapped
 from knowledge import repository
 from knowledge.embedding_sync import embed_some
 from knowledge.embeddings import EmbeddedQuery, Embedder, LocalModel
-from knowledge.results import Document, SimilarTicket
+from knowledge.models import Document, SimilarTicket
 from knowledge.search import EmbedQuery, PostgresSearch, no_embedding
 
 TENANT = "acme"

@@ -20,7 +20,7 @@ from dev.evaluation.runner import TicketRun, question_about
 from dev.evaluation.things import KnownTexts, things_of
 from dev.evaluation.truth import ideas, names_fix
 from integrations.values import Usage
-from knowledge.results import SimilarTicket
+from knowledge.models import SimilarTicket
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, claims
 
