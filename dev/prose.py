@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-CODE = ("api", "jobs", "worker", "workflow", "knowledge", "privacy", "integrations", "observability", "config", "db")
-OTHERS = ("cli", "console", "dev")
+from dev.stack.document_tables import ROOMS, ROOT
+
 # The word, and the plain one.
 WORDS = {
     "what|whom|whoever|whatever": "name the subject",
@@ -70,7 +69,7 @@ def main() -> None:
         for line, finding in sorted(_findings(_blanked(page.read_text("utf-8")))):
             print(f"{name}:{line + 1}: {finding}")
     every = unusual = 0
-    for path in sorted(path for room in CODE + OTHERS for path in (ROOT / room).rglob("*.py")):
+    for path in sorted(path for room in [*ROOMS.split(), "dev"] for path in (ROOT / room).rglob("*.py")):
         for line, text in docstrings(path):
             found = [each for each in _findings(_blanked(text)) if each[1].startswith('"')]
             every, unusual = every + 1, unusual + bool(found)

@@ -4,6 +4,7 @@ Each is between `<!-- table: NAME -->` and `<!-- end -->`. The texts come from t
 metric's help, an alert's summary, a panel's description.
 """
 
+import ast
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
 ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
 FUNCTIONS = ROOT / "jobs" / "functions.sql"
+ROOMS = "api jobs worker workflow knowledge privacy integrations observability config db cli console"
 _TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
 _COMMAND = re.compile(r"`(?:ai-agents )?([a-z]+)`")
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
@@ -161,6 +163,16 @@ def transition_rows() -> list[Row]:
     return [("before", "after", "event", "function"), *rows]
 
 
+def modules() -> list[Row]:
+    """Return each shipped module with the first line of its docstring."""
+    rows = []
+    for path in (path for room in ROOMS.split() for path in sorted((ROOT / room).rglob("*.py"))):
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if path.name != "__init__.py" and "versions" not in path.parts:
+            rows.append((f"`{path.relative_to(ROOT)}`", doc.splitlines()[0].replace("|", "/")))
+    return [("module", "content"), *rows]
+
+
 TABLES: dict[str, Callable[[], list[Row]]] = {
     "checks": lambda: words(("row", "passes if"), CHECKS),
     "settings": setting_rows,
@@ -177,6 +189,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "exits": exit_rows,
     "verdicts": verdict_rows,
     "transitions": transition_rows,
+    "modules": modules,
     "redaction": lambda: list(resolve_name("tests.privacy.measure:rows")()),
 }
 
