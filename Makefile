@@ -40,7 +40,7 @@ test: install ## Run the tests, except the slow ones
 # leases. Status 5: ARGS chose no test of that part.
 test-slow: install ## Run the tests that take minutes
 	@$(VENV_PYTHON) -m pytest -n 6 --dist loadscope --no-loadscope-reorder -m "slow and not containers" --ignore tests/system/chaos $(ARGS) || [ $$? = 5 ]
-	@$(VENV_PYTHON) -m pytest -n 6 -rP -m "slow and not containers" tests/system/chaos $(ARGS) || [ $$? = 5 ]
+	@$(VENV_PYTHON) -m pytest -n 5 -rP -m "slow and not containers" tests/system/chaos $(ARGS) || [ $$? = 5 ]
 
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (6 minutes)
 	@$(VENV_PYTHON) -m tests.system.chaos $(ARGS)
