@@ -32,9 +32,9 @@ demo: install ## Show a few tickets on their way through the whole system (15 se
 dev: install ## Start the whole system and leave it running until Ctrl-C
 	@$(VENV_PYTHON) -m dev.stack up $(ARGS)
 
-# More processes than cores, since tests of whole systems wait most of their time; each costs 13 s of CPU.
+# More processes than cores, since tests of whole systems wait most of their time.
 test: install ## Run the tests, except the slow ones
-	@$(VENV_PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 6 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
 
 # Each file on a system of its own: six in a row on the one of `loadfile` would end last. Chaos alone, since it counts
 # leases. Status 5: ARGS chose no test of that part.
