@@ -32,15 +32,15 @@ demo: install ## Send a few tickets through the whole system and show their note
 dev: install ## Run the whole system until Ctrl-C
 	@$(VENV_PYTHON) -m dev.stack up $(ARGS)
 
-# More processes than cores, since tests of whole systems wait most of their time; each costs 13 s of CPU.
+# More processes than cores, since tests of whole systems wait most of their time.
 test: install ## Run the tests, except the slow ones
-	@$(VENV_PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 6 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
 
 # Each file on a system of its own: six in a row on the one of `loadfile` would end last. Chaos alone, since it counts
 # leases. Status 5: ARGS chose no test of that part.
 test-slow: install ## Run the tests that take minutes
 	@$(VENV_PYTHON) -m pytest -n 6 --dist loadscope --no-loadscope-reorder -m "slow and not containers" --ignore tests/system/chaos $(ARGS) || [ $$? = 5 ]
-	@$(VENV_PYTHON) -m pytest -n 6 -rP -m "slow and not containers" tests/system/chaos $(ARGS) || [ $$? = 5 ]
+	@$(VENV_PYTHON) -m pytest -n 5 -rP -m "slow and not containers" tests/system/chaos $(ARGS) || [ $$? = 5 ]
 
 chaos: install ## Break each part under load, and count lost and duplicate notes (6 minutes)
 	@$(VENV_PYTHON) -m tests.system.chaos $(ARGS)

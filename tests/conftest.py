@@ -4,11 +4,13 @@ import gc
 import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from tests.kit.shield import take_out
 
+_TESTS = Path(__file__).parent
 # Before anything reads them: tests say themselves what they set.
 take_out(os.environ)
 
@@ -65,7 +67,10 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First the longest files: else one is left over at the end, for one process alone."""
-    rooms = ("tests/dev/", "tests/docs/", "tests/observability/", "tests/privacy/", "tests/system/")
-    longest = "tests/system/test_redis_faults.py"
-    items.sort(key=lambda item: (not item.nodeid.startswith(longest), not item.nodeid.startswith(rooms)))
+    """Mix files that wait, on whole systems, with those that compute; begin with the longest."""
+    files = sorted({item.path for item in items}, key=lambda path: (path.stem != "test_redis_faults", path))
+    places: dict[Path, float] = {}
+    for waits, share in ((True, 0.8), (False, 1)):
+        some = [path for path in files if (path.relative_to(_TESTS).parts[0] in ("dev", "docs", "system")) == waits]
+        places |= {path: number / len(some) * share for number, path in enumerate(some)}
+    items.sort(key=lambda item: places[item.path])

@@ -12,8 +12,7 @@ import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]  # it has no types
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # likewise
 
-_ON_QUICK = "check endings interruptions outages redis_faults starts"
-ON_QUICK = frozenset(f"test_{name}" for name in _ON_QUICK.split())
+ON_QUICK = {f"test_{name}" for name in ("check", "endings", "interruptions", "outages", "redis_faults", "starts")}
 
 
 class _Together(LoadFileScheduling):  # type: ignore[misc]  # likewise

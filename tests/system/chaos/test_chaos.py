@@ -9,7 +9,7 @@ from tests.system.chaos.run import header, line, run, verdict
 from tests.system.chaos.scenarios import SCENARIOS, Scenario
 from tests.system.chaos.stage import staged
 
-PARTS = 6
+PARTS = 5
 
 
 def part_of(number: int) -> list[Scenario]:
@@ -20,9 +20,7 @@ def part_of(number: int) -> list[Scenario]:
     parts: list[list[Scenario]] = [[] for _ in range(PARTS)]
     for scenario in sorted(SCENARIOS, key=lambda one: -one.seconds):
         min(parts, key=lambda part: sum(one.seconds for one in part)).append(scenario)
-    # Some backwards, so that not all of them restart processes at the same time.
-    part = parts[number][:: -1 if number % 2 else 1]
-    return sorted(part, key=lambda one: one.name.startswith(("desk", "GPT-4")))
+    return sorted(parts[number], key=lambda one: one.name.startswith(("desk", "GPT-4")))
 
 
 def test_the_parts_are_all_there_is() -> None:
