@@ -278,7 +278,7 @@ def test_migrate_prints_a_file_with_each_variable_of_before(migrate: Migrate) ->
         ({"MODE_ACME": "hunter2"}, "", "acme.mode in tenants.toml: "),
         ({"JOBS_WEIGHT_ACME": "hunter2"}, "", "JOBS_WEIGHT_ACME must be a number"),
         ({"TICKETS_NEVER_ACME": "hunter2"}, "", "TICKETS_NEVER_ACME must be KIND:NAME"),
-        ({"MODE_ACME": "live"}, "acme.mode = 'live'", "MODE_ACME is set, and acme.mode in tenants.toml too"),
+        ({"MODE_ACME": "live"}, "acme.mode = 'live'", "MODE_ACME and acme.mode in tenants.toml are both set"),
         ({"MODE_ACME": "live"}, "acme = 'hunter2'", "acme in tenants.toml: must be a table"),
         ({"MODE_ACME": "live"}, "acme =", "tenants.toml is no TOML"),
     ],

@@ -128,7 +128,7 @@ async def test_a_ticket_has_its_verdict_its_picture_and_its_jobs(failed: UUID, s
         'class="t-failed"',
         "Show as a table",
         "attempt 1: failed: GPT-4 timeout",
-        "desk: a worker&#39;s settings are not here",
+        "desk: the settings of a worker are not set here",
         f'href="/tickets/acme/12345?job={failed}"',
         "http://jaeger.example/trace/0af7651916cd43dd8448eb211c80319c",
         "docs/support/faq/faq-enhancements-not-received.md#1-gpt-4-api-timeouterror",

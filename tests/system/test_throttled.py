@@ -66,7 +66,7 @@ def test_all_jobs_of_the_desk_wait_and_the_verdict_names_the_rate(system: System
     asked = [request["ticket_id"] for request in world.desk_requests("globex") if request["operation"] == "read_ticket"]
     assert asked.count(first) + asked.count(second) == 1
     told = diagnose(system, second, "globex")
-    assert (told.said["verdict"], "the desk throttles our calls" in told.said["says"]) == ("rate_held", True)
+    assert (told.said["verdict"], "the desk throttles our requests" in told.said["says"]) == ("rate_held", True)
     assert "globex.servicedesk.rate_per_minute" in told.said["do"][0]
 
 

@@ -36,7 +36,7 @@ CREATE TABLE jobs (
 -- its end. Read directly, it is under the row-level security of `jobs` (`security_invoker`).
 CREATE VIEW job_rows WITH (security_invoker = true) AS
 SELECT id, tenant_id, ticket_id, desk_id, display_id, state, reason, attempt, accepted_at, due_at, deadline_at,
-       published_at, started_at, finished_at, retried_at, model, refresh, note_attempted_at, note_id, failure_noted_at,
+       published_at, started_at, finished_at, retried_at, refresh, note_attempted_at, failure_noted_at,
        seen_open_at, seen_closed_at, enhancement IS NOT NULL AS answered
 FROM jobs;
 -- The ticket's number comes first: a search for a ticket may not know its tenant.
