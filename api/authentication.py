@@ -73,8 +73,8 @@ _KINDS = {CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", TOKEN: "
 class Cause:
     """The cause of a refusal, as text for support.
 
-    `stored`: text for the tenant's record, if it must not name another tenant. `owner`: the only other tenant with the
-    used secret.
+    `stored`: replaces `text` in the tenant's record if `text` names another tenant. `owner`: the other tenant that the
+    secret belongs to; empty if there are several.
     """
 
     text: str
@@ -102,7 +102,10 @@ class SignatureClaim:
 
 @dataclass(frozen=True, slots=True)
 class SignatureMismatch:
-    """A signature that did not match. For an unknown tenant, the secrets are random: the search takes as long."""
+    """A signature that did not match: the input for the search for its cause.
+
+    For an unknown tenant the secrets are random, so that the search takes the same time.
+    """
 
     claim: SignatureClaim
     body: bytes
@@ -113,7 +116,10 @@ class SignatureMismatch:
 
 
 class SignatureError(Exception):
-    """An invalid signature; the text is the reason in the log. `claim` is set for a mismatch."""
+    """An invalid signature; its text is the reason in the log.
+
+    `claim` is set for a mismatch.
+    """
 
     def __init__(self, reason: str, *, cause: str = "", claim: SignatureClaim | None = None) -> None:
         super().__init__(reason)
@@ -125,8 +131,8 @@ class SignatureError(Exception):
 class WebhookError(Exception):
     """A refused webhook: HTTP status, and reason for the log.
 
-    `mismatch` is the input for the search for a `cause`. `explained`: the cause was found, which proves that the sender
-    has a secret. `is_recorded`: the refusal is in the database already.
+    `mismatch`: input for the search for a `cause`. `explained`: the search found the cause, which proves that the
+    sender has a secret. `is_recorded`: the refusal is already in the database.
     """
 
     status: int
@@ -153,7 +159,10 @@ class WebhookError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The secret that authenticated a webhook, its setting, and the signed bytes (None for a token)."""
+    """The secret that authenticated a webhook, and its setting.
+
+    `signed`: the signed bytes, None for a token.
+    """
 
     setting: str
     secret: str = field(repr=False)
@@ -176,7 +185,7 @@ async def authenticate(
     request: Request, tenants: TenantDirectory, secret_usage: "SecretUsage", seconds: float, tenant_in_path: str | None
 ) -> Webhook:
     """Read and authenticate a webhook; `seconds` limits the body. Raises WebhookError."""
-    # A dictionary with the first header of each name: Starlette searches a list for each of a dozen names.
+    # The first header of each name, as a dictionary: Starlette would search a list for each of a dozen look-ups.
     headers = dict(reversed(request.headers.items()))
     is_signed = any(name in headers for name in _SCHEMES)
     by_token = not is_signed and (tenant_in_path is not None or _TOKEN_HEADER in headers)
@@ -218,6 +227,7 @@ def _authenticate_by_signature(tenants: TenantDirectory, headers: Mapping[str, s
             retired = tenant.retired_secret or _UNKNOWN_RETIRED_SECRET
             mismatch = SignatureMismatch(failure.claim, body, tenant_id, secrets, retired, now)
     if not tenant.webhook_secrets:
+        # Without secrets no signature matches, and a request without one needs a token.
         reason, cause = (reason, Cause("no secret is set for the tenant")) if mismatch else ("token missing", None)
     raise _refusal(reason, tenant, tenant_id, payload.ticket_id, cause, mismatch)
 
@@ -299,7 +309,7 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
                 raise _too_large(limit)
             body = None
         else:
-            # A timer costs 3 % of a webhook's time.
+            # No timer if the whole body has arrived: a timer costs 3 % of a webhook's time.
             async with contextlib.nullcontext() if request.scope.get(WHOLE_BODY) else asyncio.timeout(seconds):
                 body = await _read_within(stream, limit)
     except TimeoutError:
@@ -348,7 +358,10 @@ async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
 
 
 def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
-    """Return the claim of the first scheme with a header (names in lower case), else None."""
+    """Return the claim of the first scheme whose header is present, or None.
+
+    Header names are in lower case.
+    """
     if (written := headers.get(_STANDARD_HEADER)) is not None:
         timestamp = headers.get("webhook-timestamp", "")
         prefix = f"{headers.get('webhook-id', '')}.{timestamp}.".encode()
@@ -365,10 +378,10 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
 def verify_signature(
     secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float, *, require_timestamp: bool = False
 ) -> tuple[bytes, int]:
-    """Return the signed bytes and the index of the matching secret. Raises SignatureError.
+    """Return the signed bytes and the index of the matching secret.
 
     Header names are in lower case; `now` is Unix time. `require_timestamp` refuses signatures over the body alone. All
-    secrets are tried, so that the time reveals nothing.
+    secrets are tried, so that the time reveals nothing. Raises SignatureError.
     """
     claim = claim_of(headers)
     if claim is None:
@@ -435,8 +448,8 @@ def _clock_cause(timestamp: str, now: float) -> str:
 class SecretUsage:
     """Uses of the tenants' secrets, written to the database in batches.
 
-    The number of counts is bounded by that of secrets. A killed process loses its last counts; a commit whose answer is
-    lost counts twice.
+    There is at most one unwritten count per secret. A killed process loses its unwritten counts; a commit whose
+    response is lost is counted twice.
     """
 
     def __init__(self, database: Database) -> None:
@@ -444,7 +457,7 @@ class SecretUsage:
         self._unwritten: Counter[tuple[str, str, str]] = Counter()
 
     def count(self, tenant_id: str, proof: Proof) -> None:
-        """Count a webhook with this proof, or one signed with the retired secret."""
+        """Count a webhook by its secret; RETIRED counts refused webhooks."""
         metrics.series(metrics.WEBHOOKS_PROVED, tenant_id, _KINDS[proof.setting]).inc()
         self._unwritten[tenant_id, proof.setting, proof.secret] += 1
 

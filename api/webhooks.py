@@ -1,12 +1,12 @@
 """`POST /webhook`: verify, record and queue webhooks; answer 202.
 
-Checks in order: no compression and no type but JSON (415), size (413), one readable tenant id (400), signature and
-timestamp (403), schema (422). All 403 look alike to the caller. The log has the reason; the cause of a mismatch is
-searched after the answer. `api.server` refuses malformed requests before the application.
+Checks in order: uncompressed JSON (415), size (413), exactly one tenant id (400), signature and timestamp (403), schema
+(422). Every 403 has the same body; the log has the reason. The cause of a signature mismatch is searched for after the
+response. `api.server` rejects malformed requests before they reach the application.
 
-A desk that can't sign sends a token instead, if its tenant has one. Then the tenant may be in the address, and
-`jobs.payloads` reads the body, whatever its declared type. At a tenant's address a wrong token (403) precedes all
-other checks, so that other refusals are attributed to the tenant.
+A desk that can't sign sends a token instead, if its tenant has one. The tenant id may then be in the path, and
+`jobs.payloads` parses the body regardless of its content type. With a tenant id in the path, a wrong token (403) takes
+precedence over all other refusals, so that those can be attributed to the tenant.
 """
 
 import asyncio
@@ -46,13 +46,13 @@ from observability.logging import log_event
 from privacy.secret_fingerprints import PREVIOUS, RETIRED
 
 _MOST_WAITING = 100
-# The remaining places are for senders that proved a secret.
+# The other slots are reserved for senders with a valid secret or token.
 _MOST_OF_ANYONE_WAITING = 50
 WRONGLY_NAMED = "signed with this tenant's secret, but with an unknown tenant id"
 
 
 class RejectionRecorder:
-    """Stores refusals one by one; excess ones are only logged."""
+    """Stores refusals in the background; drops them while its queue is full."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,7 +73,10 @@ class RejectionRecorder:
 
 
 def report(refused: WebhookError, recorder: RejectionRecorder) -> None:
-    """Log, count and store a refusal. Identifiers are logged if well-formed, with `verified: no` if not proved."""
+    """Log, count and store a refusal.
+
+    Identifiers are logged if well-formed, with `verified: no` unless the sender authenticated.
+    """
     tenant_id, cause = refused.tenant_id, refused.cause
     named = tenant_id if tenant_id is not None and is_tenant_id(tenant_id) else None
     verified = None if refused.verified or not (refused.ticket_id or named) else "no"
@@ -183,7 +186,7 @@ class ApiState:
 
 
 class RawRoute(APIRoute):
-    """A route whose endpoint gets the raw request, because signatures cover the body's bytes.
+    """A route whose endpoint gets the raw request: signatures cover its bytes.
 
     FastAPI's own handling takes 43 of the 77 microseconds of an empty endpoint.
     """
@@ -200,7 +203,7 @@ class RawRoute(APIRoute):
 
 
 def add_routes(router: APIRouter) -> None:
-    """Add the webhook routes directly to the router: a nested one is slower to match."""
+    """Add the webhook routes to `router` itself: a nested router matches slower."""
     content = {"application/json": {"schema": WebhookPayload.model_json_schema()}}
     shared: dict[str, Any] = {
         "methods": ["POST"],
@@ -267,7 +270,7 @@ async def _receive(request: Request, tenant_in_path: str | None) -> JSONResponse
             bind(job_id=str(job_id))
             log_event(log_events.WEBHOOK_DUPLICATE, job_id=job_id, ticket_id=event.ticket_id)
         metrics.webhook(result, event.tenant_id)
-        # This process's relay may count the job's failure.
+        # Start the counter at 0: this process's relay may be the one that counts the job's failure.
         metrics.expect_outcomes(event.tenant_id, "failed")
         return _answer(span, 202, {"job_id": str(job_id), "status": result})
 
@@ -294,23 +297,24 @@ def _event(webhook: Webhook) -> Event:
 def _dedupe_keys(webhook: Webhook, ticket_id: str) -> tuple[str, ...]:
     """Return the keys of the delivery and of the signed bytes.
 
-    Most schemes do not sign the delivery id: a replay under another id is found by the signed bytes. Desks that can't
-    sign send no delivery id, so their key is the content.
+    Most schemes do not sign the delivery id, so a replay with another id is detected by the signed bytes. Desks that
+    can't sign send no delivery id, so their key is the content.
     """
     signed = webhook.proof.signed
     delivery_id = webhook.headers.get("webhook-id") or webhook.headers.get(_DELIVERY_HEADER)
     parts = [webhook.tenant_id, ticket_id, webhook.payload.event or "", hashlib.sha256(webhook.body).hexdigest()]
     if signed is not None and delivery_id:
-        # With the ticket: a desk may send the same header text for each one.
+        # Includes the ticket: a desk may send the same delivery id for all tickets.
         parts = ["delivery", ticket_id, delivery_id[:_LONGEST_DELIVERY_ID]]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return (key,) if signed is None else (key, SIGNED_KEY + hashlib.sha256(signed).hexdigest())
 
 
 async def _refuse_if_full(database: Database, event: Event, most: int) -> None:
-    """Raise WebhookError if the tenant has its limit of waiting jobs; not while Postgres is unavailable.
+    """Raise WebhookError if the tenant has its limit of waiting jobs.
 
-    The refusal is recorded before the answer: if the desk does not resend the webhook, reconciliation creates the job.
+    The limit is not checked while Postgres is unavailable. The refusal is recorded before the response: if the desk
+    does not resend the webhook, reconciliation creates the job.
     """
     try:
         if not await within(_LIMIT_CHECK_SECONDS, is_queue_full(database, event, most)):
@@ -345,7 +349,7 @@ async def _diagnose(refused: WebhookError, state: ApiState, context: Context) ->
 async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
     """Answer 404 or 405; log a probably mistyped webhook address.
 
-    With a tenant's id in the address and its token, the refusal is stored under that tenant.
+    If the path has a tenant id and the token is valid, the refusal is stored under that tenant.
     """
     if isinstance(failure, HTTPException) and failure.status_code == 404:
         cause = Cause("it is /webhook, or with a token /webhook/<tenant>")

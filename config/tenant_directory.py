@@ -1,6 +1,7 @@
-"""Tenants of a running process, and its own model keys, read again every few seconds.
+"""Tenants and model keys of a running process, read again every few seconds.
 
-A new tenant or a rotated secret needs no restart. A file is applied after its write (`config.secret_files`).
+A new tenant or a rotated secret needs no restart. A changed file is applied when its write is complete
+(`config.secret_files`).
 """
 
 import os
@@ -23,10 +24,10 @@ def read_environment(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """Return a reader of tenants' settings and PROCESS_KEYS; files override the environment.
+    """Return a reader of tenants' settings and PROCESS_KEYS.
 
-    The value of TENANTS_TOML is the text of TENANTS_FILE. `on_problem` receives problems of changed files that are not
-    applied. `now` is compared with the files' modification times.
+    Files override the environment. The value of TENANTS_TOML is the text of TENANTS_FILE. `on_problem` receives
+    problems of changed files that are not applied. `now` is compared with the files' modification times.
     """
     files = SecretFiles(
         secrets_dir,
@@ -54,7 +55,10 @@ def read_environment(
 
 
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
-    """Return True if any of `values` (setting name -> value) is the tenant's, or if that is unknown."""
+    """Return True if `values` may contain a setting of the tenant.
+
+    `values`: setting name -> value. Also True if some settings are unreadable.
+    """
     try:
         tables = tables_in(values.get(TENANTS_TOML, ""))
     except TenantsFileError:
@@ -67,7 +71,7 @@ class TenantDirectory:
     """Configured tenants, including those with unusable settings; thread-safe.
 
     `problems` has the current problems; `on_problem` receives those that appear after the start. A tenant without the
-    settings that this process `needs` is reported as closed. Kinds of keys not in `keys` may be missing.
+    settings that this process `needs` is reported as closed. Keys of kinds outside `keys` are optional.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class TenantDirectory:
         return self._all
 
     def names(self, tenant_id: str) -> bool:
-        """Return True if the tenant has any setting, or if this is unknown."""
+        """Return True if the tenant may have a setting (`names_tenant`)."""
         self._refresh()
         return names_tenant(self._values, tenant_id)
 
@@ -120,7 +124,7 @@ class TenantDirectory:
         return secrets_in(self._values)
 
     def unusable(self) -> dict[str, bool]:
-        """Return tenant id -> True if its settings are unusable; "" stands for invalid ids."""
+        """Return tenant id -> True if its settings are unusable; "" for invalid ids."""
         found = {tenant.id: not tenant.usable for tenant in self.all()}
         return found | ({"": True} if any(problem.tenant_id not in found for problem in self.problems) else {})
 

@@ -73,7 +73,7 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
         path = request.scope["path"]
         if path in login.PATHS or path.startswith("/static/"):
             return
-        # Set before the database is read, so that an error page has the user's frame.
+        # Set before the database is read, so that an error page has the layout of a signed-in user.
         session = request.state.session = self._sessions.read(request)
         if session is None or await self._sessions.ended.has(session.id):
             request.state.session = None
@@ -87,7 +87,7 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
         metrics.CONSOLE_REQUESTS.labels(place, str(status)).inc()
         if session is None:
             return
-        # Parts of an open page poll without user activity.
+        # Polling by parts of an open page is no user activity, and must not extend the session.
         if status < 400 and not is_part(request):
             self._sessions.renew(session, response)
         if request.state.is_change:

@@ -1,4 +1,7 @@
-"""The fair claim: a worker claims the oldest due job of the tenant furthest below its share."""
+"""Fair scheduling of tenants at claim time.
+
+A worker claims the oldest due job of the tenant furthest below its share.
+"""
 
 import json
 import time
@@ -17,12 +20,15 @@ from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING
 
 MOST_TENANTS_COMPARED = 16  # by one claim
-SHORTEST_TURN = timedelta(seconds=1)  # for which a start occupies a slot, even if the job ends at once
+SHORTEST_TURN = timedelta(seconds=1)  # a started job occupies a slot at least for so long
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Weights and limits of the tenants that have them; `charged`: slots of jobs that ended at once."""
+    """Weights and limits, only of tenants that differ from the default.
+
+    `charged`: slots of jobs that ended within SHORTEST_TURN, by tenant.
+    """
 
     weights: Mapping[str, float] = field(default_factory=dict)
     most_running: Mapping[str, int] = field(default_factory=dict)
@@ -66,7 +72,7 @@ class FairShares:
             yield
         finally:
             if self._monotonic() < until:
-                # Almost ordered by end: no slot is charged for more than twice the shortest turn.
+                # Appended in almost the order of `until`: a slot is charged for at most twice SHORTEST_TURN.
                 self._charged.append((until, tenant_id))
 
 
@@ -81,7 +87,10 @@ _CLAIM = text(
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
-    """Claim the next due job unless `another_first` is set. Raises NoStartableJobError."""
+    """Claim the next due job; return None if no job is due.
+
+    If the result has `another_first`, its job was deferred instead of claimed. Raises NoStartableJobError.
+    """
     token, asked_at = uuid4(), time.monotonic()
     claim = {"owner": owner, "token": token, "lease": timedelta(seconds=lease_seconds)}
     limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}

@@ -27,7 +27,7 @@ from observability.identifiers import bind, bound, other_numbers
 from observability.logging import Outage, log_event
 
 _DATABASE_SECONDS = 2.0
-# Added to the limit of a batch: a webhook may wait for the batch that was under way when it arrived.
+# Added to a batch's limit: a webhook may first have to wait for the batch in progress.
 _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _LEAST_SECONDS = 0.25
@@ -43,14 +43,15 @@ class NotAcceptedError(Exception):
     """Neither Postgres nor Redis accepted the event."""
 
 
-# References to cancelled tasks that have not ended yet.
+# Strong references to cancelled tasks until they end: asyncio keeps only weak ones.
 _late: set[asyncio.Task[Any]] = set()
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     """Return the result of `work`, or raise TimeoutError after `seconds`.
 
-    Late work is cancelled but not awaited: psycopg needs up to ten seconds to cancel a statement of a silent server.
+    Unlike `asyncio.timeout`, it does not await the cancelled work: psycopg needs up to ten seconds to cancel a
+    statement if the server does not respond.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -73,7 +74,10 @@ def _end_late(task: asyncio.Task[Any]) -> None:
 
 
 class StoreBreaker:
-    """Circuit breaker of a store: open for `rest_seconds` after a failure, then one call probes."""
+    """Circuit breaker of a store: a failure opens it for `rest_seconds`.
+
+    After that, one call probes the store.
+    """
 
     def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest_seconds
@@ -81,7 +85,7 @@ class StoreBreaker:
         self._next_try_at: float | None = None
 
     def allows_call(self) -> bool:
-        """Return True if closed, and once every `rest_seconds` if open."""
+        """Return True if closed; if open, once every `rest_seconds` for a probe."""
         if self._next_try_at is None:
             return True
         is_probe = self._monotonic() >= self._next_try_at
@@ -120,9 +124,9 @@ class Intake:
         self.queue_outage = Outage(log_events.REDIS_UNREACHABLE)
 
     async def accept(self, event: Event) -> UUID:
-        """Store the event and queue its job within about 3 s; return the job's id, of a duplicate the first job's.
+        """Store the event, queue its job, and return the job's id.
 
-        Raises NotAcceptedError.
+        For a duplicate, returns the first job's id. Takes up to about 3 s. Raises NotAcceptedError.
         """
         until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
         skipped_database = not self.database_breaker.allows_call()
@@ -130,7 +134,7 @@ class Intake:
         if job_id is None:
             job_id = await self._keep_in_redis(event)
         if job_id is None and skipped_database:
-            # An open breaker saves time, but refuses no event.
+            # Last resort: an open breaker must not refuse an event.
             job_id = await self._record(event, until)
         if job_id is None:
             raise NotAcceptedError
@@ -155,7 +159,10 @@ class Intake:
         return job_id
 
     async def _record_batch(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
-        """Return the (first) job id of each event, and whether its row is marked as published."""
+        """Insert the events; return each one's job id and `published` mark.
+
+        For a duplicate, the id is the first job's.
+        """
         published = self.queue_breaker.allows_call()
         with tracing.untraced():
             job_ids = await within(self._database_seconds, self._insert(events, published))
@@ -175,7 +182,7 @@ class Intake:
         return [each if isinstance(each, Exception) else each[0] for each in results]
 
     async def _insert_all(self, events: list[Event], published: bool) -> list[UUID]:
-        """Insert all rows, once more over a fresh connection if the first one was dead."""
+        """Insert all rows; retry once over a new connection if the first was dead."""
         try:
             return await repository.accept_all(self._database, events, self._deadline, published=published)
         except DBAPIError as failure:
@@ -201,12 +208,15 @@ class Intake:
 
     async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
         left = max(_LEAST_SECONDS, until - asyncio.get_running_loop().time())
-        # If this fails, the relay finds the list too short.
+        # If this fails, the relay detects the missing message (`Relay._publish_lost`).
         with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
             await within(left, repository.unpublish(self._database, [job_id]))
 
     async def _keep_in_redis(self, event: Event) -> UUID | None:
-        """Store the event and its message; return the (first) job's id, or None."""
+        """Store event and message in Redis; return the job's id, None on failure.
+
+        For a duplicate, returns the first job's id.
+        """
         try:
             job_id = await self._inbox.put(event)
         except QueueUnavailableError as failure:
@@ -223,9 +233,9 @@ class Intake:
 async def request_refresh(
     database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
 ) -> UUID:
-    """Create the job of a further enhancement and return its id; the relay publishes it.
+    """Create the job of a further enhancement and return its id.
 
-    `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
+    The relay publishes it. `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
     with _own_event(_REFRESH_SPAN, tenant_id, ticket_id, event) as created:
         await repository.accept_all(database, [created], job_deadline_seconds, published=False)
@@ -236,7 +246,7 @@ async def request_refresh(
 async def recover_job(
     database: Database, tenant_id: str, ticket: NewTicket, why: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
-    """Create the job of a missed ticket and return its id; None if it has one by now.
+    """Create the job of a missed ticket; return its id, or None if one exists.
 
     The relay publishes it. Raises one of DATABASE_FAILURES.
     """

@@ -34,7 +34,7 @@ class OutcomeKind(StrEnum):
     LEASE_LOST = "claim lost"
 
     DUPLICATE = "duplicate"
-    """An event from the inbox that was answered with an id of its own."""
+    """A duplicate from the inbox: its sender got a job id of its own."""
     FORGOTTEN = "forgotten"
     RETRIED_BY_HAND = "retried by hand"
     RECOVERED = "recovered"
@@ -57,7 +57,7 @@ class Outcome:
     extends_deadline: bool = True
     """True if the time of a hold is added to the job's deadline."""
     failure: BaseException | None = None
-    """Recorded in the span, which turns red."""
+    """Recorded in the span, which gets the status `error`."""
     unforeseen: bool = False
     """True if the log line contains the failure too."""
 

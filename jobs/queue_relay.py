@@ -1,7 +1,7 @@
-"""The relay: publishes due jobs and lost messages, recovers expired leases and ends overdue jobs.
+"""The relay: publishes due jobs and lost messages, ends lost and overdue jobs.
 
-Every API process runs one; rows are taken with SKIP LOCKED, so that several share the work. Each step has its own limit
-of a few seconds: a lock of a dead process delays only its row.
+Every API process runs one; they share the work through SKIP LOCKED. Each step has its own limit of a few seconds, so
+that a lock held by a dead process delays only its row.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from observability.identifiers import other_numbers
 from observability.logging import log_event
 
 _PAUSE_SECONDS = 1.0
-# The server allows a statement that waits for a lock a second more.
+# A second less than the `lock_timeout` of the connections.
 _STEP_SECONDS = 4.0
 _LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
@@ -32,7 +32,7 @@ _PURGE_SECONDS = 60.0
 _BATCH = 100
 # Overdue jobs and lost messages: numerous only after a failure.
 _LARGE_BATCH = 500
-# With so many messages all workers are busy, and counting a million jobs every few seconds is saved.
+# With so many messages all workers are busy: no check, which would count a million jobs every few seconds.
 _LONG_LIST = 10_000
 # A live worker claims a message's job, or gives the message back, within half a minute.
 _SURE_SECONDS = 40.0
@@ -42,7 +42,7 @@ _WORKER_LOST = "worker lost at its last attempt"
 
 
 class Shortage:
-    """Counts the messages that were missing at every check for long enough."""
+    """Detects lost messages: those missing at every check for 40 seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -51,8 +51,8 @@ class Shortage:
     def lost(self, short: int, *, unclaimed: int) -> int:
         """Return how many of the `short` missing messages are lost.
 
-        `unclaimed`: messages that workers may hold without a claim. Some of those workers may be dead, so a lasting
-        shortage counts as lost too.
+        `unclaimed`: messages that workers may hold without a claim. They are not lost at first. A shortage at every
+        check for 40 seconds is lost too: those workers may be dead.
         """
         now = self._monotonic()
         if short <= 0:
@@ -70,7 +70,10 @@ class Shortage:
 
 
 class Relay:
-    """The relay's loop. `most_running` returns each tenant's limit of jobs in flight, if it has one."""
+    """The relay's loop.
+
+    `most_running` returns the maximum jobs in flight by tenant, for tenants with a limit.
+    """
 
     def __init__(
         self,
@@ -146,9 +149,10 @@ class Relay:
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step, or await it if it is still running. Raises TimeoutError and the step's exceptions.
+        """Run a step, or await it if it is still running.
 
-        A late step continues and is not restarted: it may have ended jobs without reporting them yet.
+        Raises TimeoutError and the step's exceptions. A late step continues and is not restarted: it may have ended
+        jobs without reporting them yet.
         """
         name = step.__name__
         if name not in self._under_way:
@@ -183,7 +187,10 @@ class Relay:
             _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=TimeoutError()))
 
     async def _empty_inbox(self) -> None:
-        """Move events into rows. Other replicas and workers do the same: the one that removes an event reports it."""
+        """Move events into rows.
+
+        Other replicas and workers do the same; the process that removes an event reports it.
+        """
         moved = 0
         events = await self._inbox.some(_BATCH)
         # In random order, so that no stuck event blocks others for ever.
@@ -210,7 +217,7 @@ class Relay:
         if time.monotonic() - self._lost_checked_at < _LOST_CHECK_SECONDS:
             return
         self._lost_checked_at = time.monotonic()
-        # Before the rows are counted, so that jobs claimed in between do not count as waiting.
+        # Read before the rows are counted: a job claimed in between must not look like a lost message.
         listed, held = await self._queue.sizes()
         if listed >= _LONG_LIST:
             return

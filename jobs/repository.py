@@ -1,4 +1,4 @@
-"""Acceptance, publication and recovery of jobs, each by one function of `functions.sql`."""
+"""Acceptance, publication and recovery of jobs, by functions of `functions.sql`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from db.session import Database
 from jobs.models import JobState
 
 MOST_ATTEMPTS = 8
-FINAL_CHECK_TIME = timedelta(minutes=5)  # of the attempt that only searches for the note
-LONGEST_LIFE = timedelta(days=1)  # of a job with holds, from its acceptance or last manual retry
-PUT_OFF_AHEAD = timedelta(minutes=5)  # before the deadline of a job that waits for its share; longer than an attempt
-SEEN_OPEN_VALID = timedelta(hours=1)  # in which a deferred job does not read again whether its ticket is open
-ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # of a job for another one of its ticket
-ECHO = timedelta(minutes=10)  # in which a failure note may cause a webhook of its ticket
-REFRESH_APART = timedelta(hours=1)  # between further notes of a ticket
-DELIVERY_KNOWN = timedelta(minutes=10)  # from the first delivery
-KEYS_KEPT = timedelta(hours=1)  # after that, for events that waited in Redis
-REJECTIONS_KEPT = timedelta(days=7)  # also of tickets without a webhook
+FINAL_CHECK_TIME = timedelta(minutes=5)  # time limit of the attempt that only searches for the note
+LONGEST_LIFE = timedelta(days=1)  # maximum age of a job with holds, since its acceptance or last manual retry
+PUT_OFF_AHEAD = timedelta(minutes=5)  # a tenant's limit extends deadlines so long before; longer than an attempt
+SEEN_OPEN_VALID = timedelta(hours=1)  # for so long, a deferred job does not check again that its ticket is open
+ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # retry delay while another job of the same ticket must end first
+ECHO = timedelta(minutes=10)  # for so long, our failure note may be the cause of a webhook of its ticket
+REFRESH_APART = timedelta(hours=1)  # minimum time between further notes of a ticket
+DELIVERY_KNOWN = timedelta(minutes=10)  # after the first delivery, a repeated one is a duplicate for so long
+KEYS_KEPT = timedelta(hours=1)  # retention of expired dedupe keys, for events that waited in Redis
+REJECTIONS_KEPT = timedelta(days=7)  # retention of rejections, and of tickets without a webhook
 MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
-PUBLISHED_LATELY = timedelta(seconds=3)  # in which the message may be on its way
-OVERDUE = timedelta(minutes=1)  # past its deadline, when a job should have an outcome
-SIGNED_KEY = "signed:"  # prefix of the dedupe keys of signed bytes, which stay known whatever the job's outcome
+PUBLISHED_LATELY = timedelta(seconds=3)  # for so long after publication, the message may not be in the list yet
+OVERDUE = timedelta(minutes=1)  # a job without an outcome so long after its deadline is reported
+SIGNED_KEY = "signed:"  # prefix of dedupe keys of signed bytes: valid even after a job was skipped or failed
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
@@ -84,7 +84,7 @@ class PublishedJob:
     display_id: str | None = None
 
 
-# Duplicates only: creating two UUIDs for each row would take 1 % of a webhook.
+# Returns duplicates only: creating two UUIDs for each row would take 1 % of a webhook's time.
 _ACCEPT = text(
     "SELECT id, first_id FROM accept_jobs(CAST(:events AS jsonb), :published, :known, :deadline) WHERE first_id <> id"
 )
@@ -98,9 +98,9 @@ _STATE = text("SELECT state FROM job_state(:id)")
 async def accept_all(
     database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
 ) -> list[UUID]:
-    """Record webhooks; return their job ids, of duplicates the first job's.
+    """Record webhooks; return their job ids (for a duplicate, the first job's).
 
-    `published`: the caller publishes the messages right after the commit; otherwise the relay does. A refused event
+    `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused event
     fails the whole batch. Raises one of DATABASE_FAILURES.
     """
     first_ids: dict[UUID, UUID] = {}
@@ -116,7 +116,7 @@ def _without_common_keys(events: Sequence[Event]) -> list[list[Event]]:
     batches: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}
-        # Behind the last batch with a common key, so that their order is kept.
+        # After the last batch with a common key: duplicates must be recorded in their order.
         place = max((number for number, (_, seen) in enumerate(batches, 1) if seen & keys), default=0)
         if place == len(batches):
             batches.append(([], set()))
@@ -139,9 +139,9 @@ def _fields(event: Event) -> dict[str, Any]:
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
     """Record a webhook from the inbox; return False for a duplicate.
 
-    A duplicate was answered with its own id, so it gets a row too, and ends as skipped. The message was published with
-    the inbox entry; if it is lost, the relay publishes another. Raises one of DATABASE_FAILURES, soon if the delivery
-    is locked.
+    The sender of a duplicate got a job id of its own, so the duplicate gets a row too, with the state `skipped`. The
+    message was published with the inbox entry; if it is lost, the relay publishes another. Raises one of
+    DATABASE_FAILURES; a locked delivery fails after 100 ms.
     """
     late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
     deadline = timedelta(seconds=deadline_seconds)
@@ -160,14 +160,14 @@ _QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
 
 
 async def is_queue_full(database: Database, event: Event, most: int) -> bool:
-    """Return True if the tenant has `most` waiting jobs and this delivery would add one."""
+    """Return True if the tenant has `most` waiting jobs and `event` is no duplicate."""
     keys = list(event.dedupe_keys)
     ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
     return bool(row["is_full"])
 
 
 async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
-    """Return True if fewer jobs of the tenant wait than allowed; None is unlimited."""
+    """Return True if the tenant has fewer than `most` waiting jobs (None: no limit)."""
     return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
 
 
@@ -206,15 +206,19 @@ async def recover(database: Database, most: int) -> list[PublishedJob]:
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return the jobs lost in their last attempt; schedule a final check of those that may have a note."""
+    """Fail and return the jobs whose worker was lost in their last attempt.
+
+    A job that may have a note gets a final check instead.
+    """
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
-    """Put off the deadlines of waiting jobs whose tenants are at their limit `most` of jobs in flight.
+    """Extend the deadlines of waiting jobs of tenants at their limit.
 
-    Early enough that an attempt has some minutes left, or half of `deadline_seconds`.
+    `most`: tenant id -> maximum jobs in flight. Deadlines are extended PUT_OFF_AHEAD before they end, so that an
+    attempt still fits, or at half of a shorter `deadline_seconds`.
     """
     by = timedelta(seconds=deadline_seconds)
     ahead = min(PUT_OFF_AHEAD, by / 2)
@@ -222,19 +226,26 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
 
 
 async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return the jobs past their deadline; schedule a final check of those that may have a note."""
+    """Fail and return the jobs past their deadline.
+
+    A job that may have a note gets a final check instead.
+    """
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
     return await _published(database, _EXPIRE, most=most, **values)
 
 
 async def count_listed(database: Database, most: int) -> tuple[int, int]:
-    """Return how many jobs should have a message, up to `most`, and how many run."""
+    """Return the numbers of jobs that need a message (up to `most`) and that run."""
     (row,) = await database.call(_COUNT, lately=PUBLISHED_LATELY, most=most)
     return row["waiting"], row["running"]
 
 
 async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
-    """Mark up to `most` jobs beyond the `messages` in the list as published again, oldest first; return them."""
+    """Take up to `most` jobs whose messages were lost, oldest first.
+
+    The number of lost messages is that of the jobs that need one, less the `messages` that exist. The jobs are marked
+    as published again.
+    """
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
 
@@ -245,5 +256,5 @@ async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
 
 
 async def purge_short_lived(database: Database) -> None:
-    """Delete expired delivery keys and console sessions, old rejections and old missed webhooks."""
+    """Delete old delivery keys, console sessions, rejections and missed webhooks."""
     await database.call(_PURGE, keys=KEYS_KEPT, rejections=REJECTIONS_KEPT)

@@ -3,8 +3,8 @@
 A search reads at most 12,000 postings, rarest terms first, so its cost does not grow from ten thousand to a million
 tickets (`find_texts` in functions.sql). It runs under row-level security.
 
-Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. A larger collection uses pgvector's
-index if there is one, else its newest 5,000 and those with common words. The process caches no embedding.
+Up to 5,000 embeddings of a collection are compared one by one, in milliseconds. For a larger collection, pgvector's
+index is used if there is one, else the newest 5,000 and those that share words with the query. No embedding is cached.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from knowledge.terms import LEAST, query_terms, strength, strength_by_both
 
 
 class TenantSlots:
-    """A semaphore that serves tenants in turn, and a tenant's callers in order."""
+    """A semaphore that serves tenants round-robin, and a tenant's callers FIFO."""
 
     def __init__(self, slots: int) -> None:
         self._free = slots
@@ -72,13 +72,13 @@ class TenantSlots:
                     self._waiting.move_to_end(tenant_id)
                 turn.set_result(None)
                 return
-            # Callers that have left use no turn of their tenant.
+            # A cancelled caller does not use up its tenant's turn.
         self._free += 1
 
 
 COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Only the nearest copies are ranked: without common words, the strength depends on nearness alone.
+# Times `through`: so many of the nearest copies are ranked. Without common words, only nearness determines strength.
 _NEAREST = 2
 _ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
@@ -91,7 +91,7 @@ _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collectio
 
 @lru_cache
 def _nearest(model: int, dimensions: int) -> TextClause:
-    # A literal: the partial index of this model must be visible to the planner.
+    # The model as a literal: the planner does not match a parameter to the model's partial index.
     return text(f"""
         ({_STORED} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
         ({_STORED} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
@@ -106,7 +106,7 @@ class QueryEmbedding(Protocol):
 
     @property
     def vector(self) -> Sequence[float]:
-        """Its direction, a number a dimension."""
+        """Its direction, one number per dimension."""
         ...
 
     def nearness(self, documents: bytes) -> Sequence[float]:
@@ -141,6 +141,10 @@ class EmbeddingRanking:
         self._indexed: dict[int, tuple[bool, float]] = {}
 
     async def rank(self, tenant_id: str, query: QueryEmbedding, words: Mapping[str, Any]) -> RankedCopies:
+        """Rank copies that share words with the query, and the nearest ones.
+
+        `words`: parameters of `find_texts`; `through` is the number of results.
+        """
         values = {**words, "model": query.model, "compared": self._compared}
         questions = [FOUND, NEWEST]
         if await self._is_indexed(query.model):
@@ -173,12 +177,12 @@ class EmbeddingRanking:
 
 _MOST_FOUND = 3
 _BUDGET = 12_000
-"""Postings that one search reads, each half a microsecond; with 2,000 it finds less by .04 of recall."""
+"""Postings that one search reads, half a microsecond each. With 2,000, recall is lower by 0.04."""
 # Candidates, from which the ticket itself and excluded ones are removed.
 _MOST_LOOKED_THROUGH = 100
 
 _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
-# A copy without one of the kinds is not found: its name may be forbidden.
+# A copy without a value for a forbidden kind is excluded: its value may be a forbidden one.
 _TICKETS = """
     SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
         coalesce(t.display_id, '') AS display_id, t.created_at, coalesce(t.kinds ->> 'category', '') AS category,
@@ -202,7 +206,7 @@ _BY_WORDS = {
 }
 _AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _QUESTIONS.items()}
 
-# Both searches of a job use the same text at nearly the same time: a hundredth of its CPU.
+# Cached, because both searches of a job use the same text: saves 1 % of the job's CPU time.
 _query_terms = lru_cache(maxsize=16)(query_terms)
 
 
@@ -210,8 +214,8 @@ class PostgresSearch:
     """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
-    languages of its texts, `embedding_of` makes its embeddings. A search returns at most `most` finds with a strength
-    of `least` or more. Each method raises one of DATABASE_FAILURES.
+    languages of a tenant's texts; `embedding_of` embeds a query. A search returns at most `most` results with a
+    strength of at least `least`. Each method raises one of DATABASE_FAILURES.
     """
 
     def __init__(
@@ -259,7 +263,7 @@ class PostgresSearch:
         never_topics: Set[str] = frozenset(),
         people: Sequence[Person] = (),
     ) -> list[Document]:
-        """Return the best passages of the tenant's knowledge base, best first.
+        """Return passages of the tenant's knowledge base, best first.
 
         Expired solutions, and topics in `never_topics` (normalised as in rules), are left out.
         """

@@ -1,4 +1,4 @@
-"""Rounds of copying all desks, with reports and metrics."""
+"""Sync of all desks in rounds, with log lines and metrics."""
 
 import time
 from collections import deque
@@ -35,12 +35,12 @@ _AGAIN_AFTER = timedelta(hours=1)
 _LONGEST_INTERVAL = timedelta(hours=UNSEEN_HOURS)
 _SHARE_OF_CALLS = 20
 _ROWS_A_PAGE = 100
-# More consecutive pages than these without a new item end a pass as incomplete.
+# A pass with more consecutive pages without a new item ends as incomplete.
 _MOST_FRUITLESS = 2
-# More consecutive refusals end the reading.
+# After more consecutive failures, no more items are read in this sync.
 _MOST_FAILED_IN_A_ROW = 3
 _QUEUE_SIZE = 100
-# Reads for each listed page, so that a pass and its findings advance together.
+# Items read after each listed page, so that reading keeps up with listing.
 _READS_A_PAGE = 4
 _NAMES = {"t": "ticket_id", "p": "solution_id"}
 # The longest call and a margin: after that, another process may copy this desk.
@@ -49,7 +49,7 @@ _CALLS_LEASED = 4
 
 
 class DeskSync(DeskTasks):
-    """Sync of all desks; `stop()` it."""
+    """Sync of all desks; the caller must `stop()` it."""
 
     span = "Sync"
     failure_phrase = log_events.SYNC_FAILED
@@ -120,7 +120,7 @@ async def sync_tenant(
     """Copy new and changed items, and continue with the history, for about `seconds`.
 
     `tenant` returns the current settings. Raises ExternalError, DeferredError or HeldByAnotherError, or one of
-    DATABASE_FAILURES; the next round resumes there. A desk that returns its lists but no item has failed too.
+    DATABASE_FAILURES; the next round resumes there. Raises the last error also if the desk returned lists but no item.
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
@@ -128,7 +128,7 @@ async def sync_tenant(
         database, tenant_id, _LEASE_SECONDS + _CALLS_LEASED * call_seconds(settings)
     ) as lease:
         run = SyncRun(database, desk, tenant, settings, throttle, lease, on_read)
-        # By stored kinds, so that it needs no answer of the desk.
+        # Uses stored kinds, so that it works while the desk is down.
         run.result.removed += await repository.remove_forbidden(database, tenant_id, run.rules.forbidden)
         run.result.removed += await repository.remove_expired(database, tenant_id)
         await export_extent(database, tenant_id)
@@ -162,8 +162,8 @@ async def _sync_newest(run: SyncRun) -> None:
 class SourceSync:
     """The steps of one source in one sync: pages of its lists, and single items.
 
-    A pass over all pages resumes at the last process's page. Items missing in two passes, an hour apart, are deleted.
-    New or changed items are read one by one, latest change first.
+    A pass over all pages resumes at the page that the last process reached. Items missing in two passes, an hour apart,
+    are deleted. New or changed items are read one by one, latest change first.
     """
 
     def __init__(self, run: SyncRun, source: TicketSource | SolutionSource) -> None:
@@ -203,7 +203,7 @@ class SourceSync:
         self._fruitless, self._last_ids = (self._fruitless + 1 if repeated else 0), page.ids
         after = _advanced(state, page)
         if reason := await self._incomplete_reason(page, after, began_at):
-            # An incomplete pass proves nothing about the items it has not shown.
+            # An incomplete pass does not prove that the items that it did not list are deleted.
             self._run.result.stopped = reason
             after = after.ended()
         elif not page.has_more or self._rest_is_old(state, page, after):
@@ -216,7 +216,7 @@ class SourceSync:
             return "its list repeats itself"
         if not page.ids and page.has_more:
             return "its list has an empty page"
-        # An empty list of tickets: we may have lost the right to see any.
+        # An empty list of tickets: our key may have lost its permission.
         is_empty = after.next_start == 1 and self._source.collection == "t"
         return "its list is empty" if is_empty and await sync_repository.count_missing(*self._key, began_at) else ""
 
@@ -227,13 +227,13 @@ class SourceSync:
             return False
         if state.missing or state.complete_from is None:
             return True
-        # Passes use a twentieth of the calls.
+        # Long passes are repeated less often, so that passes use a twentieth of the calls.
         took = state.next_start / _ROWS_A_PAGE * call_seconds(self._run.settings)
         return state.now - state.complete_from >= min(_LONGEST_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
     def _rest_is_old(self, before: PassState, page: RecordedPage, after: PassState) -> bool:
-        """Return True if a sorted list has reached items that are too old."""
-        # A list that begins with old items is in another order, even if all are of one moment.
+        """Return True if a list, sorted newest first, has reached items too old."""
+        # A list that begins with old items is not sorted newest first, even if all have the same time.
         oldest, last = self._run.oldest, after.last_created
         newer = [created for created in (before.last_created, *page.created) if created is not None]
         return after.in_order and last is not None and last < oldest <= max(newer)
@@ -247,14 +247,15 @@ class SourceSync:
         return state.ended(await sync_repository.count_missing(*self._key, began_at))
 
     async def _read_some(self) -> int:
-        """Read a few items; return how many there were, 0 after several refusals.
+        """Read a few items; return their number, 0 after several failures in a row.
 
-        A failure of one item is logged, and the item is read again later: after a day if the desk refuses it.
+        A failure of one item is logged. The item is read again after an hour, or after UNSEEN_HOURS if the desk refused
+        it.
         """
         if self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
             return 0
         if not self._next:
-            # Many at once: rows just read precede them in the index until a vacuum.
+            # A large batch: until a vacuum, each query has to skip the index entries of rows just read.
             self._next.extend(await sync_repository.next_to_read(*self._key, _QUEUE_SIZE))
         items = [self._next.popleft() for _ in range(min(_READS_A_PAGE, len(self._next)))]
         for item_id in items:
@@ -294,7 +295,7 @@ class SourceSync:
         if is_refused:
             self._run.result.refused += 1
             if self._source.collection == "t":
-                # It may be in another queue now.
+                # The ticket may have moved to a forbidden group: without kinds, the search excludes its copy.
                 await repository.hide_kinds(*self._key[:2], item_id)
         return failure
 
@@ -320,7 +321,7 @@ async def export_extent(database: Database, tenant_id: str) -> Extent:
 
 
 def drop_other_tenants(tenant_ids: Iterable[str]) -> None:
-    """Drop metrics of other tenants: one that left must not look like a failing desk."""
+    """Drop metrics of removed tenants, which would look like failing desks."""
     known = set(tenant_ids)
     for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
         for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:

@@ -4,8 +4,8 @@ It erases texts and personal data. Rows of jobs keep ids, states and times until
 leaves, they go too.
 
 Tombstones are committed first, so that nothing new is written. They also record the remaining work: the rest is erased
-page by page in short transactions, and the next erasure resumes an interrupted one. Each room has a function for its
-rows of a page, in its functions.sql.
+page by page in short transactions, and the next erasure resumes an interrupted one. Each package has a database
+function that erases one page of its own rows.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from db.session import PAGE, Database, split
 from privacy import tombstones
 from privacy.tombstones import FORGOTTEN, NAMED_FORGOTTEN
 
-# One at a time: each may take as long as a statement may.
+# Separate statements: each may take the whole statement timeout.
 _NUMBERS = [text(f"SELECT numbers_of_{rows}(:number, :requester)") for rows in ("copies", "jobs", "records")]
 _UNFINISHED = text("SELECT unfinished_jobs(:running_only)")
 _COUNT_COPIES = text("SELECT * FROM count_copies(CAST(:numbers AS text[]), :address, :after, :page)")
@@ -38,9 +38,9 @@ _ERASE_JOBS = text("""
 """)
 _ERASE_RECORDS = text("SELECT * FROM erase_records(:all, :after, :page)")
 _ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
-# A transaction of passages decrements their terms' counts, which blocks other writers of the tenant.
+# Few: deleting passages updates the counts of their terms, which blocks the tenant's other writers until the commit.
 _MOST_PASSAGES = 25
-# The search index goes with the copies.
+# Tables without a statement of their own. The search index is erased with the copies.
 _OTHERS = (
     *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
     *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
@@ -141,7 +141,10 @@ async def _pages(
 
 
 class Erased(NamedTuple):
-    """Erased and ended rows. `rows` of jobs go only if a tenant leaves."""
+    """Numbers of erased rows, and the ended jobs.
+
+    `rows`: job rows, erased only if the tenant leaves.
+    """
 
     copies: int
     answers: int
@@ -160,21 +163,21 @@ async def erase(
     page: int = PAGE,
     on_ended: Callable[[Sequence[EndedJob]], None] = lambda _: None,
 ) -> Erased:
-    """Leave tombstones, then erase `page` rows at a time; skip unfinished jobs.
+    """Write tombstones, end unfinished jobs as skipped, and erase page by page.
 
-    `on_ended` gets those jobs after each commit: after a failure the next call does the rest. If a tenant leaves, rows
-    of jobs that had ended go too, if `job_rows`. Jobs ended by the erasure keep their rows: their messages may still
-    come. Raises one of DATABASE_FAILURES.
+    `on_ended` gets the ended jobs after each commit; after a failure, the next call continues. If the tenant leaves and
+    `job_rows` is set, rows of jobs that had ended before are erased too. Jobs ended by the erasure keep their rows,
+    because their messages may still arrive. Raises one of DATABASE_FAILURES.
     """
     work = _Erasure(database, which, page, on_ended)
     began = await work.begin()
     await work.erase_these_jobs(await work.unfinished_jobs())
     if which.requester is not None:
-        # Jobs and records may outlive copies.
+        # Tombstones for tickets that only jobs and records know: both may outlive the copies.
         await work.total(_MARK_JOBS)
         await work.total(_MARK_RECORDS)
     copies = await work.total(_ERASE_COPIES)
-    # They may have read a copy before its erasure, and write about it after the next step.
+    # Running jobs may have read a copy before its erasure, and may write a text from it after `erase_jobs`.
     at_work = await work.unfinished_jobs(running_only=True)
     await work.erase_jobs(None)
     await work.erase_these_jobs(at_work)
@@ -228,7 +231,7 @@ class _Erasure:
             return sorted(await session.scalars(_UNFINISHED, {"running_only": running_only}))
 
     async def total(self, statement: TextClause, **values: object) -> int:
-        """Do all pages; return the sum of their counts."""
+        """Run the statement for all pages; return the sum of its counts."""
         found = 0
         async for result in self._pages(statement, **values):
             found += sum(count for name, count in result.items() if name != "last")
@@ -239,7 +242,7 @@ class _Erasure:
             await self.erase_jobs(some)
 
     async def erase_jobs(self, job_ids: Sequence[UUID] | None) -> None:
-        """Erase the texts of these jobs, or of all pages of jobs."""
+        """Erase the texts of these jobs; None: of all jobs in scope."""
         ids = None if job_ids is None else list(job_ids)
         async for result in self._pages(_ERASE_JOBS, ids=ids, forgotten=FORGOTTEN, named=NAMED_FORGOTTEN):
             ended = [EndedJob(**job | {"job_id": UUID(job["job_id"])}) for job in result["ended"]]

@@ -148,7 +148,7 @@ class Resources:
             lease_database=lease_database,
             leases=Leases(lease_database, settings.lease_seconds),
             desk_of=desks.of,
-            # A removed tenant has no desk, which its jobs report.
+            # A removed tenant: its jobs fail because it has no desk.
             tenant_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
             search=PostgresSearch(
@@ -174,7 +174,7 @@ class Resources:
         self._readiness.start(lambda: consumer.connection is not None)
 
     def _end_stuck(self, reason: str) -> None:
-        # A stuck process may not react; its log may block, too.
+        # The timer first: a stuck process may not stop, and its log may block.
         end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
         log_event(log_events.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
@@ -190,7 +190,7 @@ class Resources:
         except concurrent.futures.CancelledError:
             raise JobReleasedError from None
         else:
-            self._pauses_until = 0.0  # this job's slot is free
+            self._pauses_until = 0.0  # the ended job's slot is free for another one
 
     @property
     def pauses(self) -> bool:
@@ -209,7 +209,7 @@ class Resources:
             self._running.discard(task)
 
     def start_draining(self) -> None:
-        """Start to stop, in a signal handler; after the grace, jobs are given back."""
+        """Drain, from a signal handler; release unfinished jobs after the grace period."""
         grace = self._settings.worker_grace_seconds
         self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._give_back_the_rest)
         self._readiness.stop()

@@ -1,6 +1,7 @@
-"""The Celery task: a message wakes the worker, which claims the next due job by fair share.
+"""The Celery task: a message makes the worker claim the next due job.
 
-The message's own job id matters only if no job is due: its event may still be in the inbox.
+The job is selected by fair share (`jobs.fair_claim`). The message's own job id matters only if no job is due: its event
+may still be in the inbox.
 """
 
 import asyncio
@@ -27,25 +28,28 @@ _NOWHERE = "its row is nowhere"
 
 
 class JobReleasedError(Exception):
-    """The job did not end here: its message returns to the list."""
+    """The job was not finished by this worker: its message returns to the list."""
 
 
 @app.task(name=TASK, acks_late=True, ignore_result=True)
 def enhance(job_id: str) -> None:
-    """Enhance the next ticket, or return the message to the list."""
+    """Run the next job, or return the message to the list."""
     try:
         app.resources.run(UUID(job_id))
     except JobReleasedError:
         raise Reject("given back", requeue=True) from None
     except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message and lose the job silently
         log_event(log_events.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
-        # A message that always fails must not spin.
+        # Pause: a message that always fails must not be redelivered in a busy loop.
         time.sleep(_PAUSE_SECONDS)
         raise Reject("unexpected failure", requeue=True) from None
 
 
 class Pickup:
-    """Handles each message. `run_next` runs one attempt at the next job; it returns None if no job is due."""
+    """Handles each message.
+
+    `run_next` runs one attempt at the next job; it returns None if no job is due.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,10 @@ class Pickup:
         self._database_outage = Outage(log_events.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the next job. Raises NoStartableJobError, or JobReleasedError after half a minute without a database."""
+        """Run the next job, with retries for half a minute without a database.
+
+        Raises NoStartableJobError, or JobReleasedError after the last retry.
+        """
         give_up_at = time.monotonic() + _KEEP_SECONDS
         pause = _FIRST_PAUSE
         while True:
@@ -70,7 +77,7 @@ class Pickup:
             except DATABASE_FAILURES as failure:
                 self._database_outage.seen(_reason(failure), failure)
             except QueueUnavailableError:
-                pass  # the event may be in the inbox
+                pass  # the event may be in the inbox, which needs Redis: try again
             else:
                 self._database_outage.over()
                 return
@@ -84,7 +91,7 @@ class Pickup:
             return
         state = await repository.state_of(self._database, job_id) or await self._find(job_id)
         if state is JobState.WAITING:
-            # Its row may be new; for a duplicate or early message nothing is due.
+            # Again: the row may have just been created from the inbox. For a duplicate or early message, no job is due.
             await self._run_next()
 
     async def _find(self, job_id: UUID) -> JobState | None:

@@ -1,7 +1,7 @@
 """Grounding of an answer: claims are kept only with sources of the case.
 
-A claim names sources by their ids. Unknown ids are removed; a claim with unknown ids only is visibly left out. Ticket
-numbers in a text must occur in the case.
+A claim cites sources by their ids. Unknown ids are removed; a claim that cites only unknown ids is replaced by a
+marker. Ticket numbers in a text must occur in the case: the ticket, its conversation and the sources.
 
 Placeholders are restored before links and commands are checked (`workflow.defanging`), because a value and the words
 around it may form one. Other specifics (`workflow.specifics`) must occur in the ticket or in a source. A claim gets the
@@ -27,7 +27,7 @@ from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, sp
 _LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
 _MOST_STEPS = 5
 _MOST_QUESTIONS = 3
-# Priorities of a new desk; a desk may have others, which an answer can name if the case has them.
+# Default priorities of a desk. Suggestions of other priorities are dropped: the sources have none to compare with.
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
 # Ids that a model writes into a text despite its instructions.
 _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
@@ -40,10 +40,10 @@ _TICKETS = re.compile(
     r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
     r"|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
 )
-# The rest of a quoted or bracketed value: the mark follows it.
+# Closing quotes and brackets after a value: the mark follows them.
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
 _MOST_NAMED = 5
-# Numbers, also such as 4.2: any text may have them by chance.
+# Plain numbers, also 4.2: any text may contain one by chance.
 _PLAIN = re.compile(r"\d*(?:\.\d+)?")
 # German and Dutch join a name and a noun into one word.
 _JOINING = frozenset({"de", "nl"})
@@ -82,7 +82,7 @@ class Grounding:
         cited = [each.sources for each in claims[: _MOST_STEPS + 1]] + [each.sources for each in (cause, *steps)]
         gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
         if not any(texts.has_content(claim) for claim in (cause, *steps)):
-            # Nothing is left of the answer: the technician gets the finds.
+            # No claim is left: the note lists all sources.
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
         is_sure = texts.has_content(cause) and not is_demoted and verifier.all_supported(cause.text)
@@ -141,7 +141,7 @@ def without_expired(content: Content, now: datetime) -> Content:
 
     def updated(claim: NoteText) -> NoteText:
         sources = [each for each in claim.sources if each not in expired]
-        # The name of an expired document marks a claim, also as an origin inside the text.
+        # Replaced: a claim with expired sources only, or with an expired document's name in its text.
         if (claim.sources and not sources) or any(name in claim.text for name in expired.values()):
             return NoteText(text=left_out)
         return NoteText(text=claim.text, sources=sources)
@@ -199,8 +199,8 @@ class _Texts:
     def __call__(self, text: str, kind: str, source: str = "") -> str:
         """Return the text restored, cut, and with unsupported specifics marked.
 
-        `source` is the source that the text describes. Commands and links are checked after the cut: a cut command is
-        another one.
+        `source` is the source that the text describes. Commands and links are checked after the cut: a truncated
+        command is a different command.
         """
         text = " ".join(text.split())
         text = _INLINE_IDS.sub(self._names_inline, text)
@@ -233,7 +233,7 @@ class _Texts:
 
 
 class _ClaimVerifier:
-    """The verifier of an answer's texts, in its language; `rules` are the house's."""
+    """Verifies an answer's texts against ticket, sources and the tenant's `rules`."""
 
     def __init__(self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str) -> None:
         self._case = case
@@ -248,7 +248,7 @@ class _ClaimVerifier:
     def sources_of(self, text: str, cited: Sequence[str]) -> list[str]:
         """Return a claim's sources: the cited ones, and others for missing specifics.
 
-        Empty for a guess: a specific is unsupported, or a link is defanged.
+        Empty for a guess: a claim without citations, or with an unsupported specific or link.
         """
         if not cited or not self._links_supported(text):
             return []
@@ -269,9 +269,10 @@ class _ClaimVerifier:
         )
 
     def marked(self, text: str, kind: str, source: str = "") -> str:
-        """Return a text with a mark behind its unsupported specifics.
+        """Return the text; a mark after the last unsupported specific lists them.
 
-        A summary needs the ticket, a text about a `source` this one or the ticket, others any source.
+        Specifics of a summary must occur in the ticket. Those of a text about a `source` must occur in it, in the
+        ticket or in the rules; those of other texts may occur in any source too.
         """
         specifics = self._specifics(text)
         if source:
@@ -309,6 +310,7 @@ class _ClaimVerifier:
         return self._found[text]
 
     def _base(self, one: Specific, text: str) -> Specific:
+        """Return the specific without `'s` or a joined noun, if that form has a source."""
         if one.is_number:
             return one
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):

@@ -30,8 +30,8 @@ from workflow.ports import Desk, Model
 from workflow.retry import outcome_of
 from workflow.state import Attempt, AttemptLimit, Services
 
-# All claims of a stopping worker are returned at once. Pending writes before that take up to 3 s, closing after it 5 s;
-# a process is killed 20 s after its grace period (`worker.runtime`).
+# Time to release a claim when the worker stops; all claims are released concurrently. Pending writes before it take up
+# to 3 s, closing after it 5 s: together less than the 20 s until the process is killed (`worker.runtime`).
 _GIVE_BACK_SECONDS = 10.0
 
 
@@ -52,10 +52,10 @@ class Runner(Services):
 
 
 async def run_next(runner: Runner) -> Outcome | None:
-    """Run an attempt at the next due job and return its outcome; None without one.
+    """Run and report an attempt at the next due job; return None if no job is due.
 
-    The outcome is reported. On cancellation (the worker stops) the claim is returned first. Raises NoStartableJobError,
-    or one of DATABASE_FAILURES if no job could be claimed.
+    On cancellation (the worker stops), the claim is released first. Raises NoStartableJobError, or one of
+    DATABASE_FAILURES if no job could be claimed.
     """
     with tracing.untraced():
         shares = runner.fair_shares.shares()
@@ -83,7 +83,7 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
             tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
             if claim.another_first:
-                # The claim itself has deferred the job in the row.
+                # `claim_next_job` has already deferred the job in its row.
                 wait = Outcome(OutcomeKind.DEFERRED, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
                 report(claim, wait, span)
                 return wait
@@ -97,7 +97,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     log_event(log_events.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
     pending: list[Outcome] = []
-    # One attempt for all: a failure note needs the ticket data of its steps.
+    # Cached: a failure note needs the ticket data that the attempt's steps have read.
     prepare = cache(partial(_make_attempt, runner, claim))
     try:
         async with hold_lease(runner.leases, claim):
@@ -114,7 +114,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
     if by_gpt4 and outcome.kind is OutcomeKind.FAILED:
-        # The row has its outcome, so the claim has ended.
+        # Outside the lease: the outcome in the row has ended the claim.
         await leave_failure_note(claim, prepare)
     return outcome
 
@@ -158,11 +158,10 @@ def _lease_lost(failure: Exception) -> Outcome:
 
 
 async def _release(runner: Runner, claim: Claim, pending: list[Outcome]) -> Outcome:
-    """Return the claim before its message, so that the next worker finds it free.
+    """Release the claim, so that another worker can claim the job at once.
 
-    An outcome with a write in progress when the worker was stopped may be in the row, and is then final. A claim that
-    can't be returned within seconds, for example because of a row lock, expires: it is lost, and the relay requeues the
-    job.
+    An outcome whose write was in progress when the worker was stopped may be in the row, and is then final. A claim
+    that can't be released within 10 s, for example because of a row lock, expires, and the relay requeues the job.
     """
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):

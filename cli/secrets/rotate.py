@@ -1,8 +1,8 @@
 """`ai-agents secrets rotate`: one repeatable step of a rotation.
 
-The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one or
-the other. The new secret is shown once or written to a file, and goes nowhere else. Where no file can be written, the
-step is printed as kubectl commands, which contain no secret.
+The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one of
+these states. The new secret is shown once or written to a file, and goes nowhere else. If the files are not writable,
+the step is printed as kubectl commands, which contain no secret.
 """
 
 import argparse
@@ -57,11 +57,11 @@ _NEW = "NEW=$(openssl rand -base64 32 | tr -d '\\n' | base64 -w 0)"
 _SHOW = 'printf %s "$NEW" | base64 -d && echo'
 _OLD = f"OLD=$({_GET.replace('@SETTING@', 'WEBHOOK_SECRET_@NAME@')})"
 _PREVIOUS = _GET.replace("@SETTING@", "PREVIOUS_WEBHOOK_SECRET_@NAME@")
-# They verify that no other operator took the step meanwhile, and that there is a new secret.
+# BEGIN and FINISH check the state, in case another operator took the step. No step sets an empty new secret.
 _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
     RotationStep.BEGIN: (
         _OLD,
-        # An unknown state does not permit a rotation.
+        # If the previous secret can't be read, OLD is cleared, so that nothing is written.
         f"OPEN=$({_PREVIOUS}) || OLD=",
         _NEW,
         '[ -n "$OLD" ] && [ -n "$NEW" ] && { [ -z "$OPEN" ] || [ "$OPEN" = "$OLD" ]; } && '
@@ -123,7 +123,10 @@ Result = TypeVar("Result")
 
 
 class NotRotatedError(Exception):
-    """Nothing was changed; `says` has reason and action, `status` the exit status."""
+    """The step was not completed.
+
+    `says` has the reason and the action, `status` the exit code.
+    """
 
     def __init__(self, status: int, *says: str) -> None:
         super().__init__(says[0])
@@ -132,13 +135,13 @@ class NotRotatedError(Exception):
 
 
 class UsesUnknownError(Exception):
-    """The database gives no answer; the text has the reason."""
+    """The uses can't be read from the database; the text has the reason."""
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Take the step and print the next one; return the exit status.
 
-    1 if it is not taken (also if declined, or for `--yes` where only commands can be printed), 2 if the tenant has no
+    1 if it is not taken (also if declined, or with `--yes` if only commands can be printed), 2 if the tenant has no
     such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
     """
     if chosen.kind == "token" and (chosen.finish or chosen.leaked):
@@ -201,7 +204,7 @@ class _Rotation:
             self._told.append(f"Would {would}. Nothing was changed.")
             return self._end(0, written=False)
         new = "" if step is RotationStep.FINISH else base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-        # A new secret would be lost, or logged.
+        # Without a terminal or --out, a new secret would be lost or logged.
         if new and not chosen.out and (chosen.json or not sys.stdout.isatty()):
             chosen.refuse("the new secret is shown only on a terminal: give --out FILE (a new file)")
         if new and chosen.out and Path(chosen.out).exists():
@@ -294,8 +297,8 @@ class _Rotation:
     def _insist_on_end(self) -> None:
         """Raise NotRotatedError if the old secret may not be ended.
 
-        Without `--force`: it is used, the new one is unused, or the use is unknown. With SECRETS_DIR also an old secret
-        in the environment, which would be valid again once its file is gone.
+        Without `--force`: it is used, the new one is unused, or the use is unknown. Even with `--force`: SECRETS_DIR is
+        used and the environment has the old secret too, which would be valid again once its file is deleted.
         """
         force, previous = self._chosen.force, self._places.previous
         why = ""
@@ -376,7 +379,7 @@ class _Rotation:
 
     def _by_hand(self, why: str) -> int:
         lines = commands(self._step, self._tenant)
-        # `--yes` expects the step to be done, and it was not.
+        # With `--yes` the caller expects that the step was taken.
         status = NOT_DONE_EXIT if self._chosen.yes and not self._chosen.dry_run else 0
         if self._chosen.json:
             return self._end(status, written=False, why=why, lines=lines)

@@ -1,7 +1,7 @@
 """One chat completion, assembled from its stream.
 
-It is not read by the openai package or httpx2's `EventSource`: their objects for each piece are most of an answer's CPU
-cost (`make bench ARGS=alternatives`).
+Parsed here because the objects that the openai package and httpx2's `EventSource` create for each chunk are most of an
+answer's CPU cost (`make bench ARGS=alternatives`).
 """
 
 import json
@@ -53,7 +53,7 @@ class Completion:
     def add(self, chunk: object) -> bool:
         """Add a chunk and return True if it has content. Raises ValueError if malformed.
 
-        Raises an ExternalError for an error, which OpenRouter sends in the middle of a stream or under 200.
+        Raises an ExternalError for an error, which OpenRouter sends inside a stream or with the status 200.
         """
         if not isinstance(chunk, dict):
             raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
@@ -108,7 +108,10 @@ class Completion:
 
 
 async def read_completion(response: httpx2.Response, completion: Completion, on_content: Callable[[], None]) -> None:
-    """Read the answer to its end; `on_content` is called for each piece. Raises the errors of `Completion.add`."""
+    """Read the answer to its end; call `on_content` for each chunk with content.
+
+    Raises the errors of `Completion.add`.
+    """
     completion.status = response.status_code
     if "text/event-stream" not in response.headers.get("content-type", ""):
         completion.add_whole(await response.aread())
@@ -129,7 +132,9 @@ async def read_completion(response: httpx2.Response, completion: Completion, on_
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield the data of each event until `[DONE]`, and read the rest, so that the connection can be reused.
+    """Yield the data of each event until `[DONE]`.
+
+    The rest of the stream is read too, so that the connection can be reused.
 
     Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is known
     to end its lines with a CR alone.

@@ -25,10 +25,10 @@ from observability import metrics
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _SLOT_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
-# A fresh token lacks a missing permission too, and costs one of ten in ten minutes.
+# A new token does not add a missing permission, and only ten are granted in ten minutes.
 _FRESH_TOKEN_SECONDS = 3600.0
 MOST_REFUSED_TICKETS = 3
-"""A 403 for a note may be about its ticket; for so many tickets in a row it is a missing permission."""
+"""A 403 for a note may concern its ticket only. For so many tickets in a row, our permission for notes is missing."""
 
 _Send = Callable[[dict[str, str]], Awaitable[DeskAnswer]]
 
@@ -79,10 +79,10 @@ class DeskCalls:
     ) -> DeskAnswer:
         """Make one call, with `data` as its `input_data`.
 
-        A cloud desk that refuses the token gets a fresh one, once. `caller` and `begun` are those of `DeskRate.take`.
-        `own_permission`: the call needs a permission that tickets do not, so a 401 is a DeskRefusedError. A POST is a
-        note, which needs one too. `about_to_send` is awaited right before the call. Raises DeferredError if nothing
-        was done, and other errors only for an outage, credentials or permissions.
+        A cloud desk's 401 is retried once, with a new token. `caller` and `begun`: see `DeskRate.take`.
+        `own_permission`: the call needs a permission beyond those for tickets, so a 401 raises DeskRefusedError. A POST
+        adds a note, which needs its own permission too. `about_to_send` is awaited right before the request. Raises
+        DeferredError if the desk did nothing, and other errors only for an outage, credentials or permissions.
         """
         limits = self._limits
         # Before the rate: jobs that find the desk down must not use it up.
@@ -94,7 +94,7 @@ class DeskCalls:
             each.check()
         async with self._slot():
             await limits.rate.take(caller, begun=begun)
-            # After the rate: background calls wait minutes for it.
+            # Again after the rate: a background call may have waited minutes for it.
             limits.check()
             with ExitStack() as watches:
                 watched = [watches.enter_context(each.watch()) for each in holds]
@@ -104,7 +104,7 @@ class DeskCalls:
                 self._refuse(answer, caller, own_permission=own_permission)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for hold, call_of_hold in zip(holds, watched, strict=True):
-                    # Without the permission for notes, other failures are possible too.
+                    # Only a posted note proves the permission for notes: without it, a note may also fail otherwise.
                     call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.put_off
         if answer.throttled:
             answer.failure().log()

@@ -20,7 +20,7 @@ from privacy.tombstones import FORGOTTEN
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
 _RELAY_SECONDS = 10.0
-# A hold is tried again every 30 s: after twice that, nothing shows whether it still applies.
+# A hold is probed every 30 s: if it was not renewed within two probes, it may be over.
 _NEW = timedelta(minutes=1)
 _RESTART = "`kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production`"
 _PING = "`kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis PING`"
@@ -69,7 +69,7 @@ def _judge(facts: Facts) -> Diagnosis:
     if facts.database_failure:
         return _without_database(facts)
     if job is None:
-        # First: a webhook would be accepted, and its job skipped.
+        # Checked first: webhooks of an erased ticket are accepted, but their jobs are skipped.
         return _of_cause(facts, CAUSES[FORGOTTEN]) if facts.forgotten else _without_job(facts)
     if job.state == JobState.COMPLETED:
         return _completed(facts, job)
@@ -134,9 +134,10 @@ def _without_job(facts: Facts) -> Diagnosis:
 
 
 def unread_since(webhooks: Receiving) -> RefusalCount | None:
-    """Return the present refusal of the tenant's own webhooks, or None.
+    """Return the latest refusal of a tenant's webhook that no accepted one followed.
 
-    It may concern any ticket. A 403 may be a stranger's; other refusals are stored after authentication only.
+    It may concern any ticket. A 403 is ignored: its sender is unknown. Other refusals are stored only after
+    authentication.
     """
     last = webhooks.last_accepted_at
     found = [unread for unread in webhooks.unread if unread.status != 403]
@@ -288,6 +289,7 @@ def _action_of(facts: Facts, cause: JobCause) -> str:
 
 
 def _as_of_then(facts: Facts, cause: JobCause) -> str:
+    """Return the cause's text; for a hold not renewed lately, its last time instead."""
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
     if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:
@@ -399,7 +401,7 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
     if job is None or job.state in (JobState.COMPLETED, JobState.SKIPPED) or found.verdict is VerdictCode.DELIVERED:
         return found
     faults: list[tuple[str, str]] = []
-    # Workers can't listen at a read-only Redis.
+    # With a read-only Redis, workers do not listen either.
     lacks_workers = is_without_worker(facts.queue, facts.work) and not _redis_takes_nothing(facts)
     if job.state == JobState.WAITING and found.verdict is not VerdictCode.NO_WORKER and lacks_workers:
         faults.append((_NO_WORKER, _START_WORKERS))

@@ -338,7 +338,8 @@ def without_worker(system: System, ticket_id: str) -> Diagnosed:
 def busy(world: World) -> tuple[list[str], str]:
     world.openai_fault(kind="slow_stream", seconds=1, pieces=200)
     running = [world.create_ticket(f"Busy {number}") for number in range(2)]
-    wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running))
+    # A message that a killed worker had taken counts as lost after 40 s.
+    wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running), 60)
     return running, world.create_ticket("Behind both")
 
 

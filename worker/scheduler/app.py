@@ -42,7 +42,7 @@ _ANSWER_SECONDS = 30.0
 
 
 class SecretAges:
-    """Exports the ages of this process's `secrets`, and of the own secrets of all processes."""
+    """Exports the ages of `secrets`, and of the secrets that processes reported."""
 
     def __init__(
         self,
@@ -70,7 +70,10 @@ class SecretAges:
             self._usage.forget()
 
     async def look(self) -> None:
-        """Record this process's secrets and export all ages. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        """Record this process's secrets and export all ages.
+
+        Raises one of DATABASE_FAILURES, or TimeoutError.
+        """
         before = self._usage.since
         await self._usage.look()
         try:
@@ -88,7 +91,7 @@ class SecretAges:
         self._export({**self._usage.since, **own})
 
     def _export(self, since: Mapping[tuple[str, str], datetime]) -> None:
-        # Setting them clears the metric first: a scrape in between would find none.
+        # Only after a change: the metric is cleared first, and a scrape in between would get no ages.
         if since != self._exported:
             self._exported = since
             metrics.secret_ages(since)
@@ -104,7 +107,10 @@ _REPLY_SECONDS = 30.0
 
 
 def run() -> int:
-    """Run until SIGTERM or SIGINT and return 0; exit with 78 if the process can't start, with 75 if it is stuck."""
+    """Run until SIGTERM or SIGINT and return 0.
+
+    Exits with 78 if the process can't start, and with 75 if it is stuck.
+    """
     settings, tenants = start_process(HousekeepingSettings, needs="desk")
     try:
         readiness = Readiness()
@@ -175,7 +181,10 @@ def _exit_stuck(reason: str) -> None:
 
 
 class Leader:
-    """The five kinds of work while this process leads; the watchdog observes `progress`."""
+    """Runs the five kinds of work while this process leads.
+
+    The watchdog observes `progress`.
+    """
 
     def __init__(
         self,
@@ -235,7 +244,7 @@ class Leader:
             group.create_task(self._secret_ages.run(check_lead))
 
     async def _embed(self) -> None:
-        # Harmless beside another leader: the result is the same. It never fails.
+        # No check of the lead: two leaders would store the same. `run_once` raises nothing.
         while True:
             more = await self._embedding.run_once()
             await asyncio.sleep(0 if more else _EMBED_SECONDS)

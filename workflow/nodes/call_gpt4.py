@@ -36,8 +36,8 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
         await keep_left_records(attempt)
         log_event(log_events.GPT4_ANSWER_KEPT)
         return {"content": content, "model": model}
-    # A paid call is not cut off before its answer is stored: each call has a limit of its own, and the fallback's is
-    # added.
+    # Paused, so that a paid call is not cancelled before its answer is stored. Each call has a limit of its own; with a
+    # fallback, the limits add up.
     with attempt.limit.paused():
         return await _enhance(attempt, state)
 
@@ -71,7 +71,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
     await commit(attempt, content, answer.model, exchanges, requested_at)
     if repaired:
-        # Not before: an attempt that stops while Redis is slow must not lose a paid answer.
+        # Dropped only after the commit: an attempt that stops while Redis is slow must not lose a paid answer.
         await answers.drop(job_id, StoredKind.UNUSABLE)
     log_event(
         log_events.GPT4_ANSWERED,
@@ -97,10 +97,9 @@ async def _request_answer(
 ) -> tuple[ModelAnswer[Enhancement], bool]:
     """Return the answer, and True if it is the repair of an unusable one.
 
-    A repair is a call of its own: it may fail temporarily or be held back after the unusable answer was paid for. That
-    text is then stored with its placeholders, and the next attempt requests only its repair, which concerns the
-    answer's form. A second unusable text fails the job; a manual retry requests a new answer. `on_unanswered` as in
-    `Model.ask`.
+    A repair is a separate call that corrects only the answer's format. The unusable text is stored before it, with its
+    placeholders: if the repair fails temporarily, the next attempt repeats only the repair. A second unusable text
+    fails the job; a manual retry requests a new answer. `on_unanswered`: see `Model.ask`.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None
@@ -128,7 +127,7 @@ async def _request_answer(
 
 
 def count_paid(attempt: Attempt, usage: Usage) -> None:
-    # The requested model: the name in an answer is external and may be anything.
+    # Labelled with the requested model: the name in an answer is external and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
     metrics.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
@@ -136,9 +135,10 @@ def count_paid(attempt: Attempt, usage: Usage) -> None:
 async def commit(
     attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], requested_at: float | None
 ) -> None:
-    """Write the answer into the row; store it for the next attempt if stopped.
+    """Write the answer into the row, then the audit records of all endpoints.
 
-    Its audit record follows, with those of failed endpoints. `requested_at` is by `time.monotonic()`.
+    If the row can't be written, answer and records are stored for the next attempt. `requested_at` is from
+    `time.monotonic()`.
     """
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     took = None if requested_at is None else time.monotonic() - requested_at
