@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs lint prose containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose containers-test compose-smoke audit pins
 
 # The Python that creates .venv; if it is too old, a newer one on PATH is used.
 PYTHON ?= python3
@@ -68,6 +68,9 @@ lint: install ## Check style, types and import rules
 
 docs: install ## Build the documents as a site into site/, and check its links
 	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
+
+pictures: install ## Take the pictures of note and console for the documents (needs Chromium)
+	@$(VENV_PYTHON) docs/pictures/shots.py
 
 prose: install ## Print unusual words and long sentences in documents and docstrings (information only)
 	@$(VENV_PYTHON) -m dev.prose

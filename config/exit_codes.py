@@ -13,8 +13,8 @@ OF_COMMANDS = {
     "fully copied; no usable model answer; secret not rotated; confirmation declined",
     NOT_UNDERSTOOD_EXIT: "wrong arguments; or the tenant is ambiguous or unknown (diagnose, trace, secrets)",
     UNFORESEEN_EXIT: "internal error, see the log line; or the output can't be written (full disk)",
-    AWAY_EXIT: "database unavailable (diagnose has a verdict instead), Redis (forget), or model (replay, also at the "
-    "spending limit): try again later",
+    AWAY_EXIT: "a server is unavailable: the database (diagnose has a verdict instead), Redis (forget), or the model "
+    "(replay, also at the spending limit): try again later",
     CONFIGURATION_EXIT: "a setting or the database must be fixed",
     INTERRUPTED_EXIT: "Ctrl-C",
 }
@@ -35,7 +35,8 @@ OF_PROCESSES = {
     0: "stopped on request",
     1: "internal error: the log has an exception",
     3: "internal error while `api` starts",
-    AWAY_EXIT: "no job was claimed although jobs waited, or the process hung, and it ended itself: see the log line",
+    AWAY_EXIT: "the process ended itself, because it claimed no job although jobs waited, or because it hung: see the "
+    "log line",
     CONFIGURATION_EXIT: "a setting or the database must be fixed: see the log line",
     137: "killed: memory limit exceeded (`OOMKilled`), or not stopped in time",
     143: "stopped on request before it was ready",

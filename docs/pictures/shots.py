@@ -1,6 +1,6 @@
 """Take the pictures of a note and of the console, in a system that gets a few tickets. Needs Chromium.
 
-python docs/pictures/shots.py
+`make pictures` runs it.
 """
 
 import shutil

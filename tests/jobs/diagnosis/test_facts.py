@@ -57,8 +57,12 @@ def gatherer(store: Store, *tenants: str, **settings: object) -> FactCollector:
 
 
 async def facts_of(of: FactCollector, asked: DiagnosisSubject) -> Facts:
-    facts = await of.facts(asked)
-    assert facts is not None
+    """Return the facts; a busy machine may exceed the desk's limit of a second twice."""
+    for _ in range(3):
+        facts = await of.facts(asked)
+        assert facts is not None
+        if "did not answer within" not in facts.desk.failure:
+            break
     return facts
 
 
