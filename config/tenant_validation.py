@@ -1,8 +1,9 @@
-"""Validation of tenants: their variables and files, and their tables of `tenants.toml`.
+"""Validation of tenants: variables, secret files, tables of `tenants.toml`.
 
-A tenant with unusable settings is closed: it has neither secrets nor a desk. An open tenant keeps its working settings,
-except removed secrets. Its table, webhook checks, desk and model are independent. All tenants are closed until
-`SECRETS_DIR` can be listed, because it may configure a tenant's own model.
+A tenant that never had usable settings is closed if one is wrong: it has neither secrets nor a desk. An open tenant is
+changed part by part (table, webhook checks, desk, model): a part with a problem keeps its earlier settings, except
+removed secrets. All tenants are closed until `SECRETS_DIR` can be listed, because it may configure a tenant's own
+model.
 """
 
 import tomllib
@@ -98,10 +99,10 @@ def _unknown(tenant_id: str, path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TenantProblem:
-    """A problem of a tenant's settings: a sentence with the setting's name, without its value.
+    """A problem of a tenant's settings.
 
-    `tenant_id` comes from the setting's name: it may be malformed, and is empty if the setting belongs to no tenant.
-    `closed`: no earlier settings remain in force.
+    `sentence` has the setting's name, not its value. `tenant_id` comes from the setting's name: it may be malformed,
+    and is empty if the setting belongs to no tenant. `closed`: no earlier settings remain in force.
     """
 
     tenant_id: str
@@ -110,7 +111,10 @@ class TenantProblem:
 
 
 def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Parse tenants and problems from `values` (setting name -> value). Kinds of keys not in `keys` may be missing."""
+    """Return the tenants and problems of `values` (setting name -> value).
+
+    `keys`: the kinds of keys that this process requires.
+    """
     try:
         tenants, problems = tenants_after({}, values, tables_in(values.get(TENANTS_TOML, "")), keys)
     except TenantsFileError as unusable:
@@ -121,9 +125,10 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
 def tenants_after(
     before: Mapping[str, Tenant], values: Mapping[str, str], tables: Tables | None, keys: Keys = ALL_KEYS
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Return tenants and problems; unusable tenants keep settings from `before`.
+    """Return tenants and problems; parts with a problem keep settings from `before`.
 
-    All tenants are closed if `tables` is None (never readable), because a table may require stricter masking.
+    All tenants are closed if `tables` is None (never readable), because a table may require stricter masking, and if
+    the secrets' directory can't be listed.
     """
     variables, not_listed = by_tenant(values), values.get(DIRECTORY) == UNREADABLE
     if tables is None or not_listed:
@@ -143,7 +148,7 @@ def tenants_after(
         problems += [TenantProblem(tenant_id, sentence) for sentence in sentences]
     for tenant in list(tenants.values()):
         if tenant.webhook_token and (holders := _other_holders(tenant, variables)):
-            # Its holder could post as both tenants.
+            # The holder of one token could post webhooks as both tenants.
             tenants[tenant.id] = replace(tenant, webhook_token="", usable=False)
             name = f"WEBHOOK_TOKEN_{setting_suffix(tenant.id)}"
             problems.append(TenantProblem(tenant.id, f"{name} is off: it is the same as {', '.join(holders)}"))
@@ -190,7 +195,7 @@ def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple
     elif model.api_key and variables.get("OPENAI_API_KEY") != model.api_key:
         model = model.model_copy(update={"api_key": ""})
     if (old.model.api_key or old.model.withdrawn) and not model.api_key:
-        # The tenant's texts may be restricted to its own account.
+        # Not replaced by the process's key: the tenant's texts may be restricted to its own account.
         model, tenant = model.model_copy(update={"withdrawn": True}), replace(tenant, usable=False)
         wrong.append(
             f"OPENAI_API_KEY_{setting_suffix(old.id)} was removed: its jobs wait for a new one, or for a restart"
@@ -310,9 +315,10 @@ def _unreadable(suffix: str, variables: Variables, names: tuple[str, ...]) -> li
 
 
 def keys_after(before: Mapping[str, str], values: Mapping[str, str]) -> tuple[dict[str, str], list[TenantProblem]]:
-    """Return the current PROCESS_KEYS, without those never set, and their problems.
+    """Return the current values of PROCESS_KEYS, and their problems.
 
-    An unusable key, or one removed since `before`, is empty, so that a revoked key is never sent.
+    A key that was never set is left out. An unusable key, or one removed since `before`, is empty, so that a revoked
+    key is never sent.
     """
     keys = {name: values.get(name, "") for name in PROCESS_KEYS if name in values or name in before}
     wrong = {name: _key_problem(name, key) for name, key in keys.items()}

@@ -1,6 +1,6 @@
 """Panels of pages: the queue, the causes of failures, and the health of tenants.
 
-Each panel has a time limit; None is an unknown part.
+Each part of a panel has a time limit; a part that is not known in time is None.
 """
 
 import asyncio
@@ -46,7 +46,10 @@ Part = TypeVar("Part")
 
 
 async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part | None:
-    """Return the result; None if the store is unavailable or slow, or the statement has a bug, which is logged."""
+    """Return the result; None if the store is unavailable or slow.
+
+    A statement with a bug is logged, and returns None too.
+    """
     try:
         async with asyncio.timeout(seconds):
             return await part
@@ -61,7 +64,7 @@ async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part 
 
 
 def is_silent(failure: Exception) -> bool:
-    """Return True if the database is unavailable or slow, False for a bug of ours."""
+    """Return True if the database is unavailable or slow, so no log line is needed."""
     return is_away(failure) or getattr(getattr(failure, "orig", None), "sqlstate", None) == _TOO_SLOW
 
 
@@ -94,9 +97,10 @@ def reasons_of(causes: Sequence[EndCause], codes: Collection[str]) -> list[str]:
 
 
 async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> dict[str, Any]:
-    """Return the queue now; for one tenant's users, its reading and their own jobs.
+    """Return the current state of the queue.
 
-    `reading` is None if Redis did not answer, `reasons` if the database did not. `lacks` as in `lacking`.
+    With a tenant, for its users, it has the reading and only that tenant's jobs. `reading` is None if Redis did not
+    answer, `reasons` if the database did not. `lacks` is as in `lacking`.
     """
     sees_all = tenant_id is None
     (queue, failure, work, lacks), open_jobs, by_tenant, own = await asyncio.gather(
@@ -118,7 +122,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
         if lacks and (waits or queue.waiting or queue.held):
             word, hint = _DOWN
         elif reading == "normal" and warnings:
-            # A short queue may still have problems: nothing is queued, or nothing taken.
+            # "the workers keep up" would contradict the warnings.
             hint = ""
     return {
         "at": datetime.now(UTC),
@@ -126,7 +130,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
         "hint": hint,
         "warnings": warnings,
         "reasons": reasons,
-        # Both cover all tenants.
+        # These two cover all tenants, so a tenant's users do not get them.
         "activity": queue if sees_all else None,
         "work": work if sees_all else None,
         "open_jobs": open_jobs,
@@ -136,7 +140,10 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 
 async def lacking(database: Database, redis: Redis) -> str:
-    """Return the condition under which jobs continue: `Redis answers`, `a worker runs`, or empty if they do."""
+    """Return the missing condition for jobs to continue; empty if none is missing.
+
+    It is `Redis answers` or `a worker runs`.
+    """
     return (await _activity(database, redis))[3]
 
 
@@ -182,7 +189,7 @@ def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: st
     rows = []
     for reason, count in _most_first(reasons):
         cause = known_cause(reason)
-        # A next step with the id of one job does not apply to many.
+        # An action with a placeholder is for one job; this row is for many.
         step = "" if cause is None or "{" in cause.action else cause.action
         step = step or f"none: continues by itself{f' once {lacks}' if lacks else ''}"
         rows.append({"reason": reason, "jobs": _at_least(count, is_cut=reason in cut), "step": step})
@@ -190,7 +197,7 @@ def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: st
 
 
 class TenantHealth(NamedTuple):
-    """A tenant's health in one word, and the reasons."""
+    """A tenant's health in one word, and its reasons as text."""
 
     tenant_id: str
     health: StateWord
@@ -222,9 +229,10 @@ def summarize(
     missed: Mapping[str, MissedCount] | None = None,
     due: Mapping[str, int] | None = None,
 ) -> list[TenantHealth]:
-    """Return the health of each tenant, worst first. None is unknown.
+    """Return the health of each tenant, worst first.
 
-    `ended`: completed and failed jobs, of tenants with failures. `due`: due jobs while no worker takes any.
+    `reasons`: (tenant id, reason) -> waiting jobs. `ended`: tenant id -> completed and failed jobs, if any failed.
+    `due`: tenant id -> due jobs, while no worker takes any. None: unknown.
     """
     due, missed, ended = due or {}, missed or {}, ended or {}
     waiting: defaultdict[str, list[str]] = defaultdict(list)
@@ -280,7 +288,7 @@ def _at_least(count: int, *, is_cut: bool) -> str:
 
 
 def own_words(reason: str) -> str:
-    """Return a refusal's reason for the tenant's own users, without data of other tenants."""
+    """Return a refusal's reason without data of other tenants, for the tenant's users."""
     kind, _, cause = reason.partition(": ")
     return kind if "another tenant" in cause else reason
 
@@ -294,9 +302,10 @@ def settings_word(tenant: Tenant) -> StateWord:
 
 
 def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: str = "") -> dict[str, Any]:
-    """Describe a tenant's settings and figures, None if the database did not answer.
+    """Return the panel of a tenant's settings and figures.
 
-    `own`: for its own users, `lacks` as in `lacking`.
+    `figures` is None if the database did not answer. `own`: the reader is a user of this tenant. `lacks` is as in
+    `lacking`.
     """
     marks = {
         "dry run: tickets get no note": tenant.dry_run,

@@ -46,7 +46,7 @@ from sqlalchemy.util import greenlet_spawn
 from observability import tracing
 
 _SPAN = "ai-agents span"
-# Our functions have names of several words.
+# A call of one of our functions: their names have an underscore, unlike `count` or `now`.
 _CALL = re.compile(r"SELECT (?:\* FROM )?(\w+_\w+)\(")
 Row = Mapping[str, Any]
 _dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -64,7 +64,7 @@ def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
 
 
 def _fail_span(span: Span, failure: BaseException) -> None:
-    # Without the server's message, which may quote a row.
+    # Only the SQLSTATE: the server's message may quote a row.
     state = getattr(failure, "sqlstate", None)
     if state is not None:
         span.set_attribute("db.response.status_code", str(state))
@@ -103,14 +103,14 @@ def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
 
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
-"""Exceptions of a statement that the database refuses, or while it is away."""
+"""Exceptions if the database refuses a statement or is unavailable."""
 
 # psycopg takes whole seconds, at least 2; callers with a tighter budget set their own timeout.
 _CONNECT_SECONDS = 2
-# Our transactions only wait for their next statement: after such a silence the client is dead, and its locks must end.
+# Our transactions send their next statement at once: after this silence the client is dead, and its locks must end.
 _IDLE_TRANSACTION_SECONDS = 10
 _LOCK_SECONDS = 5
-# Seconds, seconds, probes: either end detects a vanished peer in 11 seconds.
+# Client and server detect a vanished peer after 5 + 3 * 2 = 11 seconds.
 _KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
 _UNANSWERED_MS = 10_000
 _NOTHING = text("SELECT 1")
@@ -122,7 +122,7 @@ _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
 
 def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
-    """Return the options of a session; times are in milliseconds."""
+    """Return a session's options, with timeouts in ms and keepalive times in s."""
     return {
         "statement_timeout": str(round(statement_seconds * 1000)),
         "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
@@ -145,8 +145,8 @@ def is_away(failure: Exception) -> bool:
     """Return True if the server is unavailable, so that a retry may succeed.
 
     SQLSTATE 08 (connection), 53 (resources), 57P (shutdown or start), 55P03 (locked), 25P03 (idle transaction), 25006
-    (standby), or none, as without a connection. The driver's own failures have none either, but are the statement's
-    fault.
+    (standby), or none, as without a connection. A DataError of the driver has none either, but the statement's values
+    are at fault.
     """
     if not isinstance(failure, DBAPIError) or isinstance(failure, DataError):
         return isinstance(failure, PoolTimeout)
@@ -160,7 +160,10 @@ def is_locked(failure: Exception) -> bool:
 
 
 def is_refused(failure: Exception) -> bool:
-    """Return True if the statement's values are at fault (SQLSTATE class 22, 23 or 54)."""
+    """Return True if the statement's values are at fault.
+
+    SQLSTATE class 22 (data), 23 (constraint) or 54 (limit), or a DataError of the driver.
+    """
     state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
     return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
 
@@ -198,11 +201,12 @@ class Base(MappedAsDataclass, DeclarativeBase):
 class Database:
     """The connection pool of one process.
 
-    A tenant's rows are visible only in `tenant(...)` and `call_as`; elsewhere `call` functions of the database.
-    `pool_seconds`: wait for a connection; `lock_seconds`: wait of a statement for a lock; `traced`: create spans.
+    A tenant's rows are visible only in `tenant(...)` and `call_as`. Across tenants, use `call` with one of our database
+    functions. `pool_seconds`: wait for a connection; `lock_seconds`: wait of a statement for a lock; `traced`: create
+    spans.
 
-    A connection that died while idle (a restarted server) is replaced before use, without a query. If its end was not
-    signalled, its first statement fails.
+    A connection that the server closed while it was idle (a restart) is replaced before use, without a query. If the
+    server's side vanished without closing it, the first statement fails.
     """
 
     def __init__(
@@ -230,7 +234,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_seconds,
-            # The owner of a transaction ends it: SQLAlchemy's sessions do, and `_direct` returns none open.
+            # The pool need not roll back: SQLAlchemy's sessions end their transaction, and `_direct` leaves none open.
             pool_reset_on_return=None,
             hide_parameters=True,
         )
@@ -252,7 +256,7 @@ class Database:
     async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
         """Yield a transaction on one tenant's rows; committed at the end of the block."""
         async with self._sessions.begin() as session:
-            # Equivalent to BEGIN, which has no span either.
+            # No span, as for BEGIN.
             with tracing.untraced():
                 await session.execute(_SET_TENANT, {"tenant": tenant_id})
             yield session
@@ -262,7 +266,7 @@ class Database:
 
         It takes a third of the CPU of `tenant`: a pipeline is a transaction without BEGIN
         (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html). Statements with the execution option
-        `binary` return bytes instead of text, a quarter of the time for large results.
+        `binary` get results in binary format, in a quarter of the time if they are large.
         """
         statements, values = [_for_driver(question) for question in questions], values | {"tenant": tenant_id}
         async with self._direct(statements[0], piped=True) as driver:
@@ -324,7 +328,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a separate connection in autocommit, for locks of its lifetime."""
+        """Yield a separate connection in autocommit, for session-level locks."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
@@ -347,10 +351,11 @@ _ANSWER_SECONDS = 10.0
 
 @asynccontextmanager
 async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Wait for the lead and hold it in this block, by an advisory lock of its connection.
+    """Become leader of `office` for this block, by a session-level advisory lock.
 
-    Await the yielded function before each round, in any task: it raises one of DATABASE_FAILURES when the connection,
-    and so the lead, is lost. Both raise TimeoutError if the database does not answer for 10 s.
+    It waits until no other process leads. Await the yielded function before each round, in any task. It raises one of
+    DATABASE_FAILURES when the connection, and so the lead, is lost, and TimeoutError at each later call. Waiting and
+    the function also raise TimeoutError if the database does not answer for 10 s.
     """
     question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
     async with AsyncExitStack() as stack:
@@ -369,7 +374,7 @@ async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Aw
         async def still_leads() -> None:
             nonlocal lost
             async with one_at_a_time:
-                # The failed connection cannot show why.
+                # Lost in an earlier call: the connection no longer has the cause.
                 if lost:
                     raise TimeoutError
                 lost = True

@@ -1,9 +1,11 @@
 """Rate limiting of desk calls: one bucket per tenant, shared through Redis.
 
-In no minute a desk gets more calls than its rate: a burst of a sixth of it, and the rest evenly (GCRA: the bucket is
-the time of the next even call; a call may come ahead of it by the burst). A caller with too long a wait is deferred
-and keeps its place in the queue; later callers do not overtake it, except calls that finish started jobs. Without Redis
-each process takes a quarter of the rate, without a queue.
+In any minute a desk gets at most its rate: a burst of a sixth, and the rest evenly spaced. The algorithm is GCRA: a
+bucket stores the time of the next evenly spaced call, and a call may be ahead of it by the burst.
+
+A caller that would wait too long is deferred and keeps its place in the queue. A later caller overtakes it only to
+finish a started job, or if the rate has room for both. Without Redis each process uses a quarter of the rate, without a
+queue.
 """
 
 import asyncio
@@ -26,14 +28,14 @@ LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
 THROTTLED = "desk throttled"
 """Reason of deferred jobs while the desk's own limit refuses calls."""
-# A minute, plus the network jitter between two calls.
+# A minute, and a margin for network jitter between two calls.
 _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
-# A call is reserved for a returning caller for so long.
+# For so long after its turn began, a call is reserved for a deferred caller.
 _EXPECTED_SECONDS = 15.0
-# A later caller has lost its place.
+# A deferred caller that returns later than this loses its place.
 _LATE_SECONDS = 120.0
 _WITHOUT_REDIS_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
@@ -50,9 +52,9 @@ def keys_of(tenant_id: str) -> list[str]:
 
 
 class Priority(StrEnum):
-    """The priority of a caller: jobs that have BEGUN go before NEW ones, so that started jobs end.
+    """Priority of a caller: BEGUN jobs go before NEW ones, so that started jobs end.
 
-    BACKGROUND calls pass only while no job is deferred and a call is due; they keep no place.
+    BACKGROUND calls pass only if no job is deferred and no wait is needed. They have no place in the queue.
     """
 
     BEGUN = "begun"
@@ -62,7 +64,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A rate as `interval` seconds between even calls, and the size of a burst."""
+    """A rate: seconds between evenly spaced calls, and calls in a burst."""
 
     interval: float
     burst: int
@@ -77,22 +79,23 @@ class Pace:
 
     @property
     def ahead(self) -> float:
-        """Seconds that a call may come ahead of its even time."""
+        """Seconds by which a call may be ahead of its evenly spaced time."""
         return self.interval * (self.burst - 1)
 
     def apart(self, priority: Priority, patience: float) -> float:
         """Return the seconds between the turns of two deferred callers.
 
-        A job makes all of its calls in its turn, unless they are so far apart that it is deferred for each.
+        A new job makes all of its calls in one turn, unless they take longer than `patience`: then each has a turn.
         """
         whole = self.interval * _CALLS_OF_A_JOB
         return whole if priority is Priority.NEW and whole <= patience else self.interval
 
 
 class DeskRate:
-    """The rate of calls to one tenant's desk; waits over `patience_seconds` are deferred.
+    """The rate of calls to one tenant's desk.
 
-    `yields`: background calls, which wait until no job does.
+    A caller that would wait longer than `patience_seconds` is deferred. With `yields`, for background work, calls are
+    not deferred, but wait until no job is.
     """
 
     def __init__(
@@ -120,7 +123,7 @@ class DeskRate:
     async def take(self, caller: str = "", *, begun: bool = False) -> None:
         """Wait until the rate allows a call. Raises DeferredError if that takes too long.
 
-        `caller` keeps its place in the queue while deferred; `begun`: it has had a call before.
+        `caller` identifies a deferred caller, which keeps its place in the queue. `begun`: it has made a call before.
         """
         while self._yields:
             allowed, seconds = await self._take(Priority.BACKGROUND)
@@ -134,7 +137,7 @@ class DeskRate:
             await self._sleep(seconds)
 
     async def _take(self, priority: Priority, caller: str = "") -> tuple[bool, float]:
-        """Return True and seconds to wait before the call, or False and seconds to pause."""
+        """Return True and the seconds to wait, or False and the seconds to the next try."""
         patience = 0.0 if priority is Priority.BACKGROUND else self._patience
         if self._script is None or self._monotonic() < self._redis_again_at:
             return self._take_locally(patience)

@@ -1,7 +1,7 @@
-"""Circuit breakers for servers that are down, and holds for refusals that only an operator can fix.
+"""Circuit breakers for servers that are down, and holds for lasting refusals.
 
-Each process has its own. A hold, such as one for credit or keys, begins with the first refusal, and its time is not
-counted against the jobs' deadlines.
+Each process has its own. A hold is for refusals that only an operator can fix, such as a revoked key. It begins with
+the first refusal, and its time is not counted against the jobs' deadlines.
 """
 
 import random
@@ -22,16 +22,17 @@ MOST_FAILURES = 5
 REST_SECONDS = 15.0
 PROBE_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 300.0
-# A held job is retried after this part of the hold's time so far: each 30 s would be 2,900 times a day.
+# A held job's retry delay, as a share of the hold's age: a retry every 30 s would be 2,900 a day.
 _WAIT_OF_HOLD = 0.1
-# After so long without a refusal no held job is left.
+# Held jobs retry within LONGEST_WAIT_SECONDS: after so long without a refusal, none is left.
 _STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
 
 
 class Breaker:
-    """Open after `most_failures` in a row of a server that is down; after `rest_seconds` one call probes it.
+    """A circuit breaker for a server that is down.
 
-    `server` names it in log lines, and in the metric if `shown`; `reason` is that of deferred jobs.
+    It opens after `most_failures` in a row. After `rest_seconds` one call probes the server. `server` is its name in
+    log lines, and in the metric if `shown`; `reason` is the reason of deferred jobs.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Breaker:
         self._failures = 0
         self._open_until: float | None = None
         self._trying = False
-        # Results of calls that began in an earlier era are out of date, and ignored.
+        # Counts the changes of state. Results of calls that began in an earlier era are outdated, and ignored.
         self._era = 0
         if shown:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
@@ -71,9 +72,10 @@ class Breaker:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Guard one call, the block, and count its outcome. Raises DeferredError while open.
+        """Guard one call, the block, and count its outcome.
 
-        Any answer but a TemporaryError that is `down` shows that the server is up. A cancelled call does not count.
+        Raises DeferredError while open. Only a TemporaryError with `down` is a failure; a result, or any other
+        ExternalError, shows that the server is up. Other exceptions, such as a cancellation, do not count.
         """
         self.check()
         era = self._era
@@ -142,8 +144,8 @@ class WatchedCall:
 class Hold:
     """Hold jobs after a DeniedError for one of `reasons`, until a probe succeeds.
 
-    Every `probe_seconds` one job's call probes. Only watched calls count: each permission has its own hold. `server`
-    names the model's service, or a desk, in log lines and in the metric, `gauge`.
+    Every `probe_seconds` one job's call probes. Only calls in `watch` count, because each permission has its own hold.
+    `server` is the name of the model's service or desk in log lines and in the metric, `gauge`.
     """
 
     def __init__(
@@ -168,13 +170,14 @@ class Hold:
             gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
 
     def _shown(self, reason: StrEnum) -> float:
-        # Without a probe: another process may have finished the held jobs.
+        # Falls to 0 even without a successful probe: another process may have finished the held jobs.
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
     def check(self, *, pays: bool = False) -> None:
         """Raise DeferredError while the hold lasts.
 
-        `pays`: the job would pay before this call, so it probes only every ten minutes; jobs that have paid go first.
+        `pays`: the job would pay for the model before this call. It probes only every ten minutes, so that jobs that
+        have paid go first.
         """
         if self._reason is None:
             return
@@ -186,7 +189,10 @@ class Hold:
 
     @contextmanager
     def watch(self) -> Iterator[WatchedCall]:
-        """Guard one call, the block. Raises DeferredError during the hold, and for a DeniedError of its reasons."""
+        """Guard one call, the block.
+
+        Raises DeferredError during the hold, and in place of a DeniedError for one of the hold's reasons.
+        """
         self.check()
         era = self._era
         if self._reason is not None:

@@ -1,7 +1,8 @@
-"""Transitions of a claimed job: lease, answer, note, hold and end, each by one database function.
+"""Reads and writes of a claimed job, from its lease to its end.
 
-A worker's writes are bound to its claim's token. If the claim expired or was replaced, they raise LeaseLostError and
-change nothing.
+Writes to the job are bound to the claim's token: after the claim expired or was replaced, they change nothing. Most
+then raise LeaseLostError. `renew`, `release` and `may_leave_failure_note` return False. `erase_answer`, `is_forgotten`
+and `failure_note_not_left` do not report it.
 """
 
 import json
@@ -50,9 +51,9 @@ class Claim:
     started_before: bool
     answered: bool
     note_attempted_at: datetime | None
-    seen_open_at: datetime | None  # by an earlier, deferred attempt
+    seen_open_at: datetime | None  # when an earlier, deferred attempt found the ticket open
     enhanced: bool  # another job posted its note, or may have; after a manual retry only if since then
-    echo: bool  # another job has just posted a failure note in this ticket; false after a manual retry
+    echo: bool  # a failure note of another job may have caused this webhook; false after a manual retry
     another_first: bool  # another job of this ticket must end first: this one still waits, unclaimed
     desk_id: str | None = None  # this and `display_id` are None while only `ticket_id` is known
     display_id: str | None = None
@@ -77,9 +78,10 @@ _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :displa
 
 
 async def store_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
-    """Store both numbers of the ticket; return the updated claim. Raises LeaseLostError.
+    """Store both numbers of the ticket and return the updated claim.
 
-    If its `another_first` is set, the job stays claimed: the caller defers it.
+    Raises LeaseLostError. If the returned claim has `another_first`, the caller must defer the job: it is still
+    claimed.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
     rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
@@ -137,7 +139,10 @@ async def erase_answer(database: Database, held: Claim) -> None:
 async def save_answer(
     database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
 ) -> None:
-    """Commit GPT-4's answer. `took_seconds` is the call's duration, None for an answer of an earlier attempt."""
+    """Commit GPT-4's answer.
+
+    `took_seconds` is the call's duration, None for an answer of an earlier attempt.
+    """
     took = None if took_seconds is None else timedelta(seconds=took_seconds)
     await _write(database, held, "keep_answer", answer=json.dumps(answer), model=model, took=took)
 
@@ -182,7 +187,10 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
 
 
 async def schedule_final_check(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule a last attempt, beyond all limits, that only searches for the note."""
+    """Schedule a last attempt that only searches for the note.
+
+    It is one attempt beyond the limit, and its deadline is extended.
+    """
     later = timedelta(seconds=seconds)
     await _write(
         database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
@@ -192,7 +200,8 @@ async def schedule_final_check(database: Database, held: Claim, seconds: float, 
 async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
-    `extends_deadline`: by `seconds` and the time since the job was due, up to a day after acceptance or manual retry.
+    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, up to LONGEST_LIFE after
+    acceptance or manual retry.
     """
     lasts = timedelta(seconds=seconds)
     longer = lasts if extends_deadline else timedelta(0)
@@ -202,8 +211,8 @@ async def defer(database: Database, held: Claim, seconds: float, reason: str, *,
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:
     """Record that a failed job posts its failure note; return False if it must not.
 
-    A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, or if
-    another job may have posted its enhancement. The claim must have the ticket's numbers.
+    A ticket gets one failure note, because its desk may send a webhook for each. It gets none if this job was retried
+    since, or if another job may have posted its enhancement. The claim must have the ticket's numbers.
     """
     values = {"attempt": held.attempt, "desk_id": held.desk_id, "display_id": held.display_id, "missing": NOTE_MISSING}
     return await _change(database, held, "begin_failure_note", **values)
@@ -268,7 +277,10 @@ _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, 
 
 
 async def must_wait_for_another(database: Database, held: Claim) -> bool:
-    """Return True if another waiting job of the ticket is older, or may have posted its note."""
+    """Return True if another waiting job of the ticket must run first.
+
+    It must if it is older, or may have posted its note.
+    """
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 
@@ -293,7 +305,7 @@ _NOTE = text(
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Store the requester; return True if it or the ticket was forgotten."""
+    """Store the requester; return True if requester or ticket was forgotten."""
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
     questions = (tombstones.MAKE_KEY, _NOTE, tombstones.ARE_LEFT)

@@ -1,7 +1,7 @@
 """Operators' queries of jobs.
 
-Queries across tenants return ids, states and times only (`list_jobs`). Details and answers are under row-level
-security.
+Queries across tenants (`list_jobs`) return no text of a desk or model: ids, states, times and this system's reasons.
+Details and answers are under row-level security.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ OTHER_OF_TICKET = (
     .correlate(Job)
     .scalar_subquery()
 )
-"""Subquery of a job: the id of its ticket's latest other job whose dry run kept an answer, or null."""
+"""Subquery, correlated to a job: id of the latest other dry run of its ticket that has an answer, or null."""
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
@@ -45,7 +45,7 @@ async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> U
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
-    """Return GPT-4's answer in the job's row; None before it arrived and after its purge."""
+    """Return GPT-4's stored answer; None before it arrives and after its purge."""
     async with database.tenant(tenant_id) as session:
         return await session.scalar(select(Job.enhancement).where(Job.id == job_id))
 
@@ -61,7 +61,7 @@ class Listed:
     """One job in a list."""
 
     asked_at: datetime
-    """The database's clock, to which the other times belong."""
+    """The database's time of the query: compare the other times with this one."""
     id: UUID
     tenant_id: str
     ticket_id: str
@@ -117,7 +117,7 @@ class Happened:
 
 
 class Retried(NamedTuple):
-    """A job that waits again after a manual retry; `was`: its earlier end."""
+    """A job that waits again after a manual retry; `was`: its earlier final state."""
 
     job_id: UUID
     tenant_id: str

@@ -28,8 +28,9 @@ _EVENT = TypeAdapter(Event)
 # Bytes; real events have less than half. Postgres cannot index a text over 2,704.
 _LONGEST_EVENT = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
-# KEYS: the hash and the event's delivery keys. ARGV: job id, event, seconds, and 1 for each key of signed bytes. Only
-# such a key, or one whose owner is still in the hash, proves a duplicate; for other owners Postgres decides later.
+# KEYS: the hash and the event's delivery keys. ARGV: job id, event, lifetime of the keys in seconds, and for each key 1
+# if it is of signed bytes, else 0. A key's value, its owner, is the job id of the first event that had it. A duplicate
+# is proven only by a key of signed bytes, or by an owner that is still in the hash. Otherwise Postgres decides later.
 _PUT = """
 local first
 for i = 2, #KEYS do
@@ -60,7 +61,7 @@ class Inbox:
         self._putting: Batcher[Event, UUID] = Batcher(self._put_all, _MOST_PUT)
 
     async def put(self, event: Event) -> UUID:
-        """Store an event and return its job's id, of a duplicate the first job's."""
+        """Store an event; return its job's id, or the first job's for a duplicate."""
         return await self._putting.put(event)
 
     async def _put_all(self, events: list[Event]) -> list[UUID]:
@@ -107,7 +108,7 @@ class Inbox:
     async def discard(self, keys: Sequence[Any]) -> None:
         with reaching_redis():
             removed = await self._redis.hdel(INBOX, *keys)
-        # Several processes may try: the one that removes an entry counts it.
+        # Several processes may delete the same entry: only the one that removes it counts it.
         if removed:
             metrics.INBOX_UNREADABLE.inc(removed)
             log_event(log_events.INBOX_UNREADABLE, count=removed)

@@ -1,4 +1,7 @@
-"""Tickets whose webhook never came: comparison of a desk's new tickets with the jobs, recovery, removed notes."""
+"""Queries of reconciliation: missed webhooks, reopened tickets, removed notes.
+
+A desk's new tickets are compared with the jobs. A ticket without a job has a missed webhook, and can be recovered.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ _LOAD = text("""
     SELECT now() AS now, r.since, r.compared_until, r.notes_until,
            greatest(r.since - r.first_seen_at, interval '0') AS ahead FROM reconciliations r
 """)
-# The last webhook is searched in all jobs here; later, in those of a day.
+# The last webhook is searched in all jobs here; `_LAST_WEBHOOK` later searches only those of a day.
 _BEGIN = text("""
     INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)
     SELECT current_setting('app.tenant_id'), coalesce(:newest, now() - interval '1 minute'), coalesce(:newest, now()), (
@@ -28,7 +31,7 @@ _BEGIN = text("""
 HAS_JOB = """(
     EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
     OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id))"""
-"""Whether a row `m` has a job by one of its numbers; each number has an index."""
+"""Condition: a job has one of the numbers of row `m`. Two EXISTS, because each column has its own index."""
 _NOTE_SEEN = text(f"""
     INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all)
     SELECT m.tenant_id, m.ticket_id, m.display_id, m.created_at, :seen_at, m.tells_all
@@ -38,7 +41,7 @@ _NOTE_SEEN = text(f"""
     ON CONFLICT DO NOTHING
 """)  # noqa: S608 -- constants
 _CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {HAS_JOB}")  # noqa: S608
-# A future ticket must not hide earlier ones.
+# Never in the future: a wrong creation time must not hide the tickets before it.
 _COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
 _ALL_DONE = text("UPDATE reconciliations SET compared_at = now()")
 _OVERDUE = text("""
@@ -91,7 +94,7 @@ class ComparisonProgress(NamedTuple):
     """Progress of a tenant's comparison.
 
     `now` is the database's time; `since` and `compared_until` are the desk's. Notes of jobs that ended by `notes_until`
-    were checked. `ahead`: least lead of the desk's clock when the tenant was first seen.
+    were checked. `ahead`: the least lead of the desk's clock over the database's, measured at the first comparison.
     """
 
     now: datetime
@@ -102,7 +105,10 @@ class ComparisonProgress(NamedTuple):
 
 
 class NewTicket(NamedTuple):
-    """A listed ticket; `tells_all`: the list has all fields that the tenant's rules need."""
+    """A listed ticket.
+
+    `tells_all`: the list has all fields that the tenant's rules need, so the ticket need not be read.
+    """
 
     ticket_id: str
     display_id: str | None
@@ -115,7 +121,10 @@ class NewTicket(NamedTuple):
 
 
 class RecoveryBatch(NamedTuple):
-    """Tickets to recover now, oldest first; `more_in`: seconds until more may follow, or None."""
+    """Tickets to recover now, oldest first.
+
+    `more_in`: seconds until the limit allows the next ones; None if no more are left.
+    """
 
     tickets: Sequence[NewTicket]
     more_in: float | None
@@ -170,7 +179,10 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
 async def to_recover(
     database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False
 ) -> RecoveryBatch:
-    """Return missed tickets within the minute's limit; `only_refused`: those refused with 429."""
+    """Return missed tickets, within MOST_RECOVERED_A_MINUTE.
+
+    `only_refused`: only those whose webhook was refused with 429.
+    """
     values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
@@ -325,7 +337,8 @@ async def seen_open_again(
 ) -> ReopenedJob | None:
     """Return the last job of an open ticket if it was skipped for one of `reasons`.
 
-    It must have ended within the `window`, and at least `ago` earlier: the ticket was read as open by then.
+    The ticket was read as open `ago` before now: the job must have ended before that, within the `window`, and no job
+    of the ticket may be completed. The first call for an end adds an event to the job and counts it as reopened.
     """
     values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
     (rows,) = await database.call_as(tenant_id, _REOPENED, **values)

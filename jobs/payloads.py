@@ -1,7 +1,9 @@
-"""Webhooks as desks send them: signed headers, and bodies, parsed strictly if signed, else leniently.
+"""Webhooks as desks send them: headers, and bodies.
+
+Signed bodies are parsed strictly, others leniently.
 
 Desks that can't sign paste values into an admin's template unescaped. Observed: JSON with raw line breaks, values in
-arrays of one element, `requestId` for the ticket (so `tenantId` counts too), and the JSON inside a form field
+arrays of one element, `requestId` for the ticket (so `tenantId` is accepted too), and the JSON inside a form field
 `input_data` or `payload`. Their content type says nothing about the body, so the format is detected from the text.
 
 Our own signature is an HMAC-SHA256 over `<timestamp>.<body>`; `api.authentication` has the other schemes.
@@ -53,7 +55,10 @@ _MISTAKES = {
 
 
 class MalformedBodyError(Exception):
-    """An unreadable body; the text has the problem, without a quote of the body. `ticket_id` is set if readable."""
+    """An unreadable body.
+
+    The message has the problem, but quotes nothing of the body. `ticket_id` is set if readable.
+    """
 
     def __init__(self, problem: str, ticket_id: str | None = None) -> None:
         super().__init__(problem)
@@ -64,8 +69,8 @@ class MalformedBodyError(Exception):
 class Payload:
     """The known fields of a webhook's body.
 
-    `ticket_id` is None unless well-formed. `problems`: unusable fields, each with its cause, for the desk's admin and
-    without a quote of the body. `is_check`: a test of the authentication, without a ticket.
+    `ticket_id` is None unless well-formed. `problems`: unusable field -> cause, for the desk's admin; it quotes nothing
+    of the body. `is_check`: a test of the authentication, without a ticket.
     """
 
     tenant_id: str | None = None
@@ -100,7 +105,7 @@ def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
 def read_signed(body: bytes) -> Payload:
     """Return the payload of a signed body, a JSON object.
 
-    Raises MalformedBodyError, also for a repeated `tenant_id` or `ticket_id`: two parsers could read two tenants.
+    Raises MalformedBodyError, also for a repeated `tenant_id` or `ticket_id`: parsers differ in the value they use.
     """
     value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
@@ -111,8 +116,9 @@ def read_signed(body: bytes) -> Payload:
 def read_unsigned(body: bytes) -> Payload:
     """Return the payload of an unsigned body. Raises MalformedBodyError.
 
-    Empty and null fields (desk variables without a value) and unusable events are dropped. Synonyms (`ticket_id` and
-    `requestId`, `tenant_id` and `tenantId`, these also as fields of the form) must not differ.
+    Empty and null fields (desk variables without a value) and unusable events are dropped. If a body has both
+    `ticket_id` and `requestId`, their values must be equal. The same holds for `tenant_id` and `tenantId`, also as form
+    fields.
     """
     if body.lstrip().startswith(b"--"):
         raise MalformedBodyError("it is a multipart form, choose JSON or plain text for it")
@@ -208,7 +214,10 @@ def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
 
 
 def _too_deep(text: str) -> bool:
-    """Return True for excessive nesting; the json module's own limit depends on the Python version."""
+    """Return True for excessive nesting.
+
+    The json module's own limit depends on the Python version.
+    """
     if text.count("[") + text.count("{") <= _DEEPEST:
         return False  # the usual case
     depth = 0
@@ -220,7 +229,7 @@ def _too_deep(text: str) -> bool:
 
 
 def _ticket_id(value: Any) -> str | None:
-    """Return a well-formed ticket id as text, else None. Desks send numbers or texts."""
+    """Return a ticket id, sent as a number or text, as text; None if malformed."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     text = str(value)

@@ -16,7 +16,7 @@ from jobs.repository import OVERDUE
 
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
 _HELD_BACK = text("SELECT * FROM jobs_held_back()")
-# As `jobs_held_back`, limited to the tenant's first waiting jobs.
+# `jobs_held_back` for one tenant, of at most `:most` waiting jobs.
 _HELD_BACK_OF = text("""
     SELECT w.reason, count(*) AS jobs, max(last.at) AS last_at FROM (
         SELECT j.id, j.reason FROM jobs j WHERE j.tenant_id = :tenant AND j.state = 'waiting' AND j.reason IS NOT NULL
@@ -29,7 +29,10 @@ MOST_COUNTED = 10_000  # jobs that a page counts at most
 
 
 class JobFigures(NamedTuple):
-    """Unfinished jobs. `without_outcome`: a minute past their deadline; should be 0."""
+    """Counts of unfinished jobs.
+
+    `without_outcome`: jobs more than a minute past their deadline, 0 in normal operation.
+    """
 
     waiting: int
     running: int
@@ -59,7 +62,8 @@ async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 
-# `pg_stat_activity` outside the function: only the application's own role sees the names of its sessions.
+# `pg_stat_activity` is read here, not in `signs_of_work`: only the role of a session sees its application name, and
+# that function runs as its owner (SECURITY DEFINER).
 _SIGNS = text(
     "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
     " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
@@ -72,10 +76,11 @@ LATELY = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class WorkerActivity:
-    """Workers with a job, running jobs, and running jobs whose lease expired (`silent`).
+    """Signs of running workers, from the database.
 
-    `last_started_at`: latest start of a running job, or of one in the last ten minutes. `connected`: a worker has a
-    session for its leases; none has one right after a kill, and for up to 12 s after a restart of Postgres.
+    `workers`: those with a leased job. `silent`: running jobs whose lease expired. `last_started_at`: the latest start
+    of a running job, or of any job in the last ten minutes. `connected`: a worker has a session for its leases; it has
+    none right after a kill, and for up to 12 s after a restart of Postgres.
     """
 
     workers: int
@@ -95,10 +100,11 @@ REDIS_REFUSES = "it refuses our password"
 
 @dataclass(frozen=True, slots=True)
 class QueueActivity:
-    """Waiting and held messages, and listening workers (None: unknown).
+    """State of the queue in Redis.
 
-    `quiet`: connections of full or stuck workers; a killed worker has none. `takes_nothing`: Redis accepts no writes,
-    because its memory is full, its disk fails, or it is a replica.
+    `waiting`: messages in the list. `held`: messages taken but not acknowledged. `listening`: workers that poll, None
+    if unknown. `quiet`: connections of full or stuck workers; a killed worker has none. `takes_nothing`: Redis accepts
+    no writes, because its memory is full, its disk fails, or it is a replica.
     """
 
     waiting: int
@@ -131,7 +137,7 @@ def reading_of(waiting: int) -> Reading:
     return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
 
 
-# A listening worker polls each second; a longer idle time means full, stopped or gone.
+# A listening worker polls each second. A longer idle time means that it is full, stopped or gone.
 _LISTENS_SECONDS = 10
 
 

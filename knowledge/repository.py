@@ -22,7 +22,7 @@ from privacy import tombstones
 
 VERSION = 1
 """The version of `indexed`. A copy with another version is indexed again."""
-# Rows in a short transaction: other tenants' syncs wait for its connection.
+# Rows per transaction. It must be short, because other tenants' syncs wait for its connection.
 _INDEXED_AT_ONCE = 20
 
 
@@ -55,7 +55,7 @@ async def index_again(database: Database, tenant_id: str, languages: Sequence[st
 
 
 async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage], languages: Sequence[str]) -> int:
-    # Two ranges, which an index supports, unlike `<>`. Locked rows come later.
+    # Two ranges can use the index, `<>` can't. Locked rows are left to a later call.
     others = or_(copies.indexed < index_version(languages), copies.indexed > index_version(languages))
     some = select(copies).where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
     rows: Sequence[Any] = (await session.scalars(some)).all()
@@ -70,7 +70,7 @@ async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage
 
 
 _FILE = "file:"
-"""Prefix of their passages' ids, also in `purge_passages` (functions.sql); a desk's ids are digits."""
+"""Prefix of an added document's source id, also in `purge_passages` (functions.sql); a desk's ids are digits."""
 _PASSAGES_AT_ONCE = 25
 
 
@@ -83,9 +83,9 @@ class AddedDocument(NamedTuple):
 
 
 async def delete_passages(database: Database, tenant_id: str, *conditions: ColumnElement[bool]) -> int:
-    """Delete some passages; return their number.
+    """Delete the passages that meet all conditions; return their number.
 
-    A few in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
+    Each transaction deletes a few: each passage decrements its terms' counts, which blocks other writers of the tenant.
     """
     key = tuple_(Passage.source_id, Passage.position)
     some = select(Passage.source_id, Passage.position).where(*conditions).limit(_PASSAGES_AT_ONCE)
@@ -105,9 +105,9 @@ async def save_document(
     parts: Sequence[tuple[str, str]],
     languages: Sequence[str] = LANGUAGES,
 ) -> int:
-    """Replace a document by these parts (title, text); return the old count.
+    """Replace a document by these parts (title, text); return the old number of parts.
 
-    In several transactions: after an interruption, saving the document again completes it.
+    It takes several transactions. After an interruption, saving the document again completes it.
     """
     source = {"tenant_id": tenant_id, "source_id": storable(f"{_FILE}{path}")}
     rows = [
@@ -137,7 +137,7 @@ async def added_documents(database: Database, tenant_id: str) -> list[AddedDocum
         return [AddedDocument(*row) for row in await session.execute(question)]
 
 
-# Rows in a transaction: each decrements its terms' counts, which blocks other writers of the tenant.
+# Rows per transaction, few for the reason in `delete_passages`.
 _AT_ONCE = 100
 _SAVE = text(f"""
     WITH forgotten AS ({tombstones.ARE_LEFT})
@@ -168,7 +168,7 @@ _REMOVE_TICKET = text("""
         AND item_id = ANY (ARRAY(SELECT :number UNION ALL SELECT ticket_id FROM gone))
     ) SELECT count(*) AS copies FROM gone
 """).bindparams(bindparam("number", type_=Text))
-# Their listings are deleted too, so that they count as new if the rule is removed before the next list.
+# Listings of the removed tickets are deleted too: if the rule is removed before the next list, they are new again.
 _REMOVE_FORBIDDEN = text("""
     WITH gone AS MATERIALIZED (
         SELECT t.ticket_id FROM tickets t
@@ -202,13 +202,13 @@ async def save_ticket(
     people: Sequence[Person] = (),
     languages: Sequence[str] = LANGUAGES,
 ) -> bool:
-    """Insert or refresh the copy of a ticket; return False if it was forgotten.
+    """Insert or update the copy of a ticket; return False if it was forgotten.
 
-    `ticket`: `ticket_id`, `subject`, `description`, `resolution`, `status`; `display_id`, the displayed number, if it
-    differs; `conversation` if the tenant wants it. `requester`: an address, stored only as a keyed hash; a forgotten
-    one prevents the copy. `kinds`: category, group, site and template, normalised as in `config.tenants.fold`; unknown
-    if None. `created_at`: by the desk's clock. `people`: named by the desk. `languages`: possible languages of the
-    tenant's texts.
+    `ticket` has `ticket_id`, `subject`, `description`, `resolution` and `status`, and optionally `display_id`, if the
+    displayed number differs, and `conversation`, if the tenant has it copied. `requester`: a mail address, stored only
+    as a keyed hash; the tickets of a forgotten requester are not copied. `kinds`: category, group, site and template,
+    normalised as in `config.tenants.fold`; None if unknown. `created_at`: by the desk's clock. `people`: persons named
+    by the desk. `languages`: possible languages of the tenant's texts.
     """
     shown = ticket.get("display_id") or None
     columns = {"conversation": "", **ticket}
@@ -216,13 +216,13 @@ async def save_ticket(
     values |= {"display_id": shown, "created_at": created_at, "people": Jsonb(people_to_keep(people))}
     values |= {"kinds": None if kinds is None else Jsonb(dict(kinds)), "folded": tombstones.fold(requester)}
     values |= {"numbers": [ticket["ticket_id"], *([shown] if shown else [])], "key": tombstones.new_key()}
-    # One round trip: a desk's history is hundreds of thousands of them.
+    # One round trip: a desk's history has hundreds of thousands of tickets.
     *_, saved = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _SAVE, **values)
     if saved:
         return True
     async with database.tenant(tenant_id) as session:
         await tombstones.lock(session, shared=True)
-        # Forgotten by all its numbers from then on, it need not be read again.
+        # Mark all its numbers as forgotten, so that the ticket is not read again.
         if await tombstones.are_left(session, values["numbers"], requester):
             await tombstones.leave(session, tenant_id, map(tombstones.of_ticket, values["numbers"]))
             await session.execute(delete(Ticket).where(Ticket.ticket_id == ticket["ticket_id"]))
@@ -230,7 +230,10 @@ async def save_ticket(
 
 
 async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
-    """Delete a copy by either number; a listed ticket is read again in a day."""
+    """Delete the copies with a ticket or display number; return their count.
+
+    If the ticket is listed, it is read again in a day.
+    """
     ((row,),) = await database.call_as(tenant_id, _REMOVE_TICKET, number=number)
     return int(row["copies"])
 
@@ -268,9 +271,9 @@ async def save_passages(
     expires_at: datetime | None = None,
     languages: Sequence[str] = LANGUAGES,
 ) -> None:
-    """Replace the passages of one solution, keeping unchanged ones and their index.
+    """Replace the passages of one solution, unless all are unchanged.
 
-    `topic` is normalised as in rules; `languages` as for a ticket. From `expires_at` on no search finds them.
+    `topic` is normalised as in rules, `languages` are as in `save_ticket`. No search finds passages after `expires_at`.
     """
     source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic, "expires_at": expires_at}
     rows = [

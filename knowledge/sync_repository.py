@@ -1,6 +1,7 @@
-"""Rows of the sync: listed items, progress over lists, and the desk's lease.
+"""Rows of the sync: listed items, passes over lists, and the desk's lease.
 
-An item is stored as its id and a hash of its list values; only the copy has its text.
+A pass reads a list (`t`: tickets, `p`: solutions, with their passages) from its first page to its end. An item is
+stored as its id and a hash of its list values; only the copy has its text.
 """
 
 import time
@@ -19,12 +20,12 @@ from privacy import tombstones
 
 Collection = Literal["t", "p"]
 COLLECTIONS: tuple[Collection, ...] = ("t", "p")
-# Each solution has up to twenty passages.
+# Items deleted per transaction: a solution has up to twenty passages.
 _ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
 _COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
 
-# No time may lie in the future, even if the desk's clock is ahead. Postponed items are read when they are due; items
-# read again only because of incomplete list values come last.
+# `to_read` gets no future time here, even if the desk's clock is ahead, but a postponed item stays postponed. An item
+# that is read again only because its list values are incomplete comes last.
 _RECORD_LISTED = text("""
     WITH told AS (
         SELECT r.id, encode(substr(sha256(k.key || convert_to(r.told, 'UTF8')), 1, 12), 'hex') AS told,
@@ -103,7 +104,8 @@ _SCHEDULE_UNCOPIED = {
 class ListedItem(NamedTuple):
     """A listed item. `digest`: hash of its list values; times are the desk's.
 
-    `is_complete`: the list has all fields that the rules need, so no daily reading is necessary.
+    `is_complete`: the list has all fields that the rules need. Other items are read again after `hours`
+    (`record_listed`).
     """
 
     item_id: str
@@ -122,7 +124,11 @@ async def record_listed(
     hours: int,
     pass_from: datetime | None = None,
 ) -> int:
-    """Record listed items; return how many are new to the pass from `pass_from`."""
+    """Record listed items; return the number of those new to the pass.
+
+    The pass began at `pass_from`; None outside a pass. Incomplete items that were read more than `hours` ago become
+    due.
+    """
     listed = [
         {
             "id": row.item_id,
@@ -159,7 +165,7 @@ async def mark_read(
 
 
 async def postpone(database: Database, tenant_id: str, collection: Collection, item_id: str, *, hours: int) -> None:
-    """Postpone an item that the desk did not return by `hours`."""
+    """Postpone the next reading of an item by `hours`, after a failed one."""
     await database.call_as(tenant_id, _POSTPONE, collection=collection, item=item_id, hours=hours)
 
 
@@ -172,7 +178,7 @@ async def remove_older(database: Database, tenant_id: str, collection: Collectio
 
 
 async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
-    """Delete items with their copies, listed or not; return the count."""
+    """Delete items, listed or not, and their copies; return the number of copies."""
     if not items:
         return 0
     _, copies = await database.call_as(tenant_id, *_REMOVE_NAMED[collection], items=list(items))
@@ -180,7 +186,7 @@ async def remove(database: Database, tenant_id: str, collection: Collection, ite
 
 
 async def _remove(database: Database, tenant_id: str, collection: Collection, column: str, moment: datetime) -> int:
-    """Delete in pages: each deletes postings, which blocks other writers."""
+    """Delete in batches: deleting postings blocks other writers of the tenant."""
     copies, most = 0, _ROWS_AT_ONCE[collection]
     listed = most
     while listed == most:
@@ -211,7 +217,7 @@ class Extent(NamedTuple):
     oldest_seen: datetime | None
     """Oldest time at which the desk last showed a copied item."""
     listed: bool
-    """True if the desk's list was read to its end once; otherwise there may be more to read."""
+    """True if the list of tickets was read to its end once; otherwise there may be more to read."""
     read_at: datetime | None
 
 
@@ -256,7 +262,7 @@ class HeldByAnotherError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PassState:
-    """The row of one collection (table `passes`) and the database's time."""
+    """Progress of a collection's pass (a row of `passes`), and the database's time."""
 
     now: datetime
     began_at: datetime | None
@@ -300,7 +306,7 @@ async def save_pass(database: Database, tenant_id: str, collection: Collection, 
 
 
 class DeskLease:
-    """Lease of a desk, by `id` in its row: only one process copies a desk."""
+    """Lease of a desk, so that only one process copies it. `id` identifies the holder."""
 
     def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
         self.id = uuid4()
@@ -324,8 +330,8 @@ class DeskLease:
 async def desk_lease(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[DeskLease]:
     """Lease this desk for the block; call `renew` at least every `seconds` / 2.
 
-    Raises HeldByAnotherError if another process holds it, or has taken it since. It may after `seconds`, so a killed
-    process does not block longer.
+    Raises HeldByAnotherError if another process has the lease. The lease expires `seconds` after its renewal, so a
+    killed process blocks the desk no longer than that.
     """
     lease = DeskLease(database, tenant_id, seconds)
     await lease.renew()

@@ -1,8 +1,8 @@
 """Tracing: one trace per job, across the queue, with the spans named in the FAQ.
 
 All spans are made by the functions below, and carry the identifiers bound at that time. The provider is always on, so
-that each line has a `trace_id`. Spans are exported only if `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) names
-a collector (OTLP over HTTP with protobuf), or if `TRACES_DIR` is set for files.
+that each log line has a `trace_id`. Spans are exported only if `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form)
+names a collector (OTLP over HTTP with protobuf), or if `TRACES_DIR` is set for files.
 """
 
 import json
@@ -41,11 +41,11 @@ GPT4 = "GPT-4"
 SERVICEDESK_UPDATE = "ServiceDesk Update"
 
 _FLUSH_SECONDS = 5.0
-# Drawing a trace from files waits for them.
+# Short: `ai-agents trace` shows only spans that are in a file.
 _INTO_FILES_MILLISECONDS = 1000
 FILE_BYTES = 4_000_000
-FOLDER_BYTES = 30_000_000  # excluding the file each process is writing
-# A collector gets these texts if the operator enables it. In files they would be copies that `forget` does not reach.
+FOLDER_BYTES = 30_000_000  # checked before a process begins a file, so the new file is on top of it
+# Left out of files, where `ai-agents forget` would not erase them. A collector gets them if the operator enables it.
 _TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
@@ -62,7 +62,10 @@ class Counted(OTLPSpanExporter):
 
 
 class FileExporter(SpanExporter):
-    """Appends spans to this process's file, one JSON object a line; it may be deleted between exports."""
+    """Append spans to this process's file, one JSON object a line.
+
+    The file may be deleted between exports.
+    """
 
     def __init__(self, folder: Path, process: str) -> None:
         self._stem = folder / f"{process}-{os.getpid()}"
@@ -130,7 +133,10 @@ def _named_by_operator() -> Resource:
 
 
 class _Current(AbstractContextManager[trace.Span]):
-    """A current span that ends with its block, in a third of the API manager's time."""
+    """A current span that ends with its block.
+
+    It takes a third of the time of OpenTelemetry's `start_as_current_span`.
+    """
 
     __slots__ = ("_span", "_token")
 
@@ -175,9 +181,9 @@ def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span
 
 
 def record_failure(failed: trace.Span, failure: BaseException, reason: str | None = None) -> None:
-    """Mark a span as failed, with exception type and places but no library text.
+    """Mark a span as failed, with the exception's type and code locations.
 
-    `reason` is in our own words.
+    The exception's message is left out, because a library's may quote data. `reason` is our own text.
     """
     kind = f"{type(failure).__module__}.{type(failure).__qualname__}".removeprefix("builtins.")
     failed.set_status(Status(StatusCode.ERROR, reason or type(failure).__name__))

@@ -1,4 +1,7 @@
-"""Celery's worker, consumer and transport, adapted: no raw output, no gossip, one Redis client."""
+"""Celery's worker, consumer and transport, adapted to this project.
+
+The worker prints no banner, the consumer has no gossip, and a channel has one Redis client.
+"""
 
 import os
 import signal
@@ -42,7 +45,10 @@ def end_after(seconds: float) -> None:
 
 
 class JobWorker(Worker):
-    """A worker without a banner; SIGTERM and SIGINT stop reserving, and give jobs their grace."""
+    """A worker without a banner.
+
+    After SIGTERM or SIGINT it takes no more messages, and running jobs have a grace period.
+    """
 
     def start(self) -> None:
         """Run the worker and exit with its status, which `worker_main` drops."""
@@ -65,7 +71,7 @@ class JobWorker(Worker):
 
 
 class PauseStep(bootsteps.StartStopStep):
-    """Stops taking messages while no job may start; runs for each connection."""
+    """Take no messages while jobs are paused; Celery starts this step per connection."""
 
     requires = (Tasks,)
 
@@ -93,13 +99,19 @@ class QuietConsumer(Consumer):
 
 
 def _pause_if_refused(exc: Exception) -> None:
-    """Wait before reconnecting to a Redis that refuses commands: Celery itself waits only for an unreachable one."""
+    """Wait before reconnecting to a Redis that refuses commands.
+
+    Celery itself waits only for an unreachable one.
+    """
     if isinstance(exc, ResponseError):
         time.sleep(_PAUSE_SECONDS)
 
 
 class TakenMessages:
-    """Progress for the watchdog: waiting messages are taken within `stuck_seconds` unless `is_full`."""
+    """Watchdog check that waiting messages are taken.
+
+    `look` returns a problem if messages have waited for `stuck_seconds` and none was taken, unless `is_full`.
+    """
 
     def __init__(self, redis: Redis, *, stuck_seconds: float, is_full: Callable[[], bool]) -> None:
         self._redis = redis
@@ -133,7 +145,10 @@ class TakenMessages:
 
 
 class FreeingQoS(redis.QoS):
-    """Frees a message's slot even if Redis refuses its acknowledgement: a repeated message is harmless."""
+    """Free a message's slot even if Redis refuses its acknowledgement.
+
+    Redis then delivers the message again, which is harmless.
+    """
 
     def ack(self, delivery_tag: str) -> None:
         try:
@@ -149,7 +164,10 @@ class FreeingQoS(redis.QoS):
 
 
 class OneClientChannel(redis.Channel):
-    """A channel with one client: a new one for each message and acknowledgement takes 6 % of a job's CPU."""
+    """A channel with one client.
+
+    Kombu's own creates one for each message and acknowledgement, which takes 6 % of a job's CPU.
+    """
 
     QoS = FreeingQoS
     _one_client: Any = None
@@ -166,9 +184,10 @@ class OneClientChannel(redis.Channel):
 
 
 def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] | None:
-    """Return list and message of a BRPOP reply, rebuilt from the job's id; None for a message without one.
+    """Parse a BRPOP reply into the list's name and a message; None without a job id.
 
-    A malformed message would end the worker, and Celery would quote it in the log.
+    The message is rebuilt from the job's id: a malformed one would end the worker, and Celery would quote it in the
+    log.
     """
     if not reply:
         return None

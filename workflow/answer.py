@@ -40,7 +40,7 @@ def _bounded(text: str) -> str:
 
 
 def _first_word(value: object) -> object:
-    """Return the first word: without a schema, a model writes `High.`."""
+    """Return a leading rating in lower case: without a schema, models write `High.`."""
     found = _WORD.match(value.strip().casefold()) if isinstance(value, str) else None
     return found[0] if found else value
 
@@ -114,12 +114,12 @@ class NoteSource(_StoredModel):
     title: str = ""
     """The ticket's subject, or the document's title."""
     day: date | None = None
-    """The ticket's creation, if known."""
+    """The ticket's creation date, if known."""
     link: str = ""
     """The ticket's browser URL; empty if unknown."""
     gives: str = ""
     expires_at: datetime | None = None
-    """The document's expiry: later notes do not cite it."""
+    """The document's expiry. A note posted later does not cite it."""
 
 
 class Suggested(_StoredModel):
@@ -145,6 +145,6 @@ class Content(_StoredModel):
     questions: list[str] = []
     suggestions: list[Suggested] = []
     nothing_found: bool = False
-    """True if all searches ended without a find."""
+    """True if all searches ran to their end and found nothing."""
     left_out: int = 0
-    """The number of named sources that were not found for the ticket."""
+    """The number of sources that the model cited but did not get, or that have expired."""

@@ -1,8 +1,9 @@
 """The prompt for a model: instructions and a case, within a budget of tokens.
 
-A case is the ticket, its conversation and the finds. Texts are redacted. A small budget first cuts the end of the
-ticket's text, then the weaker sources, then the older conversation. Source ids are derived from the content
-(ticket-103, doc-3f2a81): a later attempt may find another order, and a repaired answer must still name its sources.
+A case is the ticket, its conversation and the found sources. Texts are redacted. In a case over the budget, the
+description gets at most half of it, the newest messages a quarter, and the strongest sources the rest. Source ids are
+derived from the content (ticket-103, doc-3f2a81), not from the order: a later attempt may find another order, and a
+repaired answer must still name its sources.
 """
 
 import hashlib
@@ -41,19 +42,19 @@ _LONGEST_NAME = 300
 _LONGEST_KIND = 100
 # The longest personal value: an IBAN with blanks, a token, an address.
 _LONGEST_VALUE = 200
-# Shares of the budget: the rest is for the finds.
+# Shares of the budget; the sources get the rest.
 _FOR_DESCRIPTION = 0.5
 _FOR_CONVERSATION = 0.25
-# The tokens of names, numbers and structure of an item.
+# Tokens of an item's JSON structure and names, without its text.
 _FRAME = 40
-# Models with the bundled vocabulary, cl100k_base. Any other may make more tokens of a text.
+# Models with the bundled vocabulary, cl100k_base. For others, which may need more tokens, the budget has a margin.
 _COUNTED_MODELS = ("gpt-4-", "gpt-3.5")
 _MARGIN = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class FoundSource:
-    """A find, as the model gets it: texts are redacted."""
+    """A found ticket or document as the model gets it: texts are redacted."""
 
     id: str
     found: SimilarTicket | Document
@@ -100,8 +101,8 @@ def case_of(
 ) -> PromptContext:
     """Return the case within `budget` tokens (`budget_for`).
 
-    The caller keeps `mask`, to restore the answer. Texts are redacted before they are cut, because half a number would
-    not be detected.
+    The caller needs the same `mask` to restore the answer. Texts are redacted before they are cut, because a cut number
+    would not be detected.
     """
     ticket_fields = {
         "id": ticket.shown,
@@ -139,7 +140,7 @@ def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
 def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
     if len(text) <= most:
         return mask(text), True
-    # The end of a longer text may be half a value, and is dropped.
+    # Cut after redaction, and without its end: a value that the first cut split was not detected.
     masked = mask(text[: most + _LONGEST_VALUE])
     begin = masked[: min(most, max(1, len(masked) - _LONGEST_VALUE))]
     return (begin.rpartition(" ")[0] or begin) + " …", False
@@ -169,7 +170,10 @@ def _within(case: PromptContext, budget: int) -> PromptContext:
 
 
 def budget_for(model: str, most: int) -> int:
-    """Return the tokens counted here for `most` of the model's, with a margin."""
+    """Convert `most` tokens of a model into tokens of `count_tokens`.
+
+    A model with another vocabulary may need more tokens for a text, so its budget has a margin.
+    """
     name = model.rpartition("/")[2]
     return most if name == "gpt-4" or name.startswith(_COUNTED_MODELS) else int(most / _MARGIN)
 
@@ -209,12 +213,12 @@ class Instructions:
         self._house_rules = house_rules.strip()
         added = hashlib.sha256(self._house_rules.encode()).hexdigest()[:8]
         self.version = f"{version}+{added}" if self._house_rules else version
-        """The version for spans, feedback and records: other rules make another version."""
+        """The version in spans, feedback and records; it changes with the house rules."""
 
     def prompt(self, case: PromptContext | str, language: str = "") -> Prompt:
-        """Return the prompt for a case, or for its JSON.
+        """Return the prompt for a case, or for a case's JSON.
 
-        An empty `language` means the ticket's.
+        An empty `language` requests the ticket's language.
         """
         sent = case if isinstance(case, str) else case.as_json()
         in_language = (

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from privacy.redaction.text import folded
 from workflow.note_words import WORDS
 
-# Common technical knowledge, casefolded. A modest list: a missing word only gets a mark that no source has it.
+# Common technical knowledge, casefolded. It need not be complete: a missing term is only marked as unsupported.
 _WORDS = {
     name: frozenset(words.split())
     for name, words in re.findall(
@@ -46,7 +46,7 @@ _KNOWN_CODES = re.compile(
     r"-?v?\d{1,4}(?:[.,]\d{1,2})?[a-z]?(?:[/-]v?\d[\d.:/-]*[a-z]?\d?)?(?:[/-][^\W\d_]{2,})*|iso-?\d{5}"
     r"|[a-z]\d{1,2}-[^\W\d_]{3,}"
 )
-# With or without separators of thousands.
+# With or without thousands separators.
 _VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
 _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
 _HIVE = re.compile("|".join(_HIVES))
@@ -56,14 +56,15 @@ _LONGEST = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
-# Our own markers of left-out parts, and placeholders.
+# Not the model's words: our markers of left-out parts, and placeholders of redacted values.
 _MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
 _OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
-# Defanged links, and the place of a cut.
+# Brackets of a defanged link: `example[.]com`.
 _DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
+# A shorter text that ends in `…` was not cut.
 _SHORTEST_CUT = 190
-# Dashes of any width, one to one: positions must not change.
+# Each dash is replaced by one hyphen: positions must not change.
 _DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-")
 _PATH = re.compile(
     r"(?<![\w.:/\\-])(?:[A-Za-z]:[\\/]|%\w{2,30}%[\\/]|HK(?:LM|CU|CR|U|EY_\w{3,20})[:\\/]{1,2}|~/|/(?=[\w.-]{1,60}/\w))"
@@ -82,7 +83,7 @@ _UNITS = (
     r"[KMGT]i?B|[KMG]o|MHz|[kMG]bit/s|[MG]bps|dpi|px|ms|mm|kW|W|°C|EUR|USD|CHF|GBP|[Ee]uros?|[Dd]ollars?|dólares|€|\$|£"
 )
 _AMOUNT = re.compile(rf"(?<![\w.,])(?:[€$£]\s?{_VALUE}(?!\w)|{_VALUE}[\s\u00a0-]?(?:{_UNITS})(?!\w))")
-# Rules of thumb: at least 20 GB free.
+# A round amount after one of these is a rule of thumb: "at least 20 GB free".
 _ABOUT = re.compile(
     r"(?i)(?:at least|about|around|more than|over|less than|under|below|mindestens|wenigstens|etwa|rund|ca\.|mehr als"
     r"|über|unter|weniger als|au moins|environ|plus de|moins de|al menos|unos|más de|menos de|almeno|circa|più di"
@@ -104,7 +105,7 @@ _SETTING = re.compile(
     rf"(?:\s(?:id|of|is|von|ist|de|est|es|to|auf)){{0,2}}\s?[=:]?\s?{_VALUE}(?![\w.]*\d)"
 )
 _NUMBER = re.compile(rf"(?<![\w.,:/+-])(?!\d{{1,2}}:){_VALUE}(?![\w:/-]*\w|[.,]\d|\.[a-z]\b)")
-# A program with an option, if it is no command by its form.
+# A program with an option: `ipconfig /flushdns`.
 _OPTION = re.compile(r"(?<!\S)[A-Za-z][\w.-]{2,30}\s(?:/(?!or\b|oder\b|ou\b|und\b)[a-z]{2,16}|--[a-z][\w-]+)(?![\w/])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _CODE = re.compile(
@@ -124,7 +125,7 @@ _CODE = re.compile(
     | (?P<joined>(?=.*[^\W\d_])(?=.{5})[\w-]*_[\w-]*)
     """
 )
-# Layer-2, and forms that other patterns handle: tcp/1433.
+# Terms with one digit (Layer-2), and forms that other patterns handle: tcp/1433.
 _ONE_DIGIT = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*[-/]\d(?:-[^\W\d_]+)*|[^\W\d_]+\d|(?:tcp|udp)/\d+|(?:pre|vor)-\d+")
 _YEAR = re.compile(r"199\d|20[0-3]\d")
 _TIME = (
@@ -139,7 +140,8 @@ _ITS_UNIT = re.compile(
     rf"(?i)[\s\u00a0-]?(?:%|(?:{_TIME}|bytes?|octets?|bits?|percent|prozent|pour cent|por ciento|[kmg]o|[kmgt]i?b"
     r"|[mg]hz)\b)"
 )
-# Installing a product: a wrong name would start a futile search. Only articles and similar words may be between.
+# The words before a product to install: for a wrong name, a technician would search in vain. Only articles and similar
+# words may be between verb and name.
 _INSTALLED = re.compile(
     r"(?i:(?<!\w)(?:install(?!ation)\w{0,5}|instal[ae]\w{0,2}|deploy\w{0,3}|download\w{0,3}|télécharge[rz]?|descarg\w{1,4}"
     r"|scaric\w{1,4})"
@@ -157,7 +159,7 @@ _EVERYWHERE = _WORDS["places"] | _FILES | _PRODUCTS
 
 
 class Specific(NamedTuple):
-    """The position of a specific in a text, and its search key."""
+    """The position of a specific in a text, and `wanted`, its key in a SourceText."""
 
     begin: int
     end: int
@@ -166,7 +168,7 @@ class Specific(NamedTuple):
 
 
 class SourceText:
-    """A searchable form of some texts."""
+    """Searchable texts; `and_of` adds those of another instance."""
 
     def __init__(self, texts: Iterable[str], and_of: "SourceText | None" = None) -> None:
         self._text = folded_key("\n".join(texts))
@@ -217,7 +219,7 @@ def specifics_of(text: str, language: str) -> list[Specific]:
     """Return the specifics of a text, in order and without overlaps."""
     cleaned = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_LONGEST].translate(_DASHES)))
     if len(cleaned) > _SHORTEST_CUT and cleaned.endswith("…"):
-        # A cut word is not the model's own.
+        # The last word may be incomplete.
         cleaned = cleaned[: cleaned.rfind(" ") + 1]
     found: list[Specific] = []
     if "/" in cleaned or "\\" in cleaned:
@@ -273,7 +275,7 @@ def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
         before = re.findall(r"\w+", text[max(0, found.start() - 14) : found.start()].casefold())[-1:]
         return _BEHIND_TIME.match(text, found.end()) is not None or not _WORDS["standards"].isdisjoint(before)
     if kind == "name":
-        # Without a blank between two sentences, the second begins with a capital.
+        # `done.Then` is no host, but two sentences without a blank between them.
         is_known = token in _FILES or _KNOWN_HOSTS.fullmatch(token)
         return bool(is_known) or re.search(r"[a-zß-ÿ]\.[A-Z][a-z]+$", found[0]) is not None
     if kind == "mixed":
@@ -316,7 +318,7 @@ def _named(text: str, language: str) -> Iterator[Specific]:
     for found in _INNER.finditer(text):
         name = found[0].casefold()
         is_common = name.removesuffix("s") in _PRODUCTS or name in _PRODUCTS | _FIRST_WORDS
-        # German gendered plurals (-Innen), and Scottish family names.
+        # German gendered plurals (MitarbeiterInnen) and Scottish family names (McLeod) are no products.
         if not (is_common or name.endswith("innen") or name.startswith("mc")):
             yield Specific(found.start(), found.end(), name)
     for found in _NAMES.finditer(text):

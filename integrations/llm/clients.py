@@ -1,8 +1,9 @@
 """The models of all tenants: their own, the process's, and its fallback (ADR 21).
 
-The fallback answers in the same attempt if the first model is held or down; not after a 429, an answer or a refusal. A
-tenant with an address or a key of its own has none: its texts may be meant for that model only. If the fallback fails
-unpaid, the job waits for the first model; a paid failure of the fallback counts as the attempt's.
+The first model is the tenant's own, or the process's. If it is held or down, the fallback answers in the same attempt;
+not after a 429, a refusal or an unusable answer. A tenant with an address or a key of its own has no fallback: its
+texts may be meant for that model only. If the fallback fails, the attempt ends with its error if the call was paid,
+else with the first model's.
 """
 
 import time
@@ -37,9 +38,9 @@ class Endpoint:
 
 
 class Models:
-    """The models by tenant; `close()` them. `connections` are for each endpoint.
+    """The models by tenant. The caller must `close()` them.
 
-    Each endpoint has a client and a breaker, from its first use until its settings are gone.
+    Each endpoint has a client with `connections` connections and a breaker, from its first use until no tenant has it.
     """
 
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
@@ -55,7 +56,7 @@ class Models:
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
-        """Return the endpoint for the tenant's tickets. Raises DeferredError if there is none."""
+        """Return the tenant's first model. Raises DeferredError if there is none."""
         tenant = self._tenants.get(tenant_id)
         endpoint = None if tenant is None else self._first(tenant)
         if endpoint is None:
@@ -66,7 +67,7 @@ class Models:
         own, process = tenant.model, self._settings
         if own.withdrawn:
             return None
-        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_directory`).
+        # The process's key never goes to a tenant's own address: that requires an own key (`config.tenant_validation`).
         key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
         base_url = own.base_url or process.openai_base_url
         name = own.model or process.openai_model
@@ -82,7 +83,8 @@ class Models:
             return None
         base_url = process.openai_fallback_base_url or process.openai_base_url
         key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
-        # A key that is gone is empty, and not replaced: the first's must not be sent to another address.
+        # None: never set. A removed key is empty, and must not be replaced by the first model's, which would then be
+        # sent to the fallback's address.
         if key is None:
             key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
         server = f"fallback model at {urlsplit(base_url).hostname}"
@@ -107,14 +109,14 @@ class Models:
         return self.clients[endpoint]
 
     async def close_gone(self) -> None:
-        """Close the clients of endpoints that no tenant uses any more, each after its calls in flight."""
+        """Close the clients of unused endpoints, each after its calls in flight."""
         tenants = self._tenants.all()
-        # An endpoint that was chosen before a change may have been opened after it.
+        # The number of clients is compared too: an endpoint chosen before a change may get its client after it.
         if tenants is self._kept_for[0] and len(self.clients) == self._kept_for[1]:
             return
         wanted = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
         gone = {endpoint: self.clients.pop(endpoint) for endpoint in self.clients.keys() - wanted}
-        # An endpoint with another key has the same name, and the metric is its own now.
+        # After a change of the key, the new endpoint has the same server name, and uses the metric.
         for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self.clients}:
             metrics.server_gone(server)
         self._kept_for = (tenants, len(self.clients))
@@ -172,9 +174,10 @@ class TenantModel:
         on_unusable: Callable[[str], Awaitable[None]],
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
     ) -> ModelAnswer[Structured]:
-        """Return an answer, of the fallback if the first model fails.
+        """Return the first model's answer, or the fallback's if that one is held or down.
 
-        Raises the errors of `ModelClient.ask`; DeferredError, before anything is sent, past the day's limit.
+        Raises the errors of `ModelClient.ask`, and DeferredError if the day's limit is reached, before anything is
+        sent.
         """
         await self._models.limits.ask(self._tenant_id)
         paid_for: set[Endpoint] = set()

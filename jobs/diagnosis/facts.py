@@ -1,6 +1,6 @@
 """Facts about a ticket from stores, desk and model, each with a timeout.
 
-A source that fails or times out is reported as not checked.
+A source that fails or times out is reported as not checked. Only the jobs are required.
 """
 
 import asyncio
@@ -34,42 +34,34 @@ from privacy.tombstones import forgotten_among
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts about a ticket; `job` is its most informative job.
+    """All facts about a ticket."""
 
-    `asked_at`: the database's clock. `events`: None if unknown. `inbox`: the accepted webhook, in Redis until Postgres
-    has it. `missing`: the ticket as reconciliation saw it, without a job from a webhook. `reconcile`: the tenant's
-    setting, None for a tenant unknown to this process. `has_rules`: the tenant excludes some tickets. `forgotten`: a
-    ticket without a job was erased. `tenant_closed`: no usable setting to check its webhooks with. `queue_failure` and
-    `database_failure`: empty if the store answers. `held`: paused jobs of the tenant by reason. `held_elsewhere`: the
-    last hold of jobs with the same model key by reason. `most_running`: the tenant's limit, if it is reached.
-    """
-
-    asked_at: datetime
+    asked_at: datetime  # the database's time if there is a job, else this process's
     tenant_id: str | None
     ticket_id: str
-    job: Details | None = None
-    events: Sequence[Happened] | None = ()
+    job: Details | None = None  # the most informative job of the ticket
+    events: Sequence[Happened] | None = ()  # of `job`; None if unknown
     others: Sequence[Listed] = ()
-    inbox: Event | None = None
+    inbox: Event | None = None  # the accepted webhook, in Redis until Postgres has it
     webhooks: Receiving | None = None
-    missing: SeenWithoutWebhook | None = None
-    reconcile: Literal["report", "on", "poll"] | None = None
-    has_rules: bool = False
-    forgotten: bool = False
-    tenant_closed: bool | None = None
+    missing: SeenWithoutWebhook | None = None  # the ticket as reconciliation saw it, without a webhook
+    reconcile: Literal["report", "on", "poll"] | None = None  # None if this process does not know the tenant
+    has_rules: bool = False  # the tenant excludes some tickets
+    forgotten: bool = False  # there is no job, because the ticket was erased
+    tenant_closed: bool | None = None  # no usable setting to authenticate its webhooks
     queue: QueueActivity | None = None
-    queue_failure: str = ""
-    database_failure: str = ""
+    queue_failure: str = ""  # empty if Redis answers
+    database_failure: str = ""  # empty if the database answers
     work: WorkerActivity | None = None
-    held: Mapping[str, HeldJobs] = field(default_factory=dict)
-    held_elsewhere: Mapping[str, datetime] = field(default_factory=dict)
-    most_running: int | None = None
+    held: Mapping[str, HeldJobs] = field(default_factory=dict)  # the tenant's jobs that are held back, by reason
+    held_elsewhere: Mapping[str, datetime] = field(default_factory=dict)  # reason -> last hold, by the same model key
+    most_running: int | None = None  # the tenant's limit, if it is reached
     desk: DeskProbe = field(default_factory=DeskProbe)
     model: ModelProbe = field(default_factory=ModelProbe)
 
     @property
     def last_started_at(self) -> datetime | None:
-        """Last start of a job within ten minutes, the diagnosed job's included."""
+        """Last start of any job in the last ten minutes, including the diagnosed one."""
         own = [event.at for event in self.events or () if event.what == "claimed"]
         started = [at for at in own if self.asked_at - at < LATELY]
         if self.work is not None and self.work.last_started_at is not None:
@@ -97,12 +89,15 @@ class AmbiguousTenantError(Exception):
 
 
 class UnknownTenantError(AmbiguousTenantError):
-    """The named tenant has no job of the ticket and no settings here; `tenants` do."""
+    """The named tenant has neither a job of the ticket nor settings here.
+
+    `tenants`: those with settings.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class DiagnosisSubject:
-    """Subject of a diagnosis: a ticket, of one or any tenant, or one job."""
+    """Subject of a diagnosis: one job, or a ticket of the named or of any tenant."""
 
     ticket_id: str | None
     tenant_id: str | None
@@ -127,7 +122,7 @@ async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Li
 def choose(jobs: Sequence[Listed]) -> Listed | None:
     """Return the most informative of a ticket's jobs, given newest first.
 
-    Completed jobs rank first, then open ones; a job behind another one ranks last.
+    Order: completed, open, other ended jobs, and last those with a reason of BEHIND_ANOTHER.
     """
 
     def rank(job: Listed) -> int:
@@ -141,9 +136,9 @@ def choose(jobs: Sequence[Listed]) -> Listed | None:
 
 
 def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | None:
-    """Return the newest job that may bring the ticket another note, or None.
+    """Return the newest job that may replace a removed note, or None.
 
-    It is open, or accepted after the completed one.
+    It is open, or was accepted after the completed job and has no reason of BEHIND_ANOTHER.
     """
     for job in jobs:
         since = (job.accepted_at, job.id) > (completed.accepted_at, completed.id)
@@ -153,7 +148,7 @@ def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | 
 
 
 class Probes(Protocol):
-    """Lookups within seconds that change nothing; a failed one carries its reason."""
+    """Read-only lookups with a timeout; the result of a failed one has the reason."""
 
     async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
         """Look for the note, or for the ticket."""
@@ -284,7 +279,7 @@ class FactCollector:
         return most if len(running) >= most else None
 
     async def _held_elsewhere(self, tenant: Tenant) -> dict[str, datetime]:
-        """Return by reason the last model hold of tenants that share the key.
+        """Return the last model hold of tenants that share the key, by reason.
 
         Empty if the process's key is unknown: tenants with a key of their own can't be recognised then.
         """
@@ -320,7 +315,10 @@ class FactCollector:
 
 
 async def owners_of(database: Database, known: Sequence[str], ticket_id: str) -> set[str]:
-    """Return the tenants with a job of the ticket, and `known` ones with a refused or missing webhook of it."""
+    """Return the tenants that have the ticket.
+
+    They have a job of it, or are `known` and have a refused or missing webhook of it.
+    """
     owners = set(await details.owners(database, ticket_id))
 
     async def add_others() -> None:

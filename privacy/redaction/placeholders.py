@@ -1,4 +1,8 @@
-"""Placeholders: their kinds, changed forms and values; which spellings are one value, and which names one person."""
+"""Placeholders of redacted values: `[PERSON_1]`.
+
+Spellings of one value share a placeholder (`key_of`), and so do names of one person (`Identities`). In an answer, a
+placeholder is recognised even if the model changed its form (`looked`).
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,10 +28,10 @@ KINDS = {
     "HOST": "a host",
     "TEXT": "a text",
 }
-"""Each with the words that replace an invented placeholder of it."""
+"""Kind -> the words that replace a placeholder that the model invented."""
 KIND_OF_WORD = {spelled(word): kind for kind in KINDS for word in terms(f"kind_{kind.lower()}")}
-"""The kind that a word of some language stands for, as `spelled`."""
-# In brackets, with the changes that models make to one.
+"""Word for a kind in any language, normalised by `spelled` -> kind."""
+# A placeholder in brackets, also in the forms to which models change it.
 _LIKE = pattern("placeholders.like")
 _PLACEHOLDER = re.compile(r"\[([A-Z]+)_(\d+)\]")
 
@@ -42,7 +46,10 @@ class Looked(NamedTuple):
 
 
 def looked(text: str) -> Iterator[Looked]:
-    """Find the parts of a folded text that look like placeholders, in brackets and with a word for a kind."""
+    """Find the parts of a folded text that look like placeholders.
+
+    They are in brackets, and have a word for a kind.
+    """
     for found in _LIKE.finditer(text):
         if found["unnumbered"]:
             yield Looked(*found.span(), None, "SECRET")
@@ -58,7 +65,10 @@ def _kind(word: str) -> str | None:
 
 
 class Placeholders:
-    """The placeholders of one conversation with a model, by number; each number is used once over all kinds."""
+    """The placeholders of one conversation with a model.
+
+    A number is used once, whatever its kind.
+    """
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
@@ -77,7 +87,7 @@ class Placeholders:
         return placeholder
 
     def of(self, kind: str, key: str, value: str) -> str:
-        """Return the placeholder of a value, a new one where there was none; those of one kind and key are one."""
+        """Return the placeholder of a kind and key; create it for `value` if missing."""
         if (kind, key) not in self._by_key:
             self._by_key[kind, key] = self._keep(self._last + 1, kind, value)
         return self._by_key[kind, key]
@@ -99,12 +109,12 @@ class Placeholders:
 
 
 _APART = re.compile(r"[\s./-]")
-# A part of so many names identifies none of them.
+# A part that occurs in more names identifies none of them.
 _MOST_OF_A_NAME = 30
 
 
 def key_of(kind: str, written: str) -> str:
-    """Return the key that all spellings of one value of a kind share, for a folded text."""
+    """Return the key that all spellings of a value share; `written` is folded."""
     if kind == "PERSON":
         return " ".join(sorted(set(parts_of(written)))) or written
     if kind == "PHONE":
@@ -115,7 +125,7 @@ def key_of(kind: str, written: str) -> str:
 
 
 class Identities:
-    """The people of a conversation by key, each with the parts of its name so far."""
+    """The people of a conversation by key, each with the name parts seen so far."""
 
     def __init__(self) -> None:
         self._parts, self._by_part = dict[str, set[str]](), dict[str, set[str]]()
@@ -130,9 +140,9 @@ class Identities:
             self._settled.add(key)
 
     def of(self, key: str) -> str:
-        """Return the key of the person that a name means, a new one if it fits none.
+        """Return the key of the person with this name; add a person if it fits none.
 
-        A part that several people share is a name by itself.
+        A name that fits several people is ambiguous, and gets a key of its own.
         """
         parts = [self._known(part) for part in key.split()]
         key = " ".join(sorted(set(parts)))

@@ -1,6 +1,7 @@
-"""Rounds that find webhooks that never came: new tickets of each desk without a job, and removed notes.
+"""Reconciliation rounds: find missed webhooks and removed notes of each desk.
 
-Missed webhooks are logged and counted. With `reconcile = "on"`, or for a polled desk, their jobs are created.
+A new ticket without a job has a missed webhook, which is logged and counted. With `reconcile = "on"`, or for a polled
+desk, its job is created.
 """
 
 import asyncio
@@ -35,22 +36,23 @@ from privacy import tombstones
 from workflow.note import is_note_of
 
 _RESULTS = ("missed", "recovered", "note removed", "reopened")
-# Intervals differ slightly between the clocks of this process and the database: on a busy machine a round may be late.
+# A ticket that is still without a job in the next round is overdue. With the whole interval, slightly different clocks
+# or a late round would postpone this by a round.
 _INTERVAL_SHARE = 0.75
 _MOST_OVERDUE = 1000
-# Single tickets read in a round, if the desk's list lacks fields that the tenant's rules need.
+# Limit per round of tickets read one by one, because the desk's list lacks fields that the tenant's rules need.
 _MOST_READ = 20
 MOST_PAGES = 10
-# A desk may show a ticket after a later one.
+# Overlap of two comparisons: a desk may list a ticket after a newer one.
 _OVERLAP = timedelta(minutes=15)
 # Rows of the previous page: a ticket that disappears meanwhile must not hide another one.
 _ROWS_REPEATED = 5
 _NEWEST_NUMBERS = 5
-# A ticket that was created later than that by the desk's clock has a wrong time.
+# A creation time further ahead of the desk's clock is wrong.
 MOST_AHEAD = timedelta(days=1)
 MOST_CHECKED_NOTES = 2
-"""In a round; the newest ones."""
-# By then a technician has seen it.
+"""Notes checked in a round, the newest ones."""
+# Age of a note at its check: a technician has seen it by then, and removed it if it is unwanted.
 _SETTLED = timedelta(minutes=15)
 
 Listed = dict[str, tuple[ListedTicket, datetime]]
@@ -79,8 +81,8 @@ class Reconciliation(DeskTasks):
         self._inbox = inbox
         self._throttles = throttles
         self._expected: set[str] = set()
-        # A purged job must not look like one that was never made. Half the time, since a desk's clock may be ahead:
-        # then a ticket looks younger than its job.
+        # At most half the retention of jobs (in hours): a ticket whose job was purged must not count as missed, and a
+        # ticket looks younger than its job if the desk's clock is ahead.
         hours = min(settings.reconcile_window_hours, settings.keep_jobs_days * 12)
         self._window = timedelta(hours=hours)
         self._interval = timedelta(seconds=settings.reconcile_interval_seconds)
@@ -102,10 +104,10 @@ class Reconciliation(DeskTasks):
             if not_compared := await missed.find():
                 log_event(log_events.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
-            # Last, so that a failed round cannot hide listed tickets that are not counted yet.
+            # Last: a failed round must not count as a complete comparison.
             await missed_webhooks.mark_compared(database, tenant.id)
         finally:
-            # Also while the desk's API is down: old figures would raise an alarm.
+            # Also while the desk's API is down: outdated figures would raise an alarm.
             await self._report(tenant)
         if state := await missed_webhooks.load(database, tenant.id):
             await report_removed_notes(database, client, tenant.id, wait_turn, after=state.notes_until, now=state.now)
@@ -154,7 +156,7 @@ class MissedTickets:
     current: Callable[[], Tenant | None]
     wait_turn: Callable[[], Awaitable[None]]
     interval: timedelta
-    """A webhook that takes longer is missed."""
+    """A webhook that takes longer counts as missed."""
     window: timedelta
     """Older tickets are ignored."""
     job_deadline_seconds: int
@@ -254,8 +256,8 @@ class MissedTickets:
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Create the jobs of missed tickets until `until` (monotonic), oldest first.
 
-        The minute's limit and the tenant's limit of waiting jobs apply. A tenant with `reconcile = "report"` gets the
-        jobs of webhooks refused with 429: its desk sent them.
+        MOST_RECOVERED_A_MINUTE and the tenant's limit of waiting jobs apply. With `reconcile = "report"` only webhooks
+        refused with 429 are recovered: the desk did send them.
         """
         database, tenant_id = self.database, self.tenant.id
         while started := self.current():
@@ -263,7 +265,7 @@ class MissedTickets:
             oldest = datetime.now(UTC) - self.window
             batch = await missed_webhooks.to_recover(database, tenant_id, oldest, only_refused=not started.recovers)
             for ticket in await self._without_forgotten(batch.tickets):
-                # A change of these settings counts at once.
+                # Read for each ticket: a change of these settings takes effect at once.
                 tenant = self.current()
                 if tenant is None or tenant.recovers != started.recovers:
                     return
@@ -280,8 +282,8 @@ class MissedTickets:
 async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], until: datetime) -> tuple[Listed, str]:
     """Return the tickets created since `until`, and why some may be missing, or "".
 
-    `wait_turn` is awaited before each call. The first page is always returned whole: a clock that was set back hides no
-    ticket of it.
+    `wait_turn` is awaited before each call. Whole pages are returned, and always the first: a desk's clock that was set
+    back hides no ticket of it.
     """
     listed: Listed = {}
     start, last, in_order = 1, None, True
@@ -306,9 +308,10 @@ async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], u
 
 
 def _newest_by(now: datetime, listed: Listed) -> datetime | None:
-    """Return the newest ticket's time, ignoring times more than a day ahead of `now` and of the desk's clock.
+    """Return the newest creation time, ignoring wrong ones; None if there is none.
 
-    A desk numbers its tickets in order, so the highest numbers show its clock.
+    A time is wrong if it is more than MOST_AHEAD ahead of both `now` and the desk's clock. A desk numbers its tickets
+    in order, so the median time of the highest numbers is its clock.
     """
     numbered = sorted((int(ticket_id), at) for ticket_id, (_, at) in listed.items() if is_number(ticket_id))
     last = [at for _, at in numbered[-_NEWEST_NUMBERS:]]
@@ -325,9 +328,10 @@ async def report_removed_notes(
     after: datetime,
     now: datetime,
 ) -> None:
-    """Check the notes of some jobs that ended after `after` once, and log removed ones.
+    """Check the newest notes of jobs that ended since `after`, and log removed ones.
 
-    Raises the desk's failures, or one of DATABASE_FAILURES.
+    At most MOST_CHECKED_NOTES are checked, each once; the others are skipped for good. Raises the desk's failures, or
+    one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
     for job in await missed_webhooks.posted_notes(database, tenant_id, after, until, most=MOST_CHECKED_NOTES):

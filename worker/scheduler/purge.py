@@ -20,7 +20,7 @@ from privacy import audit
 
 Result = TypeVar("Result")
 _BATCH = 500
-# Longest time for one batch; the server gives its statement less.
+# Timeout of one batch, longer than the server's timeout of its statement.
 _BATCH_SECONDS = 40.0
 _INTERVAL_SECONDS = 3600.0
 _FIRST_SECONDS = 5.0
@@ -73,9 +73,10 @@ class HourlyPurge:
 
 
 class RemovedTenants:
-    """Tenants whose settings have been missing for half an hour of queries.
+    """Tenants whose settings have been missing for half an hour.
 
-    `names` returns True if a tenant has a setting, usable or not, or if that is unknown.
+    The time starts with the first call of `has_left` that finds none. `names` returns True if a tenant has a setting,
+    usable or not, or if that is unknown.
     """
 
     def __init__(self, names: Callable[[str], bool], *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -92,7 +93,7 @@ class RemovedTenants:
 
 
 class Purged(NamedTuple):
-    """Number of purged rows of each kind."""
+    """Number of purged rows; listings, spending and audit records are not counted."""
 
     answers: int
     copies: int
@@ -110,15 +111,17 @@ async def purge_by_age(
     before_each: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None],
 ) -> Purged:
-    """Remove data that is too old, across tenants; call `before_each` batch.
+    """Delete expired data of all tenants, in batches.
 
-    Answers of GPT-4 go `text_days` after their job's end, copies `text_days` after the desk last showed them. Rows, and
-    a day's spending, go after `job_days`. Unfinished jobs keep everything.
+    GPT-4's answers are deleted `text_days` after their job's end, copies `text_days` after the desk last showed them,
+    and jobs and daily spending after `job_days`. Unfinished jobs keep everything.
 
-    `audit_days`: tenant id -> retention of audit records, None if unknown. Other tenants' records go if `has_left`.
+    `audit_days`: tenant id -> retention of audit records, None if unknown (nothing is deleted). Records of a tenant
+    that is not in it are deleted if `has_left` returns True.
 
-    `on_failure` gets the kinds that the database refuses to purge ("answers", "tickets"). Raises one of
-    DATABASE_FAILURES, or TimeoutError, if the database is away; completed batches stay purged.
+    `before_each` is called before each batch, `on_failure` with each kind ("answers", "tickets") that the database
+    refuses to purge. Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away; completed batches stay
+    purged.
     """
 
     @contextmanager
