@@ -69,8 +69,9 @@ lint: install ## Check style, types and import rules
 docs: install ## Build the documents as a site into site/, and check its links
 	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
 
-pictures: install ## Take the pictures of note and console for the documents (needs Chromium)
+pictures: install ## Take the pictures of the documents: note, console, dashboards (needs Chromium; 15 minutes)
 	@$(VENV_PYTHON) docs/pictures/shots.py
+	@$(VENV_PYTHON) -m tests.observability.dashboards
 
 prose: install ## Print unusual words and long sentences in documents and docstrings (information only)
 	@$(VENV_PYTHON) -m dev.prose

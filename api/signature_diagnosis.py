@@ -106,7 +106,7 @@ def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, s
     if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
         yield secret[1:-1].encode(), "the secret without the quotes around it"
     if claim.key_of(secret) != secret.encode():
-        yield secret.encode(), "the secret as it stands and not decoded from base64"
+        yield secret.encode(), "the secret itself, not decoded from base64"
     code = secret.removeprefix("whsec_")
     for decode, words in ((base64.b64decode, "base64"), (bytes.fromhex, "hex")):
         try:

@@ -14,7 +14,6 @@ from cli.database import run_with_database
 from cli.terminal import as_json, table
 from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from config.tenants import setting_suffix
 from db.session import Database
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs import details
@@ -36,15 +35,15 @@ from workflow.note import to_text
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
-_KEY = "SERVICEDESK_API_KEY_{suffix}, in the cloud SERVICEDESK_REFRESH_TOKEN_{suffix}"
+_KEY = "`ai-agents check --tenant {tenant}` names its setting"
 # Fixes that end a hold of the model or the desk.
 _FIXES: dict[str, str] = {
     HoldReason.KEY_REFUSED: "give the model's service a valid key",
     HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
     HoldReason.NOT_FOUND: "correct the model's name or address",
     HoldReason.NOT_PERMITTED: "ask the model's provider why it refuses requests from here",
-    DeskHoldReason.CREDENTIALS_REFUSED: f"give the tenant's desk a valid key ({_KEY})",
-    DeskHoldReason.NOTES_REFUSED: f"give the key or token of the tenant's desk ({_KEY}) the right to add notes",
+    DeskHoldReason.CREDENTIALS_REFUSED: f"give the tenant's desk a valid key: {_KEY}",
+    DeskHoldReason.NOTES_REFUSED: f"give the key or token of the tenant's desk the right to add notes: {_KEY}",
 }
 # Next steps of skipped jobs.
 _SKIPPED = {
@@ -148,7 +147,7 @@ def _next_of_waiting(job: Details) -> str:
     if job.deadline_at <= job.asked_at:
         return "its deadline has passed: the relay (in the API) ends it"
     if seconds < 0:
-        fix = _FIXES.get(job.reason or "", "").format(suffix=setting_suffix(job.tenant_id))
+        fix = _FIXES.get(job.reason or "", "").format(tenant=job.tenant_id)
         then = f": {fix}; it then resumes by itself" if fix else ""
         return f"{attempt} is due in {duration(-seconds)}{then}"
     if job.published_at is not None:

@@ -45,7 +45,7 @@ class Batcher(Generic[Item, Result]):
         if self._seconds is None:
             return await future
         # A fifth of the CPU of `asyncio.timeout`.
-        timer = loop.call_later(self._seconds, _settle, future, BatchTimeoutError())
+        timer = loop.call_later(self._seconds, _resolve, future, BatchTimeoutError())
         try:
             return await future
         finally:
@@ -57,12 +57,12 @@ class Batcher(Generic[Item, Result]):
             while under_way := self._next():
                 results = await self._work([item for item, _ in under_way])
                 for (_, future), result in zip(under_way, results, strict=True):
-                    _settle(future, result)
+                    _resolve(future, result)
         except Exception as failure:  # noqa: BLE001 -- raised to the waiting callers
             under_way += self._waiting
             self._waiting.clear()
             for _, future in under_way:
-                _settle(future, failure)
+                _resolve(future, failure)
         finally:
             self._running = None
 
@@ -75,7 +75,7 @@ class Batcher(Generic[Item, Result]):
         return found
 
 
-def _settle(future: asyncio.Future[Result], result: Result | Exception) -> None:
+def _resolve(future: asyncio.Future[Result], result: Result | Exception) -> None:
     if future.done():
         return  # its caller has left, or has waited too long
     if isinstance(result, Exception):

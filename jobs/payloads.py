@@ -49,7 +49,7 @@ _MISTAKES = {
     "Expecting ':' delimiter": "a missing colon",
     "Unterminated string": "a missing closing quote",
     "Invalid \\": "a backslash inside a value",
-    "Expecting value": "no value where one has to stand, or a text without quotes",
+    "Expecting value": "a value is missing, or a text has no quotes",
     "Extra data": "text after the end",
 }
 

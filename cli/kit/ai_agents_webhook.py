@@ -164,7 +164,7 @@ def _told(text: str) -> Dict[str, object]:
     return told if isinstance(told, dict) else {}
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     # The reader may have any encoding, and the answer any characters.
     print("ai-agents: " + "".join(letter if " " <= letter <= "~" else "?" for letter in text))
     sys.stdout.flush()
@@ -181,10 +181,10 @@ def announce(what: str, message: Dict[str, str]) -> bool:
         taken, told, asked = post(body, signed(key, body, delivery, time.time()))
         left = end - time.monotonic()
         if taken or pause is None or left <= 0:
-            _say("%s: %s%s" % (what, told, "" if taken else "; given up"))
+            _log("%s: %s%s" % (what, told, "" if taken else "; given up"))
             return taken
         wait = min(max(pause * random.uniform(1, 1.2), asked), left)
-        _say("%s: %s; again in %.1f s" % (what, told, wait))
+        _log("%s: %s; again in %.1f s" % (what, told, wait))
         time.sleep(wait)
     return False
 
@@ -202,9 +202,9 @@ def main(arguments: List[str]) -> int:
         message = {"tenant_id": TENANT, "ticket_id": ticket, "event": event}
         return 0 if announce("ticket " + ticket, message) else 1
     except SendError as reason:
-        _say("not sent: %s" % reason)
+        _log("not sent: %s" % reason)
     except KeyboardInterrupt:
-        _say("stopped by hand")
+        _log("stopped by hand")
     return 1
 
 

@@ -122,7 +122,7 @@ def writes(step: RotationStep, places: SecretLocations, new: str) -> list[Callab
             return [partial(put, name=places.token.name, secret=new, like=places.token.name)]
 
 
-def insist_on_writable(folder: Path | None, names: list[str]) -> Path:
+def require_writable(folder: Path | None, names: list[str]) -> Path:
     """Return the directory if the files may be written there. Raises NotWritableError."""
     if folder is None:
         raise NotWritableError("SECRETS_DIR is not set")

@@ -20,8 +20,8 @@ from cli.secrets.files import (
     RotationStep,
     SecretLocations,
     alone,
-    insist_on_writable,
     read_places,
+    require_writable,
     sync_directory,
     write_new,
     writes,
@@ -192,11 +192,11 @@ class _Rotation:
 
     def run(self) -> int:
         chosen, places, step = self._chosen, self._places, self._step
-        self._insist_on_step()
+        self._check_step()
         if step is RotationStep.FINISH:
-            self._insist_on_end()
+            self._check_finish()
         try:
-            folder = insist_on_writable(self._folder, [place.name for place in self._touched])
+            folder = require_writable(self._folder, [place.name for place in self._touched])
         except NotWritableError as why:
             return self._by_hand(str(why))
         would = self._text(_TEXTS[step].would)
@@ -248,7 +248,7 @@ class _Rotation:
             rest=rest,
         )
 
-    def _insist_on_step(self) -> None:
+    def _check_step(self) -> None:
         places, step, tenant = self._places, self._step, self._tenant
         if step is RotationStep.TOKEN:
             if not places.token.secret:
@@ -294,7 +294,7 @@ class _Rotation:
             lines.append(f"{place.name} ({what}) has signed {signed}")
         return lines
 
-    def _insist_on_end(self) -> None:
+    def _check_finish(self) -> None:
         """Raise NotRotatedError if the old secret may not be ended.
 
         Without `--force`: it is used, the new one is unused, or the use is unknown. Even with `--force`: SECRETS_DIR is

@@ -17,7 +17,7 @@ from pathlib import Path
 from dev.benchmarks.machine import tree_cpu
 from dev.benchmarks.ours import Ours, ours_running
 from dev.benchmarks.peers import processes as peers
-from dev.benchmarks.report import Benchmark, Goal, Report, median, ratio, table
+from dev.benchmarks.report import Benchmark, Goal, Report, chart, median, ratio, table
 from dev.stack.processes import Process
 
 PLACES = 32
@@ -94,7 +94,8 @@ def _report(folder: Path, given: Namespace) -> Report:
     ]
     head = ("what", "CPU ms a job", "jobs a second", "ours to it: CPU", "jobs a second")
     requeued = sum(batch.requeued for batch in ours)
-    lines = [*table(head, rows), "", f"{requeued} times a job of ours went back to wait (`Job requeued`)."]
+    bars = chart("CPU of a job, ms", {name: median(batches, "cpu") for name, batches in found.items()})
+    lines = [*table(head, rows), *bars, "", f"{requeued} times a job of ours went back to wait (`Job requeued`)."]
     goals = [
         Goal("CPU of a job, to the peer in threads", ratio(ours, found["threads"], "cpu"), most=0.95),
         Goal("CPU of a job, ms", median(ours, "cpu"), most=15),

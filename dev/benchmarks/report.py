@@ -58,6 +58,13 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def chart(title: str, values: Mapping[str, float]) -> list[str]:
+    """Return horizontal bars in mermaid, which GitHub and the site draw."""
+    names, bars = ", ".join(f'"{name}"' for name in values), ", ".join(f"{value:.3g}" for value in values.values())
+    lines = [f'title "{title}"', f"x-axis [{names}]", f"bar [{bars}]"]
+    return ["", "```mermaid", "xychart-beta horizontal", *(f"    {line}" for line in lines), "```"]
+
+
 def median(rounds: Iterable[object], of: str) -> float:
     return float(statistics.median(getattr(one, of) for one in rounds))
 

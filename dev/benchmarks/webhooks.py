@@ -15,7 +15,7 @@ from dev.benchmarks.load import LoadResult, Plan
 from dev.benchmarks.machine import cpu_seconds
 from dev.benchmarks.ours import Ours, ours_running, sent
 from dev.benchmarks.peers import processes as peers
-from dev.benchmarks.report import Benchmark, Goal, Report, median, ratio, table
+from dev.benchmarks.report import Benchmark, Goal, Report, chart, median, ratio, table
 from dev.stack.processes import Process
 
 TITLES = {"peer": "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry", "ours": "ours"}
@@ -99,7 +99,8 @@ def _report(folder: Path, given: Namespace) -> Report:
         Goal("p99 of an answer at half load, ms", median(ours, "p99"), most=50),
     ]
     figures = {name: [asdict(one) for one in of] for name, of in found.items()}
-    return Report([*table(head, rows), "", f"Not accepted: {refused}."], figures, goals)
+    bars = chart("Webhooks accepted a second", {"peer": median(peer, "rate"), "ours": median(ours, "rate")})
+    return Report([*table(head, rows), *bars, "", f"Not accepted: {refused}."], figures, goals)
 
 
 BENCHMARK = Benchmark("webhooks", _report, {"rounds": 5, "seconds": 1.5}, {"rounds": 1, "seconds": 0.3})

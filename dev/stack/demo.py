@@ -83,25 +83,25 @@ def play(system: System, console: Console) -> bool:
     Returns True if each ticket got its note. Raises the errors of `System.start`. The system stays running.
     """
     began = time.monotonic()
-    _say(console, "Starting Postgres, Valkey, the API, a worker, a simulated desk and a simulated GPT-4 ...")
+    _print(console, "Starting Postgres, Valkey, the API, a worker, a simulated desk and a simulated GPT-4 ...")
     system.start()
-    _say(console, f"Ready after {time.monotonic() - began:.1f} s.")
+    _print(console, f"Ready after {time.monotonic() - began:.1f} s.")
     _await_context(system, console)
     keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     try:
         with DeskClient(system.state["desk_url"], keys) as desk:
-            complete = _tell(system, desk, console)
+            complete = _print_progress(system, desk, console)
     except httpx2.HTTPError as failure:
-        _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
+        _print(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
         return False
     if complete:
-        _say(console, f"\nAll tickets have their notes, {time.monotonic() - began:.0f} s after the start.")
-        _say(console, NEXT)
+        _print(console, f"\nAll tickets have their notes, {time.monotonic() - began:.0f} s after the start.")
+        _print(console, NEXT)
     return complete
 
 
-def _tell(system: System, desk: DeskClient, console: Console) -> bool:
-    _say(console, "\nCreating tickets; the desk sends a signed webhook for each:\n")
+def _print_progress(system: System, desk: DeskClient, console: Console) -> bool:
+    _print(console, "\nCreating tickets; the desk sends a signed webhook for each:\n")
     stories = _watch(system, desk, console)
     # From the desk, not from the log.
     notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
@@ -110,22 +110,22 @@ def _tell(system: System, desk: DeskClient, console: Console) -> bool:
     if shown is not None:
         title = Text(f"Note in ticket {shown.ticket_id}: {shown.subject}")
         note = Text(as_text(own[shown.ticket_id]))
-        _say(console, "")
+        _print(console, "")
         console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
         _show_lines(system, shown, console)
         _show_trace(system, shown, console)
     missing = [story for story in stories if story.ticket_id not in own]
     for story in missing:
         far = f"Its last stage is '{story.came}'." if story.came else "No log line mentions it: no webhook arrived."
-        _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
+        _print(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
         for process in (system.api, *system.workers):
-            _say(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
+            _print(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
     if (dead := system.died()) is not None:
-        _say(console, f"\nProcess '{dead.name}' exited with status {dead.returncode}, which may be the cause.")
+        _print(console, f"\nProcess '{dead.name}' exited with status {dead.returncode}, which may be the cause.")
     return bool(stories) and not missing
 
 
-def _say(console: Console, text: str) -> None:
+def _print(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -136,7 +136,7 @@ def _await_context(system: System, console: Console) -> None:
     deadline = time.monotonic() + _SYNC_SECONDS
     while not all(line in system.housekeeping.output() for line in wanted):
         if time.monotonic() > deadline:
-            _say(console, f"The first sync is not complete after {_SYNC_SECONDS} s: notes may lack context.")
+            _print(console, f"The first sync is not complete after {_SYNC_SECONDS} s: notes may lack context.")
             return
         time.sleep(_POLL_SECONDS)
 
@@ -153,7 +153,7 @@ def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketSto
         for line in (line for process in (system.api, *system.workers) for line in _new_lines(process, read)):
             if advanced := follow(line, stories):
                 about = f"ticket {advanced.ticket_id} ({advanced.tenant_id})"
-                _say(console, f"  {time.monotonic() - advanced.created_at:5.1f} s  {about:<22} {advanced.came}")
+                _print(console, f"  {time.monotonic() - advanced.created_at:5.1f} s  {about:<22} {advanced.came}")
         if len(stories) == len(DEMO_TICKETS) and all(story.came == "completed" for story in stories.values()):
             break
         time.sleep(_POLL_SECONDS)
@@ -170,9 +170,9 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
     wanted = f"ticket_id: {story.ticket_id}"
     processes = (system.api, system.workers[0])
     shown = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
-    _say(console, f'\nLog lines of this ticket:\n\n$ grep -h "{wanted}" {shown}')
+    _print(console, f'\nLog lines of this ticket:\n\n$ grep -h "{wanted}" {shown}')
     for line in (line for process in processes for line in process.output().splitlines() if wanted in line):
-        _say(console, line)
+        _print(console, line)
 
 
 def _show_trace(system: System, story: TicketStory, console: Console) -> None:
@@ -186,5 +186,5 @@ def _show_trace(system: System, story: TicketStory, console: Console) -> None:
             return
         time.sleep(_POLL_SECONDS)
     lines = lines_of(found[0])
-    _say(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
+    _print(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
     console.print(tree(lines, max(line["end"] for line in lines), console.width))

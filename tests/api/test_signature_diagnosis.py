@@ -113,7 +113,7 @@ def signings() -> list[Signing]:
         ),
         standard("the signature is written in hex", "v1,{hex}"),
         standard("the signature lacks its v1", "{base64}"),
-        standard("signed with the secret as it stands and not decoded from base64", secret=WHSEC),
+        standard("signed with the secret itself, not decoded from base64", secret=WHSEC),
         standard("signed without the id that was sent", signed=signed(of("standard"))),
         Signing("signed without the timestamp that was sent", signed=BODY),
         Signing("signed with a timestamp that was not sent", signed=signed(BODY, now - 3), sent=None),

@@ -70,9 +70,9 @@ def skipped(reason: str, **more: Any) -> Details:
     return replace(WAITING, state="skipped", reason=reason, **more)
 
 
-KEY = "SERVICEDESK_API_KEY_ACME, in the cloud SERVICEDESK_REFRESH_TOKEN_ACME"
+KEY = "`ai-agents check --tenant acme` names its setting; it then resumes by itself"
 FIXES = ["give the model", "add credit", "correct the model", "ask"]
-DESK_FIXES = [f"tenant's desk a valid key ({KEY}); it then resumes by itself", f"({KEY}) the right to add notes; it"]
+DESK_FIXES = [f"tenant's desk a valid key: {KEY}", f"the right to add notes: {KEY}"]
 NEXT = [
     (WAITING, "attempt 1 queued for 3s, behind older jobs"),
     (replace(WAITING, attempt=2, **SOON), "attempt 3 is due in 12s"),

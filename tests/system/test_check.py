@@ -85,7 +85,7 @@ DESK_URL = "SERVICEDESK_URL_ACME"
 ENDPOINT: dict[str, Any] = {"acme.servicedesk.embeddings": "endpoint"}
 # One of each subject is planted each time, the others with the slow tests.
 OFTEN = {"settings", "redis policy", "desk certificate", "webhook secret"}
-Around = Callable[[System], AbstractContextManager[dict[str, str]]]
+Context = Callable[[System], AbstractContextManager[dict[str, str]]]
 
 
 class Planted(NamedTuple):
@@ -94,7 +94,7 @@ class Planted(NamedTuple):
     row: str
     remedy: str
     order: dict[str, Any] | None
-    within: Around
+    within: Context
     settings: dict[str, str | None]
 
 
@@ -102,7 +102,7 @@ def planted(
     row: str,
     remedy: str,
     order: dict[str, Any] | None = None,
-    within: Around = lambda _: nullcontext({}),
+    within: Context = lambda _: nullcontext({}),
     **settings: str | None,
 ) -> Any:
     marks = () if row in OFTEN else pytest.mark.slow
