@@ -1,10 +1,10 @@
-# One image for api, worker, housekeeping, console and migrate: the last stage. `--target simulators` is the one
-# that stands for the outside world in development.
+# One image for api, worker, housekeeping, console and migrate: the last stage. `--target simulators` builds the desk
+# and model simulators for development.
 
 FROM docker.io/library/python:3.13-slim AS base
 
-# The pinned packages, before any code: this layer is made anew only when the pins change. Wheels only, so that no stage
-# needs a compiler; without pip, which a running container has no use for.
+# The pinned packages come before the code, so this layer is rebuilt only when the pins change. Only wheels, so that no
+# stage needs a compiler. Without pip, which a running container does not need.
 FROM base AS packages
 ARG PINS=image
 COPY requirements/$PINS.txt /pins.txt
@@ -12,8 +12,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --requirement /pins.txt
 
-# Debian's psql without the scripts around it, which would bring the whole of Perl along. Debian's packages are not
-# pinned: its security updates come with each build.
+# Debian's psql without its wrapper scripts, which need all of Perl. Debian's packages are not pinned, so each build
+# gets the security updates.
 FROM base AS psql
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -22,9 +22,9 @@ RUN apt-get update \
 
 FROM base AS source
 WORKDIR /source
-# What .dockerignore lets through: the packages of the product and the simulators.
+# The files that .dockerignore admits: the packages of the product and the simulators.
 COPY . .
-# A checkout may be its owner's alone (umask 077), and the image's user is somebody else.
+# A checkout may be readable only by its owner (umask 077), and the image has another user.
 RUN chmod -R u=rwX,go=rX . \
     && rm -r requirements \
     && python -m compileall -q --invalidation-mode unchecked-hash . \
@@ -34,8 +34,8 @@ RUN chmod -R u=rwX,go=rX . \
 
 FROM base AS runtime
 COPY --from=psql /psql /usr/local/bin/psql
-# tini is process 1: the kernel keeps signals from a process 1 that has no handler yet, so a SIGTERM during the start
-# would be lost without it. redis-cli and psql are for support.
+# tini is process 1. The kernel drops signals to a process 1 without a handler, so a SIGTERM during the start would be
+# lost. redis-cli and psql are for support.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libpq5 libreadline8t64 redis-tools tini \
@@ -61,7 +61,7 @@ CMD ["dev.simulators.servicedesk", "--help"]
 FROM runtime AS product
 COPY --from=source /ai-agents /usr/local/bin/ai-agents
 COPY --from=source /source /app
-# Probes and metrics: of the API, and of worker, housekeeping and console.
+# Ports of probes and metrics: of the API, and of worker, housekeeping and console.
 ENV LOG_FORMAT=json \
     API_PROBE_PORT=8001 \
     METRICS_PORT=9464

@@ -1,18 +1,19 @@
--- Known secrets, and the rules of all functions of the database.
+-- Known secrets, and the rules of all database functions.
 --
--- `ai-agents migrate` applies functions.sql of db, privacy, knowledge and jobs after the tables, each time.
+-- `ai-agents migrate` applies functions.sql of db, privacy, knowledge and jobs after the tables, at each run.
 --
--- Rights. What looks across tenants runs as the owner, with a fixed search_path, and gives ids, tenants, ticket numbers,
--- states, counts and trace contexts: never text of a ticket or an answer. What changes a claimed job runs as the owner
--- too, and is bound to the claim's tenant and token. All else runs with the caller's rights, under row-level security.
+-- Rights. Functions that read across tenants run as the owner, with a fixed search_path. They return ids, tenants,
+-- ticket numbers, states, counts and trace contexts, but never text of a ticket or an answer. Functions that change a
+-- claimed job run as the owner too, and check the claim's tenant and token. All others run with the caller's rights,
+-- under row-level security.
 --
--- A rolling update runs the release before on these functions. What it calls stays for one release: a function of other
--- parameters or columns is a new one beside the old one.
+-- During a rolling update, the previous release runs on these functions, so the functions that it calls stay for one
+-- release. Other parameters or columns need a new function beside the old one.
 
--- Know secrets as a process has them: a list of {tenant, setting, digest, key, uses}, of which no two of a tenant have the
--- same digest. Of each a fingerprint is kept, the digest of its text hashed once more with the tenant's own key; `key` is
--- a new one for a tenant that has none (both in hex). `uses`: how many webhooks it has proved since that was last told.
--- Tenants and fingerprints in one order, lest two that tell of the same wait for each other. Since when each is known.
+-- Record the secrets of a process; return when each was first seen. `p_secrets`: list of {tenant, setting, digest, key,
+-- uses}, with each digest once per tenant. Only a fingerprint is stored: the digest, hashed again with the tenant's own
+-- key. `key` is a new key for a tenant that has none (both in hex). `uses`: number of webhooks verified since the last
+-- report. The sorted order of tenants and fingerprints prevents deadlocks between reports.
 CREATE OR REPLACE FUNCTION know_secrets(p_secrets jsonb)
 RETURNS TABLE (tenant_id text, setting text, first_seen_at timestamptz)
 LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
@@ -44,7 +45,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- How often secrets were used, by age; and secrets that no process has had for long.
+-- Purge usage counts by age, and secrets that no process has had for a long time.
 CREATE OR REPLACE FUNCTION purge_secrets(p_uses_kept interval, p_secrets_kept interval) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM secret_uses u WHERE u.hour < now() - p_uses_kept;

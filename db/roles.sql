@@ -1,6 +1,6 @@
--- The two roles and the database, for a new Postgres cluster: the owner of the tables, for migrations, and the
--- application, which row-level security holds to one tenant at a time. Run it with psql as a superuser, with both
--- passwords in the environment.
+-- Create the two roles and the database of a new Postgres cluster. The owner of the tables runs migrations; row-level
+-- security limits the application to one tenant at a time. Run it with psql as a superuser, with both passwords in the
+-- environment.
 \set ON_ERROR_STOP on
 \getenv owner_password OWNER_PASSWORD
 \getenv application_password APPLICATION_PASSWORD
@@ -12,5 +12,5 @@ REVOKE ALL ON DATABASE ai_agents FROM PUBLIC;
 GRANT CONNECT ON DATABASE ai_agents TO ai_agents;
 
 \connect ai_agents
--- Needs shared_preload_libraries = pg_stat_statements to show anything; support asks it for slow queries.
+-- Works only with shared_preload_libraries = pg_stat_statements; support reads slow queries from it.
 CREATE EXTENSION pg_stat_statements;

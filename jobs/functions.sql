@@ -1,8 +1,8 @@
--- The state machine of a job, and what else is asked of jobs across tenants. db/functions.sql has the rules.
+-- State machine of a job, and queries of jobs across tenants. db/functions.sql has the rules.
 --
--- Each transition is one function: it changes the row and writes the job's event with it, so that a caller in autocommit
--- needs one round trip. Limits and reasons are parameters; they are named in jobs/repository.py. Comments that begin with
--- `state:` are what docs/dev/states.md draws, and a test compares both with what the functions do.
+-- Each transition is one function. It changes the row and writes the job's event, so a caller in autocommit needs one
+-- round trip. Limits and reasons are parameters; jobs/repository.py names them. docs/dev/states.md is drawn from the
+-- comments that begin with `state:`, and a test compares both with the functions.
 
 -- -- Events ----------------------------------------------------------------------------------------------------------
 
@@ -12,9 +12,9 @@ RETURNS void LANGUAGE sql SET search_path = public, pg_temp AS $$
     VALUES (p_tenant, p_id, p_attempt, p_what, p_reason)
 $$;
 
--- Whether a claimed job has changed. A change whose commit went through, while the server's word for it was lost, is
--- asked for again: it is known by the token, which stays in a row that the claim itself has freed, until anybody else
--- does anything with the job. `p_attempt` is the claim's, `p_left` what the row says after the change.
+-- Report whether a claimed job has changed. A caller repeats a change if the server's reply to the commit was lost. The
+-- token identifies the repeat: it stays in a row that the claim itself freed, until the next change of the job.
+-- `p_attempt` is the claim's attempt, `p_left` the row's attempt after the change.
 CREATE OR REPLACE FUNCTION tell_freed(
     p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_left integer, p_attempt integer,
     p_what text, p_reason text)
@@ -31,11 +31,10 @@ END $$;
 
 -- -- Accepting -------------------------------------------------------------------------------------------------------
 
--- Take the keys of deliveries that came at `p_seen_at`, of one tenant: `p_ids[i]` is the job that came with `p_keys[i]`,
--- and no key is there twice. For each job the id of the first one while one of its keys is known, else its own.
--- A key is known for a time, from the first delivery on. One that is not of signed bytes is free again once its job has
--- ended without a note: a ticket that was closed and is open again may be sent again. In one order, so that two
--- deliveries at once never wait for each other.
+-- Store one tenant's delivery keys that arrived at `p_seen_at`; `p_ids[i]` is the job of `p_keys[i]`, and each key
+-- occurs once. Return for each job the first job's id if one of its keys is still valid, else its own id. A key is
+-- valid for `p_known` from its first delivery. An unsigned key is free again once its job ended without a note, so that
+-- a reopened ticket may be sent again. The sorted order prevents deadlocks between deliveries.
 CREATE OR REPLACE FUNCTION remember_deliveries(
     p_tenant text, p_ids uuid[], p_keys text[], p_seen_at timestamptz, p_known interval)
 RETURNS TABLE (id uuid, first_id uuid) LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
@@ -66,11 +65,11 @@ BEGIN
 END $$;
 
 -- state: [*] -> waiting: accepted
--- Record webhooks as jobs: for each its id, or the first job's for a duplicate. In one transaction, so that no delivery
--- is remembered whose job does not exist. `p_events`: a list of {id, tenant, ticket, event, traceparent, keys, remark}, of
--- which no two have a key in common; the remark, which may be missing, is the first event's reason. `p_published`: the
--- caller pushes the jobs' messages right after. Tenant by tenant in one order, for the same reason as keys; whoever holds
--- one of the keys is not waited for long, since the others wait too.
+-- Record webhooks as jobs. Return for each its id, or the first job's id for a duplicate. One transaction, so that no
+-- delivery is remembered without its job. `p_events`: list of {id, tenant, ticket, event, traceparent, keys, remark};
+-- no two have a key in common, and the optional remark is the reason of the first event. `p_published`: the caller
+-- pushes the jobs' messages right after. The sorted order of tenants prevents deadlocks. A locked key is awaited for
+-- 500 ms at most, because the other webhooks wait too.
 CREATE OR REPLACE FUNCTION accept_jobs(p_events jsonb, p_published boolean, p_known interval, p_deadline interval)
 RETURNS TABLE (id uuid, first_id uuid)
 LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
@@ -112,8 +111,8 @@ END $$;
 
 -- state: [*] -> waiting: accepted late, from Redis
 -- state: [*] -> skipped: accepted late, a duplicate
--- Record a webhook that waited in Redis; false for a duplicate, which was answered with an id of its own and so gets a
--- row too. Nobody waits long for a delivery that somebody else holds. Its message was pushed when it was answered.
+-- Record a webhook that waited in Redis. Return false for a duplicate; it was answered with its own id, so it gets a
+-- row too. A locked delivery key is awaited for 100 ms at most. The message was pushed when the webhook was answered.
 CREATE OR REPLACE FUNCTION accept_late_job(
     p_tenant text, p_id uuid, p_ticket text, p_event text, p_traceparent text, p_keys text[],
     p_accepted_at timestamptz, p_known interval, p_deadline interval, p_duplicate text)
@@ -142,15 +141,16 @@ BEGIN
 END $$;
 
 -- -- A ticket and its numbers ----------------------------------------------------------------------------------------
--- A cloud desk has an id for a ticket, and people another number; a webhook may name either (docs/adr/0019). A job's
--- row has both, `desk_id` and `display_id`, from when they are known; none where the webhook's number is the only one.
+-- A cloud desk has an id for each ticket and another number for people; a webhook may contain either (docs/adr/0019). A
+-- job's row has both, `desk_id` and `display_id`, once they are known. Both are null if the webhook's number is the
+-- only one.
 
 CREATE OR REPLACE FUNCTION numbers_of_job(p_tenant text, p_id uuid) RETURNS TABLE (desk_id text, display_id text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT j.desk_id, j.display_id FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant
 $$;
 
--- One at a time for each of a ticket's numbers, to the transaction's end; in one order, lest two wait for each other.
+-- Serialize transactions for each number of a ticket, until the transaction ends. The sorted order prevents deadlocks.
 CREATE OR REPLACE FUNCTION lock_ticket(p_tenant text, p_numbers text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
@@ -159,10 +159,10 @@ BEGIN
           FROM unnest(p_numbers) AS n(number) WHERE n.number IS NOT NULL ORDER BY 1) l;
 END $$;
 
--- What the other jobs of a job's ticket say, whichever number their webhooks named: one is running; one waits, and may
--- have posted its note; one waits, and was accepted earlier (or retried by hand, whichever came last: one order for all);
--- and the two that `claim_job` is about. The webhook of a job that was retried by hand is nobody's echo. It is one row, as
--- the planner has to know: for the thousand that it takes functions to give, a claim would read the whole of a small
+-- Return flags of the other jobs of a job's ticket, by either of its numbers. `running`: one runs. `posted`: one waits
+-- and may have posted its note. `earlier`: one waits and was accepted earlier; a later retry by hand replaces that
+-- time, so that all jobs have one order. `claim_job` explains `enhanced` and `echo`; a job that was retried by hand is
+-- never an echo. With the planner's default of 1,000 rows instead of ROWS 1, a claim would read the whole of a small
 -- table.
 CREATE OR REPLACE FUNCTION other_jobs_of_ticket(p_id uuid, p_echo interval, p_missing text)
 RETURNS TABLE (running boolean, posted boolean, earlier boolean, enhanced boolean, echo boolean)
@@ -176,7 +176,7 @@ LANGUAGE sql STABLE ROWS 1 SET search_path = public, pg_temp AS $$
            coalesce(bool_or(j.retried_at IS NULL
                AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
     FROM jobs j CROSS JOIN LATERAL (
-        -- Each by its index: for an OR of both, all jobs of a tenant are read. A row of both sides is told of twice.
+        -- One index each: an OR of both would read all jobs of a tenant. A row that matches both sides occurs twice.
         SELECT t.* FROM jobs t WHERE t.tenant_id = j.tenant_id AND t.ticket_id = ANY (ARRAY[j.ticket_id, j.desk_id])
         UNION ALL
         SELECT d.* FROM jobs d WHERE d.tenant_id = j.tenant_id AND d.desk_id = ANY (ARRAY[j.ticket_id, j.desk_id])
@@ -190,15 +190,15 @@ $$;
 -- state: running -> running: claimed from a worker that fell silent
 -- state: waiting -> waiting: another job of its ticket comes first
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
--- Take this job, which is due or whose lease ran out. It asks about the other
--- jobs of its ticket, one claim of a ticket at a time; the second statement sees what was committed while it waited.
--- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
---   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
---   job that may have posted its own note waits for one that runs only: two that waited for each other's would never end.
--- - `enhanced`: another job has put its note into this ticket, or failed while it may have. Else a desk that stores each
---   note, answers with a failure and fires at each change would have a paid note for each. Where the last look found
---   that there is none (`p_missing`), the next webhook is the ticket's chance.
--- - `echo`: another job has just left a failure note there, which may be what the webhook was sent for.
+-- Claim a job that is due or whose lease ran out. Claims of one ticket are serialized; the second statement sees the
+-- rows that were committed during the wait.
+-- - `another_first`: another job of the ticket runs, may have posted its note, or was accepted earlier. This job waits
+--   on, and the delay is added to its deadline, up to the longest life. A job that may have posted its own note waits
+--   only for a running one; otherwise two such jobs would wait for each other forever.
+-- - `enhanced`: another job has put its note into this ticket, or failed when the note may be there. Otherwise a desk
+--   that stores each note, answers with a failure and fires a webhook at each change would get a paid note each time.
+--   If the last look found no note (`p_missing`), the next webhook may make one.
+-- - `echo`: another job has just left a failure note there, which may have caused the webhook.
 CREATE OR REPLACE FUNCTION claim_job(
     p_id uuid, p_owner text, p_token uuid, p_lease interval, p_attempts integer, p_wait interval, p_longest interval,
     p_echo interval, p_another_first text, p_missing text)
@@ -237,7 +237,8 @@ BEGIN
     ), runs AS (
         UPDATE jobs j
         SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
-            -- As `since`: how long a worker that fell silent had the job is nothing that a hold puts the deadline off by.
+            -- Equal to `since`, so that a hold does not extend the deadline by the time that a silent worker had the
+            -- job.
             due_at = a.since, started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
         FROM asked a WHERE j.id = a.id AND NOT a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, j.started_at, j.deadline_at,
@@ -250,7 +251,7 @@ BEGIN
         SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
                CASE WHEN t.another_first THEN p_another_first END
         FROM taken t
-        -- Once for all the times that it looks: a flood of webhooks for one ticket must not fill the disk.
+        -- One event for all repeated looks: a flood of webhooks for one ticket must not fill the disk.
         WHERE NOT t.another_first OR t.reason IS DISTINCT FROM p_another_first
     )
     SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
@@ -259,11 +260,12 @@ BEGIN
 END $$;
 
 -- -- Turns -----------------------------------------------------------------------------------------------------------
--- A message is a wake-up, not an order: whoever takes one claims the job whose turn it is (docs/adr/0023). Only jobs that
--- have a message take part, so that each claim uses up as many messages as jobs: one.
+-- A message is a wake-up, not an order: its receiver claims the job whose turn it is (docs/adr/0023). Only jobs with a
+-- message take part, so that each claim uses one message and one job.
 
--- Whether a tenant may have one job more in flight. Exact: those of a tenant with a limit are claimed one at a time.
--- `p_wait`: wait for whoever is claiming one; who holds another tenant's lock must not, lest two wait for each other.
+-- Report whether a tenant may have one more job in flight. Exact, because claims of a tenant with a limit are
+-- serialized. `p_wait`: wait for a concurrent claim. A caller that holds another tenant's lock must not wait, to
+-- prevent deadlocks.
 CREATE OR REPLACE FUNCTION has_place(p_tenant text, p_most integer, p_wait boolean) RETURNS boolean
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
@@ -277,15 +279,14 @@ BEGIN
     RETURN (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.tenant_id = p_tenant) < p_most;
 END $$;
 
--- The job whose turn it is, locked: of the tenants with a due job, that of the one which has the fewest places for its
--- weight; of its jobs, the one that is due longest. `refused`: jobs are due, and none of them may start now, since its
--- tenant has its most in flight or somebody holds the row.
--- - `p_weights`: tenants that count as more than one, or less; `p_most`: how many jobs of a tenant may be in flight;
---   `p_charged`: places that count as taken though their jobs have ended, because they ended at once.
--- It walks from one tenant's oldest job to the next tenant's, from a place by lot, to the first tenant that has no place
--- at all; past `p_looks` tenants it takes the best of them, so that a thousand cost no more than a few do. Those that have
--- their most in flight are stepped over, and are no looks. No index but `jobs_turns` will do for that, whatever the planner
--- has heard of the table.
+-- Return the job whose turn it is, locked. The tenant with the fewest places for its weight comes first, and then its
+-- job that is due longest. `refused`: jobs are due, but none may start now, because its tenant is at its limit or its
+-- row is locked.
+-- - `p_weights`: weight of a tenant, 1 by default; `p_most`: limit of a tenant's jobs in flight; `p_charged`: places
+--   that still count as taken, of jobs that ended at once.
+-- It walks from tenant to tenant, from a random start to the first one without a taken place. After `p_looks` tenants
+-- it takes the best of them, so a thousand tenants cost no more than a few. Tenants at their limit are passed over and do
+-- not count as looks. Only the index `jobs_turns` suits this walk, whatever the table's statistics are.
 CREATE OR REPLACE FUNCTION next_turn(
     p_weights jsonb, p_most jsonb, p_charged jsonb, p_looks integer, OUT id uuid, OUT refused boolean)
 LANGUAGE plpgsql
@@ -345,7 +346,7 @@ BEGIN
         END LOOP;
         EXIT WHEN v_best IS NULL;
         IF p_most ? v_best THEN
-            -- Seldom in vain: others have begun one of it since the places were counted.
+            -- Rarely false: other workers may have begun a job of this tenant since the places were counted.
             v_has_place := has_place(v_best, (p_most ->> v_best)::integer, v_waits);
             v_waits := false;
         END IF;
@@ -362,12 +363,12 @@ BEGIN
     END LOOP;
 END $$;
 
--- Whether so many jobs of a tenant wait: for a worker, for a later time or for a message.
+-- Report whether at least `p_most` jobs of a tenant wait: for a worker, for a later time or for a message.
 CREATE OR REPLACE FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
-    -- Each half by an index of its own.
+    -- Each half uses its own index.
     RETURN p_most = (SELECT count(*) FROM (
         SELECT FROM (
             SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
@@ -378,8 +379,8 @@ BEGIN
         LIMIT p_most) w);
 END $$;
 
--- Take the job whose turn it is, as `claim_job` does. No row: no job is due. A row without an id: none of those that are
--- due may start now (`next_turn` has the parameters), and the message is still needed.
+-- Claim the job whose turn it is, like `claim_job`. No row: no job is due. A row without an id: no due job may start
+-- now, and the message is still needed. `next_turn` explains the parameters.
 CREATE OR REPLACE FUNCTION claim_next_job(
     p_owner text, p_token uuid, p_lease interval, p_attempts integer, p_wait interval, p_longest interval,
     p_echo interval, p_another_first text, p_missing text, p_weights jsonb, p_most jsonb, p_charged jsonb,
@@ -404,9 +405,10 @@ END $$;
 
 -- -- A claimed job ---------------------------------------------------------------------------------------------------
 
--- Both numbers of a claimed job's ticket are known; no row if the claim is lost. It answers what `claim_job` does, which
--- could not know of jobs that another webhook named by the other number. Of two that run, only the one whose webhook did
--- not name the desk's id has to wait (`another_first`), so that not both do: the other one was known by it at its claim.
+-- Store both numbers of a claimed job's ticket; no row if the claim is lost. Return the flags of `claim_job`, which
+-- could not find jobs whose webhooks contained the other number. Of two running jobs, only the one whose webhook did
+-- not contain the desk's id waits (`another_first`), so that not both wait. The other job was already known by that id
+-- at its claim.
 CREATE OR REPLACE FUNCTION know_numbers(
     p_tenant text, p_id uuid, p_token uuid, p_desk_id text, p_display_id text, p_echo interval, p_missing text)
 RETURNS TABLE (enhanced boolean, echo boolean, another_first boolean)
@@ -426,11 +428,13 @@ BEGIN
     FROM jobs j CROSS JOIN LATERAL other_jobs_of_ticket(j.id, p_echo, p_missing) o WHERE j.id = p_id;
 END $$;
 
--- Why a claimed job makes a further note for its ticket, which has one (docs/adr/0032): `asked` where its event says so,
--- or a person had it retried; `reopened` where its event says so, or the ticket was seen closed since its last note, if
--- the tenant wants one then (`p_reopened`): one job of such a kind for one closing. Null where nobody wants one, or it was
--- asked for before the last note was begun; `p_lately` where a further one had ended within `p_apart` before it was asked
--- for. The row says why from then on, for attempts to come and for who has it retried. No row if the claim is lost.
+-- Return the reason for a further note on a ticket that has one (docs/adr/0032); no row if the claim is lost.
+-- - `asked`: the event requests it, or the job was retried by hand.
+-- - `reopened`: only with `p_reopened`, if the event says so or the ticket was seen closed since its last note. One
+--   such job for each closing.
+-- - Null: no further note is requested, or the request is older than the start of the last note.
+-- - `p_lately`: another further note ended within `p_apart` before the request.
+-- The row keeps the reason for later attempts and retries by hand.
 CREATE OR REPLACE FUNCTION begin_refresh(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reopened boolean, p_apart interval, p_lately text,
     p_missing text)
@@ -465,7 +469,8 @@ BEGIN
     ), last_closed AS (
         SELECT o.seen_closed_at FROM others o WHERE o.state = 'completed' ORDER BY o.finished_at DESC LIMIT 1
     )
-    -- Who retries by hand has seen what ended before; a webhook may be about what a running job has read already.
+    -- A technician who retries by hand has seen the notes that ended before. A webhook may be about data that a running
+    -- job has already read.
     SELECT coalesce(bool_or(o.noted AND v_asked_at <
                CASE WHEN v_job.retried_at IS NULL THEN o.started_at ELSE o.finished_at END), false),
            max(c.seen_closed_at),
@@ -497,7 +502,7 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- The ticket was just seen open, for the attempt that follows a hold.
+-- Record that the ticket was just seen open, for the attempt after a hold.
 CREATE OR REPLACE FUNCTION see_open(p_tenant text, p_id uuid, p_token uuid)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -508,7 +513,7 @@ BEGIN
 END $$;
 
 -- state: running -> running: GPT-4's answer is kept
--- `p_took`: how long ago it was asked for; null for one that an earlier attempt got.
+-- `p_took`: time since the question was sent; null for the answer of an earlier attempt.
 CREATE OR REPLACE FUNCTION keep_answer(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text, p_took interval)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -543,8 +548,8 @@ BEGIN
 END $$;
 
 -- state: running -> running: the note was not posted, or did not come
--- The desk surely has no note of this posting (`p_before`: when an earlier attempt posted it, or null), or that of an
--- earlier attempt did not come and is not to be looked for again.
+-- Either the desk certainly has no note of this posting, or the note of an earlier attempt did not arrive and is not
+-- looked for again. `p_before`: the time of an earlier attempt's posting, or null.
 CREATE OR REPLACE FUNCTION end_posting(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_what text, p_before timestamptz)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -559,7 +564,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- The attempt goes on without something, or past it: an event, and no change of the row.
+-- Record that the attempt continues without something, or past it. Adds an event and does not change the row.
 CREATE OR REPLACE FUNCTION tell_of_attempt(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_what text, p_reason text)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -620,7 +625,7 @@ BEGIN
 END $$;
 
 -- state: running -> waiting: the note may be in the ticket, a last attempt looks for it
--- One more attempt past all limits. It is that after `p_attempts`, which tells it that it may only look.
+-- One more attempt beyond all limits. Its number is `p_attempts` + 1, by which it knows that it may only look.
 CREATE OR REPLACE FUNCTION look_once_more(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_attempts integer, p_in interval, p_reason text,
     p_look interval)
@@ -636,9 +641,9 @@ BEGIN
 END $$;
 
 -- state: running -> waiting: held back, the attempt does not count
--- `p_longer`: for how long from now the deadline is put off, though not beyond the longest life; nothing for a hold that
--- counts. What has passed since the job was due is added then: it waited for a worker, and found itself held again. Else
--- a day of holds would be over long before it, by slow looks alone.
+-- `p_longer`: extension of the deadline from now, up to the longest life; zero for a hold that counts. The time since
+-- the job was due is added, because it waited for a worker only to be held again. Otherwise slow looks alone would end
+-- a day of holds early.
 CREATE OR REPLACE FUNCTION hold_job_back(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_for interval, p_reason text, p_longer interval,
     p_longest interval)
@@ -655,7 +660,7 @@ BEGIN
 END $$;
 
 -- state: running -> waiting: given back by a worker that stops, the attempt does not count
--- Its message goes back into the list right after.
+-- The caller puts its message back into the list right after.
 CREATE OR REPLACE FUNCTION give_job_back(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -664,7 +669,7 @@ BEGIN
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
     IF NOT FOUND THEN
-        -- As for `tell_freed`; a claim that was held back leaves a row like this one, and another event.
+        -- A repeated call, as in `tell_freed`. A claim that was held back leaves the same row, but another event.
         RETURN EXISTS (
             SELECT FROM jobs j JOIN job_events e ON e.tenant_id = j.tenant_id AND e.job_id = j.id
             WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'waiting'
@@ -676,10 +681,10 @@ END $$;
 
 -- -- A failure note --------------------------------------------------------------------------------------------------
 
--- A failed job is about to leave a note that it failed. False if it was retried since; if its ticket has such a note by
--- another job, or that one's enhancement, or may have it (unless that note did not come, `p_missing`): below it this one
--- would be untrue. The ticket's numbers (null: only the webhook's is known) are in the row from then on, so that of two
--- jobs that were named by different ones the second sees the first.
+-- Begin the failure note of a failed job. Return false if the job was retried since, or if another job of the ticket
+-- has, or may have, left a failure note or an enhancement: below it this note would be untrue. A note that did not
+-- arrive (`p_missing`) does not count. The ticket's numbers (null: only the webhook's is known) are stored now, so that
+-- of two jobs with different numbers the second finds the first.
 CREATE OR REPLACE FUNCTION begin_failure_note(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_desk_id text, p_display_id text, p_missing text)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -717,8 +722,8 @@ END $$;
 
 -- state: failed -> waiting: retried by hand
 -- state: skipped -> waiting: retried by hand, but for a duplicate
--- What the job was before, and whether it waits again, due now, with its attempts counted from the start. It keeps its
--- id, its trace, GPT-4's answer, and that its note may have been posted.
+-- Return the job's state before, and whether it waits again. A retried job is due now, and its attempts start from
+-- zero. It keeps its id, trace and GPT-4's answer, and the time when its note may have been posted.
 CREATE OR REPLACE FUNCTION retry_job_by_hand(
     p_tenant text, p_id uuid, p_deadline interval, p_reason text, p_duplicate text)
 RETURNS TABLE (ticket_id text, traceparent text, state text, reason text, retried boolean)
@@ -743,12 +748,12 @@ BEGIN
 END $$;
 
 -- -- Erasing ---------------------------------------------------------------------------------------------------------
--- For privacy/erasure.py, in the transaction of a tenant whose key it holds, a page at a time: from `p_after` (null: from
--- the start), `p_most` rows; `last` is null where no row is left.
+-- For privacy/erasure.py, in a transaction with the lock on the tenant's key. Each call handles one page: `p_most` rows
+-- after `p_after` (null: from the start). `last` is null if no row is left.
 
 -- state: waiting -> skipped: forgotten
 -- state: running -> skipped: forgotten, its worker loses the claim
--- In the transaction that erases: with the caller's rights, and its tenant.
+-- Runs in the erasing transaction, with the caller's rights and tenant.
 CREATE OR REPLACE FUNCTION skip_forgotten_jobs(p_ids uuid[], p_reason text)
 RETURNS TABLE (id uuid, ticket_id text, traceparent text, was_running boolean)
 LANGUAGE sql SET search_path = public, pg_temp AS $$
@@ -780,7 +785,7 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
     SELECT a.tenant_id, a.id, a.attempt + 1, 'recovered', p_reason FROM again a
 $$;
 
--- The tickets that an answer names. The second path is the format of answers without sources.
+-- Return the tickets that an answer names. The second path is the format of answers without sources.
 CREATE OR REPLACE FUNCTION tickets_of_answer(p_answer jsonb) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SET search_path = public, pg_temp AS $$
     SELECT n #>> '{}' FROM jsonb_path_query(p_answer, '$.sources[*] ? (@.kind == "ticket").number') n
@@ -788,7 +793,7 @@ LANGUAGE sql IMMUTABLE SET search_path = public, pg_temp AS $$
     SELECT n #>> '{}' FROM jsonb_path_query(p_answer, '$.similar_tickets[*].ticket_id') n
 $$;
 
--- The numbers of jobs with this number, or of this requester.
+-- Return the ticket numbers of jobs with this number, or of this requester.
 CREATE OR REPLACE FUNCTION numbers_of_jobs(p_number text, p_requester bytea) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
@@ -805,8 +810,8 @@ LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT j.id FROM jobs j WHERE j.state = 'waiting' AND j.state IN ('waiting', 'running') AND NOT p_running_only
 $$;
 
--- Answers of jobs of forgotten tickets and of `p_numbers` (null: of all), or that name one; jobs of these tickets that
--- have not ended; answers whose requester is unknown.
+-- Count answers of jobs of forgotten tickets and of `p_numbers` (null: of all), or that name such a ticket; unfinished
+-- jobs of these tickets; and answers whose requester is unknown.
 CREATE OR REPLACE FUNCTION count_jobs(p_numbers text[], p_after text, p_most integer)
 RETURNS TABLE (last text, answers bigint, unfinished bigint, unattributed bigint)
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -836,7 +841,7 @@ BEGIN
     FROM page p LEFT JOIN found f ON f.id = p.id;
 END $$;
 
--- Leave tombstones of the requester's tickets, as jobs know them.
+-- Leave tombstones of the requester's tickets that jobs have.
 CREATE OR REPLACE FUNCTION mark_tickets_of_jobs(p_requester bytea, p_after text, p_most integer)
 RETURNS TABLE (last text) LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
@@ -848,10 +853,10 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Erase the texts of jobs whose ticket is forgotten (`p_all`: of all), and answers that name a forgotten one. Jobs that
--- have not ended are skipped, and `ended` tells of them; a worker whose job's answer names one loses its claim, so that
--- the answer is not posted. Rows stay, with events of our own, without which they would count as a webhook's; these begin
--- with a parenthesis, as no webhook's does. `p_ids`: these jobs, and no page.
+-- Erase the texts of jobs whose ticket is forgotten (`p_all`: of all), and answers that name a forgotten ticket.
+-- Unfinished jobs are skipped and listed in `ended`. A running job whose answer names one loses its claim, so that the
+-- answer is not posted. Rows stay, and keep an `event` of this system, which begins with a parenthesis unlike a
+-- webhook's; without it the job would count as a webhook's. `p_ids`: these jobs instead of a page.
 CREATE OR REPLACE FUNCTION erase_jobs(
     p_ids uuid[], p_all boolean, p_requester bytea, p_forgotten text, p_named text, p_after text, p_most integer)
 RETURNS TABLE (last text, answers bigint, ended jsonb)
@@ -900,7 +905,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Delete the rows of jobs that ended before, with their events. Their feedback goes with them.
+-- Delete the rows of jobs that ended before `p_ended_before`, with their events and feedback.
 CREATE OR REPLACE FUNCTION erase_job_rows(p_ended_before timestamptz, p_after text, p_most integer)
 RETURNS TABLE (last text, erased bigint)
 LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -924,11 +929,11 @@ BEGIN
 END $$;
 
 -- -- The relay -------------------------------------------------------------------------------------------------------
--- Each second, and mostly for nothing. Where the table is large a plan for a limit is made anew each time, which costs
--- more than to look; so what changes rows looks first whether there are any.
+-- Runs each second, mostly without work. For a large table, planning a limit again costs more than looking.
+-- So functions that change rows first check whether there are any.
 
--- Jobs that are due and have no message in Redis: marked as published, to be published now. The first of each tenant, then
--- the second of each, and so on: a flood that was put off must not keep the retries of others waiting.
+-- Mark due jobs without a message in Redis as published; the caller publishes them now. It takes the first job of each
+-- tenant, then the second of each, and so on. So a delayed flood does not hold up the retries of other tenants.
 CREATE OR REPLACE FUNCTION take_due_jobs(p_most integer, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -963,9 +968,9 @@ BEGIN
     END IF;
 END $$;
 
--- How many jobs should have a message in the list (those published lately are not looked at), and how many run. Beyond
--- `p_most` nobody counts on: that many waiting jobs find messages enough. `jobs_published` in its order is the one plan
--- for any limit, so it is made once.
+-- Count jobs that should have a message in the list (without recently published ones), and running jobs. It counts to
+-- `p_most` at most: that many waiting jobs find enough messages. One plan, `jobs_published` in its order, suits any
+-- limit, so it is made once.
 CREATE OR REPLACE FUNCTION count_listed_jobs(p_lately interval, p_most bigint)
 RETURNS TABLE (waiting bigint, running bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -978,8 +983,8 @@ BEGIN
            (SELECT count(*) FROM jobs r WHERE r.state = 'running');
 END $$;
 
--- The jobs that wait beyond `p_messages`, the oldest of all, to be published again: as many messages were lost. It counts
--- again, one relay at a time: what another one has just published is not looked at.
+-- Mark the oldest jobs beyond `p_messages` for publishing again: as many messages were lost. It counts again, one relay
+-- at a time, and ignores jobs that another relay has just published.
 CREATE OR REPLACE FUNCTION take_jobs_without_message(
     p_messages bigint, p_most integer, p_lately interval, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
@@ -1006,7 +1011,7 @@ BEGIN
     SELECT * FROM lost;
 END $$;
 
--- Redis did not take these. Nobody waits for a row that somebody holds.
+-- Reset jobs that Redis did not accept. Locked rows are passed over.
 CREATE OR REPLACE FUNCTION unpublish_jobs(p_ids uuid[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE jobs j SET published_at = NULL
@@ -1014,8 +1019,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- state: running -> waiting: recovered, its worker fell silent
--- While attempts are left. The first time at once; then at any moment of a time that doubles, so that a job which kills
--- its worker is seldom run beside the same jobs again, and does not use up their attempts with its own.
+-- Only while attempts are left. The first time at once, then at a random moment of a time that doubles. So a job that
+-- kills its worker rarely runs beside the same jobs again, and does not use up their attempts.
 CREATE OR REPLACE FUNCTION recover_jobs(p_most integer, p_attempts integer, p_reason text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1064,9 +1069,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT f.id, f.tenant_id, f.ticket_id, f.attempt, f.traceparent FROM failed f
 $$;
 
--- Put off the deadline of jobs that have their message while their tenant has its most in flight (`p_most`): the time for
--- which they wait for their share is not theirs. `p_ahead` of it, so that who claims one has that long at least; up to
--- the longest life.
+-- Extend the deadline of published jobs while their tenant is at its limit (`p_most`): waiting for a share must not use
+-- up their time. It acts `p_ahead` of the deadline, so that a claimed job has at least that long. The longest life is
+-- the limit.
 CREATE OR REPLACE FUNCTION put_off_deadlines(
     p_most jsonb, p_ahead interval, p_by interval, p_longest interval, p_rows integer)
 RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1089,7 +1094,8 @@ $$;
 -- state: running -> failed: past its deadline, its worker fell silent
 -- state: waiting -> waiting: past its deadline, a last attempt looks for the note
 -- state: running -> waiting: past its deadline, its worker fell silent, and a last attempt looks for the note
--- That one is due where the note may be there and no last look was begun. Jobs that a worker holds are left to it.
+-- The last attempt follows if the note may be there and no last look has begun. Jobs with a valid lease stay with their
+-- worker.
 CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_attempts integer, p_reason text, p_look interval)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1130,9 +1136,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT j.tenant_id, j.state FROM jobs j WHERE j.id = p_id
 $$;
 
--- Jobs, newest first; a null condition is none. `p_ticket`: one of a ticket's numbers finds the jobs that its webhooks
--- named by the other one too. `p_since`: something happened to the job since then. Reasons are this system's own words.
--- Planned anew each time: only for the conditions that are given can an index be taken.
+-- List jobs, newest first; a null condition does not filter. `p_ticket`: any of a ticket's numbers, which finds the
+-- jobs with its other number too. `p_since`: a time of the job is not before it. Reasons are this system's own words.
+-- Planned for each call, because an index suits only the given conditions.
 CREATE OR REPLACE FUNCTION list_jobs(
     p_tenant text, p_ticket text, p_states text[], p_since timestamptz, p_most integer)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, state text, attempt integer, reason text,
@@ -1162,7 +1168,8 @@ BEGIN
     ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most;
 END $$;
 
--- Jobs that have not ended, how long the longest due one has waited (seconds), and those long past their deadline.
+-- Count unfinished jobs and those long past their deadline, and measure how long the longest due one has waited
+-- (seconds).
 CREATE OR REPLACE FUNCTION job_figures(p_overdue interval)
 RETURNS TABLE (waiting bigint, running bigint, oldest_waiting_seconds double precision, without_outcome bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1178,9 +1185,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
          (SELECT count(*) AS running FROM jobs j WHERE j.state = 'running') r
 $$;
 
--- Whether workers are at work: how many hold a job, how many jobs run, how many of these nobody holds any more, and when
--- one was begun last, of those that run, and of those within `p_lately` that ended or wait again (given back, held back,
--- tried again): of each kind the last thousand, since in an outage very many end at once.
+-- Return signs of active workers: workers with a job, running jobs, running jobs with an expired lease, and the last
+-- start. The last start covers running jobs, and jobs that ended or wait again within `p_lately` (given back, held
+-- back, retried). It reads the last thousand of each kind, since very many end at once in an outage.
 CREATE OR REPLACE FUNCTION signs_of_work(p_lately interval)
 RETURNS TABLE (workers bigint, running bigint, silent bigint, last_started_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1202,7 +1209,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
           FROM jobs j WHERE j.state = 'running') r
 $$;
 
--- Jobs that wait because their last attempt was held back: of which tenant, why, and how many.
+-- Count jobs that wait because their last attempt was held back, by tenant and reason.
 CREATE OR REPLACE FUNCTION jobs_held_back() RETURNS TABLE (tenant_id text, reason text, jobs bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT j.tenant_id, j.reason, count(*) FROM jobs j
@@ -1211,10 +1218,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     GROUP BY j.tenant_id, j.reason
 $$;
 
--- For pages that people look at (the console): whatever the tables hold, each looks at so many rows and no more.
+-- For the console's pages: each function reads a limited number of rows, whatever the size of the tables.
 
--- How many jobs are due and wait, and how many wait for a later time, `p_most` at most of each kind, with a message and
--- without; and how long the longest due one has waited (seconds).
+-- Count due jobs and jobs for a later time, up to `p_most` of each kind, with a message and without. Measure how long
+-- the longest due one has waited (seconds).
 CREATE OR REPLACE FUNCTION open_jobs(p_most bigint)
 RETURNS TABLE (waiting bigint, later bigint, oldest_waiting_seconds double precision)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1241,8 +1248,8 @@ BEGIN
                 WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at <= now()))), 0)::double precision;
 END $$;
 
--- Why jobs wait that were held back, or whose last attempt failed: by tenant and reason how many, `p_most` at most of
--- each. It steps from one such pair to the next; beyond `p_pairs` of them nobody reads on.
+-- Count jobs that were held back or whose last attempt failed, by tenant and reason, up to `p_most` of each. It steps
+-- from one such pair to the next, for `p_pairs` pairs at most.
 CREATE OR REPLACE FUNCTION reasons_of_waiting(p_most bigint, p_pairs bigint)
 RETURNS TABLE (tenant_id text, reason text, jobs bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -1262,8 +1269,8 @@ SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan
     FROM pairs p LIMIT p_pairs
 $$;
 
--- What jobs failed with, or were skipped for, since `p_since`: by tenant and reason how many, and when the last one
--- ended. Of the newest `p_most`, in the order of their index: in an outage very many end at once.
+-- Count jobs that failed or were skipped since `p_since`, by tenant and reason, with the last end. It reads the newest
+-- `p_most` in index order, because very many end at once in an outage.
 CREATE OR REPLACE FUNCTION causes_of_ends(p_state text, p_since timestamptz, p_most bigint)
 RETURNS TABLE (tenant_id text, reason text, jobs bigint, finished_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1279,8 +1286,8 @@ BEGIN
     GROUP BY e.tenant_id, e.reason;
 END $$;
 
--- How many jobs of each of these tenants were completed and failed, of the newest `p_most` that ended so since `p_since`;
--- of those tenants alone of which one failed.
+-- Count completed and failed jobs of these tenants, of the newest `p_most` that ended since `p_since`. Tenants without
+-- a failed job are left out.
 CREATE OR REPLACE FUNCTION outcomes_of_tenants(p_tenants text[], p_since timestamptz, p_most bigint)
 RETURNS TABLE (tenant_id text, completed bigint, failed bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -1295,8 +1302,9 @@ SET search_path = public, pg_temp SET enable_sort = off SET enable_bitmapscan = 
     GROUP BY t.id
 $$;
 
--- Tenants whose last webhook was refused since `p_since`, and of which none was accepted after it: why, and when. It steps
--- from one tenant to the next, `p_most` of them. A job that came without a webhook has one of the events `p_own`.
+-- Return tenants whose last webhook was refused since `p_since`, without an accepted one after it, with reason and
+-- time. It steps from one tenant to the next, for `p_most` tenants. Jobs without a webhook have one of the events
+-- `p_own`.
 CREATE OR REPLACE FUNCTION refused_tenants(p_since timestamptz, p_own text[], p_most bigint)
 RETURNS TABLE (tenant_id text, reason text, rejected_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -1316,9 +1324,9 @@ SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan
         WHERE coalesce(a.event, '') <> ALL (p_own))
 $$;
 
--- Tickets whose webhook was missed since `p_since` and that have no job: of each tenant how many, when the last one was
--- missed, and whether there may be more. Of its newest `p_most`, with or without a job. It steps from one tenant to the
--- next, `p_tenants` of them.
+-- Count tickets without a job whose webhook was missed since `p_since`: by tenant, with the last time and whether there
+-- may be more. It reads the newest `p_most` of each tenant, with or without a job, and steps through `p_tenants`
+-- tenants.
 CREATE OR REPLACE FUNCTION missed_webhooks_of_all(p_since timestamptz, p_most bigint, p_tenants bigint)
 RETURNS TABLE (tenant_id text, missed bigint, last_at timestamptz, is_cut boolean)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -1344,8 +1352,7 @@ SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan
     GROUP BY t.tenant_id
 $$;
 
--- Which tenants have jobs that are due and wait, and how many: of the `p_most` that are due longest with a message, and of
--- as many without.
+-- Count due waiting jobs by tenant, of the `p_most` that are due longest with a message, and as many without.
 CREATE OR REPLACE FUNCTION due_jobs_of_all(p_most bigint) RETURNS TABLE (tenant_id text, jobs bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -1362,9 +1369,9 @@ BEGIN
     GROUP BY d.tenant_id;
 END $$;
 
--- Jobs that failed or were skipped since `p_since`, latest end first; with `p_reasons` only those with one of them. A
--- further page begins after the job that ended at `p_before` with the id `p_before_id`. In the order of its index: in an
--- outage very many end at once. New columns of `job_rows` need no change here.
+-- List jobs that failed or were skipped since `p_since`, latest end first; `p_reasons` filters by reason. A further
+-- page begins after the job that ended at `p_before` with the id `p_before_id`. It reads in index order, because very
+-- many end at once in an outage. New columns of `job_rows` need no change here.
 CREATE OR REPLACE FUNCTION list_ends(
     p_state text, p_reasons text[], p_since timestamptz, p_before timestamptz, p_before_id uuid, p_most bigint)
 RETURNS SETOF job_rows
@@ -1381,7 +1388,7 @@ BEGIN
 END $$;
 
 -- -- Purging ---------------------------------------------------------------------------------------------------------
--- In batches, each a short transaction of its own; a row that somebody holds just now waits for the next.
+-- In batches, each in a short transaction; locked rows wait for the next batch.
 
 CREATE OR REPLACE FUNCTION purge_short_lived(p_keys_kept interval, p_rejections_kept interval) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1390,7 +1397,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         FOR UPDATE SKIP LOCKED);
     DELETE FROM rejections r WHERE r.id IN (
         SELECT o.id FROM rejections o WHERE o.rejected_at < now() - p_rejections_kept FOR UPDATE SKIP LOCKED);
-    -- As long as those: both are what support is told of webhooks that made no job.
+    -- Kept as long as rejections: support uses both to explain webhooks that made no job.
     DELETE FROM missing_webhooks m WHERE (m.tenant_id, m.ticket_id) IN (
         SELECT o.tenant_id, o.ticket_id FROM missing_webhooks o WHERE o.seen_at < now() - p_rejections_kept
         FOR UPDATE SKIP LOCKED);
@@ -1398,9 +1405,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         SELECT o.id FROM ended_sessions o WHERE o.expires_at < now() FOR UPDATE SKIP LOCKED);
 $$;
 
--- The answers of GPT-4, of jobs that ended long ago.
--- What a batch has is chosen once (MATERIALIZED): a plan that chose it anew for each row, as one for a small table may,
--- would end with another number, and a batch that is not full ends the purge.
+-- Purge GPT-4's answers of jobs that ended more than `p_days` days ago. MATERIALIZED chooses each batch once. The plan
+-- for a small table may choose it again for each row and return another number; a batch that is not full ends the
+-- purge.
 CREATE OR REPLACE FUNCTION purge_answers(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (
@@ -1411,7 +1418,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ) SELECT count(*) FROM purged
 $$;
 
--- Whole rows of jobs that ended long ago, with their events.
+-- Purge whole rows of jobs that ended more than `p_days` days ago, with their events.
 CREATE OR REPLACE FUNCTION purge_jobs(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (

@@ -1,10 +1,11 @@
--- Search in copies of tickets, solutions and documents; their erasure and purge by age. Purges look across tenants and run
--- as the owner. All else runs with the caller's rights, under row-level security. db/functions.sql has the rules.
+-- Search in copies of tickets, solutions and documents; their erasure, and purges by age. Purges read across tenants
+-- and run as the owner. All other functions run with the caller's rights, under row-level security. db/functions.sql
+-- has the rules.
 
 -- -- Finding ---------------------------------------------------------------------------------------------------------
 
--- Keeps the postings of a ticket ('t') or a passage ('p') as its terms are, whoever writes or deletes the row. Writers
--- of one tenant take turns: their texts have terms in common, which they would lock in any order.
+-- Keep the postings of a ticket ('t') or a passage ('p') equal to its terms, at each write or deletion of the row.
+-- Writes of one tenant are serialized: their texts have terms in common and would lock these in any order.
 CREATE OR REPLACE FUNCTION keep_postings() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     v_collection "char" := TG_ARGV[0];
@@ -21,7 +22,7 @@ BEGIN
     IF v_old = v_new AND (TG_OP <> 'UPDATE' OR OLD.weights = NEW.weights) THEN
         RETURN NULL;
     END IF;
-    -- With another text it is near to others: it gets its embedding anew.
+    -- A changed text has other neighbours, so its embedding is made again.
     IF TG_OP <> 'INSERT' THEN
         DELETE FROM embeddings e WHERE e.tenant_id = OLD.tenant_id AND e.collection = v_collection
             AND e.document = OLD.search_id;
@@ -58,11 +59,12 @@ CREATE OR REPLACE TRIGGER tickets_postings AFTER INSERT OR UPDATE OF terms, weig
 CREATE OR REPLACE TRIGGER passages_postings AFTER INSERT OR UPDATE OF terms, weights OR DELETE ON passages
     FOR EACH ROW EXECUTE FUNCTION keep_postings('p');
 
--- The texts of the caller's tenant that have most in common with what is asked, by BM25: `worth` is a term's rarity times
--- how often it is asked for. The rarest terms come first, until `p_budget` postings are read (of the last
--- term the newest), so that a search in a million texts costs no more; the commonest would hardly tell one from another. `asked` is the worth of all words that
--- were asked for, known here or not, by the best of the terms that each may be (`p_words` tells which are of one). Of a few texts nobody can tell which terms are rare: 20 more count that have none.
--- The plan is made for each question: one that is kept would be made for a tenant of any size, and any terms.
+-- Find the texts of the caller's tenant that match the query best, by BM25. `worth` is a term's rarity times its weight
+-- in the query. The rarest terms come first, until `p_budget` postings are read (the newest ones of the last term). So
+-- a search in a million texts costs no more; the most frequent terms hardly distinguish texts. `asked` is the worth of
+-- all words of the query, known here or not; each word counts with the best of its possible terms (`p_words` groups
+-- terms by word). A few texts do not show which terms are rare, so 20 texts without any term are added. The plan is
+-- made for each query, because a cached plan would ignore the tenant's size and the terms.
 CREATE OR REPLACE FUNCTION find_texts(
     p_collection "char", p_terms integer[], p_weights real[], p_words integer[], p_budget integer, p_most integer)
 RETURNS TABLE (document bigint, score float8, asked float8)
@@ -101,12 +103,12 @@ BEGIN
     FROM hits h GROUP BY h.document ORDER BY score DESC, h.document DESC LIMIT p_most;
 END $$;
 
--- Where the database has pgvector (0.8): an index for each model that has embeddings by now, and none for others. Only the
--- tables' owner can make one, so `ai-agents migrate` does. knowledge/embedding_repository.py has the names and the
--- expression; pgvector's limit for an index of half-precision vectors is 4,000 dimensions.
+-- With pgvector (0.8): one index for each model that has embeddings, and none for other models. Only the tables' owner
+-- can create an index, so `ai-agents migrate` runs this. knowledge/embedding_repository.py has the names and the
+-- expression. pgvector indexes half-precision vectors of up to 4,000 dimensions.
 DO $do$
 DECLARE
-    -- A table that a loop reads can't get an index.
+    -- A table that a loop reads can't get an index, so the models are read first.
     v_models jsonb := (SELECT coalesce(jsonb_object_agg(m.model, m.dimensions), '{}') FROM (
         SELECT e.model, max(octet_length(e.embedding)) AS dimensions FROM embeddings e GROUP BY e.model) m
         WHERE m.dimensions <= 4000);
@@ -138,10 +140,10 @@ BEGIN
 END $do$;
 
 -- -- Erasing ---------------------------------------------------------------------------------------------------------
--- For privacy/erasure.py, in the transaction of a tenant whose key it holds, a page at a time: from `p_after` (null: from
--- the start), `p_most` rows; `last` is null where no row is left.
+-- For privacy/erasure.py, in a transaction with the lock on the tenant's key. Each call handles one page: `p_most` rows
+-- after `p_after` (null: from the start). `last` is null if no row is left.
 
--- The numbers of copies with this number, or of this requester.
+-- Return the ticket numbers of copies with this number, or of this requester.
 CREATE OR REPLACE FUNCTION numbers_of_copies(p_number text, p_requester bytea) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
@@ -150,8 +152,8 @@ BEGIN
     WHERE (t.ticket_id = p_number OR t.display_id = p_number OR t.requester = p_requester) AND n.number IS NOT NULL;
 END $$;
 
--- Copies of forgotten tickets and of `p_numbers` (null: of all, with parts of solutions), those that name an address, and
--- those whose requester is unknown.
+-- Count copies of forgotten tickets and of `p_numbers` (null: of all, with parts of solutions), copies that name an
+-- address, and copies whose requester is unknown.
 CREATE OR REPLACE FUNCTION count_copies(p_numbers text[], p_address text, p_after text, p_most integer)
 RETURNS TABLE (last text, copies bigint, naming bigint, unattributed bigint)
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -178,9 +180,9 @@ BEGIN
     FROM page p;
 END $$;
 
--- The requester's tickets get tombstones first; then each copy with a tombstone goes (`p_all`: each copy), since its own
--- requester may be missing or outdated. Copies of others' tickets may name the address too, e.g. of the person who
--- recorded the ticket. `p_ticket` leaves the desk's list whether it was copied or not.
+-- Leave tombstones of the requester's tickets, then delete each copy with a tombstone (`p_all`: each copy), since the
+-- copy's own requester may be missing or outdated. Copies of other requesters' tickets may name the address too, e.g.
+-- of the person who recorded the ticket. `p_ticket` leaves the desk's list even if it was not copied.
 CREATE OR REPLACE FUNCTION erase_copies(
     p_all boolean, p_ticket text, p_requester bytea, p_address text, p_after text, p_most integer)
 RETURNS TABLE (last text, copies bigint)
@@ -210,9 +212,10 @@ BEGIN
 END $$;
 
 -- -- Purging ---------------------------------------------------------------------------------------------------------
--- In batches, each a short transaction of its own; a row that somebody holds just now waits for the next.
+-- In batches, each in a short transaction; locked rows wait for the next batch.
 
--- Copies of tickets and solutions that the desk has not shown for long; documents from files no desk lists.
+-- Purge copies of tickets and solutions that the desk has not listed for `p_days` days. Documents from files are in no
+-- desk's list.
 CREATE OR REPLACE FUNCTION purge_tickets(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (

@@ -1,5 +1,5 @@
--- Tombstones and audit records (privacy/tombstones.py, privacy/audit.py). All but `tenants_with_records` run with the
--- caller's rights, under row-level security. db/functions.sql has the rules.
+-- Tombstones and audit records (privacy/tombstones.py, privacy/audit.py). All functions except `tenants_with_records`
+-- run with the caller's rights, under row-level security. db/functions.sql has the rules.
 
 -- -- Tombstones ------------------------------------------------------------------------------------------------------
 
@@ -12,7 +12,7 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
     ON CONFLICT DO NOTHING
 $$;
 
--- The numbers of forgotten tickets. By index and hash: statistics may be from before there were so many.
+-- Return the numbers of forgotten tickets. By index and hash, because statistics may be older than most tombstones.
 CREATE OR REPLACE FUNCTION forgotten_among(p_numbers text[]) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = public, pg_temp SET enable_seqscan = off SET enable_nestloop = off AS $$
     WITH hashed AS MATERIALIZED (
@@ -25,7 +25,7 @@ $$;
 
 -- -- Audit records ---------------------------------------------------------------------------------------------------
 
--- Which tenants have audit records, by as many steps in an index as there are tenants.
+-- Return the tenants that have audit records, with one index step for each tenant.
 CREATE OR REPLACE FUNCTION tenants_with_records() RETURNS TABLE (tenant_id text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH RECURSIVE found AS (
@@ -37,10 +37,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- -- Erasing ---------------------------------------------------------------------------------------------------------
--- For privacy/erasure.py, in the transaction of a tenant whose key it holds, a page at a time: from `p_after` (null: from
--- the start), `p_most` rows; `last` is null where no row is left.
+-- For privacy/erasure.py, in a transaction with the lock on the tenant's key. Each call handles one page: `p_most` rows
+-- after `p_after` (null: from the start). `last` is null if no row is left.
 
--- The numbers of tickets of records with this number, and of tickets of this requester, also among the sources.
+-- Return the ticket numbers of records with this number, and the numbers of this requester's tickets, also among the
+-- sources.
 CREATE OR REPLACE FUNCTION numbers_of_records(p_number text, p_requester bytea) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
@@ -54,7 +55,8 @@ BEGIN
     WHERE s.source ->> 'requester' = encode(p_requester, 'hex') AND n.number IS NOT NULL;
 END $$;
 
--- Records up to `p_last` of a forgotten requester, or of or about a ticket that is forgotten or one of `p_numbers`.
+-- Return the records up to `p_last` that have a forgotten requester, or that are of or about a forgotten ticket or one
+-- of `p_numbers`.
 CREATE OR REPLACE FUNCTION forgotten_records(p_numbers text[], p_after timestamptz, p_last timestamptz)
 RETURNS TABLE (job_id uuid, at timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -76,7 +78,7 @@ BEGIN
     SELECT p.job_id, p.at FROM page p WHERE EXISTS (SELECT FROM tombstones t WHERE t.hash = p.requester);
 END $$;
 
--- As `forgotten_records`; all where `p_numbers` is null.
+-- Count the records of `forgotten_records`, or all records if `p_numbers` is null.
 CREATE OR REPLACE FUNCTION count_records(p_numbers text[], p_after timestamptz, p_most integer)
 RETURNS TABLE (last timestamptz, records bigint)
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -91,7 +93,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Leave tombstones of the requester's tickets, as records know them, which may outlive copies and jobs.
+-- Leave tombstones of the requester's tickets that records have; records may outlive copies and jobs.
 CREATE OR REPLACE FUNCTION mark_tickets_of_records(p_requester bytea, p_after timestamptz, p_most integer)
 RETURNS TABLE (last timestamptz)
 LANGUAGE plpgsql SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$

@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "2f0e8fbd129bdc47da3426fe29c4f5d73de7c9697c6b98f98c049f0749347051"
+FUNCTIONS = "abdbef803c9b236ec76b3db1ccb5def4d632b214ef834e2b9e37268f5d5f85a4"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

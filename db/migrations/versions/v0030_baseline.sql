@@ -32,8 +32,8 @@ CREATE TABLE jobs (
     refresh text,
     seen_closed_at timestamptz
 );
--- A job without text from outside, answers and claims: the rows of `list_ends`, which crosses tenants. New columns go to
--- its end. Read directly, it is under the row-level security of `jobs` (`security_invoker`).
+-- A job without external text, answers and claims: the rows of `list_ends`, which reads across tenants. New columns go
+-- to its end. Direct reads are under the row-level security of `jobs` (`security_invoker`).
 CREATE VIEW job_rows WITH (security_invoker = true) AS
 SELECT id, tenant_id, ticket_id, desk_id, display_id, state, reason, attempt, accepted_at, due_at, deadline_at,
        published_at, started_at, finished_at, retried_at, refresh, note_attempted_at, failure_noted_at,
@@ -294,7 +294,7 @@ CREATE TABLE missing_webhooks (
     PRIMARY KEY (tenant_id, ticket_id)
 );
 CREATE INDEX missing_webhooks_by_age ON missing_webhooks (seen_at);
--- Without tickets that have a job by now, and without those that needed no webhook.
+-- Without tickets that have a job now or needed no webhook.
 CREATE INDEX missing_webhooks_missed ON missing_webhooks (tenant_id, missed_at)
     WHERE missed_at <> seen_at AND job_id IS NULL;
 
