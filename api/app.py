@@ -1,4 +1,4 @@
-"""Application factory and composition root, for `ai-agents api` and `uvicorn --factory`."""
+"""Application factory and composition root, also for `uvicorn --factory`."""
 
 import asyncio
 import contextlib
@@ -151,7 +151,7 @@ async def _relay_when_ready(database: Database, relay: Relay) -> None:
 
 
 def _end_if_it_failed(task: asyncio.Task[None]) -> None:
-    """Stop the process if a background task failed: without a relay, jobs could wait for ever."""
+    """Stop the process if a background task failed: jobs depend on the relay."""
     if not task.cancelled() and (failure := task.exception()) is not None:
         log_event(log_events.PROCESS_FAILED, failure=failure)
         signal.raise_signal(signal.SIGTERM)

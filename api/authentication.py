@@ -184,7 +184,7 @@ class Webhook:
 async def authenticate(
     request: Request, tenants: TenantDirectory, secret_usage: "SecretUsage", seconds: float, tenant_in_path: str | None
 ) -> Webhook:
-    """Read and authenticate a webhook; `seconds` limits the body. Raises WebhookError."""
+    """Read and verify a webhook; `seconds` limits the body. Raises WebhookError."""
     # The first header of each name, as a dictionary: Starlette would search a list for each of a dozen look-ups.
     headers = dict(reversed(request.headers.items()))
     is_signed = any(name in headers for name in _SCHEMES)

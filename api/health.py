@@ -100,7 +100,7 @@ async def _set_queue_figures(state: ApiState) -> None:
 
 
 def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
-    """Bind a setting's port on all addresses, IPv6 too; `serve` answers requests. Raises SettingsError."""
+    """Bind a setting's port on all addresses, IPv6 too. Raises SettingsError."""
     both = socket.has_dualstack_ipv6()
     try:
         return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)

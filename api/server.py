@@ -69,7 +69,7 @@ class Crowd:
         self._served.discard(connection)
 
     def make_room(self, now: float) -> Iterator[Any]:
-        """Remove and yield the connections to close; those that wait for less than 0.1 s only in a rush."""
+        """Remove and yield connections; those waiting under 0.1 s only in a rush."""
         while self._waiting and len(self) > self._most:
             connection, since = next(iter(self._waiting.items()))
             if now - since < _MOMENT_SECONDS and len(self) <= self._in_a_rush:
@@ -91,7 +91,7 @@ class Port:
     _next: dict[log_events.Phrase, float] = field(default_factory=dict)
 
     def log_refused(self, status: int, reason: str) -> None:
-        """Log a request that was refused before the application; a plain port logs nothing."""
+        """Log a request refused before the application; a plain port logs nothing."""
 
     def log_turned_away(self) -> None:
         self.log_crowded()
@@ -108,7 +108,7 @@ class Port:
 
 
 class AnswerWriter:
-    """Sends head and body of an answer in one call: two cost 6 % of the webhooks per second."""
+    """One write for head and body: two cost 6 % of the webhooks per second."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -306,7 +306,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = False
 
     def _answer(self, status: int, reason: str) -> None:
-        """Send a last answer and close later: a client that still sends would get a reset."""
+        """Send a last answer; close later, so that a sending client gets no reset."""
         self._over = True
         body = f'{{"detail":"{reason}"}}'
         again = "retry-after: 30\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
@@ -326,7 +326,7 @@ class LimitedProtocol(HttpToolsProtocol):
 async def serve(
     app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
 ) -> AsyncIterator[None]:
-    """Serve the application; requests that run at the end have `last_answer_seconds` more."""
+    """Serve the application; requests at the end have `last_answer_seconds` more."""
     config = Config(
         app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )

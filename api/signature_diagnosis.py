@@ -1,7 +1,7 @@
-"""Search for the cause of a signature mismatch, for support and never for the caller.
+"""Search for the cause of a signature mismatch, for support only.
 
 A guess is a key, signed bytes and an encoding; a match proves the cause, because it requires the secret. The search is
-bounded, so that a flood of bad signatures costs little.
+bounded, so that a flood of bad signatures costs little. The caller never gets the cause.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ Guess = tuple[bytes, bytes, Cause]
 
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
-    """Return the digests that the header may contain, each with the mistake in its encoding."""
+    """Return digests that the header may contain, each with its encoding mistake."""
     found = [(given, "") for given in claim.given]
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
@@ -74,7 +74,7 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
 
 
 def guesses(mismatch: SignatureMismatch, tenants: TenantDirectory) -> Iterator[Guess]:
-    """Yield the guesses, likely ones first; those of other tenants and of other times come last."""
+    """Yield guesses, likely ones first, those of other tenants and times last."""
     claim, body = mismatch.claim, mismatch.body
     plain = claim.prefix + body
     keys = [claim.key_of(secret) for secret in mismatch.secrets]
@@ -191,9 +191,9 @@ def _of_another(words: str, owner: str) -> Cause:
 
 
 class SignatureDiagnosis:
-    """Searches for one cause at a time; mismatches during a search, or soon after it, get none.
+    """Search for one cause at a time.
 
-    A search takes at most `search_seconds` of thread time.
+    A search takes at most `search_seconds` of thread time. Mismatches during a search, or soon after it, get none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Running of a verb on the checked database: settings, connection, time limit, exit status."""
+"""Verbs on the checked database: settings, connection, time limit, exit status."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ Settings = TypeVar("Settings", bound=JobSettings)
 
 
 def run_with_database(work: Callable[[Database, ByHandSettings], Awaitable[int]]) -> int:
-    """Run `work` on a checked database, without other servers; see `run_with_settings`."""
+    """Run `work` on a checked database, no other server; see `run_with_settings`."""
     return run_with_settings(ByHandSettings, work)
 
 
@@ -80,7 +80,7 @@ def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSetting
 async def on_database(
     work: Callable[[Database, Settings], Awaitable[Result]], settings: Settings, check_seconds: float
 ) -> Result:
-    """Run `work` on a checked database. Raises DatabaseUnfitError or DatabaseUnreachableError."""
+    """Check, then run `work`. Raises DatabaseUnfitError or DatabaseUnreachableError."""
     database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=2)
     try:
         async with asyncio.timeout(check_seconds):

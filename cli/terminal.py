@@ -62,7 +62,7 @@ def _text(value: object) -> str:
 
 
 def confirmed(question: str, chosen: argparse.Namespace, doing: str) -> bool:
-    """Return True for the answer y or for `--yes`; exit with 2 if no prompt is possible."""
+    """Return True for y or `--yes`; exit with 2 if no prompt is possible."""
     if chosen.yes:
         return True
     if not sys.stdin.isatty():

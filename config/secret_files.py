@@ -90,7 +90,7 @@ class SecretFiles:
         return values | self.read() | ({DIRECTORY: UNREADABLE} if self.never_listed else {})
 
     def read(self) -> dict[str, str]:
-        """Return the settings in force. The first successful read applies all files at once."""
+        """Return the settings in force; the first successful read applies all files."""
         try:
             found = self._found()
         except OSError as failure:

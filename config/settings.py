@@ -1,4 +1,4 @@
-"""Settings of each process, loaded and validated once at its start (`load(ApiSettings)`).
+"""Settings of each process, validated once at its start (`load(ApiSettings)`).
 
 Files in `SECRETS_DIR`, named like the settings, override the environment. Tenants' settings are in `config.tenants`.
 Model keys are read again while a process runs; `config.tenant_directory` has the current ones.
@@ -28,7 +28,7 @@ from config.secret_files import UNREADABLE, read_file, secrets_dir
 
 
 class SettingsError(Exception):
-    """Settings that prevent a start. `problems`: one sentence for each, without its value."""
+    """Settings that prevent a start. `problems`: a sentence for each, without values."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -36,7 +36,7 @@ class SettingsError(Exception):
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """Files of `SECRETS_DIR` named like a setting. Empty files count as unset, like empty variables."""
+    """Files of `SECRETS_DIR` named like a setting; empty files count as unset."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         folder, name = secrets_dir(), field_name.upper()
@@ -88,7 +88,7 @@ ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
 
 
 def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Load the settings of one process; `defaults` replace unset ones. Raises SettingsError."""
+    """Load a process's settings; `defaults` fill unset ones. Raises SettingsError."""
     problems: list[str] = []
     folder = secrets_dir()
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's version raises without permission

@@ -1,4 +1,4 @@
-"""Tenants and their settings: names in the environment and `SECRETS_DIR`, and the model of `tenants.toml`.
+"""Tenants' settings: names in environment and files, model of `tenants.toml`.
 
 A new setting that is not secret needs only a field here: validation, documentation and JSON schema derive from it.
 
@@ -142,17 +142,17 @@ class ContextSection(TenantSection):
 
 
 class TicketRules(TicketsSection, ContextSection):
-    """Rules that select tickets, to enhance and as context. All names are folded (`fold`)."""
+    """Rules that select tickets and context. All names are folded (`fold`)."""
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if the rules exclude a ticket with these names: kind -> name. Missing kinds are not checked."""
+        """Return True if rules exclude these names (kind -> name); kinds may be missing."""
         folded = fold_all(known)
         return self.forbid(known) or any(
             folded[kind] not in names for kind, names in self.only.items() if kind in folded
         )
 
     def forbid(self, known: Mapping[str, str]) -> bool:
-        """Return True if `never` has one of the names: the ticket's text must not be stored."""
+        """Return True if `never` has one of the names: the text must not be stored."""
         return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
 
     @property
@@ -325,9 +325,9 @@ def id_problem(tenant_id: str) -> str | None:
 
 
 def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Return the readable secrets by (tenant, setting without suffix); the tenant is empty for PROCESS_KEYS.
+    """Return the readable secrets by (tenant, setting without suffix).
 
-    Order: current, previous, retired secret.
+    Order: current, previous, retired secret. The tenant is empty for PROCESS_KEYS.
     """
     found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
     for tenant_id, settings in sorted(by_tenant(values).items()):
@@ -373,12 +373,12 @@ class DeskSettings(ServiceDeskSection):
 
     @property
     def has_keys(self) -> bool:
-        """True if all credentials are set. A process that does not call the desk has only its address."""
+        """True if all credentials are set; only processes that call the desk have them."""
         return all(self.credentials.values())
 
 
 class ModelSettings(OpenAISection):
-    """The tenant's own model. Empty fields fall back to the process's settings; the repr contains no key."""
+    """The tenant's model; empty fields use the process's settings, repr has no key."""
 
     api_key: str = Field("", repr=False)
     withdrawn: bool = False
@@ -393,7 +393,7 @@ class NoteSettings(NoteSection):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One customer. `webhook_secrets`: the current secret, then the previous one, if any.
+    """One customer. `webhook_secrets`: the current, then any previous secret.
 
     A tenant whose settings have a problem is not `usable`; it keeps its earlier working settings, if any.
     """

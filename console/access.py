@@ -1,4 +1,4 @@
-"""Console access: tokens, roles (`support`, `support:acme`, `operator+texts`) and an OpenID provider.
+"""Console access: tokens, roles (`support:acme`, `operator+texts`) and OpenID.
 
 The environment and `SECRETS_DIR` are read again every few seconds. A deleted token or a changed role takes effect for
 sessions that are already open. An invalid token disables only itself.
@@ -27,7 +27,7 @@ _ROLE_TEXT = re.compile(r"(operator|support(?::(?P<tenant>[a-z0-9-]{1,63}))?)(?P
 
 @dataclass(frozen=True, slots=True)
 class ConsoleRole:
-    """`tenant_id`: the only visible tenant, None for all. `reads_texts`: may read texts sent to a model."""
+    """Role; `tenant_id` None means all. `reads_texts` allows texts sent to a model."""
 
     kind: Literal["support", "operator"]
     tenant_id: str | None = None
@@ -146,7 +146,7 @@ def read_access(
 
 
 class AccessDirectory:
-    """Current console access. `on_problem` receives problems that appear after the start."""
+    """Current console access; `on_problem` receives problems after the start."""
 
     def __init__(
         self,

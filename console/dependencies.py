@@ -79,7 +79,7 @@ def check_origin(request: Request, sessions: SessionsDep) -> None:
 
 
 def verify_csrf(request: Request, sessions: SessionsDep, csrf: Annotated[str, Form()] = "") -> None:
-    """Reject a form of another page or session; after this check the request counts as a change."""
+    """Reject a form of another page or session; count the request as a change."""
     check_origin(request, sessions)
     if not sessions.is_csrf(csrf, request.state.session.id):
         raise CsrfFailed
@@ -87,7 +87,7 @@ def verify_csrf(request: Request, sessions: SessionsDep, csrf: Annotated[str, Fo
 
 
 def visible_tenant(user: CurrentUser, tenant_id: str) -> str:
-    """Return the tenant of the URL. Raises NotFound for hidden and unknown ones alike."""
+    """Return the URL's tenant. Raises NotFound for hidden and unknown ones alike."""
     if not is_tenant_id(tenant_id) or not user.sees(tenant_id):
         raise NotFound
     return tenant_id

@@ -49,7 +49,7 @@ def unavailable(problem: str, seconds: int = 30) -> HTTPException:
 
 
 class ErrorHandler:
-    """Renders exceptions; logs an unavailable store once a minute. A 401 leads to the login."""
+    """Renderer of exceptions; logs store outages once a minute. 401 leads to login."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

@@ -67,7 +67,7 @@ class Login:
 
     @contextlib.asynccontextmanager
     async def provider_call(self) -> AsyncIterator[None]:
-        """Let few logins wait for the provider; raise an HTTPException if it is unavailable.
+        """Let few logins wait for the provider; raise an HTTPException if unavailable.
 
         Anyone may start a login, and each one holds a connection.
         """

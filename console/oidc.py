@@ -141,7 +141,7 @@ class Provider:
         self._loading = asyncio.Lock()
 
     async def authorize(self, request: Request, oidc: OidcSettings, redirect_uri: str) -> Response:
-        """Return the redirect to the provider; `request.session` gets the values to verify later."""
+        """Return the provider redirect; `request.session` gets the values to verify."""
         app = await self._loaded(oidc)
         redirect: Response = await app.authorize_redirect(request, redirect_uri, state=secrets.token_urlsafe(24))
         return redirect

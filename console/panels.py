@@ -288,7 +288,7 @@ def _at_least(count: int, *, is_cut: bool) -> str:
 
 
 def own_words(reason: str) -> str:
-    """Return a refusal's reason without data of other tenants, for the tenant's users."""
+    """Return a refusal's reason for the tenant's users, without other tenants' data."""
     kind, _, cause = reason.partition(": ")
     return kind if "another tenant" in cause else reason
 

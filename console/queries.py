@@ -35,7 +35,7 @@ class EndCause(NamedTuple):
 
 
 class FinishedJob(NamedTuple):
-    """A failed or skipped job: columns of the view `job_rows`. `answered`: a retry reuses GPT-4's stored answer."""
+    """Failed or skipped job (`job_rows`). `answered`: a retry reuses a stored answer."""
 
     id: UUID
     tenant_id: str
@@ -76,7 +76,7 @@ _LIST_OF_TENANT = text(
 
 
 async def open_jobs(database: Database) -> Row:
-    """Return numbers of due and later jobs, about `MOST_COUNTED` of each at most, and the longest wait in seconds."""
+    """Count due and later jobs, to about `MOST_COUNTED`, and the longest wait (s)."""
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
     return row
 

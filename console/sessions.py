@@ -1,4 +1,4 @@
-"""Sessions and pending logins in signed cookies; only ended sessions are stored (docs/adr/0037).
+"""Sessions and logins in signed cookies; only ended ones stored (docs/adr/0037).
 
 Cookies contain no rights. Rights are looked up per request, so a deleted token or mapping ends its sessions.
 """
@@ -82,7 +82,7 @@ class ConsoleAddress:
 
 
 class ConsoleKeys:
-    """Signed texts and keyed hashes. The first key signs, all verify; `now` is wall-clock time."""
+    """Signed texts and hashes; first key signs, all verify. `now` is wall-clock time."""
 
     def __init__(self, keys: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
         # itsdangerous signs with the last key.
@@ -94,7 +94,7 @@ class ConsoleKeys:
         return signed
 
     def read(self, purpose: str, text: str, seconds: int) -> tuple[Any, int] | None:
-        """Return a signed text's content and time; None if no key has signed it within `seconds`."""
+        """Return a signed text's content and time; None if not signed within `seconds`."""
         try:
             at, content = self._serializer(purpose).loads(text)
         except BadData:
@@ -197,7 +197,7 @@ class Sessions:
         response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
 
     def read_login(self, request: Request) -> dict[str, Any]:
-        """Return the login in progress, or a new one. Its `id` is never that of a session."""
+        """Return the login in progress or a new one; its `id` is never a session's."""
         found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
         return {"id": f"login {secrets.token_urlsafe(18)}"} if found is None else dict(found[0])
 

@@ -37,7 +37,7 @@ class TimeBar(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A complete picture. `ticks` are percents and labels, `left_out` is the number of omitted spans."""
+    """Complete picture: `ticks` are percents and labels, `left_out` omitted spans."""
 
     title: str
     bars: Sequence[TimeBar]

@@ -1,4 +1,4 @@
-"""Checks of the database at a process's start: server, role, tables and session settings."""
+"""Checks of the database at start: server, role, tables and session settings."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -96,7 +96,7 @@ def check_now(url: str) -> None:
 
 
 async def wait_for_database(database: Database) -> None:
-    """Wait until the database is usable. Raises DatabaseUnfitError if it never will be."""
+    """Wait until the database is usable. Raises DatabaseUnfitError if it never is."""
     is_logged = False
     with tracing.untraced():
         while True:
@@ -138,7 +138,7 @@ async def _check_settings(session: AsyncSession) -> None:
 
 
 async def _shares_session(database: Database) -> bool:
-    """Return True if connections share a server session, as by PgBouncer in transaction mode.
+    """Return True if connections share a session, as in PgBouncer's transaction mode.
 
     A pooler gives its clients process ids of its own: if the first id is the server's, there is no pooler.
     """
@@ -179,7 +179,7 @@ def require_revision(revision: str, needed: str) -> None:
 
 
 def classified(failure: OperationalError, setting: str) -> DatabaseUnfitError | DatabaseUnreachableError:
-    """Return the error to raise for a connection failure, by the server's message: fix or wait."""
+    """Return the error for a connection failure by its message: fix or wait."""
     message = str(failure.orig)
     if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return DatabaseUnreachableError("a table is locked (by a dump, for instance): migrate again later")

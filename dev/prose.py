@@ -1,4 +1,4 @@
-"""Findings for writers: unusual words and long sentences in documents and docstrings. Information only."""
+"""Unusual words and long sentences in documents and docstrings, for writers."""
 
 import ast
 import re

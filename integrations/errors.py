@@ -32,7 +32,7 @@ MODEL_UNAVAILABLE = "model unavailable"
 
 
 class ExternalError(Exception):
-    """A failed call. `cause` is a status or fixed words; `values` fill `phrase`, `also` extends its log line."""
+    """A failed call. `cause`: a status or fixed words. `also` extends the log line."""
 
     phrase: Phrase
     server = ""
@@ -66,7 +66,7 @@ class PermanentError(ExternalError):
 
 
 class DeniedError(ExternalError):
-    """No call succeeds until an operator acts. A Hold of `integrations.resilience` for `why` defers the jobs."""
+    """A refusal until an operator acts; a Hold for `why` defers the jobs."""
 
     def __init__(self, cause: str, why: str) -> None:
         super().__init__(cause)

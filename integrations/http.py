@@ -1,4 +1,4 @@
-"""HTTP to external services: proxy and certificates, a span per request, bounded answers, statuses.
+"""HTTP to external services: proxy, certificates, spans, bounds, statuses.
 
 `HTTP_PROXY` and `ALL_PROXY` are ignored: a key for an `http://` address in the own network must not reach a proxy.
 """
@@ -75,7 +75,7 @@ def _is_this_host(host: str) -> bool:
 
 
 class TracedTransport(httpx2.AsyncBaseTransport):
-    """Send each request in a span, by OpenTelemetry's conventions for HTTP clients, that ends with the response's head.
+    """Transport with an OpenTelemetry span per request, until the response's head.
 
     The span's URL has no query, which contains ticket text for ServiceDesk Plus. No trace header is sent.
     """
@@ -157,9 +157,9 @@ def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> http
 
 
 def open_client(*, connections: int, egress: EgressConfig = STRAIGHT, traced: bool = True) -> httpx2.AsyncClient:
-    """Return a client that bounds answers and the time to connect. Each caller limits the whole call.
+    """Return a client that bounds answers and the time to connect.
 
-    It follows no redirect, which would forward the credentials.
+    It follows no redirect, which would forward the credentials. Each caller limits the whole call.
     """
     transport = open_transport(connections=connections, egress=egress)
     return httpx2.AsyncClient(
@@ -175,7 +175,7 @@ def open_client(*, connections: int, egress: EgressConfig = STRAIGHT, traced: bo
 
 
 class AnswerTooLargeError(Exception):
-    """An answer over `LARGEST_ANSWER_BYTES`, or compressed against the request; `response` has its head."""
+    """Answer over `LARGEST_ANSWER_BYTES` or compressed; `response` has its head."""
 
     def __init__(self, response: httpx2.Response) -> None:
         super().__init__("answer too large")
@@ -241,7 +241,7 @@ def connection_words(failure: Exception) -> str:
 
 
 def proxy_remedy(host: str) -> str:
-    """Return the operator's action for an `HTTPS_PROXY` that is down or refuses a host."""
+    """Return the action for an `HTTPS_PROXY` that is down or refuses a host."""
     return (
         f"check that the proxy of HTTPS_PROXY runs, accepts its credentials and allows calls to {host}, or add the "
         "host to NO_PROXY"
@@ -273,7 +273,7 @@ def status_words(status: int) -> str:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return seconds from openai's `retry-after-ms`, `Retry-After`, or Zoho's `retry_after` in `X-Rate-Limit`."""
+    """Return seconds from `retry-after-ms`, `Retry-After` or Zoho's `X-Rate-Limit`."""
     with suppress(ValueError):
         seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
         if 0 <= seconds < math.inf:

@@ -1,4 +1,4 @@
-"""Plain text of HTML and mails, without mail headers, quotes, forms and greetings.
+"""Plain text of HTML and mails, without headers, quotes, forms and greetings.
 
 A line is removed only if its first words are unambiguous; one that names a code or a fault stays. The cost is linear,
 unlike that of the library for it, mail-parser-reply (docs/adr/0026).
@@ -64,7 +64,7 @@ def plain_text(markup: str) -> str:
 
 
 def lines_of(markup: str) -> str:
-    """Return HTML as lines: entities resolved, white space folded, none empty. A quoted line begins with `>`."""
+    """Return HTML as non-empty plain lines with folded space; quotes begin with `>`."""
     for begin, end in _UNSEEN:
         markup = _without(markup, begin, end)
     has_breaks = any((tag.group(2) or "").lower() in _BREAKS for tag in _TAG.finditer(markup))
@@ -102,7 +102,7 @@ def _own_lines(text: str, *, kept: bool) -> str:
 
 
 def unwrapped(text: str) -> str:
-    """Remove mail headers, greetings, signatures, notices, quoted replies, picture markers and empty fields.
+    """Remove headers, greetings, signatures, notices, quotes, pictures, empty fields.
 
     A forwarded mail, or one that a few words point to, stays. If nothing is left, the text is unchanged.
     """
@@ -155,7 +155,7 @@ def _is_message(own: Sequence[str]) -> bool:
 
 
 def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
-    """Return the position after a mail header or reply mark here, or the same, and True for a forward."""
+    """Return the position after a mail header or mark here; True for a forward."""
     low = _low(lines[position])
     is_forward = low.startswith(_PHRASES["forward_marks"])
     if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(low):

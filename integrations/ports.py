@@ -1,4 +1,4 @@
-"""The port that each kind of desk implements, and the limits on calls that its client gets."""
+"""Port that each kind of desk implements, and limits on its client's calls."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class ProbeSkippedError(Exception):
 
 
 class DeskClient(Protocol):
-    """One tenant's desk of any kind. `workflow.ports.Desk` documents the methods and their errors."""
+    """One tenant's desk of any kind; `workflow.ports.Desk` has methods and errors."""
 
     @property
     def wants_failure_note(self) -> bool: ...
@@ -107,7 +107,7 @@ class DeskKind(Protocol):
         *,
         probing: bool = False,
     ) -> DeskClient:
-        """Return a client. With `probing` it changes nothing, in Redis either, but raises ProbeSkippedError."""
+        """Return a client. `probing`: ProbeSkippedError for any change, Redis included."""
 
     def remedy(self, tenant_id: str, desk: DeskSettings, step: CheckStep, reason: str) -> str:
         """Return the operator's action after a failed step of `ai-agents check`."""

@@ -62,7 +62,7 @@ class DeskTicket:
 
 
 class ListedTicket(NamedTuple):
-    """A ticket in a list. `kinds`: category, group, site and template, if the list has them."""
+    """Ticket in a list. `kinds`: category, group, site and template, if present."""
 
     ticket_id: str
     status: str
@@ -113,9 +113,9 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Paid tokens (0 if not reported), and dollars if reported; `estimated` for a broken stream.
+    """Paid tokens (0 if unreported), and dollars if reported.
 
-    `model` is the requested one; empty if it is the only one.
+    `model` is the requested one; empty if it is the only one. `estimated`: the stream broke.
     """
 
     input_tokens: int = 0
@@ -132,7 +132,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A question without a usable answer, which `host` got or may have got; `usage` was paid."""
+    """Question without a usable answer; `host` may have got it, `usage` was paid."""
 
     host: str
     model: str
@@ -175,9 +175,9 @@ def storable(text: str) -> str:
 
 
 def load_json(content: str | bytes) -> Any:
-    """Return a JSON value with storable texts. Raises ValueError, also if nested over 100 deep.
+    """Return a JSON value with storable texts. Raises ValueError.
 
-    The limit of the json module differs between Python versions.
+    Nesting over 100 deep raises it, too: the json module's limit differs between Python versions.
     """
     try:
         return _all_storable(json.loads(content), _DEEPEST)

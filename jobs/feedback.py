@@ -1,4 +1,4 @@
-"""Feedback on notes: signed links, votes, and the share of a note that the resolution took up.
+"""Feedback on notes: signed links, votes, and the share that resolutions use.
 
 One row for each job, without text or person. Prompt and model are copied from the job's row, whose answer is purged
 earlier.
@@ -117,9 +117,9 @@ _UNMEASURED = text(f"""
 async def record_vote(
     database: Database, tenant_id: str, job_id: UUID, vote: Vote, reason: VoteReason | None
 ) -> RecordedVote | None:
-    """Store a vote on a job's note, in place of an earlier one; return None without a note or for a forgotten ticket.
+    """Store a vote on a job's note, in place of an earlier one.
 
-    A measurement of an earlier note of the job is deleted. Raises one of DATABASE_FAILURES.
+    None without a note or for a forgotten ticket. Delete an older note's measurement. Raises one of DATABASE_FAILURES.
     """
     values = {"vote": vote.value, "reason": None if reason is None else reason.value}
     row = await _written(database, tenant_id, _VOTE, id=job_id, **values)
@@ -127,7 +127,7 @@ async def record_vote(
 
 
 async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return a ticket's last note if it is unmeasured and not newer than the resolution."""
+    """Return a ticket's last note if unmeasured and not newer than the resolution."""
     (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
     return UnmeasuredNote(rows[0]["job_id"], [step for step in rows[0]["steps"] if step]) if rows else None
 

@@ -24,9 +24,9 @@ class NotRetriedError(Exception):
 
 
 async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
-    """Let a failed or skipped job wait again, due now, with all its attempts, and report that in log and trace.
+    """Let a failed or skipped job wait again, due now, with all its attempts.
 
-    The job keeps its id, trace, answer and note attempt. The relay publishes it. Raises NotRetriedError.
+    The job keeps its id, trace, answer and note attempt. Log the retry, in the trace too. Raises NotRetriedError.
     """
     tenant_id = await details.tenant_of(database, job_id)
     values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
@@ -53,7 +53,7 @@ def why_not(state: str) -> str:
 
 
 async def is_last_of_ticket(database: Database, tenant_id: str, ticket_id: str, job_id: UUID) -> bool:
-    """Return True for a ticket's newest failed job if no other job of it is completed or open."""
+    """Return True for a ticket's newest failed job if no other is completed or open."""
     jobs = await details.listed(database, tenant_id=tenant_id, ticket_id=ticket_id)
     newest_failed = next((job.id for job in jobs if job.state == JobState.FAILED), None)
     others = {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING}

@@ -1,4 +1,4 @@
-"""ORM models of jobs and their events; a test compares them with the migrated tables."""
+"""ORM models of jobs and their events; a test compares them with the tables."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -22,7 +22,7 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """One enhancement of one ticket: the source of truth, while Redis only wakes a worker."""
+    """One enhancement of a ticket: the source of truth; Redis only wakes a worker."""
 
     __tablename__ = "jobs"
 

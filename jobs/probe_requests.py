@@ -1,4 +1,4 @@
-"""Probe requests over Redis: the console asks housekeeping, which has the desks' credentials.
+"""Probe requests over Redis to housekeeping, which has the desks' credentials.
 
 A request is a short JSON text in a list, with ids only: no secret, no ticket text. The console waits for the answer at
 a key of the request; housekeeping drops expired requests. Times are by the clock of Redis.
@@ -50,7 +50,7 @@ class NoAnswerError(Exception):
 
 
 class ProbeClient:
-    """The console's side, which implements `jobs.diagnosis.facts.Probes`; `close()` it."""
+    """Console side, implementing `jobs.diagnosis.facts.Probes`; `close()` it."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)

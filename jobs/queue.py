@@ -82,9 +82,9 @@ class _TlsConnection(_LossDetection, SSLConnection):
 
 
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
-    """Return a client that times out after `seconds`; redis-py's default is ten retries.
+    """Return a client that times out after `seconds`.
 
-    A command is retried once if its connection was closed.
+    A command is retried once if its connection was closed; redis-py's default is ten retries.
     """
     client: Redis = Redis.from_url(
         url,
@@ -109,7 +109,7 @@ class JobQueue:
         self._pushing: Batcher[str, None] = Batcher(self._push, _MOST_PUSHED)
 
     async def publish(self, job_id: UUID, traceparent: str) -> None:
-        """Publish the job's message with its W3C `traceparent`. Raises QueueUnavailableError."""
+        """Publish a job with its W3C `traceparent`. Raises QueueUnavailableError."""
         await self._pushing.put(message_of(job_id, traceparent))
 
     async def _push(self, messages: list[str]) -> list[None]:

@@ -43,10 +43,10 @@ _LATELY = text("""
 
 
 async def begin(database: Database, held: Claim, *, reopened: bool) -> str | None:
-    """Store and return the reason of a claimed job's further note, `asked` or `reopened`; None without a further note.
+    """Store and return the reason of a job's further note: `asked` or `reopened`.
 
-    Return REFRESHED_LATELY if the ticket had one within the hour. `reopened`: the tenant wants notes for reopened
-    tickets. Raises LeaseLostError.
+    Return None without a further note, REFRESHED_LATELY if the ticket had one within the hour. `reopened`: the tenant
+    wants notes for reopened tickets. Raises LeaseLostError.
     """
     given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
     limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}

@@ -1,4 +1,4 @@
-"""Tables of copies, which a test compares with the database, and results of a search for context."""
+"""Tables of copies, which a test compares with the database, and search results."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -96,7 +96,7 @@ class SimilarTicket:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A passage of the knowledge base that may help; `strength` as of a similar ticket."""
+    """Helpful passage of the knowledge base; `strength` as of a similar ticket."""
 
     title: str
     text: str

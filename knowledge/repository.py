@@ -105,7 +105,7 @@ async def save_document(
     parts: Sequence[tuple[str, str]],
     languages: Sequence[str] = LANGUAGES,
 ) -> int:
-    """Replace a document by these parts (title, text); return the old number of parts.
+    """Replace a document by these (title, text) parts; return the old part count.
 
     It takes several transactions. After an interruption, saving the document again completes it.
     """

@@ -306,7 +306,7 @@ async def save_pass(database: Database, tenant_id: str, collection: Collection, 
 
 
 class DeskLease:
-    """Lease of a desk, so that only one process copies it. `id` identifies the holder."""
+    """Lease of a desk: only one process copies it. `id` identifies the holder."""
 
     def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
         self.id = uuid4()

@@ -1,4 +1,4 @@
-"""Formats of durations, times and amounts, for the command, the console and diagnoses."""
+"""Formats of durations, times and amounts for command, console and diagnoses."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def clock(at: datetime) -> str:
 
 
 def parse_moment(given: str) -> datetime:
-    """Parse `2h`, `30m`, `3d` or `45s` ago, or an ISO time (UTC without a zone). Raises ValueError."""
+    """Parse `45s`, `30m`, `2h`, `3d` or an ISO time (default UTC). Raises ValueError."""
     try:
         if ago := _AGO.fullmatch(given):
             return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * dict(_UNITS)[ago[2]])

@@ -1,4 +1,4 @@
-"""Readiness of a process over HTTP, and restart of processes that run without progress.
+"""Readiness of a process over HTTP, and restart of a process without progress.
 
 Readiness is for rollouts and operators; it never causes a restart. The stores are checked in the event loop that uses
 them, so a blocked loop is not ready either.
@@ -50,7 +50,7 @@ class Readiness:
         self._stopping = True
 
     def __call__(self) -> tuple[bool, dict[str, str]]:
-        """Return readiness and the answer within 2.5 s: `status`, `process` and each store by name."""
+        """Return readiness and the answer within 2.5 s: `status`, `process`, each store."""
         if self._stopping or self._loop is None:
             return _answer(self._phase(), {})
         try:

@@ -29,7 +29,7 @@ _block: ContextVar[_Block] = ContextVar("identifiers", default=_NOTHING)
 
 
 def bind(**identifiers: str) -> None:
-    """Add identifiers to later lines and spans of this block, and to the current span.
+    """Add identifiers to the current span, and this block's later lines and spans.
 
     They apply to the whole block, from any of its tasks: later steps of the graph see identifiers of earlier ones.
     """

@@ -280,7 +280,7 @@ _LONGEST_VALUE = 80
 
 @cache
 def series(counter: Counter, *labels: str) -> Counter:
-    """Return a series of a counter that is never cleared: a lookup takes as long as three increments."""
+    """Cache the series of a never cleared counter: a lookup costs three increments."""
     return counter.labels(*labels)
 
 
@@ -291,7 +291,7 @@ def webhook(result: str, tenant_id: str | None = None) -> None:
 
 @cache
 def expect_outcomes(tenant_id: str, *outcomes: str) -> None:
-    """Export these outcomes (default: all) at 0, so that the first one is an increase.
+    """Export outcomes (default: all) at 0, so that the first one is an increase.
 
     Called at the process's start for each tenant: a job may fail before the first scrape.
     """

@@ -149,7 +149,7 @@ def _readiness(ready: Ready) -> tuple[bool, Mapping[str, str]]:
 
 
 class _Server(ThreadingWSGIServer):
-    """Serves IPv4 and IPv6 where available, without a traceback for each lost scraper."""
+    """Server for IPv4 and IPv6 where available; no traceback for a lost scraper."""
 
     def __init__(self, *args: Any) -> None:
         self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET

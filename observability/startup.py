@@ -29,7 +29,7 @@ Needs = Literal["secret", "desk", "nothing"]
 
 
 def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load settings and tenants, and start logging; exit with the problems if they are refused.
+    """Load settings and tenants and start logging, or exit with their problems.
 
     Call it first in a process: it sets variables that libraries read.
     """
@@ -46,7 +46,7 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
 def load_with_tenants(
     kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """Load settings and tenants, of which at least one must meet `needs`. Raises SettingsError.
+    """Load settings and tenants, at least one with `needs`. Raises SettingsError.
 
     Tenants with unusable settings are closed; the directory's `problems` has the reasons. `on_problem` receives later
     problems: settings that became unusable, changed files that are not applied.

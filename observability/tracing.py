@@ -231,7 +231,7 @@ def own_trace() -> Context:
 
 
 def links_to(traceparent_header: str | None) -> list[Link]:
-    """Return a link to a caller's span: untrusted callers can't be our trace's parent."""
+    """Return a link to a caller's span; untrusted spans can't be our parent."""
     parent = context_of(traceparent_header)
     return [] if parent is None else [Link(trace.get_current_span(parent).get_span_context())]
 

@@ -28,7 +28,7 @@ _SPARE_CONNECTIONS = 20
 
 
 class WorkerProcess(Celery):
-    """The worker's app. It loads the settings when Celery first reads its configuration, not at import."""
+    """The worker's app; it loads settings when Celery configures it, not at import."""
 
     resources: "Resources"
 

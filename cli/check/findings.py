@@ -202,7 +202,7 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
 
 
 def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
-    """Return the tenant's row; without an id problems of no tenant's row, or that there is no tenant."""
+    """Return the tenant's row; without an id, other problems or the lack of tenants."""
     rows, known = Findings("tenant settings", tenant_id), {tenant.id for tenant in tenants.all()}
     wrong = [
         problem.sentence

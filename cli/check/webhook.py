@@ -1,4 +1,4 @@
-"""Checks of our own public addresses: the webhook by a signed probe, the feedback page by a signed link.
+"""Checks of our public addresses: webhook and feedback page, by signed requests.
 
 Neither creates or records anything.
 """

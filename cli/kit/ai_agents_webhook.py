@@ -1,10 +1,10 @@
-"""Announce a ticket of ServiceDesk Plus (on premises) to ai-agents, signed. Python 3.6 or later, nothing to install.
+"""Announce a ticket of ServiceDesk Plus (on premises) to ai-agents, signed.
 
 The desk runs it:  py ai_agents_webhook.py $COMPLETE_V3_JSON_FILE
 For changes:       py ai_agents_webhook.py --event ticket.updated $COMPLETE_V3_JSON_FILE
 Try it by hand:    py ai_agents_webhook.py --check
 
-It prints one line for each try. Exit status 0: ai-agents has the ticket (or the check was right). 1: it has not.
+Python 3.6 or later, nothing to install. Exit status 0: ai-agents has the ticket (or the check was right); else 1.
 """
 
 import hashlib

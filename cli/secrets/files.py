@@ -1,4 +1,4 @@
-"""Secrets in files of `SECRETS_DIR` and in the environment: places, and the writes of each step.
+"""Secrets in `SECRETS_DIR` and environment: places, and the writes of each step.
 
 Files are replaced atomically and durably. Readers load a tenant's changed files together, after a moment without
 changes (`config.secret_files`).
@@ -123,7 +123,7 @@ def writes(step: RotationStep, places: SecretLocations, new: str) -> list[Callab
 
 
 def require_writable(folder: Path | None, names: list[str]) -> Path:
-    """Return the directory if the files may be written there. Raises NotWritableError."""
+    """Return the directory if its files are writable. Raises NotWritableError."""
     if folder is None:
         raise NotWritableError("SECRETS_DIR is not set")
     if (folder / "..data").exists() or any((folder / name).is_symlink() for name in names):
@@ -163,7 +163,7 @@ def put(folder: Path, name: str, secret: str, *, like: str) -> None:
 
 
 def write_new(path: Path, text: str, model: os.stat_result | None = None) -> None:
-    """Create a file for its owner alone, or as `model` is. Raises OSError, also if it exists."""
+    """Create an owner-only file, or like `model`. Raises OSError, also if it exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         if model is not None:

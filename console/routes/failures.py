@@ -126,7 +126,7 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
 
 
 async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
-    """Collect enough jobs, latest end first, within limits. Raises TimeoutError if no job could be checked.
+    """Collect enough jobs, latest end first. Raises TimeoutError if none was checked.
 
     `left_out`: number of jobs whose ticket another job has handled or may handle. `last`: the job before the next page.
     """

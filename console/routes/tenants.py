@@ -1,4 +1,4 @@
-"""Overview (search, polled queue, failures, tenants), and tenants as a list and one by one."""
+"""Overview (search, polled queue, failures, tenants), tenant list and page."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Search, and the pages of a ticket: verdict with evidence and jobs, and the texts of a job."""
+"""Search, and pages of a ticket: verdict with evidence and jobs, a job's texts."""
 
 import contextlib
 import re
@@ -84,7 +84,7 @@ async def search(
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) -> Details:
-    """Return a visible job. Raises NotFound, with the same delay for missing and hidden ones."""
+    """Return a visible job. NotFound for missing and hidden ones has the same delay."""
     database = services.database
     if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
@@ -160,7 +160,7 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
 
 
 def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
-    """Return the result of `diagnose --json` and more; `own` hides other tenants' data."""
+    """Return `diagnose --json`'s result and more; `own` hides other tenants' data."""
     if own:
         facts = _without_causes(facts)
     diagnosis = judge(facts)
@@ -206,7 +206,7 @@ def _without_causes(facts: Facts) -> Facts:
 
 
 def retry_caution(job: Details) -> str | None:
-    """Return the argument against a job's retry; None if that is impossible or useless."""
+    """Return the argument against a retry; None if it is impossible or useless."""
     is_useful = job.state in (JobState.FAILED, JobState.SKIPPED) and job.reason not in (DUPLICATE, FORGOTTEN)
     return caution(job.reason) if is_useful else None
 

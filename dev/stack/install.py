@@ -72,7 +72,7 @@ def _install(*, fresh: bool) -> None:
 
 
 def _install_with_uv(pip: list[str]) -> bool:
-    """Install with uv, in a sixth of pip's CPU; return False if it fails: of pip's settings it gets the index only."""
+    """Install with uv (a sixth of pip's CPU, pip's index only); False if it fails."""
     _UV_PIN.write_text("".join(re.findall(r"(?m)^uv==(?:.*\\\n)*.*\n", PINS.read_text())))
     subprocess.run([*pip, "--require-hashes", "--requirement", str(_UV_PIN)], cwd=PROJECT, check=True)
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout

@@ -143,7 +143,7 @@ class ModelClient:
         return self._wire.refused()
 
     def check(self) -> None:
-        """Raise DeferredError while the model is down or held, before a question is prepared."""
+        """Raise DeferredError while the model is down or held. Call before preparing."""
         self._hold.check()
         self._breaker.check()
 
@@ -208,7 +208,7 @@ class ModelClient:
     async def _complete(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall
     ) -> Completion:
-        """Make one paid call, after unpaid ones without each part that the endpoint refuses."""
+        """Make one paid call; refusals before it are unpaid and drop a part each."""
         with self._hold.watch():
             if not self._has_key:
                 raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
@@ -282,7 +282,7 @@ class ModelClient:
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
-    """Return the validated answer; None if it may be repaired. Raises ModelRefusedError."""
+    """Return the valid answer; None if repairable. Raises ModelRefusedError."""
     if completion.refused:
         raise ModelRefusedError("invalid answer")
     if completion.finish_reason == CONTENT_FILTER:

@@ -1,4 +1,4 @@
-"""Mapping of the openai package's errors, and of errors in answers, to those of `integrations.errors`.
+"""Mapping of openai's errors, and errors in answers, to `integrations.errors`.
 
 Sources of the codes: https://developers.openai.com/api/docs/guides/error-codes,
 https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/docs/api/reference/errors-and-debugging;
@@ -67,7 +67,7 @@ _DENIED_MESSAGES = {
 
 
 def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> ExternalError:
-    """Return the failure for an HTTP status and its codes. `param` is the refused part of the question."""
+    """Return the failure for a status and its codes; `param` is the refused part."""
     named = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in named:
         return ModelRefusedError(status_words(status) + _named_part(named, param))

@@ -121,7 +121,7 @@ async def purge(database: Database, tenant_id: str, days: int) -> None:
 
 
 class Book(Protocol):
-    """Today's spending of each tenant: of one call, known to this process, of all processes. No method raises."""
+    """Today's spending per tenant, by call, process and in all. No method raises."""
 
     def paid(self, tenant_id: str, spent: Spent) -> None: ...
 
@@ -154,7 +154,7 @@ class SpendingLimits:
             self._check_limit(tenant_id, await self._book.read(tenant_id))
 
     def paid(self, tenant_id: str, usage: Usage) -> None:
-        """Record a paid call, with an estimate for a broken one; an unreported cost is logged once."""
+        """Record a paid call, by estimate if broken; log an unreported cost once."""
         tokens = usage.input_tokens + usage.output_tokens
         if usage.estimated:
             self._book.paid(tenant_id, Spent(tokens, tokens * self._price.get(tenant_id, 0.0)))

@@ -70,7 +70,7 @@ class ServiceDeskPlus:
         self._plain_until = -math.inf
 
     def link_to(self, ticket_id: str) -> str:
-        """Return the browser URL; empty for an on-premises portal with a path (undocumented)."""
+        """Return the browser URL; empty for an on-premises portal path (undocumented)."""
         desk = self._desk
         if desk.edition == "cloud":
             return f"{desk.url}/ui/requests/{quote(ticket_id, safe='')}/details"
@@ -83,7 +83,7 @@ class ServiceDeskPlus:
         await self._calls.credentials()
 
     async def id_of(self, number: str) -> str:
-        """Return the desk's id for a ticket's number, which may be a cloud desk's display number.
+        """Return the desk's id for a number, which may be a cloud display number.
 
         An id is recognized by its length: a call for each webhook would cost a third of the desk's rate. Raises
         DeskUnavailableError if the answer is another ticket, which would get the note.
@@ -143,7 +143,7 @@ class ServiceDeskPlus:
         return ListPage(list({one.solution_id: one for one in solutions}.values()), parsing.has_more(listed))
 
     async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
-        """Return ids and times (or `LONG_AGO`) of up to 500 mails of a ticket, oldest first."""
+        """Return ids and times (or `LONG_AGO`) of up to 500 mails, oldest first."""
         items, _ = await self._of_ticket(ticket_id, "conversations", most_pages=_MOST_PAGES_OF_MAILS, begun=False)
         mails = (item for item in items if str(item.get("type")).upper() != "NOTES")
         sent = [
@@ -154,7 +154,7 @@ class ServiceDeskPlus:
     async def _of_ticket(
         self, ticket_id: str, *names: str, most_pages: int, begun: bool = True
     ) -> tuple[list[dict[str, Any]], bool]:
-        """Return the items of a ticket's list, which has one of `names`, and True if they are complete."""
+        """Return a ticket's list, under one of `names`, and True if it is complete."""
         found: dict[str, dict[str, Any]] = {}
         for _ in range(most_pages):
             wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(found) + 1}}
@@ -194,7 +194,7 @@ class ServiceDeskPlus:
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:
-        """Add a note, see `workflow.ports.Desk`. If its key is refused, call again with the other edition's key."""
+        """Add a note (see `Desk`); if its key is refused, use the other edition's key."""
         note: dict[str, Any] = {
             "description": description,
             "show_to_requester": False,
@@ -317,7 +317,7 @@ class ServiceDeskPlus:
 
 
 def _written_at(note: dict[str, Any]) -> float:
-    """Return the Unix time of a listed note; without a time it counts as the newest, so that it is read.
+    """Return a listed note's Unix time; without one it counts as newest and is read.
 
     The field is `added_time` on premises, `created_time` in the cloud and in older builds on premises.
     """
@@ -375,7 +375,7 @@ class ServiceDesk:
 
 
 def _token_remedy(tenant_id: str, reason: str) -> str:
-    """Return the action for a missing token. Only an answer of the accounts host is evidence about the secrets."""
+    """Return the action for a missing token; only the accounts host judges secrets."""
     address = key_name(tenant_id, "servicedesk.accounts_url")
     if reason == "invalid answer" or reason.startswith(("connection", "5")):
         return f"check that {address} is the accounts host of the desk's region, and that this machine can reach it"

@@ -195,7 +195,7 @@ def _number(value: object) -> int:
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
-    """Return the list under the present one of `keys`, which differ by edition; its items have ids.
+    """Return the list, whose items have ids, under one of the editions' `keys`.
 
     A desk may omit an empty list, in a success without a list of another name. Raises DeskUnavailableError otherwise.
     """
@@ -215,7 +215,7 @@ def has_more(answer: DeskAnswer) -> bool:
 
 
 def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
-    """Return True if the ticket is closed, or its status in `closed_statuses` (casefolded).
+    """Return True if closed, or with a status in `closed_statuses` (casefolded).
 
     The cloud's status has `in_progress` (true for one on hold). On premises each site can change the names: one of the
     default names counts, or a `completed_time`.
@@ -307,7 +307,7 @@ def _expiry_of(body: dict[str, Any]) -> datetime | None:
 
 
 def moment_of(value: Any) -> datetime | None:
-    """Return the time of `{"value": "<epoch ms>"}`, or of the bare number of some builds."""
+    """Return the time of `{"value": "<epoch ms>"}`, or of some builds' bare number."""
     text = str(value.get("value") if isinstance(value, dict) else value)
     shortest = 1 if isinstance(value, dict) else _SHORTEST_BARE_TIME
     if not (text.isascii() and text.isdecimal() and shortest <= len(text) <= _LONGEST_TIME):

@@ -1,4 +1,4 @@
-"""Report of a diagnosis: its evidence, unchecked sources, document, trace and log line."""
+"""Report of a diagnosis: evidence, unchecked sources, document, trace, log line."""
 
 import re
 from collections.abc import Iterator, Mapping

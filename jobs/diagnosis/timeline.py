@@ -65,7 +65,7 @@ class Timeline:
 
 
 def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timeline:
-    """Build the spans of a job's row and its events, oldest first, until the database's now."""
+    """Build spans of a job's row and events, oldest first, until the database's now."""
     story = _Spans(job)
     for event in events:
         story.take(event)
@@ -97,7 +97,7 @@ _ENDS = {
 
 
 class _Spans:
-    """Spans in order; `_open` has the Worker, its step, and the wait that have not ended."""
+    """Spans in order; `_open` has the unfinished Worker, its step and the wait."""
 
     def __init__(self, job: Details) -> None:
         self._job = job

@@ -13,9 +13,9 @@ _OTHER, _ELSE = "another-job-has-it", "5-anything-else"
 
 
 class VerdictCode(StrEnum):
-    """Verdict of a diagnosis, as in `--json`, in the order of the exit statuses except for the first.
+    """Verdict of a diagnosis, as in `--json`, in the order of the exit statuses.
 
-    `means` is for documents and tables, `anchor` the heading in the FAQ.
+    `means` is for documents and tables, `anchor` the heading in the FAQ. Only the first is out of order.
     """
 
     means: str

@@ -1,1 +1,1 @@
-"""Redaction of personal data: placeholders before a text goes to a model, and the values back in its answer."""
+"""Redaction of personal data for a model, and restoration in its answer."""

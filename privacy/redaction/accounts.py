@@ -1,4 +1,4 @@
-"""Bank accounts and payment cards: by their checksums, by their form, and by the words before them."""
+"""Bank accounts and payment cards, by checksums, form, and words before them."""
 
 import re
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def accounts(read: ReadText) -> Iterator[Detection]:
 
 
 def cards(read: ReadText) -> Iterator[Detection]:
-    """Find card numbers by issuer, with check digits, groups, or words about cards before them."""
+    """Find card numbers by issuer, with check digits, groups or words before them."""
     for found in _CARD.finditer(read.text):
         digits = re.sub(r"\D", "", found[0])
         is_grouped = bool(found[1] or found[2]) and len(digits) >= 15

@@ -1,4 +1,4 @@
-"""The desk's own people in a text: names in every spelling, initials, login names, addresses, numbers."""
+"""The desk's people in a text: names, initials, logins, addresses, numbers."""
 
 import re
 from bisect import bisect_left
@@ -78,7 +78,7 @@ class DeskPeople:
                 yield Detection(*found.span(), "PHONE")
 
     def owners(self, read: ReadText) -> dict[int, set[int]]:
-        """Return the places of words that are a part of a name, each with the people it may name."""
+        """Return the places of words in names, each with the people it may name."""
         if not self._owners:
             return {}
         places = {at: self._owners[key] for at, key in enumerate(read.keys) if key in self._owners}
@@ -108,7 +108,7 @@ class DeskPeople:
         return owners
 
     def _is_named(self, read: ReadText, places: dict[int, set[int]], at: int) -> bool:
-        """Return False for a small word that is a name too, unless the sentence names a person: "ask mark about it"."""
+        """Return False for a common lower-case word, unless it is a name: "ask mark"."""
         key, (_, begin, end), count = read.keys[at], read.words[at], len(read.words)
         is_common = len(key) < 3 or key in words() or key.removesuffix("s") in words()
         if read.text[begin].isupper() or not is_common:

@@ -23,7 +23,7 @@ _DIGIT, _BORN_FIRSTS = re.compile(r"\d"), terms("birth_firsts")
 
 
 def birth_dates(read: ReadText) -> Iterator[Detection]:
-    """Find dates that are labelled as those of a birth, by a word or by the head of a column."""
+    """Find dates labelled as birth dates, by a word or by the head of a column."""
     for begin in read.starts(_BORN_FIRSTS):
         # Without a digit nearby the pattern would try each length of its gap.
         found = _BORN.match(read.text, begin) if _DIGIT.search(read.text, begin, begin + 80) else None
@@ -35,7 +35,7 @@ def birth_dates(read: ReadText) -> Iterator[Detection]:
 
 
 def ids(read: ReadText) -> Iterator[Detection]:
-    """Find numbers of a person, by a label, by their form and check digits, or by the head of a column."""
+    """Find a person's numbers by label, form and check digits, or column head."""
     yield from recognize(_FORMS, read)
     yield from (Detection(*each.span("value"), "ID") for each in read.after(terms("national_firsts"), _NATIONAL))
     at = 0
@@ -61,7 +61,7 @@ def ids(read: ReadText) -> Iterator[Detection]:
 
 
 def far_ids(read: ReadText) -> Iterator[Detection]:
-    """Find long numbers in the sentence of a word for a number of a person: "her tax office has it as 83 041 772"."""
+    """Find long numbers in an id word's sentence: "tax office has it as 83 041 772"."""
     end = 0
     for begin in read.starts(filter(_may_begin, read.places)) if "0" in read.shape else ():
         sentence = _SENTENCE.search(read.text, begin, begin + 80)
@@ -79,7 +79,7 @@ def _may_begin(word: str) -> bool:
 
 
 def alike(read: ReadText, found: Sequence[Detection]) -> Iterator[Detection]:
-    """Find numbers with the letters or first digits, and the length, of a number of a person that is known."""
+    """Find numbers with the letters or first digits, and length, of a known id."""
     shapes = dict.fromkeys(_shape(read.text[find.begin : find.end]) for find in found if find.kind == "ID")
     known = [shape for shape in shapes if shape][:_MOST_SHAPES]
     for other in _SHAPED.finditer(read.text) if known else ():

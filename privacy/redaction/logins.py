@@ -114,7 +114,7 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
 
 
 def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:
-    """Find the login names that follow from the names of people in the same text, and from frequent surnames."""
+    """Find login names that follow from names in the text and frequent surnames."""
     known, small = words(), {at: read.keys[at] for at, begin in enumerate(read.begins) if read.text[begin].islower()}
     small = {at: key for at, key in small.items() if len(key) > 4 and key not in known}
     made = frozenset().union(*(logins_of(name, parts_of(name)) for name in names if small))
@@ -126,6 +126,6 @@ def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:
 
 @lru_cache(20_000)
 def _is_initialed(key: str) -> bool:
-    """Return True for a surname with a letter before or behind it that is no word: "pkhatri"."""
+    """Return True for a surname with an initial, if it is no word: "pkhatri"."""
     is_name = len(key) > 5 and (key[1:] in surnames() or (key[:-1] in surnames() and key[-1] not in "enrst"))
     return is_name and not (is_known(key) or key in surnames() or key in first_names())

@@ -1,4 +1,4 @@
-"""Names of people: the desk's own, and others by name lists and by the context of a name.
+"""Names of people: the desk's own, and others by name lists and context.
 
 Each word with a capital has one of six classes: first name, surname, unsure (a first name and something else), word of
 a language, product, unknown. A preposition alone never makes a name. A title, a label, a greeting, a signature, a role,
@@ -65,7 +65,7 @@ def _class_of(key: str) -> str:
 def persons(
     read: ReadText, desk: DeskPeople, found: Sequence[Detection], desk_terms: frozenset[str]
 ) -> Iterator[Detection]:
-    """Find names. `found` are the values found so far: no name is in them, and mail addresses are evidence."""
+    """Find names outside of `found`, in which mail addresses are evidence."""
     names = _Names(read, desk.owners(read), found)
     names.add_terms(desk_terms)
     names.look()
@@ -97,7 +97,7 @@ class _Names:
             self.marked[at] = 1
 
     def add_terms(self, desk_terms: frozenset[str]) -> None:
-        """Class words of products of several words, of the desk's own terms, and of capitals within, as products."""
+        """Class words of long product names, desk terms and inner capitals as products."""
         own, twofold = defaultdict(list), []
         for parts in map(tuple, map(spelled_words, desk_terms)):
             if parts:
@@ -168,7 +168,7 @@ class _Names:
         self.marked[places.start : places.stop] = b"\1" * len(places)
 
     def _may(self, at: int, classes: str = _ANY_NAME) -> bool:
-        """Return True if a word with a capital is of one of the classes, and in no other value."""
+        """Return True for a capitalized word of these classes, outside other values."""
         is_word = 0 <= at < self.count and self.capital[at]
         return is_word and self.classes[at] in classes and not self.taken[self.begins[at]]
 
@@ -203,7 +203,7 @@ class _Names:
     # Evidence against.
 
     def _is_of_thing(self, at: int) -> bool:
-        """Return True beside a digit, a slash, a noun of the trade or a version: "Selene server", "Viva 3.2"."""
+        """Return True beside digits, slashes, IT nouns: "Selene server", "Viva 3.2"."""
         behind = self._behind(at, 7)
         before = self.read.text[max(0, self.begins[at] - 2) : self.begins[at]]
         is_version = behind[:1] == " " and behind[1:2].isdigit() and not re.match(r" \d{1,2}[:.]\d\d", behind)
@@ -218,7 +218,7 @@ class _Names:
     # Evidence for.
 
     def _by_itself(self, at: int, key: str) -> None:
-        """Mark first names, pairs of names, initials with a surname, and names that a mail address contains."""
+        """Mark first names, pairs, initials with a surname, and mail addresses' names."""
         if not self._may(at) or (1 < len(key) < 5 and self._text(at).isupper() and not self.is_loud):
             return
         kind, follows = self.classes[at], self.classes[at + 1] if self._goes_on(at) and self.capital[at + 1] else ""
@@ -279,7 +279,7 @@ class _Names:
                 self.marked[at + 1] = 1
 
     def _by_context(self, at: int, key: str) -> None:
-        """Mark the name behind a title, a greeting, a label, a role, or a verb that takes a person."""
+        """Mark names behind a title, greeting, label, role or verb that takes a person."""
         joint, name = self._joint(at), at + 1
         if name >= self.count or self.taken[self.begins[name]]:
             return
@@ -479,7 +479,7 @@ class _Names:
                 self.marked[at] = 1
 
     def mentions(self, desk: DeskPeople) -> Iterator[Detection]:
-        """Return each run of marked words as one name; the value of a desk's person is the name that the desk has."""
+        """Return runs of marked words as names; a desk's person has the desk's name."""
         at = self.marked.find(1)
         while at >= 0:
             owners, end = self.owners.get(at), at

@@ -1,4 +1,4 @@
-"""An organisation's network and places: IP and MAC addresses, names of hosts, postal addresses."""
+"""Network and places: IP and MAC addresses, names of hosts, postal addresses."""
 
 import re
 from collections.abc import Iterator

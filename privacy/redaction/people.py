@@ -1,4 +1,4 @@
-"""People as a desk names them: the parts of their names, and the login names derived from these."""
+"""People as a desk names them: name parts, and login names derived from these."""
 
 import re
 import unicodedata
@@ -39,7 +39,7 @@ def spelled_words(text: str) -> list[str]:
 
 @lru_cache(2_000)
 def parts_of(name: str) -> tuple[str, ...]:
-    """Return the parts of a name as `spelled`, without titles and particles; none for a shared account."""
+    """Return `spelled` parts without titles and particles; none for shared accounts."""
     name = _BESIDE.sub(" ", name.partition("@")[0])
     parts = [spelled(part) for part in _PART.findall(name.replace(".", " ").replace("_", " "))]
     if all(part in _SHARED or part in PARTICLES for part in parts):

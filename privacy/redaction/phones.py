@@ -102,7 +102,7 @@ def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
 
 
 def _regions_of(number: str) -> tuple[str, ...]:
-    """Return the possible regions of a number; any region fits one with a country code."""
+    """Return a number's possible regions; any region fits one with a country code."""
     begun = number.lstrip("( ")
     return _OF_ZERO[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
 

@@ -1,4 +1,4 @@
-"""The table of recognizers: a pattern with its evidence for and against a value of one kind."""
+"""Table of recognizers: pattern, evidence for and against, kind of value."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ _WINDOW = 90
 
 
 class Detection(NamedTuple):
-    """A value in a text. `value` is restored for it, if it is not the text at that place."""
+    """A value in a text. `value`, if set, is restored instead of the text there."""
 
     begin: int
     end: int
@@ -106,7 +106,7 @@ def _has_evidence(row: Recognizer, low: str, begin: int, end: int) -> bool:
 
 
 def settled(finds: Iterable[Detection], text: str) -> list[Detection]:
-    """Return the finds by place, none over another: the first in the given order stays whole.
+    """Return the finds by place without overlaps; the first given stays whole.
 
     Of a later one the remaining parts stay, so that nothing that was found is shown.
     """
@@ -128,13 +128,13 @@ def settled(finds: Iterable[Detection], text: str) -> list[Detection]:
 
 
 def is_valid(rule: str, number: str) -> bool:
-    """Return True if a number passes a rule: one of this module, or a module of python-stdnum, loaded at first use."""
+    """Return True if a number passes a rule of this module or of python-stdnum."""
     own = {"kvnr": _is_kvnr, "is_v4": _is_v4, "is_v6": _is_v6}.get(rule)
     return own(number) if own else bool(import_module(f"stdnum.{rule}").is_valid(number))
 
 
 def _is_kvnr(number: str) -> bool:
-    """Return True for a number of German health insurance (section 290 SGB V): a letter, and digits."""
+    """Return True for a German health insurance number (section 290 SGB V)."""
     digits = f"{ord(number[0]) - 64:02}" + "".join(filter(str.isdigit, number))[:8]
     total = sum(sum(divmod(int(each) * (1 + place % 2), 10)) for place, each in enumerate(digits))
     return total % 10 == int(number[-1])

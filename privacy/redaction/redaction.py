@@ -1,4 +1,4 @@
-"""Redaction of the texts of one model conversation, and the values back in its answer."""
+"""Redaction of one model conversation, and restoration of its answer."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -25,7 +25,7 @@ _SHORTEST_REPEATED, _MOST_REPEATED = 5, 50
 
 
 class Redaction:
-    """The texts of one conversation with a model: the same value has the same placeholder in all of them.
+    """Texts of one model conversation; a value has the same placeholder in all.
 
     `people` are those of the ticket, `others` those of texts that are not its own: a part of one of their names means
     them in those texts alone. `network` hides postal addresses, IP and MAC addresses and names of hosts as well.
@@ -76,17 +76,17 @@ class Redaction:
         return self._placeholders.of(find.kind, key, find.value or whole.original(find.begin, find.end))
 
     def restore(self, text: str, clean: Callable[[str], str] = str) -> str:
-        """Return a text of the model with the values, each as `clean` returns it; invented placeholders in words."""
+        """Restore values as `clean` returns them; put invented placeholders in words."""
         return self._placeholders.restored(text, clean)
 
     @property
     def placeholders(self) -> dict[str, str]:
-        """Each placeholder with the value as it was first written; a desk's person as the desk names them."""
+        """Placeholders with values as first written; the desk's people by its names."""
         return dict(self._placeholders.values)
 
 
 def without_personal(text: str, people: Iterable[Person] = (), *, network: bool = False) -> str:
-    """Return the text with the kind in place of each value, so that the same text is always the same."""
+    """Return the text with kinds instead of values: the same for the same text."""
     whole = folded(text)
     finds = Finder(people, network=network).finds(whole.text)
     return _replaced(whole, ((find, f"[{find.kind}]") for find in finds if find.kind != "TEXT"))
@@ -109,7 +109,7 @@ class Finder:
         self._network = network
 
     def finds(self, text: str) -> list[Detection]:
-        """Return the values of a folded text; of overlapping values the earlier found one wins."""
+        """Return the values of a folded text; of overlapping ones the first found wins."""
         read = reading(text)
         found = [Detection(each.begin, each.end, "TEXT") for each in looked(text)]
         further = list(shaped(read))
@@ -132,7 +132,7 @@ class Finder:
 
 
 def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
-    """Extend found names to the login name around them: "zoe.kettler", "ghaas-adm", "Anne-So"."""
+    """Extend names to the login around them: "zoe.kettler", "ghaas-adm", "Anne-So"."""
     for find in finds:
         if find.kind not in {"PERSON", "LOGIN"} or " " in text[find.begin : find.end]:
             continue

@@ -1,4 +1,4 @@
-"""Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
+"""Secrets: issuers' tokens, labelled passwords, commands, settings, user pairs."""
 
 import re
 from bisect import bisect_left
@@ -61,7 +61,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
-    """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
+    """Return secrets behind a label: behind a sign or verb, in quotes, or beside it."""
     is_of_thing = _is_of_things(label["digits"] or "", read.low[max(0, label.start() - 14) : label.start()])
     for form in _FORMS if "\n" in read.text[label.end() : label.end() + 45] else _FORMS[:-1]:
         if not (found := form.match(read.text, label.end())):
@@ -182,7 +182,7 @@ def _is_unheard(value: str) -> bool:
 
 
 def _is_mixed(value: str) -> bool:
-    """Return True for letters with digits or signs that are no date, version, path or size."""
+    """Return True for letters with digits or signs: no date, version, path or size."""
     if len(value) < 5 or sum(map(str.isalpha, value)) < 2 or value.rstrip("!?*").isalpha():
         return False
     named = re.fullmatch(r"([^\W\d_]+)[-_ ]?\d{1,4}", value)
@@ -199,13 +199,13 @@ def _is_like(value: str) -> bool:
 
 
 def is_composed(value: str) -> bool:
-    """Return True for a mix of letters, digits and signs that is rare outside of passwords."""
+    """Return True for letters, digits and signs in a mix rare outside of passwords."""
     is_signed = not _SIGNS.isdisjoint(value) or ("@" in value and value.lower() != value)
     return len(value) >= 8 and any(map(str.isdigit, value)) and is_signed and _is_like(value)
 
 
 def codes(read: ReadText) -> Iterator[Detection]:
-    """Find digits in the line of a word for a code, behind it or before it: "4711 is my code"."""
+    """Find digits in the line of a code word, on either side: "4711 is my code"."""
     end, digit = 0, re.compile(r"\d")
     for start in read.starts(filter(_BEGINS_CODE, read.places)):
         word = _CODE_WORD.match(read.text, start) if digit.search(read.text, max(0, start - 60), start + 300) else None
@@ -223,7 +223,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
 
 
 def shaped(read: ReadText) -> Iterator[Detection]:
-    """Find tokens shaped like passwords or codes near words about access: "tried summer24 and mersey-9-fox"."""
+    """Find tokens like passwords or codes near access words: "tried mersey-9-fox"."""
     cues = read.starts(filter(_BEGINS_CUE, read.places))
     for found in _TOKEN.finditer(read.text):
         begin, end = found.start(), found.start() + len(found[0].rstrip(".,:;'?"))
@@ -242,7 +242,7 @@ def shaped(read: ReadText) -> Iterator[Detection]:
 
 @lru_cache(20_000)
 def _reach_of(value: str) -> int:
-    """Return how far from a word about access a value of its shape is a secret, in characters."""
+    """Return the distance (characters) to an access word that makes it a secret."""
     if _RANDOM.fullmatch(value):
         return _ANYWHERE
     if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):

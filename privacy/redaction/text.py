@@ -1,4 +1,4 @@
-"""Text prepared for recognizers: folded characters, lower case, words with keys, table cells."""
+"""Text prepared for recognizers: folded, lower case, words with keys, cells."""
 
 import re
 import unicodedata
@@ -77,7 +77,7 @@ class Cell(NamedTuple):
 
 
 class ReadText(NamedTuple):
-    """A folded text and its parts; `low` has the same length, `joints[n]` is the text behind word n."""
+    """A folded text and its parts; `low` is as long, `joints[n]` is behind word n."""
 
     text: str
     low: str
@@ -124,7 +124,7 @@ def reading(text: str) -> ReadText:
 
 
 def _cells(text: str) -> Iterator[Cell]:
-    """Find the cells of each table: a line of words in cells, and the lines after it with as many."""
+    """Find table cells: a line of words in cells, and lines after it with as many."""
     if "\n" not in text:
         return
     lines, at, marks = [], 0, [mark for mark in ("|", ";", "\t", " / ", ",") if mark in text]

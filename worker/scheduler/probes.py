@@ -1,4 +1,4 @@
-"""Probes of desks and models for the console, which has neither route nor credentials.
+"""Probes of desks and models for the console, which has no route or credentials.
 
 Each housekeeping process answers requests (`jobs.probe_requests`), leader or not, without the database.
 """
