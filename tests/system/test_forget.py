@@ -212,7 +212,10 @@ def test_all_of_a_tenant_that_leaves_goes_in_two_runs(system: System, world: Wor
 
     def rows() -> dict[str, int]:
         with world.admin() as connection:
-            tables = "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id'"
+            tables = (
+                "SELECT table_name FROM information_schema.columns JOIN information_schema.tables"
+                " USING (table_schema, table_name) WHERE column_name = 'tenant_id' AND table_type = 'BASE TABLE'"
+            )
             counted = b"SELECT count(*) FROM %b WHERE tenant_id = 'globex'"
             names = [str(name) for (name,) in connection.execute(tables).fetchall()]
             found = {name: connection.execute(counted % name.encode()).fetchall()[0][0] for name in names}

@@ -154,7 +154,7 @@ def test_a_wrong_tenant_name_is_found_by_its_signature(operator: Operator, syste
     wait_for(diagnosed)
     told = diagnose(system, ticket).said
     assert told["verdict"] == "webhook_rejected"
-    assert told["do"][0] == "have the client's webhook name the tenant `acme`, just so"
+    assert told["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
 
 
 def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator) -> None:
