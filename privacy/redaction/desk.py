@@ -95,7 +95,7 @@ class DeskPeople:
             if len(key) < 4 and (is_whole or after in _SAYING) and read.text[begin : begin + len(key)].isupper():
                 those = {who for who, name in enumerate(self.parts) if _is_short_of(key, name)}
                 owners |= {at: those} if those else {}
-            elif before in _GREETINGS and at not in owners and read.text[begin].isupper():
+            elif at not in owners and read.text[begin].isupper() and (before in _GREETINGS or _is_addressed(read, at)):
                 those = {who for who, name in enumerate(self.parts) if name[0].startswith(key)}
                 owners |= {at: those} if those else {}
         for (begin, end), those in self._signed(read):
@@ -150,12 +150,18 @@ class DeskPeople:
         is_ended = not read.text[end : end + 1].isalnum()
         if len(key) == 1:
             has_dot, is_last = read.text[end : end + 1] == ".", other > at and read.text[end : end + 1] in {"", "\n"}
-            is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last
+            is_small = read.text[read.begins[at]].islower() and other > at and key not in "aeiouy"
+            is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last or is_small
             return key in initials and is_ended and is_sure and (key != "i" or has_dot)
         if len(key) == 2 and other < at and set(key) <= initials and joint == " ":
             return key not in words() or any(self._initials[owner].lower().startswith(key) for owner in owners)
         longer = [part for owner in owners for part in self.parts[owner] if part[0] == key[0] and len(part) > len(key)]
-        is_short = any(part.startswith(key) or (len(key) < 4 and part[-1] == key[-1]) for part in longer)
+        is_short = any(
+            part.startswith(key)
+            or (len(key) < 4 and part[-1] == key[-1])
+            or (len(key) > 5 and part[:4] == key[:4] and len(part) - len(key) < 2)
+            for part in longer
+        )
         return is_short and joint in {" ", ". ", ", "} and read.text[begin].isupper()
 
     def _signed(self, read: ReadText) -> Iterator[tuple[tuple[int, int], set[int]]]:
@@ -213,6 +219,12 @@ def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:
         made += [part[:cut] + end for cut in (4, 5) if part[cut - 1 : cut] not in "aeiouy" for end in "iy"]
     new = (each for each in (*made, re.sub(r"(.)\1", r"\1", part)) if len(each) > 3 and not is_known(each))
     return (part, f"{part}s", *shorter, *new, *nicknames)
+
+
+def _is_addressed(read: ReadText, at: int) -> bool:
+    word, begin, end = read.words[at]
+    is_begun = at == 0 or "\n" in read.joints[at - 1] or read.joints[at - 1][:1] in {".", "!", "?", "@"}
+    return is_begun and read.text[end : end + 1] in {":", ","} and end - begin > 2 and word not in words()
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:

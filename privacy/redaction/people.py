@@ -56,10 +56,7 @@ def particles_of(name: str) -> frozenset[str]:
 
 @lru_cache(2_000)
 def logins_of(name: str, parts: tuple[str, ...]) -> frozenset[str]:
-    """Return the login names that desks derive from a name, without separators.
-
-    The halves of one with a separator (`anna.schmidt`) are found as names.
-    """
+    """Return the login names that desks derive from a name, except those with a separator (`anna.schmidt`)."""
     return frozenset(_logins_of(name, parts))
 
 

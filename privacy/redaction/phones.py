@@ -83,11 +83,7 @@ def _is_valid(written: str, number: "PhoneNumber") -> bool:
 
 
 def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
-    """Return a number as parsed in each possible region.
-
-    What begins with no country's code is put together here: to let it be read for each of them takes three times as
-    long, and of these regions none has more than a nought before it.
-    """
+    # Without a country code a number is built, not parsed: a third of the time. These regions prefix at most one zero.
     import phonenumbers  # noqa: PLC0415 -- most texts have no number, and it takes a tenth of a second
 
     regions = _regions_of(written)

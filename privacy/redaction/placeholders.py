@@ -46,10 +46,7 @@ class Looked(NamedTuple):
 
 
 def looked(text: str) -> Iterator[Looked]:
-    """Find the parts of a folded text that look like placeholders.
-
-    They are in brackets, and have a word for a kind.
-    """
+    """Find bracketed parts of a folded text with a word for a kind."""
     for found in _LIKE.finditer(text):
         if found["unnumbered"]:
             yield Looked(*found.span(), None, "SECRET")
@@ -65,10 +62,7 @@ def _kind(word: str) -> str | None:
 
 
 class Placeholders:
-    """The placeholders of one conversation with a model.
-
-    A number is used once, whatever its kind.
-    """
+    """The placeholders of one model conversation; a number is used once, whatever its kind."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
@@ -93,11 +87,7 @@ class Placeholders:
         return self._by_key[kind, key]
 
     def restored(self, text: str, clean: Callable[[str], str]) -> str:
-        """Return the text with the values in place of placeholders.
-
-        Kind and number must both fit a placeholder of this conversation. Anything else that looks like one becomes its
-        kind in words.
-        """
+        """Put values in place of known kinds and numbers, and words for a kind in place of other placeholders."""
         told = folded(text)
         out, at = [], 0
         for each in looked(told.text):
@@ -140,10 +130,7 @@ class Identities:
             self._settled.add(key)
 
     def of(self, key: str) -> str:
-        """Return the key of the person with this name; add a person if it fits none.
-
-        A name that fits several people is ambiguous, and gets a key of its own.
-        """
+        """Return the key of the only person with this name; add one if it fits none or several."""
         parts = [self._known(part) for part in key.split()]
         key = " ".join(sorted(set(parts)))
         if key in self._parts or not parts:

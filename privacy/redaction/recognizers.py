@@ -106,10 +106,7 @@ def _has_evidence(row: Recognizer, low: str, begin: int, end: int) -> bool:
 
 
 def settled(finds: Iterable[Detection], text: str) -> list[Detection]:
-    """Return the finds by place without overlaps; the first given stays whole.
-
-    Of a later one the remaining parts stay, so that nothing that was found is shown.
-    """
+    """Return the finds by place without overlaps: the first stays whole, of later ones the remaining parts."""
     taken = bytearray(len(text))
     kept: list[Detection] = []
     for find in finds:

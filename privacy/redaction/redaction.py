@@ -27,10 +27,9 @@ _SHORTEST_REPEATED, _MOST_REPEATED = 5, 50
 class Redaction:
     """Texts of one model conversation; a value has the same placeholder in all.
 
-    `people` are those of the ticket, `others` those of texts that are not its own: a part of one of their names means
-    them in those texts alone. `network` hides postal addresses, IP and MAC addresses and names of hosts as well.
-    `known` are the `placeholders` of an earlier conversation. `terms` are the desk's own names of categories, groups
-    and assets, which are no people.
+    `people` belong to the ticket, `others` to other texts; parts of their names count only there. `network` hides
+    postal addresses, IP and MAC addresses and host names too. `known` are the `placeholders` of an earlier
+    conversation. `terms` are the desk's names of categories, groups and assets.
     """
 
     def __init__(
@@ -118,7 +117,9 @@ class Finder:
         found += [*birth_dates(read), *ids(read)]
         if self._network:
             found += hosts(read)
-        found += self.desk.values(read)
+        values = list(self.desk.values(read))
+        known = {(each.begin, each.end) for each in values}
+        found = [*(each for each in found if (each.begin, each.end) not in known), *values]
         found += [*_repeated(found, text), *codes(read), *phones(read)]
         if self._network:
             found += addresses(read)
