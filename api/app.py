@@ -27,10 +27,10 @@ from observability import log_events
 from observability.logging import log_event, refuse_start
 from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
-from privacy.secret_fingerprints import telling
+from privacy.secret_fingerprints import reporting
 
 _DATABASE_CONNECTIONS = 10
-_MOST_NAMED = 10
+_MAX_NAMED = 10
 
 
 def create_app() -> FastAPI:
@@ -41,8 +41,8 @@ def create_app() -> FastAPI:
     """
     settings, tenants = start_process(ApiSettings, needs="secret")
     if names := not_for_the_api(names_given()):
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        log_event(log_events.SECRETS_NOT_NEEDED, names=", ".join(names[:_MOST_NAMED]) + more)
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        log_event(log_events.SECRETS_NOT_NEEDED, names=", ".join(names[:_MAX_NAMED]) + more)
     port = settings.api_probe_port
     try:
         listener = None if port is None else health.listen(port)
@@ -132,7 +132,7 @@ async def _open(
         tenants, database, queue, intake, rejections, secret_usage, settings.webhook_timeout_seconds
     )
     await warn_of_eviction(redis)
-    await stack.enter_async_context(telling(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))
+    await stack.enter_async_context(reporting(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))
     for work in (rejections.run(), secret_usage.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)

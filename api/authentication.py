@@ -51,10 +51,10 @@ _SIGNATURE_HEADER, _TIMESTAMP_HEADER = SIGNATURE_HEADER.lower(), TIMESTAMP_HEADE
 _TOKEN_HEADER = TOKEN_HEADER.lower()
 _STANDARD_HEADER, _GITHUBS_HEADER = "webhook-signature", "x-hub-signature-256"
 _SCHEMES = (_SIGNATURE_HEADER, _STANDARD_HEADER, _GITHUBS_HEADER)
-_MOST_SIGNATURES = 8
+_MAX_SIGNATURES = 8
 _A_DAY_SECONDS = 86_400
 
-_MOST_DRAINED_BYTES = 16 * 1024 * 1024
+_MAX_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
 # Random secrets for unknown tenants. Each check tries two: its time must not reveal whether the tenant exists or has a
@@ -352,7 +352,7 @@ async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
     drained = 0
     with contextlib.suppress(ClientDisconnect, TimeoutError, StopAsyncIteration):
         async with asyncio.timeout(seconds):
-            while drained <= _MOST_DRAINED_BYTES:
+            while drained <= _MAX_DRAINED_BYTES:
                 async with asyncio.timeout(_DRAIN_SILENCE_SECONDS):
                     drained += len(await anext(stream))
 
@@ -414,7 +414,7 @@ def _hex_signature(header: str) -> list[bytes]:
 
 def _standard_signatures(header: str) -> list[bytes]:
     found: list[bytes] = []
-    for part in header.split()[:_MOST_SIGNATURES]:
+    for part in header.split()[:_MAX_SIGNATURES]:
         version, _, encoded = part.partition(",")
         if version == "v1":
             with contextlib.suppress(ValueError):  # binascii.Error, or a character beyond ASCII

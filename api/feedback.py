@@ -39,7 +39,7 @@ from observability.logging import log_event
 
 Message = tuple[str, str]
 """Heading and text."""
-_MOST_READ = 200
+_MAX_READ = 200
 
 
 class PageTexts(BaseModel):
@@ -77,7 +77,7 @@ TEXTS = {language: PageTexts(language=language, **table) for language, table in 
 def texts_for(accept_language: str) -> PageTexts:
     """Return the texts of the preferred `Accept-Language`, else English."""
     liked: list[tuple[float, str]] = []
-    for part in accept_language[:_MOST_READ].split(","):
+    for part in accept_language[:_MAX_READ].split(","):
         name, _, weight = part.partition(";")
         try:
             quality = float(weight.strip().removeprefix("q=")) if weight.strip() else 1.0
@@ -89,8 +89,8 @@ def texts_for(accept_language: str) -> PageTexts:
     return TEXTS[max(liked, key=lambda each: each[0])[1] if liked else "en"]
 
 
-_MOST_FIELDS, _LARGEST_FIELD_BYTES = 4, 256
-MOST_AT_ONCE = 8
+_MAX_FIELDS, _LARGEST_FIELD_BYTES = 4, 256
+MAX_AT_ONCE = 8
 _REQUEST_SECONDS = 5.0
 _RECORD_SECONDS = 4.0
 _LINE_SECONDS = 10.0
@@ -177,7 +177,7 @@ Link = Annotated[JobLink, Depends(read_link)]
 
 
 @router.api_route(PATH + "{token}", methods=["GET", "HEAD"])
-async def ask(request: Request, _link: Link) -> Response:
+async def question(request: Request, _link: Link) -> Response:
     return _page(request, 200)
 
 
@@ -260,10 +260,10 @@ def create_app(links: FeedbackLinks, tenants: TenantDirectory, database: Databas
         openapi_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        form_limits={"max_fields": _MOST_FIELDS, "max_part_size": _LARGEST_FIELD_BYTES, "max_files": 0},
+        form_limits={"max_fields": _MAX_FIELDS, "max_part_size": _LARGEST_FIELD_BYTES, "max_files": 0},
     )
     app.state.links, app.state.tenants, app.state.database = links, tenants, database
-    app.state.free = asyncio.Semaphore(MOST_AT_ONCE)
+    app.state.free = asyncio.Semaphore(MAX_AT_ONCE)
     app.state.unknown_links = _UnknownLinks()
     # A proxy may strip the address's path or keep it. A request's path is already unescaped.
     for prefix in {"", unquote(urlsplit(links.url).path)}:
@@ -274,7 +274,7 @@ def create_app(links: FeedbackLinks, tenants: TenantDirectory, database: Databas
     return app
 
 
-MOST_CONNECTIONS, _IN_A_RUSH = 64, 96
+MAX_CONNECTIONS, _IN_A_RUSH = 64, 96
 _DATABASE_CONNECTIONS = 2
 _SECONDS = 3.0
 
@@ -298,7 +298,7 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
         pool_seconds=_SECONDS,
     )
     # Malformed HTTP is not logged here: no webhook is lost.
-    port = Port(settings.webhook_timeout_seconds, Crowd(MOST_CONNECTIONS, _IN_A_RUSH), log_events.FEEDBACK_CROWDED)
+    port = Port(settings.webhook_timeout_seconds, Crowd(MAX_CONNECTIONS, _IN_A_RUSH), log_events.FEEDBACK_CROWDED)
     page = create_app(links, tenants, database)
     try:
         async with serve_port(page, listener, port):

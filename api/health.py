@@ -45,7 +45,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     state: ApiState = request.app.state.api
     with tracing.untraced():
         database, redis = await asyncio.gather(
-            _answers(within(_CHECK_SECONDS, state.database.ask())),
+            _answers(within(_CHECK_SECONDS, state.database.ping())),
             _answers(asyncio.wait_for(state.queue.sizes(), _CHECK_SECONDS)),
         )
     is_ready = database or redis

@@ -25,8 +25,8 @@ from observability.logging import log_event
 
 PORT = "port"  # key of the `Port` in the lifespan state
 WHOLE_BODY = "whole_body"  # key in a request's scope: True if its body has arrived
-MOST_CONNECTIONS, MOST_IN_A_RUSH = 500, 750
-MOST_WAITING_REQUESTS = 32  # pipelined, per connection
+MAX_CONNECTIONS, MAX_IN_A_RUSH = 500, 750
+MAX_WAITING_REQUESTS = 32  # pipelined, per connection
 LARGEST_HEAD_BYTES = 32 * 1024
 FIRST_BYTE_SECONDS = 5.0
 # Longer than the keep-alive of clients and proxies (60 s): a request on a connection that closes is lost.
@@ -43,7 +43,7 @@ class Crowd:
     waits. Times are the event loop's.
     """
 
-    def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = MOST_IN_A_RUSH) -> None:
+    def __init__(self, most: int = MAX_CONNECTIONS, in_a_rush: int = MAX_IN_A_RUSH) -> None:
         self._most = most
         self._in_a_rush = in_a_rush
         self._served: set[Hashable] = set()
@@ -244,7 +244,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD_BYTES:
             raise HTTPException(431, "headers too large")
-        if len(self.pipeline) >= MOST_WAITING_REQUESTS:
+        if len(self.pipeline) >= MAX_WAITING_REQUESTS:
             raise HTTPException(429, "too many requests at once")
         self._head_open = self._head_begun = False
         self._stop("head")  # the next head, perhaps in the same data, has its own limit

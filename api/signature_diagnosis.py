@@ -17,7 +17,7 @@ from typing import Any
 from api.authentication import Cause, SignatureClaim, SignatureMismatch
 from config.tenant_directory import TenantDirectory
 
-MOST_GUESSES = 2000
+MAX_GUESSES = 2000
 SEARCH_SECONDS = 0.025
 BETWEEN_SEARCHES_SECONDS = 0.5
 # A batch of this size takes a few milliseconds; other requests are served in between.
@@ -215,7 +215,7 @@ class SignatureDiagnosis:
         self._searches = True
         self._next_at = self._now() + self._between
         try:
-            return await self._search(readings(mismatch.claim), islice(guesses(mismatch, tenants), MOST_GUESSES))
+            return await self._search(readings(mismatch.claim), islice(guesses(mismatch, tenants), MAX_GUESSES))
         finally:
             self._searches = False
 

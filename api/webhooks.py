@@ -45,9 +45,9 @@ from observability.identifiers import bind, bound
 from observability.logging import log_event
 from privacy.secret_fingerprints import PREVIOUS, RETIRED
 
-_MOST_WAITING = 100
+_MAX_WAITING = 100
 # The other slots are reserved for senders with a valid secret or token.
-_MOST_OF_ANYONE_WAITING = 50
+_MAX_UNVERIFIED_WAITING = 50
 WRONGLY_NAMED = "signed with this tenant's secret, but with an unknown tenant id"
 
 
@@ -56,11 +56,11 @@ class RejectionRecorder:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: asyncio.Queue[tuple[str, str | None, int, str, bool]] = asyncio.Queue(_MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[str, str | None, int, str, bool]] = asyncio.Queue(_MAX_WAITING)
 
     def record(self, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool) -> None:
         """Queue a refusal of a known tenant; `proved`: the sender has a secret or token."""
-        if proved or self._waiting.qsize() < _MOST_OF_ANYONE_WAITING:
+        if proved or self._waiting.qsize() < _MAX_UNVERIFIED_WAITING:
             with contextlib.suppress(asyncio.QueueFull):
                 self._waiting.put_nowait((tenant_id, ticket_id, status, reason, proved))
 
@@ -115,7 +115,7 @@ class WebhookPort(Port):
 
 
 RETRY_SECONDS = 60
-_LONGEST_DELIVERY_ID = 200
+_MAX_DELIVERY_ID_LENGTH = 200
 _LIMIT_CHECK_SECONDS = 1.0
 _DELIVERY_HEADER = DELIVERY_HEADER.lower()
 
@@ -305,7 +305,7 @@ def _dedupe_keys(webhook: Webhook, ticket_id: str) -> tuple[str, ...]:
     parts = [webhook.tenant_id, ticket_id, webhook.payload.event or "", hashlib.sha256(webhook.body).hexdigest()]
     if signed is not None and delivery_id:
         # Includes the ticket: a desk may send the same delivery id for all tickets.
-        parts = ["delivery", ticket_id, delivery_id[:_LONGEST_DELIVERY_ID]]
+        parts = ["delivery", ticket_id, delivery_id[:_MAX_DELIVERY_ID_LENGTH]]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return (key,) if signed is None else (key, SIGNED_KEY + hashlib.sha256(signed).hexdigest())
 

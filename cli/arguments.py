@@ -13,9 +13,9 @@ from observability.formats import parse_moment
 
 FORMS = ("script", "deluge", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
-MOST_RETRIED = 100
-MOST_REPLAYED = 100
-_MOST_DAYS = 3650
+MAX_RETRIED = 100
+MAX_REPLAYED = 100
+_MAX_DAYS = 3650
 _EITHER = "(either number of a cloud ticket)"
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
 Verbs = Any
@@ -101,7 +101,7 @@ def add_verbs(verbs: Verbs) -> None:
     retry.add_argument("--failed", action="store_true", help="all jobs that failed since --since")
     retry.add_argument("--since", type=moment, metavar="TIME", help="with --failed: 2h, 30m, 3d or an ISO time")
     retry.add_argument("--tenant", metavar="ID", help="with --failed: only this tenant")
-    oldest = f"with --failed: the oldest N (default: {MOST_RETRIED})"
+    oldest = f"with --failed: the oldest N (default: {MAX_RETRIED})"
     retry.add_argument("--limit", type=_number(1_000_000), metavar="N", help=oldest)
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask for confirmation")
     enhance = _verb(verbs, "enhance", "enhance a ticket now, also if it has a note; at most once an hour")
@@ -110,7 +110,7 @@ def add_verbs(verbs: Verbs) -> None:
     votes = _verb(verbs, "feedback", "report how useful notes were, by tenant, prompt and model")
     _add_tenant(votes, "only this tenant")
     days = "notes of the last N days (default: 30)"
-    votes.add_argument("--days", type=_number(_MOST_DAYS), default=30, metavar="N", help=days)
+    votes.add_argument("--days", type=_number(_MAX_DAYS), default=30, metavar="N", help=days)
     _add_audit(verbs)
     forget = _verb(verbs, "forget", "erase stored data of a ticket, a requester or a leaving tenant")
     _add_tenant(forget, "tenant", required=True)
@@ -153,8 +153,8 @@ def _add_audit(verbs: Verbs) -> None:
     _add_tenant(replay, "tenant of the requests and the model", required=True)
     which = replay.add_mutually_exclusive_group(required=True)
     which.add_argument("--job", type=_job_id, nargs="+", action="extend", metavar="JOB", help="requests of these jobs")
-    last = f"the last N requests, at most {MOST_REPLAYED}"
-    which.add_argument("--last", type=_number(MOST_REPLAYED), metavar="N", help=last)
+    last = f"the last N requests, at most {MAX_REPLAYED}"
+    which.add_argument("--last", type=_number(MAX_REPLAYED), metavar="N", help=last)
     replay.add_argument(
         "--model", type=_word, metavar="NAME", help="model at the tenant's endpoint (default: the tenant's)"
     )

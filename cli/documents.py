@@ -16,7 +16,7 @@ from config.tenant_directory import read_environment
 from config.tenants import by_tenant
 from db.session import DATABASE_FAILURES, Database, is_away, is_locked
 from knowledge import repository
-from knowledge.document_parser import MOST_SECONDS, READERS, Part, UnreadableError
+from knowledge.document_parser import MAX_SECONDS, READERS, Part, UnreadableError
 from observability.formats import clean
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -147,14 +147,14 @@ def read(path: Path) -> list[Part]:
             [sys.executable, "-P", "-m", "knowledge.document_parser", str(path.absolute())],
             env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT)},
             capture_output=True,
-            timeout=2 * MOST_SECONDS,
+            timeout=2 * MAX_SECONDS,
             check=False,
             stdin=subprocess.DEVNULL,
         )
     except OSError as failure:
         raise UnreadableError(f"it can't be opened ({failure.strerror})") from failure
     except subprocess.TimeoutExpired:
-        raise UnreadableError(f"reading takes more than {2 * MOST_SECONDS} s") from None
+        raise UnreadableError(f"reading takes more than {2 * MAX_SECONDS} s") from None
     if done.returncode == 1 and done.stderr:
         raise UnreadableError(done.stderr.decode(errors="replace").splitlines()[-1])
     if done.returncode != 0:

@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _cells(job: Listed) -> tuple[str, ...]:
-    until_due = (job.due_at - job.asked_at).total_seconds()
+    until_due = (job.due_at - job.read_at).total_seconds()
     delayed = job.state == JobState.WAITING and until_due > 0
     return (
         str(job.id),
@@ -49,7 +49,7 @@ def _cells(job: Listed) -> tuple[str, ...]:
         job.ticket_id,
         job.state,
         str(job.attempt),
-        age((job.asked_at - job.accepted_at).total_seconds()),
+        age((job.read_at - job.accepted_at).total_seconds()),
         f"in {duration(until_due)}" if delayed else duration(_seconds(job)),
         job.reason or "",
     )
@@ -57,7 +57,7 @@ def _cells(job: Listed) -> tuple[str, ...]:
 
 def _for_machines(job: Listed) -> dict[str, Any]:
     fields = asdict(job)
-    del fields["asked_at"]
+    del fields["read_at"]
     return {"job_id": fields.pop("id"), **fields, "seconds": round(_seconds(job), 1)}
 
 
@@ -67,7 +67,7 @@ def _seconds(job: Listed) -> float:
     An ended job counts from its webhook.
     """
     if job.state == JobState.WAITING:
-        return max(0.0, (job.asked_at - job.due_at).total_seconds())
+        return max(0.0, (job.read_at - job.due_at).total_seconds())
     if job.state == JobState.RUNNING:
-        return (job.asked_at - (job.started_at or job.asked_at)).total_seconds()
-    return ((job.finished_at or job.asked_at) - job.accepted_at).total_seconds()
+        return (job.read_at - (job.started_at or job.read_at)).total_seconds()
+    return ((job.finished_at or job.read_at) - job.accepted_at).total_seconds()

@@ -130,9 +130,9 @@ async def _replay(
             continue
         prompt, version = prompt_again(record, tenant.note, chosen.prompt)
         try:
-            await models.limits.ask(tenant.id)
+            await models.limits.check_fresh(tenant.id)
             client = models.client(endpoint)
-            answer = await client.ask(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
+            answer = await client.complete(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
             replayed = Replayed(record, version, answer.model, answer)
             answers += 1
         except PermanentError as refused:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from uuid import UUID
 
-from cli.arguments import MOST_RETRIED
+from cli.arguments import MAX_RETRIED
 from cli.database import run_with_database
 from cli.terminal import as_json, confirmed, table, terminal_width
 from config.exit_codes import NOT_DONE_EXIT
@@ -59,7 +59,7 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     found = await details.listed(
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
     )
-    most = chosen.limit or MOST_RETRIED
+    most = chosen.limit or MAX_RETRIED
     jobs: list[Listed] = []
     left_out = 0
     for job in found[::-1]:

@@ -85,7 +85,7 @@ def for_people(
     """
 
     def past(moment: datetime) -> str:
-        return f"{when(moment)}, {duration((job.asked_at - moment).total_seconds())} ago"
+        return f"{when(moment)}, {duration((job.read_at - moment).total_seconds())} ago"
 
     known_as = {"desk_id": "desk id {}", "display_id": "display id {}"}
     others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
@@ -99,7 +99,7 @@ def for_people(
     if job.finished_at is not None:
         took = duration((job.finished_at - job.accepted_at).total_seconds())
         ended = f"{past(job.finished_at)}, {took} after it was accepted"
-    left = (job.deadline_at - job.asked_at).total_seconds()
+    left = (job.deadline_at - job.read_at).total_seconds()
     lines = [
         ("ticket", ", ".join(ticket)),
         ("accepted", f"{past(job.accepted_at)}{by_old}"),
@@ -126,7 +126,7 @@ def next_step(job: Details) -> str:
     match job.state:
         case JobState.WAITING:
             return _next_of_waiting(job)
-        case JobState.RUNNING if job.lease_until is not None and job.lease_until > job.asked_at:
+        case JobState.RUNNING if job.lease_until is not None and job.lease_until > job.read_at:
             return f"wait: a worker runs attempt {job.attempt}"
         case JobState.RUNNING:
             return "wait: its worker is lost, and the relay (in the API) queues it again within seconds"
@@ -143,8 +143,8 @@ def next_step(job: Details) -> str:
 
 def _next_of_waiting(job: Details) -> str:
     attempt = f"attempt {job.attempt + 1}"
-    seconds = (job.asked_at - job.due_at).total_seconds()
-    if job.deadline_at <= job.asked_at:
+    seconds = (job.read_at - job.due_at).total_seconds()
+    if job.deadline_at <= job.read_at:
         return "its deadline has passed: the relay (in the API) ends it"
     if seconds < 0:
         fix = _FIXES.get(job.reason or "", "").format(tenant=job.tenant_id)
@@ -164,7 +164,7 @@ def for_machines(
     job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
 ) -> dict[str, Any]:
     fields = asdict(job)
-    del fields["asked_at"], fields["traceparent"]
+    del fields["read_at"], fields["traceparent"]
     told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job), "remark": remark}
     if note is not None:
         told["dry_run_note"] = note

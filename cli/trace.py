@@ -93,7 +93,7 @@ async def _print_events(database: Database, subject: DiagnosisSubject, *, is_jso
     if job is None:
         print("No job found, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
-    told = timeline(job, await details.events(database, job), job.asked_at)
+    told = timeline(job, await details.events(database, job), job.read_at)
     lines = []
     for place, span in enumerate(told.spans):
         by = "exception.message=" if span.state == "failed" else "outcome=" if span.name == WORKER else ""

@@ -123,8 +123,8 @@ class TraceFileSettings(LogSettings):
     collector receives the spans too."""
 
 
-_SHORTEST_KEY = 32
-FEWEST_CHARACTERS = 10
+_MIN_KEY_LENGTH = 32
+MIN_CHARACTERS = 10
 """Least number of different characters of a key or token."""
 # Characters allowed unescaped (RFC 3986), except those that end a link in text or HTML.
 _AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
@@ -138,8 +138,8 @@ def _page_url(url: str) -> str:
 
 
 def _signing_key(key: str) -> str:
-    if len(key.strip()) < _SHORTEST_KEY:
-        raise ValueError(f"must have at least {_SHORTEST_KEY} characters")
+    if len(key.strip()) < _MIN_KEY_LENGTH:
+        raise ValueError(f"must have at least {_MIN_KEY_LENGTH} characters")
     return key.strip()
 
 
@@ -396,8 +396,8 @@ def _origin(url: str) -> str:
 
 
 def _not_guessed(key: str) -> str:
-    if len(set(key)) < FEWEST_CHARACTERS:
-        raise ValueError(f"could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
+    if len(set(key)) < MIN_CHARACTERS:
+        raise ValueError(f"could be guessed: it has fewer than {MIN_CHARACTERS} different characters")
     return key
 
 
@@ -422,7 +422,7 @@ class ConsoleSettings(MetricsSettings, ProxySettings, DiagnoseSettings, StoreSet
 # langchain-core depends on langsmith, which uploads ticket text to a third party if one of these is on.
 _OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 # Spans per export. 256 take 8 ms of CPU; in exports of 64 each span takes 25 % more.
-_MOST_SENT = 256
+_MAX_SENT = 256
 
 
 def set_library_defaults() -> None:
@@ -436,7 +436,7 @@ def set_library_defaults() -> None:
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
     # OpenTelemetry refuses to start if the batch is larger than the queue, which an operator may shorten.
     queue = _value("OTEL_BSP_MAX_QUEUE_SIZE")
-    most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT
+    most = min(_MAX_SENT, int(queue)) if queue.isdecimal() else _MAX_SENT
     os.environ.setdefault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(most))
 
 

@@ -41,7 +41,7 @@ from config.tenants import (
 )
 
 _SIGN = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET")
-_SHORTEST_TOKEN = 32
+_MIN_TOKEN_LENGTH = 32
 Variables = Mapping[str, str]
 """Variables of one tenant: setting without suffix -> value."""
 Tables = Mapping[str, object]
@@ -261,8 +261,8 @@ def _webhook_problems(tenant_id: str, variables: Variables, *, require_timestamp
     token = variables.get("WEBHOOK_TOKEN", UNREADABLE)
     if token == UNREADABLE:
         return wrong
-    if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
-        wrong.append(f"WEBHOOK_TOKEN_{suffix} must have at least {_SHORTEST_TOKEN} characters and no blanks")
+    if len(token) < _MIN_TOKEN_LENGTH or not may_be_sent(token) or " " in token:
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} must have at least {_MIN_TOKEN_LENGTH} characters and no blanks")
     if token in map(variables.get, _SIGN):
         wrong.append(f"WEBHOOK_TOKEN_{suffix} must not be a secret that signs: it travels with each webhook")
     if require_timestamp:

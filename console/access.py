@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from config.addresses import address_problem, may_be_sent
 from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
-from config.settings import FEWEST_CHARACTERS
+from config.settings import MIN_CHARACTERS
 
-_SHORTEST_TOKEN = 32
+_MIN_TOKEN_LENGTH = 32
 _REREAD_SECONDS = 5.0
 _TOKEN, _ROLE, _OIDC = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_"
 _OF_TOKEN = re.compile(f"(?:{_TOKEN}|{_ROLE})(.+)")
@@ -203,10 +203,10 @@ def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
     name = f"{_TOKEN}{suffix}"
     if token == UNREADABLE:
         raise ValueError(unreadable(name))
-    if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
-        raise ValueError(f"{name} must have at least {_SHORTEST_TOKEN} characters and no blanks")
-    if len(set(token)) < FEWEST_CHARACTERS:
-        raise ValueError(f"{name} could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
+    if len(token) < _MIN_TOKEN_LENGTH or not may_be_sent(token) or " " in token:
+        raise ValueError(f"{name} must have at least {_MIN_TOKEN_LENGTH} characters and no blanks")
+    if len(set(token)) < MIN_CHARACTERS:
+        raise ValueError(f"{name} could be guessed: it has fewer than {MIN_CHARACTERS} different characters")
     if is_shared:
         raise ValueError(f"{name} is the same as another token")
     if not _NAME.fullmatch(suffix) or "ERROR" in suffix:

@@ -23,7 +23,7 @@ from observability.identifiers import bound
 from observability.logging import log_event
 
 PAGES = (tenants.router, tickets.router, failures.router)
-MOST_FIELDS, LARGEST_FIELD_BYTES = 32, 8 * 1024
+MAX_FIELDS, LARGEST_FIELD_BYTES = 32, 8 * 1024
 _PAGE_SECONDS = 15.0
 _METHODS = ("GET", "HEAD", "POST")
 _HEADERS = {
@@ -108,7 +108,7 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        form_limits={"max_fields": MOST_FIELDS, "max_part_size": LARGEST_FIELD_BYTES, "max_files": 0},
+        form_limits={"max_fields": MAX_FIELDS, "max_part_size": LARGEST_FIELD_BYTES, "max_files": 0},
         exception_handlers={HTTPException: errors, RequestValidationError: errors},
     )
     app.state.services, app.state.sessions, app.state.page_seconds = services, sessions, page_seconds

@@ -23,8 +23,8 @@ from db.session import DATABASE_FAILURES
 from observability import log_events, metrics
 from observability.logging import Outage, log_event
 
-MOST_FAILURES = 10
-_MOST_AT_ONCE = 8
+MAX_FAILURES = 10
+_MAX_AT_ONCE = 8
 WINDOW_SECONDS = 60.0
 _BACK = "/login/provider/back"
 PATHS = ("/login", "/logout", "/login/provider", _BACK)
@@ -46,14 +46,14 @@ class Login:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.outage = Outage(log_events.CONSOLE_PROVIDER_FAILED)
-        self._times: deque[float] = deque(maxlen=MOST_FAILURES)
+        self._times: deque[float] = deque(maxlen=MAX_FAILURES)
         self._logged_at = float("-inf")
-        self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_AT_ONCE)
 
     def refuse(self, reason: str, result: str = "") -> bool:
         """Count and log a failure; return False if there were too many to log each."""
         now = time.monotonic()
-        too_many = len(self._times) == MOST_FAILURES and now - self._times[0] < WINDOW_SECONDS
+        too_many = len(self._times) == MAX_FAILURES and now - self._times[0] < WINDOW_SECONDS
         self._times.append(now)
         if not too_many:
             metrics.CONSOLE_LOGINS.labels(result or reason).inc()
@@ -61,7 +61,7 @@ class Login:
             return True
         metrics.CONSOLE_LOGINS.labels("too many failures").inc()
         if now - self._logged_at >= WINDOW_SECONDS:
-            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MOST_FAILURES)
+            log_event(log_events.CONSOLE_LOGINS_FAILING, count=MAX_FAILURES)
             self._logged_at = now
         return False
 

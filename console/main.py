@@ -27,10 +27,10 @@ from observability.health import Readiness
 from observability.logging import log_event
 from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
-from privacy.secret_fingerprints import telling
+from privacy.secret_fingerprints import reporting
 
 _NAME = "Console"
-MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def console_port(seconds: float = 10.0) -> Port:
-    return Port(seconds, Crowd(MOST_CONNECTIONS, in_a_rush=300))
+    return Port(seconds, Crowd(MAX_CONNECTIONS, in_a_rush=300))
 
 
 async def _main(
@@ -113,9 +113,9 @@ async def _main(
             stack.push_async_callback(close)
         stack.callback(metrics_server.serve("console", settings.metrics_port, readiness))
         # No store is checked: pages report an unavailable one, and are needed most then.
-        readiness.ask(loop, {})
+        readiness.check_with(loop, {})
         await stack.enter_async_context(
-            telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
+            reporting(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
         )
         await stack.enter_async_context(serve(console, listener, console_port(), last_answer_seconds=5.0))
         end_loading()

@@ -44,7 +44,7 @@ _KEPT_SECONDS = 3600.0
 _KEYS_AGAIN_SECONDS = 60.0
 _REST_SECONDS = 5.0
 _LEEWAY_SECONDS = 60
-_LONGEST_SUBJECT = 255
+_MAX_SUBJECT_LENGTH = 255
 
 
 class ProviderError(Exception):
@@ -169,7 +169,7 @@ class Provider:
         except JoseError as failure:
             raise LoginError(f"ID token not valid ({type(failure).__name__})") from failure
         claims = token.get("userinfo") or {}
-        subject = one_line(claims.get("sub"), _LONGEST_SUBJECT)
+        subject = one_line(claims.get("sub"), _MAX_SUBJECT_LENGTH)
         if not subject:
             raise LoginError("ID token without a subject")
         names = (one_line(claims.get(claim)) for claim in ("preferred_username", "name", "email"))

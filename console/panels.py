@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from config.tenants import Tenant
 from console import queries
-from console.queries import MOST_A_REASON, EndCause, TenantFigures, figures_of
+from console.queries import MAX_PER_REASON, EndCause, TenantFigures, figures_of
 from console.templating import StateWord, Tone
 from db.session import DATABASE_FAILURES, Database, is_away
 from jobs import missed_webhooks, rejections, statistics
@@ -23,7 +23,7 @@ from jobs.diagnosis.causes import cause_of, known_cause
 from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.missed_webhooks import MissedCount
 from jobs.rejections import RefusedTenant
-from jobs.statistics import MOST_COUNTED, QueueActivity, Reading, WorkerActivity
+from jobs.statistics import MAX_COUNTED, QueueActivity, Reading, WorkerActivity
 from observability import log_events
 from observability.formats import age, counted, percent
 from observability.logging import log_event
@@ -85,7 +85,7 @@ def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
     ]
     rows.sort(key=lambda row: (-row["jobs"], row["code"]))
     counted_jobs = sum(of.total() for of in reasons.values())
-    return {"causes": None if causes is None else rows, "causes_cut": counted_jobs >= MOST_COUNTED}
+    return {"causes": None if causes is None else rows, "causes_cut": counted_jobs >= MAX_COUNTED}
 
 
 def _most_first(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -173,7 +173,7 @@ def _warnings(
 
 
 def _reasons_of_tenant(figures: TenantFigures, lacks: str) -> list[dict[str, str]]:
-    cut = sum(figures.reasons.values()) >= MOST_COUNTED
+    cut = sum(figures.reasons.values()) >= MAX_COUNTED
     return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 
 
@@ -181,7 +181,7 @@ def _reasons_of_all(reasons: Mapping[tuple[str, str], int], lacks: str) -> list[
     by_reason: Counter[str] = Counter()
     for (_, reason), count in reasons.items():
         by_reason[reason] += count
-    cut = {reason for (_, reason), count in reasons.items() if count >= MOST_A_REASON}
+    cut = {reason for (_, reason), count in reasons.items() if count >= MAX_PER_REASON}
     return _waiting_reasons(by_reason, cut, lacks)
 
 
@@ -237,11 +237,11 @@ def summarize(
     due, missed, ended = due or {}, missed or {}, ended or {}
     waiting: defaultdict[str, list[str]] = defaultdict(list)
     for (tenant_id, reason), count in (reasons or {}).items():
-        waiting[tenant_id].append(f"{counted(count, MOST_A_REASON)} waiting: {reason}")
+        waiting[tenant_id].append(f"{counted(count, MAX_PER_REASON)} waiting: {reason}")
     refusals = {
         each.tenant_id: f"last webhook refused {_since(each.rejected_at, now)}: {each.reason}" for each in refused or ()
     }
-    due_cut = sum(due.values()) >= MOST_COUNTED
+    due_cut = sum(due.values()) >= MAX_COUNTED
 
     def problems_of(tenant: Tenant) -> list[tuple[str, str]]:
         found = []
@@ -250,7 +250,7 @@ def summarize(
             found.append(("down" if settings_word(tenant).tone == "bad" else "degraded", "settings must be fixed"))
         if failures:
             rate = completed / (completed + failures)
-            number = _at_least(failures, is_cut=completed + failures >= MOST_COUNTED)
+            number = _at_least(failures, is_cut=completed + failures >= MAX_COUNTED)
             level = "healthy" if rate >= GOOD_RATE else "degraded" if completed else "down"
             found.append((level, f"{number} failed, success rate {percent(rate)}"))
         # A polled desk needs no webhook.
@@ -328,7 +328,7 @@ def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, la
     return panel | {
         "reasons": _reasons_of_tenant(figures, lacks),
         "rate": StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
-        "missed": missed_word(figures.missed, figures.asked_at),
+        "missed": missed_word(figures.missed, figures.read_at),
     }
 
 

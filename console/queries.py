@@ -12,17 +12,17 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from db.session import Database, Row
-from jobs.missed_webhooks import MISSED_LATELY, MOST_MISSED, MissedCount
+from jobs.missed_webhooks import MAX_MISSED, MISSED_LATELY, MissedCount
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
-from jobs.statistics import MOST_COUNTED
+from jobs.statistics import MAX_COUNTED
 
 EndState = Literal["failed", "skipped"]
 
 _OPEN = text("SELECT * FROM open_jobs(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
-MOST_A_REASON = 1_000
+MAX_PER_REASON = 1_000
 """Counted jobs of one tenant that wait for one reason, at most."""
-_MOST_PAIRS = 2_000
+_MAX_PAIRS = 2_000
 
 
 class EndCause(NamedTuple):
@@ -76,18 +76,18 @@ _LIST_OF_TENANT = text(
 
 
 async def open_jobs(database: Database) -> Row:
-    """Count due and later jobs, to about `MOST_COUNTED`, and the longest wait (s)."""
-    (row,) = await database.call(_OPEN, most=MOST_COUNTED)
+    """Count due and later jobs, to about `MAX_COUNTED`, and the longest wait (s)."""
+    (row,) = await database.call(_OPEN, most=MAX_COUNTED)
     return row
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
-    rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
+    rows = await database.call(_REASONS, most=MAX_PER_REASON, pairs=_MAX_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
 async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
-    rows = await _rows(database, tenant_id, _CAUSES, _CAUSES_OF_TENANT, state=state, since=since, most=MOST_COUNTED)
+    rows = await _rows(database, tenant_id, _CAUSES, _CAUSES_OF_TENANT, state=state, since=since, most=MAX_COUNTED)
     return [EndCause(**row) for row in rows]
 
 
@@ -118,7 +118,7 @@ async def _rows(
 
 # Each half of the waiting jobs by its own index, as in `is_queue_full`.
 _FIGURES = text("""
-    SELECT now() AS asked_at, l.completed, l.failed, (
+    SELECT now() AS read_at, l.completed, l.failed, (
         SELECT count(*) FROM (
             SELECT FROM jobs s WHERE s.tenant_id = :tenant AND s.state = 'skipped' AND s.state IN ('failed', 'skipped')
             AND s.finished_at >= now() - interval '1 day' LIMIT :most) s) AS skipped,
@@ -156,10 +156,10 @@ _DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 class TenantFigures:
     """A tenant's jobs and webhooks; first three: the newest ended within 24 hours.
 
-    `reasons`: why jobs wait again, with numbers. Numbers are capped at `MOST_COUNTED`.
+    `reasons`: why jobs wait again, with numbers. Numbers are capped at `MAX_COUNTED`.
     """
 
-    asked_at: datetime
+    read_at: datetime
     completed: int
     failed: int
     skipped: int
@@ -174,7 +174,7 @@ class TenantFigures:
 
     @property
     def is_cut(self) -> bool:
-        return self.completed + self.failed >= MOST_COUNTED
+        return self.completed + self.failed >= MAX_COUNTED
 
     @property
     def success_rate(self) -> float | None:
@@ -184,18 +184,18 @@ class TenantFigures:
 
 
 async def due_jobs(database: Database) -> dict[str, int]:
-    return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
+    return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MAX_COUNTED)}
 
 
 async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-    values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
+    values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MAX_COUNTED}
     rows = await database.call(_OF_TENANTS, **values)
     return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
     questions = (_FIGURES, _REASONS_OF, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, MISSED_LATELY)
-    values = {"most": MOST_COUNTED, "most_missed": MOST_MISSED, **OF_WEBHOOKS}
+    values = {"most": MAX_COUNTED, "most_missed": MAX_MISSED, **OF_WEBHOOKS}
     answers = await database.call_as(tenant_id, *questions, **values)
     (figures,), reasons, (accepted,), refused, spent, (missed,) = answers
     return TenantFigures(

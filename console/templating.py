@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
 from jobs.models import JobState
-from jobs.statistics import MOST_COUNTED
+from jobs.statistics import MAX_COUNTED
 from observability.formats import ago, clock, counted, dollars, duration, when
 
 _FOLDER = Path(__file__).parent
@@ -60,7 +60,7 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
         "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "state_word": lambda state: StateWord(state, _TONES.get(state, "info")),
     }
-    environment.globals["most_counted"] = MOST_COUNTED
+    environment.globals["most_counted"] = MAX_COUNTED
     return Jinja2Templates(env=environment, context_processors=[_shared_context])
 
 

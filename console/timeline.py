@@ -9,7 +9,7 @@ from observability.formats import duration
 from observability.tracing import QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 
 _NARROWEST = 0.6
-_MOST_TICKS = 4
+_MAX_TICKS = 4
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 # Of a longer job, the beginning and the end are drawn.
 _FIRST, _LAST = 12, 28
@@ -82,6 +82,6 @@ def _lasted(seconds: float) -> str:
 
 
 def _ticks(seconds: float) -> list[tuple[float, str]]:
-    days = 86_400 * (int(seconds / 86_400 / _MOST_TICKS) + 1)
-    step = next((step for step in _STEPS if seconds / step <= _MOST_TICKS), days)
+    days = 86_400 * (int(seconds / 86_400 / _MAX_TICKS) + 1)
+    step = next((step for step in _STEPS if seconds / step <= _MAX_TICKS), days)
     return [(round(at * 100 / seconds, 2), duration(at)) for at in range(0, int(seconds) + 1, step)]

@@ -337,7 +337,7 @@ class Database:
                 # Not returned to the pool, where the session's locks would survive.
                 await connection.invalidate()
 
-    async def ask(self) -> None:
+    async def ping(self) -> None:
         """Check that the database answers. Raises one of DATABASE_FAILURES."""
         await self.call(_NOTHING)
 

@@ -18,7 +18,7 @@ WORDS = {
     "mends?|mended": "fix",
     "lest|besides|all the same|but for": "if, unless, because",
 }
-LONGEST_SENTENCE, MOST_WORDS = 20, 2_000
+MAX_SENTENCE_LENGTH, MAX_WORDS = 20, 2_000
 _WORDS = {re.compile(rf"\b(?:{words})\b", re.IGNORECASE): advice for words, advice in WORDS.items()}
 _NO_PROSE = re.compile(
     r"^```.*?^```|<!-- table: .*?<!-- end -->|^\|.*?$|`[^`\n]*`|\]\([^)]*\)|<[^>\n]*>", re.MULTILINE | re.DOTALL
@@ -46,7 +46,7 @@ def _findings(text: str) -> Iterator[tuple[int, str]]:
         for found in form.finditer(text):
             yield text.count("\n", 0, found.start()), f'"{found[0]}": {advice}'
     for found in re.finditer(r"[^.!?:\n|]+(?:[.!?:](?=\s)|\n\n)", text):
-        if (count := len(found[0].split())) > LONGEST_SENTENCE:
+        if (count := len(found[0].split())) > MAX_SENTENCE_LENGTH:
             yield text.count("\n", 0, found.start()), f"{count} words in a sentence"
 
 
@@ -64,8 +64,8 @@ def main() -> None:
     for page in documents():
         name, count = page.relative_to(ROOT), words_in(page)
         total += count
-        if count > MOST_WORDS:
-            print(f"{name}: {count} words, more than {MOST_WORDS}")
+        if count > MAX_WORDS:
+            print(f"{name}: {count} words, more than {MAX_WORDS}")
         for line, finding in sorted(_findings(_blanked(page.read_text("utf-8")))):
             print(f"{name}:{line + 1}: {finding}")
     every = unusual = 0

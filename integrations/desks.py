@@ -19,7 +19,7 @@ from observability import metrics
 KINDS: dict[str, DeskKind] = {"onpremises": SERVICEDESK, "cloud": SERVICEDESK}
 """Kinds of desks by `SERVICEDESK_EDITION_<TENANT>`."""
 _TENANTS_SHARE = 4
-_LEAST_AT_ONCE = 4
+_MIN_AT_ONCE = 4
 _CLOSED_SECONDS = 30.0
 _CHANGED_SECONDS = 1.0
 
@@ -47,7 +47,7 @@ class Desks:
         self._redis = redis
         self._yields = yields
         self._timeout = settings.servicedesk_timeout_seconds
-        self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
+        self._most_at_once = max(_MIN_AT_ONCE, connections // _TENANTS_SHARE)
         self._http = open_client(
             connections=connections, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)
         )

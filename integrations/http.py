@@ -34,7 +34,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 """A few compressed bytes may become gigabytes."""
 _BEFORE_SENDING = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
-_LONGEST_WAIT_SECONDS = 999_999_999.0
+_MAX_WAIT_SECONDS = 999_999_999.0
 _IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
 
 
@@ -290,4 +290,4 @@ def _seconds_of(value: str) -> float | None:
         moment = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _LONGEST_WAIT_SECONDS)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _MAX_WAIT_SECONDS)

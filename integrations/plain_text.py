@@ -48,10 +48,10 @@ _TECHNICAL = re.compile(
     r"|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
     re.IGNORECASE,
 )
-_LONGEST_LOOKED_AT = 400
-_MOST_OF_SIGNATURE = 10
-_MOST_OF_HEAD = 12
-_MOST_OF_NOTICE = 8
+_MAX_LINE_LENGTH = 400
+_MAX_SIGNATURE_LINES = 10
+_MAX_HEAD_LINES = 12
+_MAX_NOTICE_LINES = 8
 # So many words are a message; fewer than the second may only point to the mail below.
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
@@ -169,7 +169,7 @@ def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
 
 def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
     names: set[str] = set()
-    last = min(len(lines), position + _MOST_OF_HEAD)
+    last = min(len(lines), position + _MAX_HEAD_LINES)
     while position < last:
         named = _NAMED.match(lines[position])
         if named and named.group(1).lower() in _HEADS:
@@ -203,7 +203,7 @@ def _is_closing(line: str) -> bool:
 
 
 def _past_signature(lines: Sequence[str], position: int) -> int:
-    last = min(len(lines), position + _MOST_OF_SIGNATURE)
+    last = min(len(lines), position + _MAX_SIGNATURE_LINES)
     while position < last:
         line = lines[position]
         is_notice = _past_notice(lines, position) > position
@@ -228,7 +228,7 @@ def _past_notice(lines: Sequence[str], position: int) -> int:
     is_legal = is_legal and len(low.split()) >= _WORDS_OF_A_NOTICE
     if not is_legal and not low.startswith(_PHRASES["notices"]):
         return position
-    last = min(len(lines), position + _MOST_OF_NOTICE) - 1
+    last = min(len(lines), position + _MAX_NOTICE_LINES) - 1
     while position < last and not lines[position].endswith((".", "!", "?")):
         position += 1
     return position + 1
@@ -237,7 +237,7 @@ def _past_notice(lines: Sequence[str], position: int) -> int:
 def _is_wrapping(line: str) -> bool:
     if _SEPARATOR.fullmatch(line):
         return True
-    if _TECHNICAL.search(line[:_LONGEST_LOOKED_AT]):
+    if _TECHNICAL.search(line[:_MAX_LINE_LENGTH]):
         return False
     low = _low(line)
     bare = low.strip(" .,!;:-*_")
@@ -260,4 +260,4 @@ def _may_be_name(word: str) -> bool:
 
 
 def _low(line: str) -> str:
-    return line[:_LONGEST_LOOKED_AT].lower()
+    return line[:_MAX_LINE_LENGTH].lower()

@@ -24,7 +24,7 @@ from integrations.errors import DeferredError
 KEY = "rate:"
 """Start of a bucket's key; the tenant's id follows."""
 PATIENCE_SECONDS = 5.0
-LONGEST_HOLD_SECONDS = 300.0
+MAX_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
 THROTTLED = "desk throttled"
 """Reason of deferred jobs while the desk's own limit refuses calls."""
@@ -42,7 +42,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
 THROTTLED_SECONDS = 60.0
 # Zoho Projects locks for about 22 minutes. A longer wait is cut: the lock may be gone.
-LONGEST_THROTTLE_SECONDS = 3600.0
+MAX_THROTTLE_SECONDS = 3600.0
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
@@ -142,7 +142,7 @@ class DeskRate:
         if self._script is None or self._monotonic() < self._redis_again_at:
             return self._take_locally(patience)
         pace, apart = self._pace, self._pace.apart(priority, patience)
-        seconds = (pace.interval, pace.ahead, patience, apart, LONGEST_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
+        seconds = (pace.interval, pace.ahead, patience, apart, MAX_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
         try:
             given: list[str | int] = [priority, caller, *(round(value * _MICROSECONDS) for value in seconds)]
             taken = await self._script(keys=self._keys, args=given)
@@ -156,7 +156,7 @@ class DeskRate:
         due = max(self._local_next, now)
         wait = max(0.0, due - self._local_pace.ahead - now)
         if wait > patience:
-            return False, min(wait, LONGEST_HOLD_SECONDS)
+            return False, min(wait, MAX_HOLD_SECONDS)
         self._local_next = due + self._local_pace.interval
         return True, wait
 

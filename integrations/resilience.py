@@ -18,14 +18,14 @@ from integrations.errors import DeferredError, DeniedError, ExternalError, Tempo
 from observability import log_events, metrics
 from observability.logging import log_event
 
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 REST_SECONDS = 15.0
 PROBE_SECONDS = 30.0
-LONGEST_WAIT_SECONDS = 300.0
+MAX_WAIT_SECONDS = 300.0
 # A held job's retry delay, as a share of the hold's age: a retry every 30 s would be 2,900 a day.
 _WAIT_OF_HOLD = 0.1
-# Held jobs retry within LONGEST_WAIT_SECONDS: after so long without a refusal, none is left.
-_STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
+# Held jobs retry within MAX_WAIT_SECONDS: after so long without a refusal, none is left.
+_STALE_SECONDS = 2 * MAX_WAIT_SECONDS
 
 
 class Breaker:
@@ -40,7 +40,7 @@ class Breaker:
         server: str,
         reason: str,
         *,
-        most_failures: int = MOST_FAILURES,
+        most_failures: int = MAX_FAILURES,
         rest_seconds: float = REST_SECONDS,
         shown: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
@@ -227,5 +227,5 @@ class Hold:
     def _deferred(self, reason: StrEnum) -> DeferredError:
         now = self._monotonic()
         left = self._try_at - now if self._try_at > now else self._probe
-        seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
+        seconds = max(left, min(MAX_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
         return DeferredError(reason.value, seconds + self._jitter(0, seconds / 5))

@@ -22,8 +22,8 @@ from jobs.repository import (
     CONTEXT_INCOMPLETE,
     ECHO,
     FINAL_CHECK_TIME,
-    LONGEST_LIFE,
-    MOST_ATTEMPTS,
+    MAX_ATTEMPTS,
+    MAX_LIFE,
     NOTE_MISSING,
     SEEN_OPEN_VALID,
 )
@@ -58,7 +58,7 @@ class Claim:
     desk_id: str | None = None  # this and `display_id` are None while only `ticket_id` is known
     display_id: str | None = None
     # Monotonic time right before the claim: independent of the wall clocks of worker and database.
-    asked_at: float = field(default_factory=time.monotonic, compare=False)
+    requested_at: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def id_in_desk(self) -> str:
@@ -67,7 +67,7 @@ class Claim:
     def seconds_left(self) -> float:
         """Return the seconds to the job's deadline."""
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
-        return at_claim - (time.monotonic() - self.asked_at)
+        return at_claim - (time.monotonic() - self.requested_at)
 
     def was_recently_open(self) -> bool:
         """Return True if the ticket was open within the last hour."""
@@ -193,19 +193,19 @@ async def schedule_final_check(database: Database, held: Claim, seconds: float, 
     """
     later = timedelta(seconds=seconds)
     await _write(
-        database, held, "look_once_more", attempts=MOST_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
+        database, held, "look_once_more", attempts=MAX_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
     )
 
 
 async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
-    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, up to LONGEST_LIFE after
+    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, up to MAX_LIFE after
     acceptance or manual retry.
     """
     lasts = timedelta(seconds=seconds)
     longer = lasts if extends_deadline else timedelta(0)
-    await _write(database, held, "hold_job_back", lasts=lasts, reason=reason, longer=longer, longest=LONGEST_LIFE)
+    await _write(database, held, "hold_job_back", lasts=lasts, reason=reason, longer=longer, longest=MAX_LIFE)
 
 
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:

@@ -52,7 +52,7 @@ async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[st
 
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
-_LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
+_LIST = text("SELECT now() AS read_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
 _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
 
 
@@ -60,7 +60,7 @@ _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, 
 class Listed:
     """One job in a list."""
 
-    asked_at: datetime
+    read_at: datetime
     """The database's time of the query: compare the other times with this one."""
     id: UUID
     tenant_id: str
@@ -78,7 +78,7 @@ class Listed:
 class Details:
     """One job's row, without the answer's text."""
 
-    asked_at: datetime
+    read_at: datetime
     id: UUID
     tenant_id: str
     ticket_id: str
@@ -152,7 +152,7 @@ async def details(database: Database, job_id: UUID) -> Details | None:
     if tenant_id is None:
         return None
     computed: dict[str, ColumnElement[Any]] = {
-        "asked_at": func.now(),
+        "read_at": func.now(),
         "answered": Job.enhancement.is_not(None),
         "dry_run_job": OTHER_OF_TICKET,
     }

@@ -17,17 +17,17 @@ from sqlalchemy import text
 from config.tenants import Tenant
 from db.session import Database
 from jobs.claims import Claim
-from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, MAX_ATTEMPTS, MAX_LIFE, NOTE_MISSING
 
-MOST_TENANTS_COMPARED = 16  # by one claim
-SHORTEST_TURN = timedelta(seconds=1)  # a started job occupies a slot at least for so long
+MAX_TENANTS_COMPARED = 16  # by one claim
+MIN_TURN = timedelta(seconds=1)  # a started job occupies a slot at least for so long
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Weights and limits, only of tenants that differ from the default.
 
-    `charged`: slots of jobs that ended within SHORTEST_TURN, by tenant.
+    `charged`: slots of jobs that ended within MIN_TURN, by tenant.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -67,12 +67,12 @@ class FairShares:
     @contextmanager
     def slot(self, tenant_id: str) -> Iterator[None]:
         """Occupy a slot of the tenant for one job, at least for the shortest turn."""
-        until = self._monotonic() + SHORTEST_TURN.total_seconds()
+        until = self._monotonic() + MIN_TURN.total_seconds()
         try:
             yield
         finally:
             if self._monotonic() < until:
-                # Appended in almost the order of `until`: a slot is charged for at most twice SHORTEST_TURN.
+                # Appended in almost the order of `until`: a slot is charged for at most twice MIN_TURN.
                 self._charged.append((until, tenant_id))
 
 
@@ -91,16 +91,16 @@ async def claim_next(database: Database, owner: str, lease_seconds: float, share
 
     If the result has `another_first`, its job was deferred instead of claimed. Raises NoStartableJobError.
     """
-    token, asked_at = uuid4(), time.monotonic()
+    token, requested_at = uuid4(), time.monotonic()
     claim = {"owner": owner, "token": token, "lease": timedelta(seconds=lease_seconds)}
-    limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
+    limits = {"attempts": MAX_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": MAX_LIFE, "echo": ECHO}
     reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
     tenants = {"weights": shares.weights, "most": shares.most_running, "charged": shares.charged}
-    given = {name: json.dumps(value) for name, value in tenants.items()} | {"looks": MOST_TENANTS_COMPARED}
+    given = {name: json.dumps(value) for name, value in tenants.items()} | {"looks": MAX_TENANTS_COMPARED}
     rows = await database.call(_CLAIM, **claim, **limits, **reasons, **given)
     if not rows:
         return None
     row = dict(rows[0])
     if (job_id := row.pop("id")) is None:
         raise NoStartableJobError
-    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
+    return Claim(job_id=job_id, token=token, owner=owner, requested_at=requested_at, **row)

@@ -22,11 +22,11 @@ from observability.logging import log_event
 INBOX = "inbox"
 DELIVERY = "delivery:"
 """Prefix of the delivery keys, before tenant id and colon."""
-_MOST_PUT = 100
+_MAX_PUBLISHED = 100
 _PUT_SECONDS = 1.0
 _EVENT = TypeAdapter(Event)
 # Bytes; real events have less than half. Postgres cannot index a text over 2,704.
-_LONGEST_EVENT = 2_000
+_MAX_EVENT_LENGTH = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 # KEYS: the hash and the event's delivery keys. ARGV: job id, event, lifetime of the keys in seconds, and for each key 1
 # if it is of signed bytes, else 0. A key's value, its owner, is the job id of the first event that had it. A duplicate
@@ -58,7 +58,7 @@ class Inbox:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._putting: Batcher[Event, UUID] = Batcher(self._put_all, _MOST_PUT)
+        self._putting: Batcher[Event, UUID] = Batcher(self._put_all, _MAX_PUBLISHED)
 
     async def put(self, event: Event) -> UUID:
         """Store an event; return its job's id, or the first job's for a duplicate."""
@@ -120,7 +120,7 @@ class Inbox:
 
 
 def _event(key: str, stored: str) -> Event | None:
-    if len(stored.encode(errors="replace")) > _LONGEST_EVENT:
+    if len(stored.encode(errors="replace")) > _MAX_EVENT_LENGTH:
         return None
     try:
         event = _EVENT.validate_json(stored)

@@ -30,8 +30,8 @@ _DATABASE_SECONDS = 2.0
 # Added to a batch's limit: a webhook may first have to wait for the batch in progress.
 _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
-_LEAST_SECONDS = 0.25
-_MOST_RECORDED = 100
+_MIN_SECONDS = 0.25
+_MAX_RECORDED = 100
 _REFRESH_SPAN = "Refresh"
 _RECOVER_SPAN = "Recover"
 
@@ -117,7 +117,7 @@ class Intake:
         self._inbox = inbox
         self._deadline = job_deadline_seconds
         self._database_seconds = database_seconds
-        self._rows = Batcher(self._record_batch, _MOST_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
+        self._rows = Batcher(self._record_batch, _MAX_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(log_events.DATABASE_UNREACHABLE)
@@ -207,7 +207,7 @@ class Intake:
         return True
 
     async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
-        left = max(_LEAST_SECONDS, until - asyncio.get_running_loop().time())
+        left = max(_MIN_SECONDS, until - asyncio.get_running_loop().time())
         # If this fails, the relay detects the missing message (`Relay._publish_lost`).
         with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
             await within(left, repository.unpublish(self._database, [job_id]))

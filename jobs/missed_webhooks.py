@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from db.session import Database
 from jobs.refresh import OF_TICKET
-from jobs.repository import DELIVERY_KNOWN, MOST_RECOVERED_A_MINUTE, OWN_EVENTS, Event
+from jobs.repository import DELIVERY_KNOWN, MAX_RECOVERED_PER_MINUTE, OWN_EVENTS, Event
 
 _LOAD = text("""
     SELECT now() AS now, r.since, r.compared_until, r.notes_until,
@@ -179,15 +179,15 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
 async def to_recover(
     database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False
 ) -> RecoveryBatch:
-    """Return missed tickets, within MOST_RECOVERED_A_MINUTE.
+    """Return missed tickets, within MAX_RECOVERED_PER_MINUTE.
 
     `only_refused`: only those whose webhook was refused with 429.
     """
-    values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
+    values = {"oldest": oldest, "only_refused": only_refused, "most": MAX_RECOVERED_PER_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
         return RecoveryBatch([], None)
-    room = max(0, MOST_RECOVERED_A_MINUTE - rows[0]["made"])
+    room = max(0, MAX_RECOVERED_PER_MINUTE - rows[0]["made"])
     tickets = [NewTicket(*(row[name] for name in NewTicket._fields)) for row in rows]
     room_in = rows[0]["room_in"]
     more_in = None if len(tickets) <= room else 60.0 if room_in is None else max(0.0, room_in)
@@ -261,10 +261,10 @@ MISSED_LATELY = text(f"""
           AND m.missed_at > now() - interval '1 day' ORDER BY m.missed_at DESC LIMIT :most_missed) l
 """)  # noqa: S608
 _MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
-MOST_MISSED = 1_000
+MAX_MISSED = 1_000
 """Newest missed webhooks that a tenant's page counts."""
-MOST_MISSED_OF_EACH = 100
-_MOST_TENANTS = 2_000
+MAX_MISSED_PER_TENANT = 100
+_MAX_TENANTS = 2_000
 _ABOUT = text("""
     SELECT m.ticket_id, m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
     FROM missing_webhooks m
@@ -369,7 +369,7 @@ async def take_findings(database: Database, tenant_id: str) -> HourlyFindings | 
 
 async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedCount]:
     """Return each tenant's count of missed tickets, if it has any."""
-    rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
+    rows = await database.call(_MISSED_OF_ALL, since=since, most=MAX_MISSED_PER_TENANT, tenants=_MAX_TENANTS)
     return {row.pop("tenant_id"): MissedCount(**row) for row in map(dict, rows) if row["missed"]}
 
 

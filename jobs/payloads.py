@@ -27,10 +27,10 @@ LARGEST_BODY_BYTES = 64 * 1024
 CHECK_EVENT = "webhook.check"  # of a webhook that only tests its authentication
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 EVENT = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
-_LONGEST_TENANT_ID = 63
+_MAX_TENANT_ID_LENGTH = 63
 _EVENT_CAUSE = "event may have only A-Z, a-z, 0-9, spaces and _.:/-, at most 100 characters"
 _FORM_FIELDS = ("input_data", "payload")
-_MOST_FORM_FIELDS = 50
+_MAX_FORM_FIELDS = 50
 _TENANTS = ("tenant_id", "tenantId")
 _TICKETS = ("ticket_id", "requestId")
 _EMPTY = (None, "")
@@ -84,9 +84,9 @@ class Payload:
         """Return the payload. Raises MalformedBodyError for an unusable tenant id."""
         tenant_id, event = fields.get("tenant_id"), fields.get("event")
         ticket_id = _ticket_id(fields.get("ticket_id"))
-        is_text = isinstance(tenant_id, str) and 1 <= len(tenant_id) <= _LONGEST_TENANT_ID
+        is_text = isinstance(tenant_id, str) and 1 <= len(tenant_id) <= _MAX_TENANT_ID_LENGTH
         if "tenant_id" in fields and not is_text:
-            raise MalformedBodyError(f"tenant_id must be a text of 1 to {_LONGEST_TENANT_ID} characters", ticket_id)
+            raise MalformedBodyError(f"tenant_id must be a text of 1 to {_MAX_TENANT_ID_LENGTH} characters", ticket_id)
         is_check = event == CHECK_EVENT and "ticket_id" not in fields
         problems = {} if event is None or _is_event(event) else {"event": _EVENT_CAUSE}
         if ticket_id is None and not is_check:
@@ -147,9 +147,9 @@ def _one_of(values: list[Any], differ: str) -> Any:
 
 def _form(text: str) -> tuple[str, str, list[str]]:
     try:
-        fields = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
+        fields = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS)
     except ValueError:
-        raise MalformedBodyError(f"more than {_MOST_FORM_FIELDS} fields") from None
+        raise MalformedBodyError(f"more than {_MAX_FORM_FIELDS} fields") from None
     found = [(name, value) for name, value in fields if name in _FORM_FIELDS]
     if len(found) != 1:
         raise MalformedBodyError(f"neither a JSON object nor a form with one field {' or '.join(_FORM_FIELDS)}")

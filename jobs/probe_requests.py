@@ -21,7 +21,7 @@ QUESTIONS = "housekeeping:questions"
 ANSWER = "housekeeping:answer:"
 """Prefix of an answer's key, before the request's id."""
 ASK_SECONDS = 2.0
-_MOST_WAITING = 32
+_MAX_WAITING = 32
 _KEPT_SECONDS = 10
 _TAKE_SECONDS = 1.0
 # Less than the caller's limit, so that a late answer still arrives.
@@ -55,7 +55,7 @@ class ProbeClient:
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url, seconds=ASK_SECONDS + 1)
 
-    async def ask(self, kind: Kind, tenant_id: str, about: str = "") -> str:
+    async def request(self, kind: Kind, tenant_id: str, about: str = "") -> str:
         """Return the answer (JSON). Raises NoAnswerError after at most two seconds."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
@@ -63,7 +63,7 @@ class ProbeClient:
                 async with self._redis.pipeline() as pipeline:
                     pipeline.rpush(QUESTIONS, _REQUEST.dump_json(request).decode())
                     # The newest remain: older callers time out first.
-                    pipeline.ltrim(QUESTIONS, -_MOST_WAITING, -1)
+                    pipeline.ltrim(QUESTIONS, -_MAX_WAITING, -1)
                     pipeline.expire(QUESTIONS, _KEPT_SECONDS)
                     await pipeline.execute()
                 found = await self._redis.blpop([f"{ANSWER}{request.id}"], timeout=_VALID_SECONDS)
@@ -86,7 +86,7 @@ class ProbeClient:
         if tenant_id is None:
             return result(failure="this process does not know the tenant")
         try:
-            return TypeAdapter(result).validate_json(await self.ask(kind, tenant_id, about))
+            return TypeAdapter(result).validate_json(await self.request(kind, tenant_id, about))
         except NoAnswerError as why:
             return result(failure=str(why))
         except ValidationError:

@@ -36,7 +36,7 @@ UNACKED = "unacked"
 TRANSPORT = {"priority_steps": [0]}
 """Transport option of workers: other steps would make them read further lists."""
 _PUBLISH_SECONDS = 1.0
-_MOST_PUSHED = 100
+_MAX_PUSHED = 100
 _EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "chord": None})
 SAFE_POLICY = "noeviction"
 
@@ -106,7 +106,7 @@ class JobQueue:
 
     def __init__(self, redis_url: str) -> None:
         self._redis = open_redis(redis_url)
-        self._pushing: Batcher[str, None] = Batcher(self._push, _MOST_PUSHED)
+        self._pushing: Batcher[str, None] = Batcher(self._push, _MAX_PUSHED)
 
     async def publish(self, job_id: UUID, traceparent: str) -> None:
         """Publish a job with its W3C `traceparent`. Raises QueueUnavailableError."""

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.repository import MOST_RECOVERED_A_MINUTE, OWN_EVENTS
+from jobs.repository import MAX_RECOVERED_PER_MINUTE, OWN_EVENTS
 
-MOST_PER_HOUR = 200
-MOST_OF_ANYONE_PER_HOUR = 50
-MOST_FULL_PER_HOUR = 60 * MOST_RECOVERED_A_MINUTE
+MAX_PER_HOUR = 200
+MAX_FROM_UNKNOWN_PER_HOUR = 50
+MAX_FULL_PER_HOUR = 60 * MAX_RECOVERED_PER_MINUTE
 """Recorded tickets refused with 429: reconciliation creates no more jobs in an hour."""
 _RECORD = text("""
     INSERT INTO rejections (tenant_id, ticket_id, status, reason)
@@ -44,13 +44,13 @@ async def record(
     The limit applies to each reason, with and without a cause. It is smaller without a valid secret (not `proved`), so
     that strangers do not use up the desk's.
     """
-    most = MOST_PER_HOUR if proved else MOST_OF_ANYONE_PER_HOUR
+    most = MAX_PER_HOUR if proved else MAX_FROM_UNKNOWN_PER_HOUR
     values = {"ticket": ticket_id, "status": status, "reason": reason, "most": most}
     await database.call_as(tenant_id, _RECORD, **values)
 
 
 async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
-    values = {"ticket": ticket_id, "reason": reason, "most": MOST_FULL_PER_HOUR}
+    values = {"ticket": ticket_id, "reason": reason, "most": MAX_FULL_PER_HOUR}
     await database.call_as(tenant_id, _RECORD_FULL, **values)
 
 
@@ -124,7 +124,7 @@ _USED_UP = text(
 
 
 _REFUSED_TENANTS = text("SELECT * FROM refused_tenants(:since, CAST(:own AS text[]), :most)")
-_MOST_TENANTS = 2_000
+_MAX_TENANTS = 2_000
 _HEARD_OF = text("""
     SELECT EXISTS (SELECT FROM rejections r WHERE r.tenant_id = :tenant AND r.ticket_id = :ticket)
         OR EXISTS (SELECT FROM missing_webhooks m WHERE m.tenant_id = :tenant AND m.job_id IS NULL
@@ -141,7 +141,7 @@ class RefusedTenant(NamedTuple):
 
 
 async def refused_tenants(database: Database, since: datetime) -> list[RefusedTenant]:
-    rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MOST_TENANTS)
+    rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MAX_TENANTS)
     return [RefusedTenant(**row) for row in rows]
 
 
@@ -152,7 +152,7 @@ async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str)
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
     questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
-    values = {"numbers": list(numbers), "most": MOST_OF_ANYONE_PER_HOUR, **OF_WEBHOOKS}
+    values = {"numbers": list(numbers), "most": MAX_FROM_UNKNOWN_PER_HOUR, **OF_WEBHOOKS}
     refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)
     return Receiving(
         refused=[RefusedWebhook(**row) for row in refused],

@@ -12,9 +12,9 @@ from sqlalchemy import TextClause, text
 from db.session import Database
 from jobs.models import JobState
 
-MOST_ATTEMPTS = 8
+MAX_ATTEMPTS = 8
 FINAL_CHECK_TIME = timedelta(minutes=5)  # time limit of the attempt that only searches for the note
-LONGEST_LIFE = timedelta(days=1)  # maximum age of a job with holds, since its acceptance or last manual retry
+MAX_LIFE = timedelta(days=1)  # maximum age of a job with holds, since its acceptance or last manual retry
 PUT_OFF_AHEAD = timedelta(minutes=5)  # a tenant's limit extends deadlines so long before; longer than an attempt
 SEEN_OPEN_VALID = timedelta(hours=1)  # for so long, a deferred job does not check again that its ticket is open
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # retry delay while another job of the same ticket must end first
@@ -23,7 +23,7 @@ REFRESH_APART = timedelta(hours=1)  # minimum time between further notes of a ti
 DELIVERY_KNOWN = timedelta(minutes=10)  # after the first delivery, a repeated one is a duplicate for so long
 KEYS_KEPT = timedelta(hours=1)  # retention of expired dedupe keys, for events that waited in Redis
 REJECTIONS_KEPT = timedelta(days=7)  # retention of rejections, and of tickets without a webhook
-MOST_RECOVERED_A_MINUTE = 60  # jobs for a tenant's missed webhooks
+MAX_RECOVERED_PER_MINUTE = 60  # jobs for a tenant's missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # for so long after publication, the message may not be in the list yet
 OVERDUE = timedelta(minutes=1)  # a job without an outcome so long after its deadline is reported
 SIGNED_KEY = "signed:"  # prefix of dedupe keys of signed bytes: valid even after a job was skipped or failed
@@ -202,7 +202,7 @@ async def take_due(database: Database, most: int) -> list[PublishedJob]:
 
 
 async def recover(database: Database, most: int) -> list[PublishedJob]:
-    return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
+    return await _published(database, _RECOVER, most=most, attempts=MAX_ATTEMPTS, reason=WORKER_LOST)
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
@@ -210,7 +210,7 @@ async def fail_lost(database: Database, most: int, reason: str) -> list[Publishe
 
     A job that may have a note gets a final check instead.
     """
-    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
+    values = {"attempts": MAX_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
@@ -222,7 +222,7 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
     """
     by = timedelta(seconds=deadline_seconds)
     ahead = min(PUT_OFF_AHEAD, by / 2)
-    await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=LONGEST_LIFE, rows=rows)
+    await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=MAX_LIFE, rows=rows)
 
 
 async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
@@ -230,7 +230,7 @@ async def expire(database: Database, most: int, reason: str) -> list[PublishedJo
 
     A job that may have a note gets a final check instead.
     """
-    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
+    values = {"attempts": MAX_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
     return await _published(database, _EXPIRE, most=most, **values)
 
 

@@ -25,7 +25,7 @@ _HELD_BACK_OF = text("""
         SELECT e.what, e.at FROM job_events e WHERE e.job_id = w.id ORDER BY e.id DESC LIMIT 1) last
     WHERE last.what = 'held back' GROUP BY w.reason
 """)
-MOST_COUNTED = 10_000  # jobs that a page counts at most
+MAX_COUNTED = 10_000  # jobs that a page counts at most
 
 
 class JobFigures(NamedTuple):
@@ -58,7 +58,7 @@ class HeldJobs(NamedTuple):
 
 
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
-    (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
+    (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MAX_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 

@@ -21,7 +21,7 @@ from observability.logging import log_event
 
 _SHARE_OF_RATE = 3
 # A desk that takes one call in three minutes would otherwise only copy its newest tickets.
-_LEAST_CALLS = 30
+_MIN_CALLS = 30
 
 
 def _limit(rate_per_minute: int) -> tuple[int, float]:
@@ -35,7 +35,7 @@ def call_seconds(desk: DeskSettings) -> float:
 
 def round_seconds(desk: DeskSettings, interval: float) -> float:
     """Return the length of a round: `interval` seconds, and at least thirty calls."""
-    return max(interval, _LEAST_CALLS * call_seconds(desk))
+    return max(interval, _MIN_CALLS * call_seconds(desk))
 
 
 class SyncThrottle:

@@ -20,15 +20,15 @@ from markdown_it import MarkdownIt
 
 from integrations.plain_text import INVISIBLE, lines_of
 
-MOST_SECONDS = 60
-_MOST_MEMORY = 1 << 30
-_MOST_CHARACTERS = 5_000_000
-_MOST_PARTS = 5_000
-_LONGEST_PART = 1500
-_LONGEST_TITLE = 300
+MAX_SECONDS = 60
+_MAX_MEMORY = 1 << 30
+_MAX_CHARACTERS = 5_000_000
+_MAX_PARTS = 5_000
+_MAX_PART_LENGTH = 1500
+_MAX_TITLE_LENGTH = 300
 # Container memory left for its other processes.
 _SPARED_MEMORY = 64 << 20
-_LEAST_MEMORY = 128 << 20
+_MIN_MEMORY = 128 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 # Marks a heading found in markup: a private use character of Unicode, removed from texts.
 _MARK = "\ue000"
@@ -57,10 +57,10 @@ def parts_of(path: Path) -> list[Part]:
     if read is None:
         raise UnreadableError(f"files of this kind are not read, but {', '.join(sorted(READERS))}")
     parts = list(_parts(path.stem, read(path)))
-    if sum(len(part.text) for part in parts) > _MOST_CHARACTERS:
-        raise UnreadableError(f"it has more than {_MOST_CHARACTERS:,} characters of text")
-    if len(parts) > _MOST_PARTS:
-        raise UnreadableError(f"it has more than {_MOST_PARTS:,} parts")
+    if sum(len(part.text) for part in parts) > _MAX_CHARACTERS:
+        raise UnreadableError(f"it has more than {_MAX_CHARACTERS:,} characters of text")
+    if len(parts) > _MAX_PARTS:
+        raise UnreadableError(f"it has more than {_MAX_PARTS:,} parts")
     if not parts:
         raise UnreadableError("there is no text in it; pages that were scanned have none")
     return parts
@@ -174,29 +174,29 @@ def _parts(name: str, sections: Iterable[Section]) -> Iterator[Part]:
         part = ""
         # A heading without text is found by itself.
         for word in (" ".join(lines).strip() or heading).split():
-            for begin in range(0, len(word), _LONGEST_PART):
-                piece = word[begin : begin + _LONGEST_PART]
-                if part and len(part) + len(piece) > _LONGEST_PART:
-                    yield Part(title[:_LONGEST_TITLE], part)
+            for begin in range(0, len(word), _MAX_PART_LENGTH):
+                piece = word[begin : begin + _MAX_PART_LENGTH]
+                if part and len(part) + len(piece) > _MAX_PART_LENGTH:
+                    yield Part(title[:_MAX_TITLE_LENGTH], part)
                     part = ""
                 part = f"{part} {piece}".strip()
         if part:
-            yield Part(title[:_LONGEST_TITLE], part)
+            yield Part(title[:_MAX_TITLE_LENGTH], part)
 
 
 def most_memory(cgroup: Path = _CGROUP) -> int:
     """Return the memory limit in bytes: in a container, at most its free rest."""
     try:
         most, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
-        return max(_LEAST_MEMORY, min(_MOST_MEMORY, int(most) - int(used) - _SPARED_MEMORY))
+        return max(_MIN_MEMORY, min(_MAX_MEMORY, int(most) - int(used) - _SPARED_MEMORY))
     except (OSError, ValueError):
         # No such files, or "max": no limit.
-        return _MOST_MEMORY
+        return _MAX_MEMORY
 
 
 def main(words: list[str]) -> int:
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MAX_MEMORY))
     try:
         json.dump([part._asdict() for part in parts_of(Path(words[0]))], sys.stdout)
     except UnreadableError as unreadable:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 _FILE = Path(__file__).with_name("parallel.jsonl")
 _LARGEST = 127
 # Models that discriminate have .05 and more; constant embeddings have 0.
-_LEAST_SPREAD = 0.01
-_MOST_NEARNESS = 20.0
+_MIN_SPREAD = 0.01
+_MAX_NEARNESS = 20.0
 # Rows per step: as 32-bit numbers they are four times as large.
 _ROWS = 1000
 
@@ -44,7 +44,7 @@ class EmbeddingSpace:
         self._queries, self._documents = _centres(queries), _centres(documents)
         self.dimensions = len(next(iter(self._documents.values())))
         self._spread = self._measure_spread(queries, documents)
-        if not self._spread >= _LEAST_SPREAD:
+        if not self._spread >= _MIN_SPREAD:
             raise ValueError("its embeddings tell no text from another")
 
     def _measure_spread(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> float:
@@ -76,7 +76,7 @@ class EmbeddingSpace:
     def _near(self, query: Vector, rows: Vector) -> Vector:
         norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))
         near: Vector = rows @ query / np.maximum(norms, 1e-9) / self._spread
-        return np.clip(np.nan_to_num(near), -_MOST_NEARNESS, _MOST_NEARNESS)
+        return np.clip(np.nan_to_num(near), -_MAX_NEARNESS, _MAX_NEARNESS)
 
     @staticmethod
     def _unit(embedding: Any, centres: Mapping[str, Vector], language: str) -> Vector:

@@ -21,7 +21,7 @@ from observability.logging import log_event
 _COPIES_A_TURN = 80
 # The two ends of a long ticket: the question and the solution.
 _DESCRIPTION, _HELPED = 800, 400
-_LONGEST_VALUE = 200
+_MAX_VALUE_LENGTH = 200
 
 Mask = Callable[[str, Iterable[Person]], str]
 """Redacts a text, with the names of its people, before it is embedded."""
@@ -120,6 +120,6 @@ def _masked_text(copy: UnembeddedCopy, languages: Sequence[str], mask: Mask) -> 
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
     people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
     # Each part is masked with a margin that is cut off later: half a number would not be recognised.
-    masked = [mask(part[: most + _LONGEST_VALUE], people)[:most] for part, most in parts]
+    masked = [mask(part[: most + _MAX_VALUE_LENGTH], people)[:most] for part, most in parts]
     joined = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
     return joined, languages_of(text, languages)[0]

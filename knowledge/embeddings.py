@@ -46,7 +46,7 @@ _MASKED_LENGTH = 2000
 # A job waits for the first.
 _QUERY_SECONDS, _DOCUMENT_SECONDS = 5.0, 30.0
 _CONNECTIONS = 32
-_MOST_DIMENSIONS = 4096
+_MAX_DIMENSIONS = 4096
 
 
 class _EmbeddingsError(ExternalError):
@@ -139,7 +139,7 @@ def _validated(answer: object, count: int) -> list[Sequence[float]]:
     ]
     if not len(found) == len(embeddings) == count or len({len(each) for each in embeddings}) != 1:
         raise EmbeddingsUnavailableError("invalid answer")
-    if not 0 < len(embeddings[0]) <= _MOST_DIMENSIONS:
+    if not 0 < len(embeddings[0]) <= _MAX_DIMENSIONS:
         raise EmbeddingsUnavailableError("invalid answer")
     return list(embeddings)
 

@@ -29,7 +29,7 @@ from knowledge.embedding_repository import (
 )
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import Document, SimilarTicket, people_kept
-from knowledge.terms import LEAST, query_terms, strength, strength_by_both
+from knowledge.terms import MIN, query_terms, strength, strength_by_both
 
 
 class TenantSlots:
@@ -175,11 +175,11 @@ class EmbeddingRanking:
         return found
 
 
-_MOST_FOUND = 3
+_MAX_FOUND = 3
 _BUDGET = 12_000
 """Postings that one search reads, half a microsecond each. With 2,000, recall is lower by 0.04."""
 # Candidates, from which the ticket itself and excluded ones are removed.
-_MOST_LOOKED_THROUGH = 100
+_MAX_LOOKED_THROUGH = 100
 
 _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
 # A copy without a value for a forbidden kind is excluded: its value may be a forbidden one.
@@ -225,8 +225,8 @@ class PostgresSearch:
         languages_of_tenant: Callable[[str], Sequence[str]] = lambda _: LANGUAGES,
         embedding_of: EmbedQuery = no_embedding,
         *,
-        most: int = _MOST_FOUND,
-        least: float = LEAST,
+        most: int = _MAX_FOUND,
+        least: float = MIN,
     ) -> None:
         self._database = database
         self._slots = TenantSlots(most_at_once)
@@ -275,7 +275,7 @@ class PostgresSearch:
     ) -> list[dict[str, Any]]:
         languages = languages_of(" ".join(about), self._languages(tenant_id))
         query = _query_terms(*about, tuple(languages))
-        words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MOST_LOOKED_THROUGH}
+        words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MAX_LOOKED_THROUGH}
         words |= query._asdict()
         embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0], people)
         if not query.terms and embedding is None:

@@ -26,10 +26,10 @@ _COPIED = ("subject", "description", "resolution", "status", "display_id")
 # Changes are queried from a quarter of an hour earlier: a desk may show a change after a later one.
 _OVERLAP = timedelta(minutes=15)
 _STEP = timedelta(milliseconds=1)
-_MOST_PAGES_OF_CHANGES = 10
-_MOST_MAILS = 10
+_MAX_PAGES_OF_CHANGES = 10
+_MAX_MAILS = 10
 _PASSAGE_CHARACTERS = 1500
-_MOST_PASSAGES = 20
+_MAX_PASSAGES = 20
 
 OnTicketRead = Callable[[Tenant, DeskTicket, float], Awaitable[None]]
 """Called for each ticket that was copied: current settings, ticket, and age of its state in seconds, at most."""
@@ -158,7 +158,7 @@ class TicketSource:
         if since is None or not self._run.lists_changes:
             return state
         after, start, seen, in_order = since - _OVERLAP, 1, set[str](), True
-        for _ in range(_MOST_PAGES_OF_CHANGES):
+        for _ in range(_MAX_PAGES_OF_CHANGES):
             listed = await self._changed_after(after, start)
             times = [
                 each.changed_at for each in listed.items if each.changed_at is not None and each.changed_at > after
@@ -262,7 +262,7 @@ class TicketSource:
         desk, texts = self._run.desk, []
         try:
             await self._run.wait_turn()
-            for mail_id, _sent in (await desk.list_mails(ticket_id))[-_MOST_MAILS:]:
+            for mail_id, _sent in (await desk.list_mails(ticket_id))[-_MAX_MAILS:]:
                 await self._run.wait_turn()
                 texts.append(await desk.read_mail(ticket_id, mail_id))
         except (DeskRefusedError, TicketGoneError):
@@ -314,7 +314,7 @@ class SolutionSource:
 def _passages_of(solution: Solution) -> list[str]:
     text = " ".join(solution.text.split())
     parts = textwrap.wrap(text, _PASSAGE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
-    return parts[:_MOST_PASSAGES]
+    return parts[:_MAX_PASSAGES]
 
 
 def _is_expired(solution: Solution) -> bool:

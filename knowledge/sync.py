@@ -30,15 +30,15 @@ from observability import log_events, metrics
 from observability.identifiers import bound
 from observability.logging import log_event
 
-_MOST_INDEXED = 1000
+_MAX_INDEXED = 1000
 _AGAIN_AFTER = timedelta(hours=1)
-_LONGEST_INTERVAL = timedelta(hours=UNSEEN_HOURS)
+_MAX_INTERVAL = timedelta(hours=UNSEEN_HOURS)
 _SHARE_OF_CALLS = 20
 _ROWS_A_PAGE = 100
 # A pass with more consecutive pages without a new item ends as incomplete.
-_MOST_FRUITLESS = 2
+_MAX_FRUITLESS = 2
 # After more consecutive failures, no more items are read in this sync.
-_MOST_FAILED_IN_A_ROW = 3
+_MAX_FAILED_IN_A_ROW = 3
 _QUEUE_SIZE = 100
 # Items read after each listed page, so that reading keeps up with listing.
 _READS_A_PAGE = 4
@@ -133,7 +133,7 @@ async def sync_tenant(
         run.result.removed += await repository.remove_expired(database, tenant_id)
         await export_extent(database, tenant_id)
         await _sync_newest(run)
-        await repository.index_again(database, tenant_id, run.languages, _MOST_INDEXED)
+        await repository.index_again(database, tenant_id, run.languages, _MAX_INDEXED)
         sources = [SourceSync(run, TicketSource(run)), SourceSync(run, SolutionSource(run))]
         while sources and monotonic() < until:
             sources = [each for each in sources if await each.step()]
@@ -212,7 +212,7 @@ class SourceSync:
         return True
 
     async def _incomplete_reason(self, page: RecordedPage, after: PassState, began_at: datetime) -> str:
-        if self._fruitless > _MOST_FRUITLESS:
+        if self._fruitless > _MAX_FRUITLESS:
             return "its list repeats itself"
         if not page.ids and page.has_more:
             return "its list has an empty page"
@@ -229,7 +229,7 @@ class SourceSync:
             return True
         # Long passes are repeated less often, so that passes use a twentieth of the calls.
         took = state.next_start / _ROWS_A_PAGE * call_seconds(self._run.settings)
-        return state.now - state.complete_from >= min(_LONGEST_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
+        return state.now - state.complete_from >= min(_MAX_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
     def _rest_is_old(self, before: PassState, page: RecordedPage, after: PassState) -> bool:
         """Return True if a list, sorted newest first, has reached items too old."""
@@ -252,7 +252,7 @@ class SourceSync:
         A failure of one item is logged. The item is read again after an hour, or after UNSEEN_HOURS if the desk refused
         it.
         """
-        if self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
+        if self._failed_in_a_row > _MAX_FAILED_IN_A_ROW:
             return 0
         if not self._next:
             # A large batch: until a vacuum, each query has to skip the index entries of rows just read.
@@ -261,7 +261,7 @@ class SourceSync:
         for item_id in items:
             with bound(**{_NAMES[self._source.collection]: item_id}):
                 failure = await self._read(item_id)
-            if failure is not None and self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
+            if failure is not None and self._failed_in_a_row > _MAX_FAILED_IN_A_ROW:
                 if not is_item_failure(failure):
                     raise failure
                 self._run.last_failure = failure

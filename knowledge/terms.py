@@ -27,10 +27,10 @@ _WHOLES = re.compile(r"[^\W_]+(?:[._-][^\W_]+)*")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
 # A drive letter is a word; A and I are common words.
 _LETTERS = frozenset("BCDEFGHJKLMNOPQRSTUVWXYZ")
-_LONGEST = 64
-_MOST = 1000
+_MAX_TERM_LENGTH = 64
+_MAX = 1000
 # Only the start of a longer query is used: a log repeats itself, and other jobs wait meanwhile.
-_LONGEST_QUERY = 8000
+_MAX_QUERY_LENGTH = 8000
 _SUBJECT = 3.0
 """The weight of a word in the subject, measured on both sides of a search (docs/benchmarks.md)."""
 # Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that stored weights do not change with
@@ -39,22 +39,22 @@ _SATURATION = 2.0
 _BY_LENGTH = 0.75
 _USUAL_LENGTH = 60.0
 # A pasted log must not hide the rest of the ticket.
-_LONGEST_LENGTH = 240.0
+_MAX_LENGTH = 240.0
 _STEMMED = frozenset(["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ro", "ru", "sv", "tr"])
 _STOP_WORDS = {
     language: frozenset(words.split())
     for language, words in tomllib.loads(Path(__file__).with_name("stop_words.toml").read_text("utf-8")).items()
 }
 # Weaker finds count as none. One in ten of the best right finds is lost by that.
-LEAST = 0.35
+MIN = 0.35
 # A logistic regression over the training half of the set in dev/benchmarks/retrieval, among 475, 200, 60 and 15 earlier
 # tickets; docs/benchmarks.md has the results on the other half.
 _BY_SCORE, _BY_QUERY_WEIGHT, _SHIFT = 2.58, -0.98, -4.21
 # Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
 _BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26
 _NO_WORDS = -6.0
-_LEAST_TERMS = 3
-_LONGEST_COMPARED = 8000
+_MIN_TERMS = 3
+_MAX_COMPARED_LENGTH = 8000
 
 
 def weighed_terms(subject: str, text: str, language: str) -> dict[int, float]:
@@ -64,7 +64,7 @@ def weighed_terms(subject: str, text: str, language: str) -> dict[int, float]:
     1,000 terms, the first ones.
     """
     counts = {term: count for term, (count, _) in _counts(subject, text, [language]).items()}
-    length = min(sum(counts.values()), _LONGEST_LENGTH) / _USUAL_LENGTH
+    length = min(sum(counts.values()), _MAX_LENGTH) / _USUAL_LENGTH
     norm = _SATURATION * (1 - _BY_LENGTH + _BY_LENGTH * length)
     return {term: count * (_SATURATION + 1) / (count + norm) for term, count in counts.items()}
 
@@ -85,7 +85,7 @@ def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms
     With several `languages` each word is stemmed in each of them: two words may be of any language, and a copy has the
     stems of its own language only.
     """
-    counts = _counts(subject, text[:_LONGEST_QUERY], languages)
+    counts = _counts(subject, text[:_MAX_QUERY_LENGTH], languages)
     weights = [count**0.5 for count, _ in counts.values()]
     return QueryTerms(list(counts), weights, [number for _, number in counts.values()])
 
@@ -97,7 +97,7 @@ def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tupl
         for word in _words(part):
             number = numbers.setdefault(word, len(numbers))
             for term in map(_number, _stems(word, languages)):
-                if term in counts or len(counts) < _MOST:
+                if term in counts or len(counts) < _MAX:
                     count, number = counts.get(term, (0.0, number))
                     counts[term] = (count + weight, number)
     return counts
@@ -110,13 +110,17 @@ def _words(text: str) -> Iterator[str]:
         if unspaced := _UNSPACED.findall(token):
             yield from (run[at : at + 2] for run in unspaced for at in range(len(run) - 1))
             parts = [part for run in parts for part in _UNSPACED.split(run) if part]
-        elif len(token) <= _LONGEST:
+        elif len(token) <= _MAX_TERM_LENGTH:
             yield token
         if len(parts) > 1 or unspaced:
             wholes = _WHOLES.findall(token)
-            yield from (whole for whole in wholes if len(wholes) > 1 and len(whole) <= _LONGEST and whole not in parts)
+            yield from (
+                whole for whole in wholes if len(wholes) > 1 and len(whole) <= _MAX_TERM_LENGTH and whole not in parts
+            )
             # The digits of dates and versions are too common alone; a code's number has at least four.
-            yield from (part for part in parts if len(part) <= _LONGEST and (not part.isdecimal() or len(part) > 3))
+            yield from (
+                part for part in parts if len(part) <= _MAX_TERM_LENGTH and (not part.isdecimal() or len(part) > 3)
+            )
 
 
 def _stems(word: str, languages: Sequence[str]) -> set[str]:
@@ -184,9 +188,9 @@ def taken_up(steps: Sequence[str], resolution: str, ticket: str, among: Sequence
     language = languages_of(resolution, among)[0]
 
     def terms(text: str) -> set[int]:
-        return set(weighed_terms("", text[:_LONGEST_COMPARED], language))
+        return set(weighed_terms("", text[:_MAX_COMPARED_LENGTH], language))
 
     resolved, proposed = terms(resolution) - terms(ticket), terms("\n".join(steps))
-    if len(resolved) < _LEAST_TERMS or not proposed:
+    if len(resolved) < _MIN_TERMS or not proposed:
         return None
     return len(resolved & proposed) / len(resolved)

@@ -37,7 +37,7 @@ class Readiness:
         self._works: Callable[[], bool] | None = None
         self._stopping = False
 
-    def ask(self, loop: asyncio.AbstractEventLoop, stores: Mapping[str, Check]) -> None:
+    def check_with(self, loop: asyncio.AbstractEventLoop, stores: Mapping[str, Check]) -> None:
         """Check these stores in this loop: name -> a check that raises if unavailable."""
         self._stores = {name: _Store(check) for name, check in stores.items()}
         self._loop = loop

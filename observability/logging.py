@@ -38,9 +38,9 @@ _Event = MutableMapping[str, Any]
 _Processor = Callable[[Any, str, _Event], Any]
 _log: Any = structlog.get_logger()
 _IDENTIFIER_ORDER = (*TAGS, "trace_id")
-_LONGEST_VALUE = 200
-_LONGEST_EVENT = 1000
-_LONGEST_EXCEPTION = 4000
+_MAX_VALUE_LENGTH = 200
+_MAX_EVENT_LENGTH = 1000
+_MAX_EXCEPTION_LENGTH = 4000
 # C0 and C1 controls, DEL, line and paragraph separators, and marks that reorder text on a terminal.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _FRAMES_SHOWN = 12
@@ -190,7 +190,7 @@ def _uncaught(kind: type[BaseException], failure: BaseException | None, _traceba
     log_event(log_events.PROCESS_FAILED, failure=failure or kind())
 
 
-def plain(value: object, longest: int = _LONGEST_VALUE) -> str:
+def plain(value: object, longest: int = _MAX_VALUE_LENGTH) -> str:
     r"""Return `value` on one line: unprintable as `\xNN`, cut at `longest` characters."""
     text = str(value)
     if len(text) > longest:
@@ -204,12 +204,14 @@ def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
     names = [name for name in _IDENTIFIER_ORDER if name in event]
     if len(names) < len(event):
         names += [name for name in event if name not in _IDENTIFIER_ORDER]
-    return {name: plain(event[name], _LONGEST_EXCEPTION if name == "exception" else _LONGEST_VALUE) for name in names}
+    return {
+        name: plain(event[name], _MAX_EXCEPTION_LENGTH if name == "exception" else _MAX_VALUE_LENGTH) for name in names
+    }
 
 
 def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
-    line = f"{timestamp} {level:<7} {plain(phrase, _LONGEST_EVENT)}"
+    line = f"{timestamp} {level:<7} {plain(phrase, _MAX_EVENT_LENGTH)}"
     identifiers = ", ".join(f"{name}: {value}" for name, value in _identifiers(event).items())
     return f"{line} | {identifiers}" if identifiers else line
 
@@ -217,7 +219,7 @@ def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     identifiers = _identifiers(event)
-    line = {"timestamp": timestamp, "level": level, "event": plain(phrase, _LONGEST_EVENT)}
+    line = {"timestamp": timestamp, "level": level, "event": plain(phrase, _MAX_EVENT_LENGTH)}
     if identifiers:
         line["ids"] = ", ".join([f"{name}: {value}" for name, value in identifiers.items()])
     # All values are strings and names are plain words: the object encoder would take twice the time.

@@ -22,13 +22,13 @@ _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
 class CallbackGauge(Gauge):
     """Computes its series at each scrape, so that unset ones are exported too."""
 
-    ask: Callable[[], Mapping[str, float]] | None = None
+    callback: Callable[[], Mapping[str, float]] | None = None
     """Callback that returns the values by label value."""
 
     def collect(self) -> Iterable[Metric]:
         (family,) = self.describe()
         (label,) = self._labelnames
-        for name, value in (self.ask() if self.ask is not None else {}).items():
+        for name, value in (self.callback() if self.callback is not None else {}).items():
             family.add_sample(family.name, {label: name}, float(value))
         return [family]
 
@@ -274,8 +274,8 @@ for _why in ("webhook", "due", "lost"):
 
 UNKNOWN_TENANT = "unknown"
 """Label of webhooks without a known tenant."""
-MOST_VALUES = 20
-_LONGEST_VALUE = 80
+MAX_VALUES = 20
+_MAX_VALUE_LENGTH = 80
 
 
 @cache
@@ -343,12 +343,12 @@ def purged(**counts: int) -> None:
 class FewValues:
     """Limits a label to the first values, each cut; later values become `other`."""
 
-    def __init__(self, most: int = MOST_VALUES) -> None:
+    def __init__(self, most: int = MAX_VALUES) -> None:
         self._most = most
         self._known: set[str] = set()
 
     def of(self, value: str) -> str:
-        short = value[:_LONGEST_VALUE]
+        short = value[:_MAX_VALUE_LENGTH]
         if short not in self._known and len(self._known) >= self._most:
             return "other"
         self._known.add(short)

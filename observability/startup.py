@@ -99,7 +99,7 @@ def abort_start(problems: list[str]) -> NoReturn:
 def follow_tenants(tenants: TenantDirectory) -> None:
     for problem in tenants.problems:
         log_tenant_problem(problem)
-    metrics.TENANT_UNUSABLE.ask = lambda: {
+    metrics.TENANT_UNUSABLE.callback = lambda: {
         tenant_id or metrics.UNKNOWN_TENANT: unusable for tenant_id, unusable in tenants.unusable().items()
     }
 

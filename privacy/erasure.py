@@ -39,7 +39,7 @@ _ERASE_JOBS = text("""
 _ERASE_RECORDS = text("SELECT * FROM erase_records(:all, :after, :page)")
 _ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
 # Few: deleting passages updates the counts of their terms, which blocks the tenant's other writers until the commit.
-_MOST_PASSAGES = 25
+_MAX_PASSAGES = 25
 # Tables without a statement of their own. The search index is erased with the copies.
 _OTHERS = (
     *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
@@ -185,7 +185,7 @@ async def erase(
     running = set(at_work).intersection(await work.unfinished_jobs(running_only=True))
     rows = 0
     if which.all:
-        copies += await work.erase_table("passages", _MOST_PASSAGES)
+        copies += await work.erase_table("passages", _MAX_PASSAGES)
         for table in _OTHERS:
             await work.erase_table(table, page)
         rows = await work.total(_ERASE_ROWS, began=began) if job_rows else 0

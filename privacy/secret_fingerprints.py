@@ -39,7 +39,7 @@ _SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes bac
 _PURGE = text("SELECT purge_secrets(:uses, :secrets)")
 _KEY = text("SELECT key FROM tombstone_keys")
 _REMEMBERED = text("""
-    SELECT k.setting, k.fingerprint, k.first_seen_at, k.last_seen_at, k.last_used_at, now() AS asked_at,
+    SELECT k.setting, k.fingerprint, k.first_seen_at, k.last_seen_at, k.last_used_at, now() AS read_at,
            (SELECT coalesce(sum(u.uses), 0)::bigint FROM secret_uses u
             WHERE u.tenant_id = k.tenant_id AND u.fingerprint = k.fingerprint
             AND u.hour >= date_trunc('hour', now() - make_interval(hours => :hours))) AS uses
@@ -68,7 +68,7 @@ class Remembered(NamedTuple):
     first_seen_at: datetime
     last_seen_at: datetime
     last_used_at: datetime | None
-    asked_at: datetime
+    read_at: datetime
     uses: int
 
 
@@ -115,7 +115,7 @@ async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]
     (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
     found: dict[str, list[Remembered]] = {}
     for row in rows:
-        if row["asked_at"] - row["last_seen_at"] < _TOLD_WITHIN:
+        if row["read_at"] - row["last_seen_at"] < _TOLD_WITHIN:
             found.setdefault(row["setting"], []).append(Remembered(**row))
     return {setting: _oldest_in_use(told) for setting, told in found.items()}
 
@@ -136,7 +136,7 @@ _ANSWER_SECONDS = 30.0
 
 
 @contextlib.asynccontextmanager
-async def telling(
+async def reporting(
     database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
 ) -> AsyncIterator["SecretUsage"]:
     """Report the `secrets` beside the caller's work, later if the database is away.
@@ -145,7 +145,7 @@ async def telling(
     """
     told = SecretUsage(database, secrets)
 
-    async def tell() -> None:
+    async def report() -> None:
         while True:
             # Other parts of the process report that the database is away.
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
@@ -156,7 +156,7 @@ async def telling(
                     metrics.secret_ages(of_tenants)
             await asyncio.sleep(LOOK_SECONDS)
 
-    task = asyncio.create_task(tell())
+    task = asyncio.create_task(report())
     try:
         yield told
     finally:

@@ -29,7 +29,7 @@ from jobs.fair_claim import FairShares, NoStartableJobError
 from jobs.feedback import FeedbackLinks
 from jobs.inbox import Inbox
 from jobs.queue import QUEUE, open_redis, warn_of_eviction
-from jobs.repository import LONGEST_LIFE
+from jobs.repository import MAX_LIFE
 from jobs.statistics import LEASES
 from knowledge.embeddings import Embedders
 from knowledge.language import languages_of_tenant
@@ -39,7 +39,7 @@ from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
 from observability.startup import abort_start, end_loading
 from observability.tracing import Tracing
-from privacy.secret_fingerprints import telling
+from privacy.secret_fingerprints import reporting
 from worker.consumer import QuietConsumer, TakenMessages, end_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
@@ -127,9 +127,9 @@ class Resources:
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)
         # Probes use the lease pool, where they do not queue behind searches.
-        self._readiness.ask(self._loop, {"database": lease_database.ask, "redis": lambda: redis.llen(QUEUE)})
+        self._readiness.check_with(self._loop, {"database": lease_database.ping, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
-        await self._stack.enter_async_context(telling(database, partial(_secrets, settings, tenants)))
+        await self._stack.enter_async_context(reporting(database, partial(_secrets, settings, tenants)))
         book = SpendingBook(database)
         self._stack.push_async_callback(book.close)
         models = Models(tenants, settings, book, connections=settings.worker_concurrency)
@@ -157,7 +157,7 @@ class Resources:
                 lambda tenant_id: languages_of_tenant(tenants.get(tenant_id)),
                 embedders.embed_query,
             ),
-            answers=StoredAnswers(redis, round(LONGEST_LIFE.total_seconds())),
+            answers=StoredAnswers(redis, round(MAX_LIFE.total_seconds())),
             graph=build_graph(),
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,

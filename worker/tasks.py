@@ -23,7 +23,7 @@ from worker.app import app
 
 _PAUSE_SECONDS = 5.0
 _KEEP_SECONDS = 30.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.5, 5.0
 _NOWHERE = "its row is nowhere"
 
 
@@ -84,7 +84,7 @@ class Pickup:
             if time.monotonic() + pause > give_up_at:
                 raise JobReleasedError
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _MAX_PAUSE)
 
     async def _run_or_find(self, job_id: UUID) -> None:
         if await self._run_next() is not None:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
-_LONGEST_TEXT = 1500
-_MOST_ITEMS = 8
+_MAX_TEXT_LENGTH = 1500
+_MAX_ITEMS = 8
 _WORD = re.compile("high|medium|low|strong|weak")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -31,12 +31,12 @@ class _StrictTexts(BaseModel):
         if isinstance(value, str):
             return _bounded(value)
         if isinstance(value, list):
-            return [_bounded(item) if isinstance(item, str) else item for item in value[:_MOST_ITEMS]]
+            return [_bounded(item) if isinstance(item, str) else item for item in value[:_MAX_ITEMS]]
         return value
 
 
 def _bounded(text: str) -> str:
-    return cut(printable(text).strip(), _LONGEST_TEXT)
+    return cut(printable(text).strip(), _MAX_TEXT_LENGTH)
 
 
 def _first_word(value: object) -> object:

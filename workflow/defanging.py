@@ -100,9 +100,9 @@ _END_OF_COMMAND = re.compile(
     rf"(?:$|\n|`|[\"')\]»”](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE
 )
 
-_LONGEST = 1500
-_LONGEST_LABEL = 60
-_MOST_WORDS = 40
+_MAX_LENGTH = 1500
+_MAX_LABEL_LENGTH = 60
+_MAX_WORDS = 40
 _TRAILING = ".,;:!?)]}»”’"
 # An origin that a model claims, in any language.
 _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words in WORDS.values()}))
@@ -119,11 +119,11 @@ Sources = Sequence[tuple[str, str]]
 def label(title: str) -> str:
     """Return a document's name as a short origin that can't imitate another."""
     plain = " ".join(re.sub(r"[()#\[\]\"]", " ", without_links(title)).split())
-    return f'document "{cut(plain, _LONGEST_LABEL)}"'
+    return f'document "{cut(plain, _MAX_LABEL_LENGTH)}"'
 
 
 def without_links(text: str) -> str:
-    return _NO_SOURCES.links(" ".join(text[:_LONGEST].split()))
+    return _NO_SOURCES.links(" ".join(text[:_MAX_LENGTH].split()))
 
 
 class Defanging:
@@ -142,8 +142,8 @@ class Defanging:
     def __call__(self, text: str) -> str:
         """Return the text with only the sources' links and commands, with origins."""
         self._named.clear()
-        safe = self.links(self._commands(_CLAIMED.sub("", text[:_LONGEST])))
-        return cut(self._repeated.sub(self._words.command_left_out, safe), _LONGEST)
+        safe = self.links(self._commands(_CLAIMED.sub("", text[:_MAX_LENGTH])))
+        return cut(self._repeated.sub(self._words.command_left_out, safe), _MAX_LENGTH)
 
     def links(self, text: str) -> str:
         normalised, out, at = folded(text), "", 0
@@ -171,7 +171,7 @@ class Defanging:
 
     def _known_part(self, command: str, following: str) -> tuple[str, str | None]:
         """Return the longest beginning of a command in a source, and its source."""
-        ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
+        ends = [found.end() for found in re.finditer(r"\S+", command)][:_MAX_WORDS]
         for end in reversed(ends):
             part = command[:end].rstrip(_TRAILING + "`")
             if not _END_OF_COMMAND.match(command[len(part) :] + following):

@@ -24,9 +24,9 @@ from workflow.note_words import WORDS
 from workflow.prompt import FoundSource, PromptContext
 from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, specifics_of
 
-_LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
-_MOST_STEPS = 5
-_MOST_QUESTIONS = 3
+_MAX_LENGTH = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
+_MAX_STEPS = 5
+_MAX_QUESTIONS = 3
 # Default priorities of a desk. Suggestions of other priorities are dropped: the sources have none to compare with.
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
 # Ids that a model writes into a text despite its instructions.
@@ -42,7 +42,7 @@ _TICKETS = re.compile(
 )
 # Closing quotes and brackets after a value: the mark follows them.
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 # Plain numbers, also 4.2: any text may contain one by chance.
 _PLAIN = re.compile(r"\d*(?:\.\d+)?")
 # German and Dutch join a name and a noun into one word.
@@ -75,11 +75,11 @@ class Grounding:
         cause = texts.claim(answer.likely_cause, "cause")
         all_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
         # A left-out claim is reported once.
-        steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MOST_STEPS]
+        steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
         gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
         # Includes sources that do not support their claim: they were found, and may be useful.
         claims = [answer.likely_cause, *answer.next_steps]
-        cited = [each.sources for each in claims[: _MOST_STEPS + 1]] + [each.sources for each in (cause, *steps)]
+        cited = [each.sources for each in claims[: _MAX_STEPS + 1]] + [each.sources for each in (cause, *steps)]
         gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
         if not any(texts.has_content(claim) for claim in (cause, *steps)):
             # No claim is left: the note lists all sources.
@@ -96,7 +96,7 @@ class Grounding:
             next_steps=steps,
             sources=[self._noted(found[source], gives[source]) for source in found if source in gives],
             confidence=answer.confidence if is_sure else None,
-            questions=questions[:_MOST_QUESTIONS],
+            questions=questions[:_MAX_QUESTIONS],
             suggestions=self._suggestions(answer),
             nothing_found=nothing_found,
             left_out=len(named - found.keys()),
@@ -104,7 +104,7 @@ class Grounding:
 
     def _noted(self, source: FoundSource, gives: str) -> NoteSource:
         # The original, not the redacted text of the model.
-        found, title = source.found, cut(without_links(source.as_found[0]), _LONGEST["title"])
+        found, title = source.found, cut(without_links(source.as_found[0]), _MAX_LENGTH["title"])
         if isinstance(found, Document):
             shown = title or source.id
             return NoteSource(id=source.id, kind="document", title=shown, gives=gives, expires_at=found.expires_at)
@@ -127,7 +127,7 @@ class Grounding:
         kept = []
         for name, suggestion in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
             if suggestion.value and fold(suggestion.value) in known[name] - {fold(self.case.ticket[name])}:
-                value = without_links(self.restore(cut(suggestion.value, _LONGEST["value"])))
+                value = without_links(self.restore(cut(suggestion.value, _MAX_LENGTH["value"])))
                 kept.append(Suggested.model_validate({"field": name, "value": value, "strength": suggestion.strength}))
         return kept
 
@@ -206,7 +206,7 @@ class _Texts:
         text = _INLINE_IDS.sub(self._names_inline, text)
         text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self._words.no_ticket), text)
         text = _TICKETS.sub(self._tickets, text)
-        text = self._defang(cut(self._restore(text), _LONGEST[kind]))
+        text = self._defang(cut(self._restore(text), _MAX_LENGTH[kind]))
         # A question states no facts: it names missing information.
         return text if kind == "question" else self._verifier.marked(text, kind, source)
 
@@ -285,7 +285,7 @@ class _ClaimVerifier:
         if not unknown:
             return text
         names = list(dict.fromkeys(text[one.begin : one.end] for one in unknown))
-        listed = ", ".join([*names[:_MOST_NAMED], *(["…"] if len(names) > _MOST_NAMED else [])])
+        listed = ", ".join([*names[:_MAX_NAMED], *(["…"] if len(names) > _MAX_NAMED else [])])
         closing = _CLOSING.match(text, unknown[-1].end)
         end = closing.end() if closing else unknown[-1].end
         return f"{text[:end]} ({f'{words}: {listed}' if len(names) > 1 else words}){text[end:]}"

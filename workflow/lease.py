@@ -14,7 +14,7 @@ from observability import tracing
 
 _PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 3.0
-_MOST_AT_ONCE = 500
+_MAX_AT_ONCE = 500
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -30,8 +30,8 @@ class Leases:
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self._database = database
-        self._renewing = Batcher(self._renew_all, _MOST_AT_ONCE)
-        self._giving_back = Batcher(self._give_all_back, _MOST_AT_ONCE)
+        self._renewing = Batcher(self._renew_all, _MAX_AT_ONCE)
+        self._giving_back = Batcher(self._give_all_back, _MAX_AT_ONCE)
 
     async def renew(self, claim: Claim) -> None:
         """Renew the lease from now. Raises LeaseLostError, and one of DATABASE_FAILURES."""
@@ -61,7 +61,7 @@ async def hold_lease(leases: Leases, claim: Claim) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
     # The lease starts when the claim is requested: this process may have been suspended before the reply.
-    limit = asyncio.timeout(claim.asked_at + leases.lease_seconds - time.monotonic())
+    limit = asyncio.timeout(claim.requested_at + leases.lease_seconds - time.monotonic())
     try:
         async with limit:
             renewal = asyncio.create_task(_renew(leases, claim, limit))

@@ -17,7 +17,7 @@ from workflow.answer import Content, NoteSource, NoteText, cut, printable
 from workflow.defanging import label
 from workflow.note_words import WORDS
 
-_LONGEST_MODEL = 80
+_MAX_MODEL_LENGTH = 80
 _DEFAULTS = NoteSettings()
 # Starts of notes in all languages.
 _BEGINS = tuple(
@@ -80,7 +80,7 @@ def to_html(
         untold=unmentioned,
         known=[step for step in content.next_steps if named(step)],
         guessed=[step for step in content.next_steps if not named(step)],
-        author=cut(printable(" ".join(model.split())), _LONGEST_MODEL).strip() or words.no_name,
+        author=cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,
         marker=marker(job_id),

@@ -86,7 +86,7 @@ class Model(Protocol):
     def check(self) -> None:
         """Raise DeferredError while the model is unavailable."""
 
-    async def ask(
+    async def complete(
         self,
         prompt: Prompt,
         answer_type: type[Structured],

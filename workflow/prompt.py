@@ -35,13 +35,13 @@ _HOUSE = "The desk itself asks for this as well, as far as it does not contradic
 
 Mask = Callable[..., str]
 """`Redaction.redact`."""
-_LONGEST_DESCRIPTION = 6000
-_LONGEST_PASSAGE = 2000
-_LONGEST_MESSAGE = 1000
-_LONGEST_NAME = 300
-_LONGEST_KIND = 100
+_MAX_DESCRIPTION_LENGTH = 6000
+_MAX_PASSAGE_LENGTH = 2000
+_MAX_MESSAGE_LENGTH = 1000
+_MAX_NAME_LENGTH = 300
+_MAX_KIND_LENGTH = 100
 # The longest personal value: an IBAN with blanks, a token, an address.
-_LONGEST_VALUE = 200
+_MAX_VALUE_LENGTH = 200
 # Shares of the budget; the sources get the rest.
 _FOR_DESCRIPTION = 0.5
 _FOR_CONVERSATION = 0.25
@@ -106,13 +106,13 @@ def case_of(
     """
     ticket_fields = {
         "id": ticket.shown,
-        "subject": _begin(ticket.subject, _LONGEST_NAME, mask)[0],
-        "description": _begin(ticket.description, _LONGEST_DESCRIPTION, mask)[0],
-        "priority": mask(ticket.priority[:_LONGEST_KIND]),
-        "category": mask(ticket.category[:_LONGEST_KIND]),
-        "group": mask(ticket.group[:_LONGEST_KIND]),
+        "subject": _begin(ticket.subject, _MAX_NAME_LENGTH, mask)[0],
+        "description": _begin(ticket.description, _MAX_DESCRIPTION_LENGTH, mask)[0],
+        "priority": mask(ticket.priority[:_MAX_KIND_LENGTH]),
+        "category": mask(ticket.category[:_MAX_KIND_LENGTH]),
+        "group": mask(ticket.group[:_MAX_KIND_LENGTH]),
     }
-    messages = [_begin(each, _LONGEST_MESSAGE, mask)[0] for each in conversation]
+    messages = [_begin(each, _MAX_MESSAGE_LENGTH, mask)[0] for each in conversation]
     masked = partial(mask, own=False)
     finds: list[SimilarTicket | Document] = [*similar_tickets, *documents]
     found = {source.id: source for source in (_source(each, masked) for each in finds)}
@@ -128,12 +128,12 @@ def _texts_of(found: SimilarTicket | Document) -> tuple[str, str]:
 
 def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
     title, text = _texts_of(found)
-    title = _begin(title, _LONGEST_NAME, mask)[0]
-    text, is_whole = _begin(text, _LONGEST_PASSAGE, mask)
+    title = _begin(title, _MAX_NAME_LENGTH, mask)[0]
+    text, is_whole = _begin(text, _MAX_PASSAGE_LENGTH, mask)
     if isinstance(found, Document):
         digest = hashlib.sha256(f"{found.title}\n{found.text}".encode(errors="replace")).hexdigest()
         return FoundSource(f"doc-{digest[:6]}", found, title, text, is_whole)
-    kinds = (mask(found.category[:_LONGEST_KIND]), mask(found.group[:_LONGEST_KIND]))
+    kinds = (mask(found.category[:_MAX_KIND_LENGTH]), mask(found.group[:_MAX_KIND_LENGTH]))
     return FoundSource(f"ticket-{found.shown}", found, title, text, is_whole, *kinds)
 
 
@@ -141,8 +141,8 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
     if len(text) <= most:
         return mask(text), True
     # Cut after redaction, and without its end: a value that the first cut split was not detected.
-    masked = mask(text[: most + _LONGEST_VALUE])
-    begin = masked[: min(most, max(1, len(masked) - _LONGEST_VALUE))]
+    masked = mask(text[: most + _MAX_VALUE_LENGTH])
+    begin = masked[: min(most, max(1, len(masked) - _MAX_VALUE_LENGTH))]
     return (begin.rpartition(" ")[0] or begin) + " …", False
 
 

@@ -9,7 +9,7 @@ from integrations.errors import DeferredError, ExternalError, PermanentError, Te
 from jobs import claims
 from jobs.claims import Claim
 from jobs.outcomes import Outcome, OutcomeKind
-from jobs.repository import LEFT_OUT, MOST_ATTEMPTS
+from jobs.repository import LEFT_OUT, MAX_ATTEMPTS
 from observability import log_events
 from observability.logging import log_event
 from privacy.tombstones import FORGOTTEN
@@ -19,7 +19,7 @@ from workflow.state import AttemptTimeoutError, Services
 from workflow.stored_answers import StoredKind
 
 FIRST_SECONDS = 2.0
-LONGEST_SECONDS = 300.0
+MAX_SECONDS = 300.0
 LAST_TRY_SECONDS = 60.0
 """The time of the last attempt before the deadline: one takes about 45 s."""
 _JITTER = (0.8, 1.2)
@@ -59,9 +59,9 @@ def decide(
     """
     if isinstance(failure, PermanentError):
         return Decision(None, "not retried")
-    if attempt >= MOST_ATTEMPTS:
+    if attempt >= MAX_ATTEMPTS:
         return Decision(None, f"gave up after {attempt} attempts")
-    seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
+    seconds = min(MAX_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
     if isinstance(failure, TemporaryError) and failure.outcome_unknown:
         seconds = max(seconds, settle_seconds)
     retry_after = (
@@ -103,7 +103,7 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
             failed = replace(_failed(stopped), words=decision.words)
             if decision.seconds is not None:
                 return replace(failed, kind=OutcomeKind.RETRIED, seconds=decision.seconds)
-    if claim.attempt <= MOST_ATTEMPTS and await retry_until_available(claims.may_have_posted, services.database, claim):
+    if claim.attempt <= MAX_ATTEMPTS and await retry_until_available(claims.may_have_posted, services.database, claim):
         words = f"will be looked for once more in {settle_seconds:.0f}s"
         return replace(failed, kind=OutcomeKind.FINAL_CHECK, words=words, seconds=settle_seconds)
     await answers.drop(claim.job_id, StoredKind.LOOK, StoredKind.UNUSABLE)

@@ -52,7 +52,7 @@ _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_class
 _HIVE = re.compile("|".join(_HIVES))
 # 30.40 is not part of 10.20.30.40.
 _WHOLE_VALUE = re.compile(rf"(?<![\d.]){_VALUE}(?!\.?\d)")
-_LONGEST = 2000
+_MAX_LENGTH = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
@@ -63,7 +63,7 @@ _NO_BLANKS = re.compile(r"\S+")
 # Brackets of a defanged link: `example[.]com`.
 _DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
 # A shorter text that ends in `…` was not cut.
-_SHORTEST_CUT = 190
+_MIN_CUT_LENGTH = 190
 # Each dash is replaced by one hyphen: positions must not change.
 _DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-")
 _PATH = re.compile(
@@ -217,8 +217,8 @@ def _runs(text: str) -> Iterator[str]:
 
 def specifics_of(text: str, language: str) -> list[Specific]:
     """Return the specifics of a text, in order and without overlaps."""
-    cleaned = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_LONGEST].translate(_DASHES)))
-    if len(cleaned) > _SHORTEST_CUT and cleaned.endswith("…"):
+    cleaned = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES)))
+    if len(cleaned) > _MIN_CUT_LENGTH and cleaned.endswith("…"):
         # The last word may be incomplete.
         cleaned = cleaned[: cleaned.rfind(" ") + 1]
     found: list[Specific] = []

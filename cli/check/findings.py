@@ -27,8 +27,8 @@ from jobs.payloads import WINDOW_SECONDS
 from jobs.queue import QUEUE, SAFE_POLICY, eviction_policy, open_redis
 from observability.startup import not_needed
 
-_SHORTEST_SECRET = 24
-_FEWEST_CHARACTERS = 10
+_MIN_SECRET_LENGTH = 24
+_MIN_CHARACTERS = 10
 _STORE_SECONDS = 5.0
 
 Part = TypeVar("Part", bound=LogSettings)
@@ -227,11 +227,11 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
     if not tenant.webhook_secrets:
         return rows.not_checked("the tenant has no webhook secret here")
     for secret in tenant.webhook_secrets:
-        if len(secret) < _SHORTEST_SECRET or len(set(secret)) < _FEWEST_CHARACTERS:
+        if len(secret) < _MIN_SECRET_LENGTH or len(set(secret)) < _MIN_CHARACTERS:
             seen = f"a secret has {len(secret)} characters, {len(set(secret))} of them different"
             to = "one of `openssl rand -hex 32` (docs/runbooks/secret-rotation.md)"
             return rows.failed("secret strength", seen, f"rotate WEBHOOK_SECRET_{setting_suffix(tenant.id)} to {to}")
-    return rows.ok(f"at least {_SHORTEST_SECRET} characters", "secret strength")
+    return rows.ok(f"at least {_MIN_SECRET_LENGTH} characters", "secret strength")
 
 
 def reconcile_rows(tenant: Tenant) -> list[Finding]:

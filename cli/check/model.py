@@ -75,7 +75,7 @@ class ModelCheck:
 
         try:
             client = self._models.client(endpoint)
-            answer = await client.ask(_PROMPT, _Word, on_unusable=stop)
+            answer = await client.complete(_PROMPT, _Word, on_unusable=stop)
             less = client.done_without
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")

@@ -28,9 +28,9 @@ URL = "@URL@"
 SECRET = "@SECRET@"
 
 EVENT = "ticket.created"
-# Seconds between the attempts. The desk may end a long script: no attempt begins after MOST_SECONDS.
+# Seconds between the attempts. The desk may end a long script: no attempt begins after MAX_SECONDS.
 PAUSES = (1, 2, 4, 8, 16)
-MOST_SECONDS = 60
+MAX_SECONDS = 60
 ANSWER_SECONDS = 10
 _ADDRESS = "URL is wrong: it begins with https:// and ends in /webhook"
 # Fixes for refusals. Attempts go on all the same: ai-agents or a proxy may be just changing.
@@ -176,7 +176,7 @@ def announce(what: str, message: Dict[str, str]) -> bool:
     body = json.dumps(message).encode("utf-8")
     # The same for each attempt: the receiver recognises it if an earlier one arrived.
     delivery = str(uuid.uuid4())
-    end = time.monotonic() + MOST_SECONDS
+    end = time.monotonic() + MAX_SECONDS
     for pause in (*PAUSES, None):
         taken, told, asked = post(body, signed(key, body, delivery, time.time()))
         left = end - time.monotonic()

@@ -278,7 +278,7 @@ class _Rotation:
         except UsesUnknownError as untold:
             return [f"A rotation is open: {both}", f"Their use is unknown: {untold}."]
         new = uses.get(CURRENT)
-        since = f" since {age((new.asked_at - new.first_seen_at).total_seconds())}" if new is not None else ""
+        since = f" since {age((new.read_at - new.first_seen_at).total_seconds())}" if new is not None else ""
         return [f"A rotation is open{since}: {both}", *self._who_signs(uses)]
 
     def _who_signs(self, uses: dict[str, Remembered]) -> list[str]:

@@ -118,9 +118,9 @@ def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | Non
         return "not used yet: ask the desk's admin to set it"
     if setting in KEPT_KEYS:
         new = all_known.get(KEPT_KEYS[setting])
-        needed = new is None or new.asked_at - new.first_seen_at < KEPT_FOR[setting]
+        needed = new is None or new.read_at - new.first_seen_at < KEPT_FOR[setting]
         return "" if needed else f"remove it: {_RUNBOOK}"
-    if known is None or known.asked_at - known.first_seen_at < OLD:
+    if known is None or known.read_at - known.first_seen_at < OLD:
         return ""
     token = " --secret token" if setting == TOKEN else ""
     ours = f"change it: `ai-agents secrets rotate --tenant {tenant_id}{token}`"
@@ -142,7 +142,7 @@ def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | 
 def used_lately(secret: Remembered | None) -> bool:
     if secret is None or secret.last_used_at is None:
         return False
-    return secret.asked_at - secret.last_used_at < QUIET
+    return secret.read_at - secret.last_used_at < QUIET
 
 
 def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
@@ -154,14 +154,14 @@ def still_signs(old: Remembered | None, new: Remembered | None) -> bool:
 def last_used(secret: Remembered | None) -> str:
     if secret is None or secret.last_used_at is None:
         return "-"
-    return f"{age((secret.asked_at - secret.last_used_at).total_seconds())} ago"
+    return f"{age((secret.read_at - secret.last_used_at).total_seconds())} ago"
 
 
 def _for_people(rows: list[SecretRow]) -> str:
     told = []
     for row in rows:
         known = row.known
-        since = "unknown" if known is None else age((known.asked_at - known.first_seen_at).total_seconds())
+        since = "unknown" if known is None else age((known.read_at - known.first_seen_at).total_seconds())
         uses = str(known.uses) if known is not None and row.setting.endswith(("WEBHOOK_SECRET", TOKEN)) else "-"
         told.append((row.tenant_id, row.setting, since, last_used(known), uses, row.to_do or "nothing"))
     return table(_HEAD, told, terminal_width())

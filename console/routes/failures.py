@@ -35,9 +35,9 @@ from jobs.manual_retry import NotRetriedError, is_last_of_ticket, why_not
 from jobs.models import JobState
 from observability.formats import parse_moment
 
-MOST_RETRIED = 100
+MAX_RETRIED = 100
 _PAGE = 50
-_MOST = 1_001  # jobs of a preview that are checked, and one more
+_MAX = 1_001  # jobs of a preview that are checked, and one more
 _CHECK_SECONDS, _RETRY_SECONDS = 5.0, 10.0
 router = APIRouter(route_class=ConsoleRoute)
 
@@ -121,7 +121,7 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
         return await failures(request, user, services, chosen)
     if chosen.state != "failed":
         raise HTTPException(400, "Skipped jobs are retried one by one.")
-    context = {"preview": await _preview(services, chosen), "chosen": chosen, "most": MOST_RETRIED}
+    context = {"preview": await _preview(services, chosen), "chosen": chosen, "most": MAX_RETRIED}
     return templates.TemplateResponse(request, "preview.html", context)
 
 
@@ -138,9 +138,9 @@ async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
-            found = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MOST)
-            for job in found[: _MOST - 1]:
-                if len(rows) == MOST_RETRIED:
+            found = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MAX)
+            for job in found[: _MAX - 1]:
+                if len(rows) == MAX_RETRIED:
                     break
                 if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
                     rows.append(job)
@@ -164,8 +164,8 @@ async def retry_several(
     request: Request, user: CurrentUser, services: ServicesDep, jobs: Annotated[str, Form()] = ""
 ) -> Response:
     parts = [part for part in jobs.split(",") if part]
-    if not parts or len(parts) > MOST_RETRIED:
-        raise HTTPException(400, f"From 1 to {MOST_RETRIED} jobs can be retried at a time.")
+    if not parts or len(parts) > MAX_RETRIED:
+        raise HTTPException(400, f"From 1 to {MAX_RETRIED} jobs can be retried at a time.")
     try:
         given = list(dict.fromkeys(map(UUID, parts)))
     except ValueError:

@@ -11,7 +11,7 @@ from console.panels import causes_lately, causes_table, health_of_all, in_time, 
 from console.queries import figures_of
 from console.templating import templates
 
-_MOST_TENANTS = 20  # of more tenants, the overview shows only those that are not healthy
+_MAX_TENANTS = 20  # of more tenants, the overview shows only those that are not healthy
 _PAGE = 25
 _ALL_SECONDS = 4.0  # for the figures of a page's tenants
 router = APIRouter(route_class=ConsoleRoute)
@@ -30,7 +30,7 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, p
         "queue": queue,
         "is_paused": bool(paused),
         **causes_table(causes),
-        "tenants": tenants if len(tenants) <= _MOST_TENANTS else unhealthy[:_MOST_TENANTS],
+        "tenants": tenants if len(tenants) <= _MAX_TENANTS else unhealthy[:_MAX_TENANTS],
         "tenant_count": len(tenants),
         "unhealthy_count": len(unhealthy),
         "is_health_known": is_known,

@@ -44,7 +44,7 @@ from workflow.note import to_text
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
-_MOST_RECORDS = 20
+_MAX_RECORDS = 20
 _EXPECTED = ("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run")
 _TONES: dict[str, Tone] = {
     **dict.fromkeys(("delivered", "already_enhanced"), "ok"),
@@ -119,7 +119,7 @@ async def ticket(
         raise NotFound
     picture = None
     if facts.job is not None and facts.events is not None:
-        picture = draw(timeline(facts.job, facts.events, facts.asked_at))
+        picture = draw(timeline(facts.job, facts.events, facts.read_at))
     context = {
         "story": story(facts, own=user.tenant_id is not None, jaeger_url=services.jaeger_url),
         "picture": picture,
@@ -151,9 +151,9 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     tenant = services.tenants.get(job.tenant_id)
     days = tenant.audit_days if tenant is not None and tenant.usable else None
     records: list[AuditRecord] = []
-    async for record in audit.records(services.database, job.tenant_id, job_id=job.id, days=days, page=_MOST_RECORDS):
+    async for record in audit.records(services.database, job.tenant_id, job_id=job.id, days=days, page=_MAX_RECORDS):
         records.append(record)
-        if len(records) == _MOST_RECORDS:
+        if len(records) == _MAX_RECORDS:
             break
     context = {"job": job, "records": records, "keeps_records": days != 0, "note": note, "answer": answer}
     return templates.TemplateResponse(request, "texts.html", context)

@@ -32,7 +32,7 @@ _BATCH = 20
 # The driver prepares a statement at its sixth run, and the server then makes five custom plans.
 _WARM_UP = 12
 # The relay's batches of due jobs and of overdue or lost ones, and the limit of `ai-agents jobs`.
-_MOST, _MOST_LATE, _SHOWN = 100, 500, 51
+_MAX, _MAX_LATE, _SHOWN = 100, 500, 51
 # Assumed length of the message list, so that both sizes count equally far.
 _LISTED = 200
 
@@ -122,14 +122,14 @@ def _day_ago() -> datetime:
 
 
 STATEMENTS: dict[str, Statement] = {
-    "due jobs without a message": lambda on: repository.take_due(on.database, _MOST),
-    "jobs whose worker fell silent": lambda on: repository.recover(on.database, _MOST),
-    "the same in their last attempt": lambda on: repository.fail_lost(on.database, _MOST, "lost"),
-    "jobs past their deadline": lambda on: repository.expire(on.database, _MOST_LATE, "expired"),
+    "due jobs without a message": lambda on: repository.take_due(on.database, _MAX),
+    "jobs whose worker fell silent": lambda on: repository.recover(on.database, _MAX),
+    "the same in their last attempt": lambda on: repository.fail_lost(on.database, _MAX, "lost"),
+    "jobs past their deadline": lambda on: repository.expire(on.database, _MAX_LATE, "expired"),
     "deadlines of tenants at their limit": lambda on: repository.put_off_deadlines(
-        on.database, {TENANT: 1}, 1800, _MOST_LATE
+        on.database, {TENANT: 1}, 1800, _MAX_LATE
     ),
-    "how many messages there should be": lambda on: repository.count_listed(on.database, _LISTED + _MOST_LATE),
+    "how many messages there should be": lambda on: repository.count_listed(on.database, _LISTED + _MAX_LATE),
     "a message that was lost": lambda on: repository.take_without_message(on.database, _LISTED, 1),
     "jobs that wait and run, for metrics": lambda on: job_statistics.job_figures(on.database),
     "jobs that are held back, for metrics": lambda on: job_statistics.jobs_held_back(on.database),

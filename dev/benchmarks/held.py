@@ -16,7 +16,7 @@ from dev.benchmarks.ours import MeasurementError, Ours, ours_running
 from dev.benchmarks.report import Benchmark, Goal, Report, table
 
 _LOOK_SECONDS = 0.2
-_LONGEST_SECONDS = 900.0
+_MAX_SECONDS = 900.0
 _WARM_JOBS = 20
 _GPT4_SECONDS = 30.0
 
@@ -47,7 +47,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
     while (notes := ours.notes()) < before + jobs:
         if (waiting := ours.waiting_questions()) > most:
             most, held = waiting, memory(pid)["Pss"]
-        if not ours.worker.running or time.monotonic() - began > _LONGEST_SECONDS:
+        if not ours.worker.running or time.monotonic() - began > _MAX_SECONDS:
             raise MeasurementError(f"{notes - before} of {jobs} jobs have their note")
         time.sleep(_LOOK_SECONDS)
     cost = (cpu_seconds(pid) - cpu) * 1000 / jobs

@@ -21,7 +21,7 @@ from dev.stack.system import System
 PIECES = 98
 """Pieces of a streamed answer: one a token, as OpenAI sends it."""
 _POLL_SECONDS = 0.05
-_LONGEST_SECONDS = 240
+_MAX_SECONDS = 240
 # Spans leave a process at most 5 s after the last one; a busy process takes longer.
 _SPANS_SECONDS = 30.0
 
@@ -123,10 +123,10 @@ class Ours:
 
     def await_notes(self, count: int) -> None:
         """Wait for this total of notes. Raises MeasurementError after some minutes."""
-        give_up_at = time.monotonic() + _LONGEST_SECONDS
+        give_up_at = time.monotonic() + _MAX_SECONDS
         while self.notes() < count:
             if time.monotonic() > give_up_at:
-                raise MeasurementError(f"not within {_LONGEST_SECONDS} s: {count} notes")
+                raise MeasurementError(f"not within {_MAX_SECONDS} s: {count} notes")
             time.sleep(_POLL_SECONDS)
 
     def scrape(self) -> None:

@@ -18,7 +18,7 @@ from dev.stack.processes import Process
 
 PEER = "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry"
 _SETTLE_SECONDS = 1.0
-_MOST = {"API": (1.2, 115), "worker": (2.5, 150)}
+_MAX = {"API": (1.2, 115), "worker": (2.5, 150)}
 """Seconds to ready, and MiB resident."""
 
 
@@ -67,7 +67,7 @@ def _report(folder: Path, given: Namespace) -> Report:
     ]
     head = ("process", "s to ready", "CPU s to ready", "MiB resident", "MiB shared out (PSS)")
     goals = []
-    for name, (seconds, mib) in _MOST.items():
+    for name, (seconds, mib) in _MAX.items():
         goals.append(Goal(f"start of {name}, seconds", median(found[name], "seconds"), most=seconds))
         goals.append(Goal(f"memory of {name}, MiB", median(found[name], "rss"), most=mib))
     figures = {name: [asdict(one) for one in of] for name, of in found.items()}

@@ -21,8 +21,8 @@ from dev.stack.processes import Process
 TITLES = {"peer": "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry", "ours": "ours"}
 _WARM_SECONDS = 0.5
 # A server without processor time for a second may refuse some, on a shared machine.
-_MOST_REFUSED = 0.05
-_MOST_PER_SECOND = 9_000
+_MAX_REFUSED = 0.05
+_MAX_PER_SECOND = 9_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class _Side:
 
     def load(self, ours: Ours, seconds: float, rate: float | None = None) -> LoadResult:
         """Send webhooks, and wait for the export of their spans, a part of the cost."""
-        requests = int(seconds * (rate or _MOST_PER_SECOND)) + 1
+        requests = int(seconds * (rate or _MAX_PER_SECOND)) + 1
         spans, tenant = ours.spans().get(self.span, 0), ours.system.tenants[0]
         first = ours.take(requests)
         found = sent(
-            Plan(self.port, tenant.webhook_secret, tenant.id, first, seconds, requests, rate=rate), _MOST_REFUSED
+            Plan(self.port, tenant.webhook_secret, tenant.id, first, seconds, requests, rate=rate), _MAX_REFUSED
         )
         ours.await_spans(self.span, spans + found.answers - sum(found.refused.values()))
         ours.scrape()

@@ -79,7 +79,7 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> Ticket
 
     began = time.monotonic()
     try:
-        answer = await model.ask(
+        answer = await model.complete(
             question.prompt,
             Enhancement,
             count,

@@ -48,7 +48,7 @@ from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usa
 
 Refusal = openai.BadRequestError | openai.NotFoundError
 """A refusal that may be about a part of the request."""
-_MOST_TOKENS = 2000
+_MAX_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
@@ -59,7 +59,7 @@ _UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
 # Quoted names, and words with an underscore: "no provider available" is about no parameter.
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 # Each optional part of a request may be refused once, and each format but the last.
-_MOST_REFUSALS = 8
+_MAX_REFUSALS = 8
 _OPTIONAL = {"reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options", "provider", "reasoning"}
 _REPAIR = "That was not one complete JSON object of the schema. Answer with it alone, shorter."
 # Precision of the idle timeout: setting it for each piece takes a fiftieth of a job's CPU.
@@ -147,7 +147,7 @@ class ModelClient:
         self._hold.check()
         self._breaker.check()
 
-    async def ask(
+    async def complete(
         self,
         prompt: Prompt,
         answer_type: type[Structured],
@@ -213,7 +213,7 @@ class ModelClient:
             if not self._has_key:
                 raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
             known = refused = self._wire.refused()
-            for _ in range(_MOST_REFUSALS):
+            for _ in range(_MAX_REFUSALS):
                 request = self._wire.request(messages, answer_type, refused)
                 try:
                     with self._breaker.watch():
@@ -343,10 +343,10 @@ class Wire:
         if self._openrouter:
             # Without `provider` an endpoint may ignore the response format.
             request |= {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
-            request["max_tokens"] = _MOST_TOKENS
+            request["max_tokens"] = _MAX_TOKENS
         else:
             request["reasoning_effort"] = "none"
-            request["max_completion_tokens"] = _MOST_TOKENS
+            request["max_completion_tokens"] = _MAX_TOKENS
         return {name: value for name, value in request.items() if name not in refused}
 
 

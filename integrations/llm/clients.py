@@ -164,7 +164,7 @@ class TenantModel:
             except DeferredError:
                 raise held from None
 
-    async def ask(
+    async def complete(
         self,
         prompt: Prompt,
         answer_type: type[Structured],
@@ -176,10 +176,10 @@ class TenantModel:
     ) -> ModelAnswer[Structured]:
         """Return the first model's answer, or the fallback's if that one is held or down.
 
-        Raises the errors of `ModelClient.ask`, and DeferredError if the day's limit is reached, before anything is
+        Raises the errors of `ModelClient.complete`, and DeferredError if the day's limit is reached, before anything is
         sent.
         """
-        await self._models.limits.ask(self._tenant_id)
+        await self._models.limits.check_fresh(self._tenant_id)
         paid_for: set[Endpoint] = set()
 
         async def keep(text: str) -> None:
@@ -194,7 +194,7 @@ class TenantModel:
                 on_paid(replace(usage, model=endpoint.name))
 
             try:
-                return await self._models.client(endpoint).ask(
+                return await self._models.client(endpoint).complete(
                     prompt, answer_type, paid, unusable=unusable, on_unusable=keep, on_unanswered=on_unanswered
                 )
             finally:

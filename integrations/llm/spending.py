@@ -23,7 +23,7 @@ from observability.logging import log_event
 
 SPENDING_LIMIT = "spending limit of today reached"
 # Then a waiting job checks whether the limit was raised.
-_LONGEST_HOLD_SECONDS = 3600.0
+_MAX_HOLD_SECONDS = 3600.0
 _READ_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
@@ -143,12 +143,12 @@ class SpendingLimits:
         self._unreported: set[str] = set()
         # Dollars per token of the tenant's last call that reported both.
         self._price: dict[str, float] = {}
-        metrics.SPENDING_USED.ask = self._used_shares
+        metrics.SPENDING_USED.callback = self._used_shares
 
     def check(self, tenant_id: str) -> None:
         self._check_limit(tenant_id, self._book.known(tenant_id))
 
-    async def ask(self, tenant_id: str) -> None:
+    async def check_fresh(self, tenant_id: str) -> None:
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
             self._check_limit(tenant_id, await self._book.read(tenant_id))
@@ -185,7 +185,7 @@ class SpendingLimits:
             log_event(log_events.SPENDING_LIMIT_REACHED, tenant_id=tenant_id, tokens=spent.tokens, dollars=dollars)
         now = self._now()
         tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        raise DeferredError(SPENDING_LIMIT, min(_LONGEST_HOLD_SECONDS, (tomorrow - now).total_seconds() + 1))
+        raise DeferredError(SPENDING_LIMIT, min(_MAX_HOLD_SECONDS, (tomorrow - now).total_seconds() + 1))
 
     def _used_shares(self) -> dict[str, float]:
         return {

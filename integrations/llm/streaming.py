@@ -15,8 +15,8 @@ from integrations.errors import ModelUnavailableError
 from integrations.llm.errors import of_error
 from integrations.values import Usage, storable
 
-_LONGEST_ANSWER = 100_000
-_LONGEST_WORD = 200
+_MAX_ANSWER_LENGTH = 100_000
+_MAX_WORD_LENGTH = 200
 _LARGEST_NUMBER = 1_000_000_000
 _CHARACTERS_OF_A_TOKEN = 4
 """OpenAI's rule of thumb: https://help.openai.com/en/articles/4936856"""
@@ -120,7 +120,7 @@ async def read_completion(response: httpx2.Response, completion: Completion, on_
         async for event in _events(response):
             if completion.add(json.loads(event)):
                 on_content()
-            if completion.size > _LONGEST_ANSWER:
+            if completion.size > _MAX_ANSWER_LENGTH:
                 completion.finish_reason = "length"
                 break
     except RecursionError:  # deeply nested brackets
@@ -160,7 +160,7 @@ async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
 
 
 def _word(value: object) -> str:
-    return storable(value[:_LONGEST_WORD]) if isinstance(value, str) else ""
+    return storable(value[:_MAX_WORD_LENGTH]) if isinstance(value, str) else ""
 
 
 def _number(value: object) -> float | None:

@@ -28,7 +28,7 @@ KEY = "desk-token:"
 """Start of a token's key; the tenant's id and a colon follow."""
 _SPARE_SECONDS = 60
 _LIFETIME_SECONDS = 3600.0
-_LONGEST_LIFETIME_SECONDS = 1e9
+_MAX_LIFETIME_SECONDS = 1e9
 _LOCK_SECONDS = 15
 # Characters that are valid in a header.
 _TOKEN = re.compile(r"[!-~]{1,4096}")
@@ -151,7 +151,7 @@ def _lifetime(seconds: Any) -> float:
     """Return a token's lifetime in seconds. Raises DeskUnavailableError if invalid."""
     if not isinstance(seconds, int | float):
         return _LIFETIME_SECONDS
-    if not 0 <= seconds <= _LONGEST_LIFETIME_SECONDS:
+    if not 0 <= seconds <= _MAX_LIFETIME_SECONDS:
         raise DeskUnavailableError("invalid answer")
     return float(seconds)
 

@@ -37,20 +37,20 @@ from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPa
 NOTE_KEYS = ("note", "request_note")
 """Key of a note in a body: on premises, and in the cloud. Builds differ."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-_MOST_ROWS = 100
+_MAX_ROWS = 100
 # Cloud ids have 18 digits (docs/dev/outside.md). No desk has so many tickets that a number reaches this length.
-_SHORTEST_CLOUD_ID = 12
+_MIN_CLOUD_ID_LENGTH = 12
 # Then the additional fields are requested again: the refusal may have had another cause.
 _PLAIN_SECONDS = 3600.0
 _CHANGED = "last_updated_time"
 # The last three are not in every edition's list unless requested.
 _FIELDS = ["subject", "status", "group", "template", "created_time", "site", "category", _CHANGED]
-_MOST_PAGES_OF_MAILS, _MOST_PAGES_OF_NOTES = 5, 20
+_MAX_PAGES_OF_MAILS, _MAX_PAGES_OF_NOTES = 5, 20
 _ALWAYS_READ = 3
 _DESK_CLOCK_SECONDS = 900.0
-_LONGEST_TEXT, _LONGEST_MAIL = 50_000, 5_000
+_MAX_TEXT_LENGTH, _MAX_MAIL_LENGTH = 50_000, 5_000
 # Of a conversation. A job does not wait for a slow desk.
-_MOST_MAILS, _MOST_NOTES = 5, 3
+_MAX_MAILS, _MAX_NOTES = 5, 3
 _CONVERSATION_SECONDS = 8.0
 
 
@@ -88,7 +88,7 @@ class ServiceDeskPlus:
         An id is recognized by its length: a call for each webhook would cost a third of the desk's rate. Raises
         DeskUnavailableError if the answer is another ticket, which would get the note.
         """
-        if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _SHORTEST_CLOUD_ID:
+        if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _MIN_CLOUD_ID_LENGTH:
             return number
         criterion = {"field": "display_id", "condition": "is", "value": number}
         wanted = {"list_info": {"row_count": 1, "search_criteria": criterion}}
@@ -108,7 +108,7 @@ class ServiceDeskPlus:
         With `changed_since`, only tickets changed after that, by the desk's clock, in that order. A desk may ignore the
         order, and omit requested fields: the caller must check the items.
         """
-        wanted: dict[str, Any] = {"row_count": _MOST_ROWS, "start_index": start}
+        wanted: dict[str, Any] = {"row_count": _MAX_ROWS, "start_index": start}
         if changed_since is None:
             wanted |= {"sort_field": "created_time", "sort_order": "desc"}
         else:
@@ -137,14 +137,14 @@ class ServiceDeskPlus:
 
         Raises DeskRefusedError if the permission for solutions is missing, under any status.
         """
-        wanted = {"row_count": _MOST_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
+        wanted = {"row_count": _MAX_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_permission=True))
         solutions = [parsing.listed_solution_of(item) for item in parsing.items_of(listed, "solutions")]
         return ListPage(list({one.solution_id: one for one in solutions}.values()), parsing.has_more(listed))
 
     async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
         """Return ids and times (or `LONG_AGO`) of up to 500 mails, oldest first."""
-        items, _ = await self._of_ticket(ticket_id, "conversations", most_pages=_MOST_PAGES_OF_MAILS, begun=False)
+        items, _ = await self._of_ticket(ticket_id, "conversations", most_pages=_MAX_PAGES_OF_MAILS, begun=False)
         mails = (item for item in items if str(item.get("type")).upper() != "NOTES")
         sent = [
             (str(mail["id"]), parsing.moment_of(mail.get("sent_time") or mail.get("created_time"))) for mail in mails
@@ -157,7 +157,7 @@ class ServiceDeskPlus:
         """Return a ticket's list, under one of `names`, and True if it is complete."""
         found: dict[str, dict[str, Any]] = {}
         for _ in range(most_pages):
-            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(found) + 1}}
+            wanted = {"list_info": {"row_count": _MAX_ROWS, "start_index": len(found) + 1}}
             path = f"/requests/{ticket_id}/{names[0]}"
             answer = checked(await self._calls.make("GET", path, wanted, caller=ticket_id, begun=begun), ticket_id)
             known = len(found)
@@ -176,7 +176,7 @@ class ServiceDeskPlus:
             return ""
         body = checked(answer).body.get("notification")
         text = str(body.get("description") or "") if isinstance(body, dict) else ""
-        return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]
+        return unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH])[:_MAX_MAIL_LENGTH]
 
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}", caller=ticket_id, begun=begun)
@@ -257,7 +257,7 @@ class ServiceDeskPlus:
 
     async def _listed_notes(self, ticket_id: str) -> list[dict[str, Any]]:
         """Return all notes, newest first: no known sort field works in both editions."""
-        notes, are_all = await self._of_ticket(ticket_id, "notes", "request_notes", most_pages=_MOST_PAGES_OF_NOTES)
+        notes, are_all = await self._of_ticket(ticket_id, "notes", "request_notes", most_pages=_MAX_PAGES_OF_NOTES)
         if not are_all:
             raise DeskUnavailableError("invalid answer")
         return sorted(notes, key=_written_at, reverse=True)
@@ -300,13 +300,13 @@ class ServiceDeskPlus:
         if has_mails is None:
             has_mails = ticket.changed_at is not None and ticket.changed_at != ticket.created_at
         if has_mails:
-            for mail_id, sent in reversed((await self.list_mails(ticket.ticket_id))[-_MOST_MAILS:]):
+            for mail_id, sent in reversed((await self.list_mails(ticket.ticket_id))[-_MAX_MAILS:]):
                 yield sent.timestamp() if sent.year > 1 else 0.0, await self.read_mail(ticket.ticket_id, mail_id)
         if ticket.has_notes:
-            for note in (await self._listed_notes(ticket.ticket_id))[:_MOST_NOTES]:
+            for note in (await self._listed_notes(ticket.ticket_id))[:_MAX_NOTES]:
                 text = str(note.get("description") or "") or await self._note_text(ticket.ticket_id, str(note["id"]))
                 if not is_ours(plain_text(text)):
-                    yield _written_at(note), unwrapped(lines_of(text)[:_LONGEST_TEXT])
+                    yield _written_at(note), unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH])
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return a solution; None if it was deleted."""

@@ -40,13 +40,13 @@ _HTTP_OF_CODE = dict.fromkeys((4001, 4012, 4014, 4016, 4021), 400)
 _HTTP_OF_CODE |= {4002: 403, 4004: 500, NOT_FOUND: 404, 4015: 429, 4022: 401}
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 _NOT_DONE = {"failed", "failure", "error", "warning"}
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 # Limit of a text index, for description and resolution together: 1,048,575 bytes, and up to 8.2 bytes a character
 # (words of four-byte characters with hyphens count as a whole and in parts).
-_LONGEST_TEXT = 50_000
-_LONGEST_NAME = 1_000
+_MAX_TEXT_LENGTH = 50_000
+_MAX_NAME_LENGTH = 1_000
 # Digits of a time in milliseconds: until 2286, and as a bare number from 2001 on.
-_LONGEST_TIME, _SHORTEST_BARE_TIME = 13, 12
+_MAX_TIME, _MIN_BARE_TIME = 13, 12
 _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 _ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
 # Each is an object with a name, or a list of them.
@@ -54,8 +54,8 @@ _THINGS = (
     *("category", "subcategory", "item", "group", "site", "template"),
     *("service_category", "assets", "configuration_items"),
 )
-_LONGEST_PERSONAL = 300
-_MOST_PEOPLE, _MOST_TERMS = 20, 50
+_MAX_PERSONAL_VALUE_LENGTH = 300
+_MAX_PEOPLE, _MAX_TERMS = 20, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _number(value: object) -> int:
     text = str(value) if isinstance(value, int | str) else ""
     if not text.isdecimal():
         return 0
-    return int(text) if len(text) <= _MOST_DIGITS else UNCLEAR
+    return int(text) if len(text) <= _MAX_DIGITS else UNCLEAR
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
@@ -237,8 +237,8 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         raise DeskUnavailableError("invalid answer")
     return DeskTicket(
         ticket_id=str(body["id"]),
-        subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
-        description=unwrapped(lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT]),
+        subject=plain_text(str(body.get("subject") or ""))[:_MAX_NAME_LENGTH],
+        description=unwrapped(lines_of(str(body.get("description") or ""))[:_MAX_TEXT_LENGTH]),
         priority=_name(body.get("priority")),
         category=_name(body.get("category")),
         status=_name(body.get("status")),
@@ -261,8 +261,8 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
 def _solved(body: dict[str, Any]) -> str:
     parts = (("resolution", "content"), ("closure_info", "closure_comments"))
     found = [str(part.get(name) or "") for key, name in parts for part in _objects(body.get(key))]
-    lines = dict.fromkeys(unwrapped(lines_of(each)[:_LONGEST_TEXT]) for each in found)
-    return "\n".join(filter(None, lines))[:_LONGEST_TEXT]
+    lines = dict.fromkeys(unwrapped(lines_of(each)[:_MAX_TEXT_LENGTH]) for each in found)
+    return "\n".join(filter(None, lines))[:_MAX_TEXT_LENGTH]
 
 
 def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
@@ -294,8 +294,8 @@ def solution_of(solution_id: str, body: Any) -> Solution:
         raise DeskUnavailableError("invalid answer")
     return Solution(
         solution_id,
-        title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
-        text=lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        title=plain_text(str(body.get("title") or ""))[:_MAX_NAME_LENGTH],
+        text=lines_of(str(body.get("description") or ""))[:_MAX_TEXT_LENGTH],
         topic=_name(body.get("topic")),
         expires_at=_expiry_of(body),
     )
@@ -309,8 +309,8 @@ def _expiry_of(body: dict[str, Any]) -> datetime | None:
 def moment_of(value: Any) -> datetime | None:
     """Return the time of `{"value": "<epoch ms>"}`, or of some builds' bare number."""
     text = str(value.get("value") if isinstance(value, dict) else value)
-    shortest = 1 if isinstance(value, dict) else _SHORTEST_BARE_TIME
-    if not (text.isascii() and text.isdecimal() and shortest <= len(text) <= _LONGEST_TIME):
+    shortest = 1 if isinstance(value, dict) else _MIN_BARE_TIME
+    if not (text.isascii() and text.isdecimal() and shortest <= len(text) <= _MAX_TIME):
         return None
     return datetime.fromtimestamp(int(text) / 1000, UTC)
 
@@ -321,7 +321,7 @@ def _other_number(body: dict[str, Any]) -> str:
 
 
 def _name(value: Any, key: str = "name") -> str:
-    return str(value.get(key) or "")[:_LONGEST_NAME] if isinstance(value, dict) else ""
+    return str(value.get(key) or "")[:_MAX_NAME_LENGTH] if isinstance(value, dict) else ""
 
 
 def is_trashed(body: dict[str, Any]) -> bool:
@@ -334,12 +334,12 @@ def _truth(value: Any) -> bool | None:
 
 def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
     people = [_person(each) for role in _ROLES for each in _objects(ticket.get(role))]
-    return tuple(dict.fromkeys(person for person in people if any(person)))[:_MOST_PEOPLE]
+    return tuple(dict.fromkeys(person for person in people if any(person)))[:_MAX_PEOPLE]
 
 
 def _person(body: dict[str, Any]) -> Person:
     def those(*names: str) -> tuple[str, ...]:
-        values = (str(body.get(name) or "").strip()[:_LONGEST_PERSONAL] for name in names)
+        values = (str(body.get(name) or "").strip()[:_MAX_PERSONAL_VALUE_LENGTH] for name in names)
         return tuple(dict.fromkeys(filter(None, values)))
 
     name = those("name") or those("first_name", "last_name")
@@ -350,5 +350,5 @@ def _person(body: dict[str, Any]) -> Person:
 
 def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
     things = [each for name in _THINGS for each in _objects(ticket.get(name))]
-    names = (str(each.get("name") or "").strip()[:_LONGEST_PERSONAL] for each in things)
-    return tuple(dict.fromkeys(filter(None, names)))[:_MOST_TERMS]
+    names = (str(each.get("name") or "").strip()[:_MAX_PERSONAL_VALUE_LENGTH] for each in things)
+    return tuple(dict.fromkeys(filter(None, names)))[:_MAX_TERMS]

@@ -16,7 +16,7 @@ from config.tenants import DeskSettings
 from integrations.errors import DeferredError, DeskDeniedError, DeskRefusedError, ExternalError
 from integrations.http import retry_after_of, send_to_desk
 from integrations.ports import DeskLimits
-from integrations.rate_limit import LONGEST_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS
+from integrations.rate_limit import MAX_THROTTLE_SECONDS, THROTTLED, THROTTLED_SECONDS
 from integrations.resilience import DeskHoldReason
 from integrations.servicedesk.auth import AccessToken
 from integrations.servicedesk.parsing import DeskAnswer, decode
@@ -27,7 +27,7 @@ _SLOT_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
 # A new token does not add a missing permission, and only ten are granted in ten minutes.
 _FRESH_TOKEN_SECONDS = 3600.0
-MOST_REFUSED_TICKETS = 3
+MAX_REFUSED_TICKETS = 3
 """A 403 for a note may concern its ticket only. For so many tickets in a row, our permission for notes is missing."""
 
 _Send = Callable[[dict[str, str]], Awaitable[DeskAnswer]]
@@ -109,7 +109,7 @@ class DeskCalls:
         if answer.throttled:
             answer.failure().log()
             seconds = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
-            until = self._monotonic() + min(seconds, LONGEST_THROTTLE_SECONDS)
+            until = self._monotonic() + min(seconds, MAX_THROTTLE_SECONDS)
             self._throttled_until = max(self._throttled_until, until)
             self._check_throttle()
         return answer
@@ -166,9 +166,9 @@ class DeskCalls:
         if answer.posted:
             if answer.succeeded:
                 self._refused_tickets.clear()
-            elif status == 403 and len(self._refused_tickets) < MOST_REFUSED_TICKETS:
+            elif status == 403 and len(self._refused_tickets) < MAX_REFUSED_TICKETS:
                 self._refused_tickets.add(caller)
-            missing = status == 403 and len(self._refused_tickets) >= MOST_REFUSED_TICKETS
+            missing = status == 403 and len(self._refused_tickets) >= MAX_REFUSED_TICKETS
             if answer.unauthorized or missing:
                 raise DeskDeniedError(str(status), DeskHoldReason.NOTES_REFUSED)
         elif answer.unauthorized:

@@ -36,7 +36,7 @@ from privacy.tombstones import forgotten_among
 class Facts:
     """All facts about a ticket."""
 
-    asked_at: datetime  # the database's time if there is a job, else this process's
+    read_at: datetime  # the database's time if there is a job, else this process's
     tenant_id: str | None
     ticket_id: str
     job: Details | None = None  # the most informative job of the ticket
@@ -63,7 +63,7 @@ class Facts:
     def last_started_at(self) -> datetime | None:
         """Last start of any job in the last ten minutes, including the diagnosed one."""
         own = [event.at for event in self.events or () if event.what == "claimed"]
-        started = [at for at in own if self.asked_at - at < LATELY]
+        started = [at for at in own if self.read_at - at < LATELY]
         if self.work is not None and self.work.last_started_at is not None:
             started.append(self.work.last_started_at)
         return max(started, default=None)
@@ -71,9 +71,9 @@ class Facts:
 
 STORE_SECONDS = 0.5
 _JOB_SECONDS = 1.0
-_MOST_JOBS = 50
-_MOST_TENANTS = 200
-_MOST_SHARING = 5
+_MAX_JOBS = 50
+_MAX_TENANTS = 200
+_MAX_SHARING = 5
 _MODEL_HOLDS = frozenset(HoldReason)
 _OPEN = (JobState.WAITING, JobState.RUNNING)
 
@@ -110,8 +110,8 @@ async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Li
     The newest completed and the newest open job are included, however old.
     """
     listed = partial(details.listed, database, tenant_id=tenant_id, ticket_id=ticket_id)
-    jobs = await listed(most=_MOST_JOBS)
-    if len(jobs) < _MOST_JOBS:
+    jobs = await listed(most=_MAX_JOBS)
+    if len(jobs) < _MAX_JOBS:
         return jobs
     found = {job.id: job for job in jobs}
     for states in ([JobState.COMPLETED], _OPEN):
@@ -290,7 +290,7 @@ class FactCollector:
         sharing = same - {tenant.id} if tenant.id in same else set()
         waiting = await statistics.jobs_held_back(self._database) if sharing else {}
         found: dict[str, datetime] = {}
-        for other in sorted({of for of, reason in waiting if of in sharing and reason in _MODEL_HOLDS})[:_MOST_SHARING]:
+        for other in sorted({of for of, reason in waiting if of in sharing and reason in _MODEL_HOLDS})[:_MAX_SHARING]:
             for reason, held in (await statistics.held_back_of(self._database, other)).items():
                 if reason in _MODEL_HOLDS:
                     found[reason] = max(held.last_at, found.get(reason, held.last_at))
@@ -310,7 +310,7 @@ class FactCollector:
             )
             facts = replace(facts, webhooks=webhooks, missing=missing, forgotten=bool(forgotten))
             if job is not None:
-                facts = replace(facts, asked_at=job.asked_at, events=events)
+                facts = replace(facts, read_at=job.read_at, events=events)
         return replace(facts, others=[other for other in jobs if job is None or other.id != job.id])
 
 
@@ -322,7 +322,7 @@ async def owners_of(database: Database, known: Sequence[str], ticket_id: str) ->
     owners = set(await details.owners(database, ticket_id))
 
     async def add_others() -> None:
-        for tenant_id in known[:_MOST_TENANTS]:
+        for tenant_id in known[:_MAX_TENANTS]:
             if tenant_id not in owners and await rejections.has_webhook_record(database, tenant_id, ticket_id):
                 owners.add(tenant_id)
 

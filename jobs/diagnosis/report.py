@@ -12,7 +12,7 @@ from jobs.diagnosis.verdict_codes import FAQ, Diagnosis
 from jobs.diagnosis.verdict_rules import unread_since
 from jobs.models import JobState
 from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
-from jobs.statistics import MOST_COUNTED, is_without_worker, reading_of
+from jobs.statistics import MAX_COUNTED, is_without_worker, reading_of
 from observability import log_events
 from observability.formats import counted, duration
 from observability.log_events import Phrase
@@ -58,7 +58,7 @@ class Evidence(NamedTuple):
 
 def evidence(facts: Facts) -> list[Evidence]:
     past = [*_of_webhooks(facts), *_of_attempts(facts)]
-    return [*sorted(past, key=lambda fact: fact.at or facts.asked_at), *(Evidence(None, what) for what in _now(facts))]
+    return [*sorted(past, key=lambda fact: fact.at or facts.read_at), *(Evidence(None, what) for what in _now(facts))]
 
 
 def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
@@ -88,7 +88,7 @@ def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
 def _of_attempts(facts: Facts) -> Iterator[Evidence]:
     # The first is the webhook's, which has its own line.
     events = [event for event in facts.events or () if event.what not in ("accepted", "accepted late")]
-    before = facts.job.accepted_at if facts.job else facts.asked_at
+    before = facts.job.accepted_at if facts.job else facts.read_at
     for number, event in enumerate(events):
         if number < _FIRST or number >= len(events) - _LAST:
             why = f": {event.reason}" if event.reason else ""
@@ -116,7 +116,7 @@ def _now(facts: Facts) -> Iterator[str]:
     if facts.most_running is not None:
         yield f"{facts.most_running} of the tenant's jobs run, which is its limit"
     for reason, held in facts.held.items():
-        yield f"{counted(held.jobs, MOST_COUNTED)} of the tenant's jobs are paused: {reason}"
+        yield f"{counted(held.jobs, MAX_COUNTED)} of the tenant's jobs are paused: {reason}"
     for reason in facts.held_elsewhere:
         yield f"jobs with the same model key are paused: {reason}"
     if facts.desk.asked:
@@ -139,7 +139,7 @@ def _queue_and_workers(facts: Facts) -> Iterator[str]:
     gone = ", but no worker is connected to Postgres" if work.workers and is_without_worker(queue, work) else ""
     last = "no job started in the last ten minutes"
     if started:
-        last = f"the last job started {duration((facts.asked_at - started).total_seconds())} ago"
+        last = f"the last job started {duration((facts.read_at - started).total_seconds())} ago"
     yield f"workers: {listen}{work.workers} with jobs; jobs: {work.running} running{silent}{gone}; {last}"
 
 

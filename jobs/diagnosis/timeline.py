@@ -178,7 +178,7 @@ class _Spans:
         if wait.name == PAUSE_AND_QUEUE:
             if due_at <= wait.start:
                 parts = [replace(wait, name=QUEUE)]
-            elif due_at <= (wait.end or self._job.asked_at):
+            elif due_at <= (wait.end or self._job.read_at):
                 held, words = (wait.words, "") if wait.is_hold else ("", wait.words)
                 pause = TimelineSpan(PAUSE, wait.attempt, wait.start, due_at, words=held)
                 parts = [pause, replace(wait, name=QUEUE, start=due_at, words=words)]

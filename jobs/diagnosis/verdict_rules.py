@@ -123,7 +123,7 @@ def _without_job(facts: Facts) -> Diagnosis:
         text = "is unknown: no webhook arrived for it, and the desk has no ticket with this number"
         return _verdict(facts, VerdictCode.TICKET_GONE, text, "check the number and the tenant")
     if webhooks is not None and (unread := unread_since(webhooks)):
-        last = clock(unread.last_at, facts.asked_at)
+        last = clock(unread.last_at, facts.read_at)
         text = f"has no enhancement: the client's webhooks arrive and are refused, last at {last}: {unread.reason}"
         anchor = _ANCHORS.get(unread.status, "refused-for-its-form")
         return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _CORRECT, _SEND_AGAIN, anchor=anchor)
@@ -151,7 +151,7 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
         text = "has no enhancement: its webhook arrived, and a setting of the tenant must be fixed on our side"
         check = OF_SETTING.format(tenant=facts.tenant_id)
         return _verdict(facts, VerdictCode.TENANT_CLOSED, text, check, _SEND_AGAIN, anchor="refused-with-403")
-    since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"
+    since = f"since {clock(webhooks.since or last.at, facts.read_at)}"
     text = f"has no enhancement: its webhook has been refused {since}: {last.reason}"
     if kind == "signature mismatch":
         why = f": {cause.replace('signed with', 'it is signed with', 1)}" if cause else ""
@@ -178,8 +178,8 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
     if missing is not None:
         arrived = ", without a webhook"
         if missing.missed_at is not None:
-            arrived = f", and no webhook arrived by {clock(missing.missed_at, facts.asked_at)}"
-        text = f"did not reach us: it was seen in the desk at {clock(missing.seen_at, facts.asked_at)}{arrived}"
+            arrived = f", and no webhook arrived by {clock(missing.missed_at, facts.read_at)}"
+        text = f"did not reach us: it was seen in the desk at {clock(missing.seen_at, facts.read_at)}{arrived}"
     elif facts.tenant_id is not None and facts.webhooks is None:
         text = "has no job; whether its webhook was refused is unknown"
     name = key_name(facts.tenant_id, "reconcile")
@@ -216,7 +216,7 @@ def _of_rules(facts: Facts) -> str:
 def _of_polled(facts: Facts) -> Diagnosis:
     text = "has no job yet: the client's desk sends no webhooks and is polled for new tickets"
     if facts.missing is not None:
-        text += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
+        text += f"; this one was seen at {clock(facts.missing.seen_at, facts.read_at)}"
         if facts.missing.left_out:
             check = f"to include it, check {key_name(facts.tenant_id, 'tickets')} and the rights of our key"
             by_hand = _enhance_by_hand(facts, "then run {}, because polling skips it from now on")
@@ -244,7 +244,7 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
         return _verdict(facts, VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
     if facts.desk.note or job.finished_at is None:
         return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
-    text = f"has its enhancement: the note was added to the ticket at {clock(job.finished_at, facts.asked_at)}"
+    text = f"has its enhancement: the note was added to the ticket at {clock(job.finished_at, facts.read_at)}"
     return _verdict(facts, VerdictCode.DELIVERED, text)
 
 
@@ -269,7 +269,7 @@ def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     job = facts.job
     actions, text = [_action_of(facts, cause)], _as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
-        is_due = job.due_at <= facts.asked_at
+        is_due = job.due_at <= facts.read_at
         text += f"; the next attempt is {'due now' if is_due else _at(job.due_at, facts)}"
     elif job is not None and job.state in (JobState.FAILED, JobState.SKIPPED) and cause.retried:
         actions.append(f"then run `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
@@ -292,22 +292,22 @@ def _as_of_then(facts: Facts, cause: JobCause) -> str:
     """Return the cause's text; for a hold not renewed lately, its last time instead."""
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
-    if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:
+    if holds is None or not seen or facts.read_at - seen[-1].at < _NEW:
         return cause.text
     begins = "is paused" if facts.job is not None and facts.job.state == JobState.WAITING else "has no enhancement"
-    return f"{begins}: last refused at {clock(seen[-1].at, facts.asked_at)} ({holds})"
+    return f"{begins}: last refused at {clock(seen[-1].at, facts.read_at)} ({holds})"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
-    return f"at {moment:%H:%M:%S} UTC, in {duration((moment - facts.asked_at).total_seconds())}"
+    return f"at {moment:%H:%M:%S} UTC, in {duration((moment - facts.read_at).total_seconds())}"
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    is_held = job.lease_until is not None and job.lease_until > facts.asked_at
+    is_held = job.lease_until is not None and job.lease_until > facts.read_at
     if is_held and not is_without_worker(facts.queue, facts.work):
         if facts.queue is not None and facts.queue.listening == 0:
             # A full worker does not listen either.
-            sure = duration((job.lease_until - facts.asked_at).total_seconds()) if job.lease_until else ""
+            sure = duration((job.lease_until - facts.read_at).total_seconds()) if job.lease_until else ""
             text = (
                 f"is with a worker that does not listen to the queue, attempt {job.attempt}: the worker is full or "
                 f"lost, which is known in {sure}"
@@ -324,8 +324,8 @@ def _running(facts: Facts, job: Details) -> Diagnosis:
 
 
 def _waiting(facts: Facts, job: Details) -> Diagnosis:
-    due_for = (facts.asked_at - job.due_at).total_seconds()
-    if job.deadline_at <= facts.asked_at and facts.most_running is None:
+    due_for = (facts.read_at - job.due_at).total_seconds()
+    if job.deadline_at <= facts.read_at and facts.most_running is None:
         return _verdict(facts, VerdictCode.DEADLINE_PASSED, "is past its deadline, and its job is about to end", "wait")
     if due_for < 0:
         cause = known_cause(job.reason or "")
@@ -393,7 +393,7 @@ def _takes_nothing(facts: Facts, *, is_due_long: bool) -> bool:
     if facts.work is None or facts.work.workers or not is_due_long:
         return False
     started = facts.last_started_at
-    return started is None or (facts.asked_at - started).total_seconds() >= _STILL_SECONDS
+    return started is None or (facts.read_at - started).total_seconds() >= _STILL_SECONDS
 
 
 def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
@@ -446,9 +446,9 @@ def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason]) -> tup
 
 
 def _held_since(facts: Facts, reason: str, last_at: datetime) -> str:
-    if facts.asked_at - last_at < _NEW:
+    if facts.read_at - last_at < _NEW:
         return reason
-    return f"last refused at {clock(last_at, facts.asked_at)} ({reason})"
+    return f"last refused at {clock(last_at, facts.read_at)} ({reason})"
 
 
 def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
@@ -456,5 +456,5 @@ def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: 
         if event.what == until:
             return None
         if event.reason in set(reasons):
-            return f"it was last refused at {clock(event.at, facts.asked_at)}: {event.reason}", event.reason or ""
+            return f"it was last refused at {clock(event.at, facts.read_at)}: {event.reason}", event.reason or ""
     return None

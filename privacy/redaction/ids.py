@@ -13,7 +13,7 @@ _LABELLED, _SPACED, _NATIONAL, _FAR = patterns("ids", "labelled spaced national 
 _SHAPED, _OF_THINGS, _OF_PHONE, _NO_ID = patterns("ids", "shaped of_things of_phone no_id")
 _HEAD, _CELL, _BORN, _BORN_HEAD, _DATE = patterns("ids", "head cell born born_head date")
 _BESIDE = tuple(zip(patterns("ids", "beside born_beside"), ("ID", "BIRTHDATE"), strict=True))
-_MOST_SHAPES = 8
+_MAX_SHAPES = 8
 _NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge", "ni"])
 _FIRSTS = terms("id_firsts")
 _BEGINNINGS = tuple(first for first in _FIRSTS if len(first) > 3)
@@ -81,7 +81,7 @@ def _may_begin(word: str) -> bool:
 def alike(read: ReadText, found: Sequence[Detection]) -> Iterator[Detection]:
     """Find numbers with the letters or first digits, and length, of a known id."""
     shapes = dict.fromkeys(_shape(read.text[find.begin : find.end]) for find in found if find.kind == "ID")
-    known = [shape for shape in shapes if shape][:_MOST_SHAPES]
+    known = [shape for shape in shapes if shape][:_MAX_SHAPES]
     for other in _SHAPED.finditer(read.text) if known else ():
         begin = other.start()
         if _shape(other[0]) in known and not _OF_THINGS.search(read.low, max(0, begin - 24), begin):

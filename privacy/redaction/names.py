@@ -19,7 +19,7 @@ from privacy.redaction.text import ReadText
 
 FIRST, LAST, UNSURE, WORD, PRODUCT, UNKNOWN = "FLUwP?"
 _NAMES, _ANY_NAME = FIRST + LAST + UNSURE, FIRST + LAST + UNSURE + UNKNOWN
-_MOST_IN_A_NAME, _LONGEST_CLOSING = 6, 50
+_MAX_IN_A_NAME, _MAX_CLOSING_LENGTH = 6, 50
 _COMPANIES, _AND = terms("companies"), terms("conjunctions")
 _GERMAN, _DETERMINERS = terms("german"), terms("determiners")
 _BEHIND_SMALL, _BEFORE_SMALL, _THINGS = terms("behind_small"), terms("before_small"), terms("things")
@@ -188,7 +188,7 @@ class _Names:
         is_free = self._may(at, allowed) and key not in _words("never") and key not in _words("it_nouns")
         return len(key) > 2 and (is_free or (key in surnames() and self._may(at, "FLU?wP")))
 
-    def _take(self, at: int, classes: str = _ANY_NAME, most: int = _MOST_IN_A_NAME) -> None:
+    def _take(self, at: int, classes: str = _ANY_NAME, most: int = _MAX_IN_A_NAME) -> None:
         for taken in range(most and most + 2):
             is_initial = taken and self._may(at, "FLU?wP") and len(self.keys[at]) == 1
             is_joined = taken and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
@@ -403,7 +403,7 @@ class _Names:
     def _signatures(self) -> None:
         at, is_closed = 0, False
         for line in self.read.text.split("\n"):
-            parts = spelled_words(line) if is_closed or len(line) < _LONGEST_CLOSING else []
+            parts = spelled_words(line) if is_closed or len(line) < _MAX_CLOSING_LENGTH else []
             if is_closed and parts:
                 is_closed = False
                 if name := _SIGNED.match(line):
@@ -499,6 +499,4 @@ class _Names:
         joint, here, there = self.read.joints[at], self.owners.get(at), self.owners.get(at + 1)
         is_turned = bool(here and there and here & there and self.keys[at] != self.keys[at + 1])
         is_comma = joint in {", ", ","} and (first in self.reversed or is_turned)
-        return at + 1 - first < _MOST_IN_A_NAME + 2 and (
-            is_comma or joint in {" ", "-", "'", "’", ". ", ".", "_", " -"}
-        )
+        return at + 1 - first < _MAX_IN_A_NAME + 2 and (is_comma or joint in {" ", "-", "'", "’", ". ", ".", "_", " -"})

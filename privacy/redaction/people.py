@@ -18,7 +18,7 @@ PARTICLES = terms("particles")
 TITLES = terms("titles")
 # Shared accounts: their words are in any ticket.
 _SHARED = terms("shared_accounts")
-_MOST_PARTS = 5
+_MAX_PARTS = 5
 
 
 @lru_cache(20_000)
@@ -46,7 +46,7 @@ def parts_of(name: str) -> tuple[str, ...]:
         return ()
     # A "Ben" or "San" in front is a first name.
     given = parts[:1] if parts[0] in PARTICLES and parts[0] in first_names() else []
-    rest = [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS]
+    rest = [part for part in parts if part not in TITLES and part not in PARTICLES][:_MAX_PARTS]
     return tuple(given + rest or parts)
 
 
@@ -79,4 +79,4 @@ def _logins_of(name: str, parts: tuple[str, ...]) -> Iterator[str]:
 def _whole(name: str) -> list[str]:
     name = _BESIDE.sub(" ", name.partition("@")[0])
     last, _, first = name.partition(",")
-    return [part for part in map(spelled, _PART.findall(f"{first} {last}")) if part not in TITLES][:_MOST_PARTS]
+    return [part for part in map(spelled, _PART.findall(f"{first} {last}")) if part not in TITLES][:_MAX_PARTS]

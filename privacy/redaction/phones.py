@@ -18,12 +18,12 @@ _OF_THINGS = re.compile(
 _NO_DIGIT = re.compile(r"\D+")
 # The regions whose numbers are known without a country code.
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
-_MOST_LOOKS = 100  # validating a number takes time
+_MAX_VALIDATIONS = 100  # validating a number takes time
 _CANDIDATE, _NO_NUMBER, _SAID, _CALLED, _VERSION = patterns("phones", "candidate no_number said called version")
 _EXTENSION, _CELL, _BESIDE, _GROUPED = patterns("phones", "extension cell beside grouped")
 _LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
-_LEAST = dict.fromkeys(_WEAK, 7) | {"station": 4, "intern": 4, "dial": 3, "poste": 2, "busca": 5, "interne": 4}
+_MIN = dict.fromkeys(_WEAK, 7) | {"station": 4, "intern": 4, "dial": 3, "poste": 2, "busca": 5, "interne": 4}
 # "Gloria x3307"
 _SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$|(?:for|or|and|if|after|until)[ ]))")
 _HEAD = re.compile(rf"(?:.*[\W_])?(?:{'|'.join(sorted(_LABELS))})(?:[\W_].*)?")
@@ -42,12 +42,12 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     numbers = _CANDIDATE.finditer(read.text)
     likely = (each for each in numbers if not (_NO_NUMBER.fullmatch(each[0]) or _VERSION.search(each[0])))
     for looks, found in enumerate(likely):
-        if looks >= _MOST_LOOKS or _is_number(read, found):
+        if looks >= _MAX_VALIDATIONS or _is_number(read, found):
             is_open = found[0].startswith("(") and ")" not in found[0]
             yield found.start() + is_open, _end(read.text, found.end())
     for found in read.after(_LABELS, _SAID):
         number, label = found["number"], re.match(r"[^\W\d_]+", found[0].lower())
-        is_long = _LEAST.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
+        is_long = _MIN.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
         if is_long and not _NO_NUMBER.fullmatch(number) and not _VERSION.search(number):
             yield found.start("number"), _end(read.text, found.end("number"))
     for cell in read.column(_HEAD):

@@ -100,7 +100,7 @@ class Placeholders:
 
 _APART = re.compile(r"[\s./-]")
 # A part that occurs in more names identifies none of them.
-_MOST_OF_A_NAME = 30
+_MAX_SHARING_A_PART = 30
 
 
 def key_of(kind: str, written: str) -> str:
@@ -162,7 +162,7 @@ class Identities:
 
     def _that_grow(self, parts: list[str]) -> str:
         few = [self._by_part.get(part, set()) for part in parts if len(part) > 1]
-        those = {who for those in few if len(those) <= _MOST_OF_A_NAME for who in those}
+        those = {who for those in few if len(those) <= _MAX_SHARING_A_PART for who in those}
         others = those - self._settled - self._shared
         growing = [who for who in others if self._fits(list(self._parts[who]), set(parts))]
         return growing[0] if len(growing) == 1 else ""

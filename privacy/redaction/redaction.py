@@ -18,10 +18,10 @@ from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
 # Beyond so many values each spelling of a telephone number is one by itself: comparing two takes its time.
-_MOST_COMPARED = 500
+_MAX_COMPARED = 500
 _REPEATED = frozenset(["ID", "SECRET", "LOGIN"])
 _BEFORE, _BEHIND, _SHORTENED, _FILE = patterns("logins", "before behind shortened file")
-_SHORTEST_REPEATED, _MOST_REPEATED = 5, 50
+_MIN_REPEATED_LENGTH, _MAX_REPEATED = 5, 50
 
 
 class Redaction:
@@ -65,7 +65,7 @@ class Redaction:
         if find.kind == "SECRET" and not own:
             return "[SECRET]"
         written = find.value or whole.text[find.begin : find.end]
-        is_compared_slowly = find.kind == "PHONE" and len(self._placeholders.values) > _MOST_COMPARED
+        is_compared_slowly = find.kind == "PHONE" and len(self._placeholders.values) > _MAX_COMPARED
         key = written if is_compared_slowly else key_of(find.kind, written)
         if find.kind == "PERSON":
             key, part = self._identities.of(key), key
@@ -125,7 +125,7 @@ class Finder:
             found += addresses(read)
         found += logins(read, [each.begin for each in (*found, *further) if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
-        found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
+        found += derived(read, [text[each.begin : each.end] for each in names[:_MAX_REPEATED]])
         found += [*further, *far_ids(read), *names]
         found = settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
         joined = list(_joined(found, text))
@@ -148,8 +148,8 @@ def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
 
 def _repeated(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
     values = dict.fromkeys((text[find.begin : find.end], find.kind) for find in finds if find.kind in _REPEATED)
-    for value, kind in islice(values, _MOST_REPEATED):
-        if len(value) < _SHORTEST_REPEATED or (kind != "LOGIN" and not any(map(str.isdigit, value))):
+    for value, kind in islice(values, _MAX_REPEATED):
+        if len(value) < _MIN_REPEATED_LENGTH or (kind != "LOGIN" and not any(map(str.isdigit, value))):
             continue
         at = text.find(value)
         while at >= 0:

@@ -16,10 +16,10 @@ _UNSEEN = re.compile(
 )
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u3002": ".", "\uff61": "."}
 _CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”‘’»«€§°]")
-_LONGEST_FOLD = 4
+_MAX_FOLD = 4
 _WORD = re.compile(r"([^\W\d_]+)")
 _SHAPE = bytes(97 if chr(each).isalpha() else 48 if chr(each).isdigit() else each for each in range(128)) + bytes(128)
-_MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
+_MAX_CELLS, _MAX_ROWS, _MAX_HEAD_LENGTH = 20, 500, 30
 _BLANKS, _NO_HEAD = re.compile(r" {2,60}"), re.compile(r"\d{3}|@")
 
 
@@ -64,7 +64,7 @@ def _usual(character: str) -> str:
     if _UNSEEN.match(character):
         return ""
     usual = _DASHES.get(character) or unicodedata.normalize("NFKC", character)
-    return usual if (len(usual) <= _LONGEST_FOLD and not usual.startswith(" ")) or usual == " " else character
+    return usual if (len(usual) <= _MAX_FOLD and not usual.startswith(" ")) or usual == " " else character
 
 
 class Cell(NamedTuple):
@@ -136,11 +136,11 @@ def _cells(text: str) -> Iterator[Cell]:
         mark = _mark(lines[place][1], marks)
         heads = [each.strip().lower() for each in _split(lines[place][1], mark)] if mark else []
         least = 2 if mark and mark in "|;\t" else 3
-        is_head = least <= len([head for head in heads if head]) and len(heads) <= _MOST_CELLS
+        is_head = least <= len([head for head in heads if head]) and len(heads) <= _MAX_CELLS
         place += 1
-        if not is_head or any(len(head) > _LONGEST_HEAD or _NO_HEAD.search(head) for head in heads):
+        if not is_head or any(len(head) > _MAX_HEAD_LENGTH or _NO_HEAD.search(head) for head in heads):
             continue
-        for row, (at, line) in enumerate(lines[place : place + _MOST_ROWS]):
+        for row, (at, line) in enumerate(lines[place : place + _MAX_ROWS]):
             values = _split(line, mark)
             is_rule = mark == "|" and not set(line) - set("|-: +")
             if len(values) != len(heads) and not is_rule:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from api import feedback
-from api.server import MOST_CONNECTIONS, serve
+from api.server import MAX_CONNECTIONS, serve
 from api.webhooks import WebhookPort
 from console import main
 from tests.api.feedback_visits import NOWHERE, visiting
@@ -22,7 +22,7 @@ from tests.system.senders import discard
 
 HEAD_SECONDS = 1.0
 SOON_SECONDS = 2.0
-MOST_SENT = 64 * 1024 * 1024
+MAX_SENT = 64 * 1024 * 1024
 CHUNKED = "Transfer-Encoding: chunked"
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
 CUT_OFF_SECONDS = 5
@@ -64,19 +64,19 @@ async def _webhooks() -> AsyncIterator[ServedPort]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
     url = httpx2.URL(f"http://127.0.0.1:{listener.getsockname()[1]}/nothing")
     async with serve(Receiver().app, listener, WebhookPort(HEAD_SECONDS)):
-        yield ServedPort(url, 404, MOST_CONNECTIONS)
+        yield ServedPort(url, 404, MAX_CONNECTIONS)
 
 
 @contextlib.asynccontextmanager
 async def _feedback() -> AsyncIterator[ServedPort]:
     async with visiting(NOWHERE, webhook_timeout_seconds=str(HEAD_SECONDS)) as visit:
-        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback.MOST_CONNECTIONS)
+        yield ServedPort(httpx2.URL(visit.url).join("/f/unknown"), 404, feedback.MAX_CONNECTIONS)
 
 
 @contextlib.asynccontextmanager
 async def _console() -> AsyncIterator[ServedPort]:
     async with console_site(head_seconds=HEAD_SECONDS) as site:
-        yield ServedPort(httpx2.URL(site.url).join("/login"), 200, main.MOST_CONNECTIONS)
+        yield ServedPort(httpx2.URL(site.url).join("/login"), 200, main.MAX_CONNECTIONS)
 
 
 PORTS = {"webhooks": _webhooks, "feedback": _feedback, "console": _console}
@@ -149,7 +149,7 @@ async def cut_off(port: ServedPort, first: bytes, part: bytes, pause: float) -> 
     """Send without reading; return the seconds until the connection ends."""
     began, sent = time.monotonic(), 0
     async with port.connect(first) as (_, writer):
-        while not writer.transport.is_closing() and sent < MOST_SENT:
+        while not writer.transport.is_closing() and sent < MAX_SENT:
             writer.write(part)
             sent += len(part)
             with contextlib.suppress(ConnectionError):

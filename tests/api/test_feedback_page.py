@@ -11,7 +11,7 @@ import pytest
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import text
 
-from api.feedback import MOST_AT_ONCE, MOST_CONNECTIONS, TEXTS, texts_for
+from api.feedback import MAX_AT_ONCE, MAX_CONNECTIONS, TEXTS, texts_for
 from config.settings import FeedbackPageSettings
 from dev.stack.postgres import Postgres
 from jobs.feedback import FeedbackLinks, VoteReason
@@ -234,10 +234,10 @@ async def test_more_votes_at_once_than_there_is_room_for_are_told_to_come_again(
     assert (await visit.vote(link)).status_code == 200
     async with store.database.tenant("acme") as session:
         await session.execute(text("SELECT FROM feedback FOR UPDATE"))
-        sent = [asyncio.create_task(visit.vote(link, "not useful")) for _ in range(MOST_AT_ONCE + 12)]
+        sent = [asyncio.create_task(visit.vote(link, "not useful")) for _ in range(MAX_AT_ONCE + 12)]
         first = [await answer for _, answer in zip(range(12), asyncio.as_completed(sent), strict=False)]
     assert {answer.status_code for answer in first} == {503}
-    assert [(await answer).status_code for answer in sent].count(200) == MOST_AT_ONCE
+    assert [(await answer).status_code for answer in sent].count(200) == MAX_AT_ONCE
 
 
 def refused_webhooks() -> float:
@@ -264,7 +264,7 @@ async def test_what_is_no_http_is_refused_and_counts_as_no_webhook(visit: Visit,
 async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_log: StartLog) -> None:
     stream, before = start_log(), refused_webhooks()
     link = visit.link(await store.accept(**NOTE))
-    crowd = [await connect(visit) for _ in range(2 * MOST_CONNECTIONS)]
+    crowd = [await connect(visit) for _ in range(2 * MAX_CONNECTIONS)]
     assert (await visit.vote(link)).status_code == 200
     async with asyncio.timeout(10):
         assert await crowd[0][0].read() == b""

@@ -129,7 +129,7 @@ def test_the_script_for_powershell_does_the_same() -> None:
     text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
     for name, value in {
         "Pauses": ", ".join(map(str, ai_agents_webhook.PAUSES)),
-        "MostSeconds": str(ai_agents_webhook.MOST_SECONDS),
+        "MostSeconds": str(ai_agents_webhook.MAX_SECONDS),
         "AnswerSeconds": str(ai_agents_webhook.ANSWER_SECONDS),
         "Url": f"'{URL}'",
         "Secret": f"'{SECRET}'",

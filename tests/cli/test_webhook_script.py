@@ -129,7 +129,7 @@ def test_the_last_line_says_what_was_answered_and_why(door: TroubledDoor, tmp_pa
 def test_no_wait_that_is_asked_for_goes_past_the_end(door: TroubledDoor, tmp_path: Path) -> None:
     door.trouble(503, retry_after="3600")
     script = Script(tmp_path, door.url)
-    script.edit("MOST_SECONDS = 60", "MOST_SECONDS = 1")
+    script.edit("MAX_SECONDS = 60", "MAX_SECONDS = 1")
     ended, said = script.run()
     assert (ended, len(door.knocks)) == (0, 2)
     assert re.search(r"503; again in (1\.0|0\.\d) s\n", said)

@@ -94,7 +94,7 @@ FAILURES: dict[str, Exception] = {
 async def raising(what: str, services: ServicesDep) -> Response:
     match what:
         case "database":
-            await services.database.ask()
+            await services.database.ping()
         case "redis":
             await services.redis.ping()
         case "endless":

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from console.login import MOST_FAILURES
+from console.login import MAX_FAILURES
 from console.sessions import IDLE_SECONDS, LASTS_SECONDS
 from dev.stack.postgres import Postgres
 from tests.console.site import KEY, OLD_KEY, TOKENS, Browser, ConsoleSite, console_site
@@ -152,11 +152,11 @@ async def test_after_logging_out_no_console_takes_the_cookie(server: Postgres, t
 
 async def test_many_failures_get_one_line_and_keep_no_token_out(start_log: StartLog, stranger: Browser) -> None:
     lines = start_log()
-    statuses = [(await stranger.log_in("wrong")).status_code for _ in range(MOST_FAILURES + 5)]
-    assert statuses == [403] * MOST_FAILURES + [429] * 5
+    statuses = [(await stranger.log_in("wrong")).status_code for _ in range(MAX_FAILURES + 5)]
+    assert statuses == [403] * MAX_FAILURES + [429] * 5
     assert (await stranger.log_in(TOKENS["ANNA"])).status_code == 303
     said = lines.getvalue()
-    assert said.count("Console login refused: reason=wrong token") == MOST_FAILURES
+    assert said.count("Console login refused: reason=wrong token") == MAX_FAILURES
     assert said.count("Console logins refused in a minute") == 1
     assert "Console login: visitor=anna, role=support, by=token" in said
     assert TOKENS["ANNA"] not in said

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from console.routes.failures import MOST_RETRIED
+from console.routes.failures import MAX_RETRIED
 from console.sessions import User
 from db.session import Database
 from dev.stack.postgres import Postgres
@@ -96,7 +96,7 @@ async def test_what_can_not_be_read_is_refused(database: Database, redis: Redis)
             assert await visits.status("/failures", OPERATOR, query={name: value}) == 400, value
     for query in ({"cause": "nothing"}, {**BY_MODEL, "state": "skipped"}):
         assert await visits.status(PREVIEW, OPERATOR, query=query) == 400
-    for jobs in ("", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MOST_RETRIED + 1))):
+    for jobs in ("", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MAX_RETRIED + 1))):
         assert await visits.status(RETRY, OPERATOR, form={"jobs": jobs}) in (400, 404)
 
 
@@ -173,11 +173,11 @@ async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits)
         "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
         " SELECT gen_random_uuid(), 'acme', n, 'failed', 'GPT-4 timeout', now(), now() - n * interval '1 second'"
         " FROM generate_series(1, %s) n",
-        MOST_RETRIED + 1,
+        MAX_RETRIED + 1,
     )
     page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
-    assert len(shown(page)) == MOST_RETRIED
-    assert f"At most {MOST_RETRIED} jobs are retried at a time" in page.text
+    assert len(shown(page)) == MAX_RETRIED
+    assert f"At most {MAX_RETRIED} jobs are retried at a time" in page.text
     without_a_cause = await visits.html(PREVIEW, OPERATOR)
     assert ("Choose at least one cause" in without_a_cause, 'name="jobs"' in without_a_cause) == (True, False)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from console.app import LARGEST_FIELD_BYTES, MOST_FIELDS
-from console.main import MOST_CONNECTIONS
+from console.app import LARGEST_FIELD_BYTES, MAX_FIELDS
+from console.main import MAX_CONNECTIONS
 from tests.console.site import Browser, ConsoleSite, console_site
 from tests.kit.logs import StartLog
 
@@ -146,7 +146,7 @@ async def test_a_change_that_failed_is_told_of_with_what_is_not_known(start_log:
 
 async def test_a_form_is_bounded_and_is_a_form(anna: Browser) -> None:
     assert (await anna.send("/change", {"a": "x" * LARGEST_FIELD_BYTES})).status_code == 400
-    assert (await anna.send("/change", {f"n{number}": "" for number in range(MOST_FIELDS)})).status_code == 400
+    assert (await anna.send("/change", {f"n{number}": "" for number in range(MAX_FIELDS)})).status_code == 400
     assert (await anna.client.post("/change", files={"csrf": b"x"})).status_code == 400
     assert (await anna.client.post("/change", json={"csrf": "x"})).status_code == 403
 
@@ -210,7 +210,7 @@ async def test_strangers_who_never_read_their_answers_keep_nobody_out() -> None:
         assert script
         request = f"GET {script[0]} HTTP/1.1\r\nHost: {site.url.removeprefix('http://')}\r\n\r\n".encode()
         with contextlib.ExitStack() as stack:
-            for _ in range(MOST_CONNECTIONS + 5):
+            for _ in range(MAX_CONNECTIONS + 5):
                 stranger = stack.enter_context(await connected(site))
                 await asyncio.get_running_loop().sock_sendall(stranger, request * 5)
             async with site.browser() as other:

@@ -13,7 +13,7 @@ from console.queries import EndCause, FinishedJob, PageEnd, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import LINEAR, STATEMENTS, Filled
 from jobs import rejections
-from jobs.missed_webhooks import MOST_MISSED, MOST_MISSED_OF_EACH, MissedCount, missed_of_all
+from jobs.missed_webhooks import MAX_MISSED, MAX_MISSED_PER_TENANT, MissedCount, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
 from jobs.repository import ASKED_BY_HAND, RECOVERED
 from tests.kit.postgres import Store
@@ -164,12 +164,12 @@ async def test_no_more_than_so_many_of_a_tenant_are_looked_at(store: Store) -> N
     store.table.run(
         "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
         " SELECT 'acme', n, now(), now() - interval '1 hour', true, now() FROM generate_series(0, %s) n",
-        MOST_MISSED,
+        MAX_MISSED,
     )
     figures = await figures_of(store.database, "acme")
-    assert (figures.missed.missed, figures.missed.is_cut) == (MOST_MISSED, True)
+    assert (figures.missed.missed, figures.missed.is_cut) == (MAX_MISSED, True)
     of_all = await missed_of_all(store.database, datetime.now(UTC) - timedelta(days=1))
-    assert (of_all["acme"].missed, of_all["acme"].is_cut) == (MOST_MISSED_OF_EACH, True)
+    assert (of_all["acme"].missed, of_all["acme"].is_cut) == (MAX_MISSED_PER_TENANT, True)
 
 
 @pytest.fixture(scope="module")

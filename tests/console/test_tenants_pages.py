@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from config.tenants import DeskSettings, Tenant
 from console.panels import in_time, settings_word, summarize
-from console.queries import MOST_A_REASON
+from console.queries import MAX_PER_REASON
 from console.templating import StateWord
 from db.session import Database
 from jobs import rejections
@@ -18,7 +18,7 @@ from jobs.missed_webhooks import MissedCount
 from jobs.queue import QUEUE, open_redis
 from jobs.rejections import RefusedTenant
 from jobs.repository import WORKER_LOST
-from jobs.statistics import MOST_COUNTED, reading_of
+from jobs.statistics import MAX_COUNTED, reading_of
 from tests.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, Visits
 from tests.jobs.diagnosis.known import NOW, ago
 from tests.kit.logs import StartLog
@@ -61,7 +61,7 @@ async def test_more_than_is_counted_is_told_so_and_what_can_be_focused_has_an_id
         "INSERT INTO jobs (id, tenant_id, ticket_id, reason, due_at, deadline_at)"
         " SELECT gen_random_uuid(), 'acme', n, 'desk busy', now() + interval '1 hour', now() + interval '1 day'"
         " FROM generate_series(1, %s) n",
-        MOST_A_REASON + 1,
+        MAX_PER_REASON + 1,
     )
     assert "<td>1,000 or more</td>" in await visits.html("/live/queue")
     # Counts of a single tenant go higher.
@@ -290,7 +290,7 @@ MISSED_TWO["many"] = MissedCount(70, ago(180), is_cut=True)
         (["many"], {"missed": MISSED_TWO}, ["many degraded: 70 or more webhooks missed, the last one 3m ago"]),
         (
             ["a", "many"],
-            {"due": {"a": MOST_COUNTED}},
+            {"due": {"a": MAX_COUNTED}},
             [
                 "a down: 10,000 or more due, and no worker takes jobs",
                 "many unknown: more jobs are due than are counted",
@@ -298,7 +298,7 @@ MISSED_TWO["many"] = MissedCount(70, ago(180), is_cut=True)
         ),
         (
             ["acme", "many", "none"],
-            {"reasons": {("many", "desk busy"): MOST_A_REASON}, "ended": {"acme": (1, 19), "many": (1, 9_999)}},
+            {"reasons": {("many", "desk busy"): MAX_PER_REASON}, "ended": {"acme": (1, 19), "many": (1, 9_999)}},
             [
                 "many degraded: 9,999 or more failed, success rate 0 %; 1,000 or more waiting: desk busy",
                 "acme degraded: 19 failed, success rate 5 %",

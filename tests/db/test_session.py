@@ -154,7 +154,7 @@ _CONNECTIONS = 5
 @pytest.fixture
 async def pool(server: Postgres) -> AsyncIterator[Database]:
     async with opened(server, "stale", _CONNECTIONS) as database:
-        await asyncio.gather(*(database.ask() for _ in range(_CONNECTIONS)))
+        await asyncio.gather(*(database.ping() for _ in range(_CONNECTIONS)))
         yield database
 
 
@@ -163,16 +163,16 @@ async def test_each_of_them_is_replaced_before_it_is_used(leads: bool, pool: Dat
     """As after a restart of the server. One that is well is used again."""
     question = "SELECT pid FROM pg_stat_activity WHERE application_name = 'stale' ORDER BY pid"
     before = table.run(question)
-    await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
+    await asyncio.gather(*(pool.ping() for _ in range(_CONNECTIONS)))
     assert table.run(question) == before
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'stale'"
     assert len(table.run(ended)) == _CONNECTIONS
     if leads:
         async with lead(pool, "an office") as still_leads:
             await still_leads()
-    await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
+    await asyncio.gather(*(pool.ping() for _ in range(_CONNECTIONS)))
     for _ in range(2 * _CONNECTIONS):
-        await pool.ask()
+        await pool.ping()
 
 
 async def test_both_ends_ask_for_a_sign_of_life_within_seconds(pool: Database) -> None:

@@ -120,7 +120,7 @@ async def asked(
 
     heard: list[Usage] = [] if paid is None else paid
     told: list[Unanswered] = [] if in_vain is None else in_vain
-    return await model.ask(
+    return await model.complete(
         PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore, on_unanswered=told.append
     )
 

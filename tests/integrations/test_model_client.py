@@ -132,7 +132,7 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
     paid: list[int] = []
     async with opened(model.url) as gpt4:
         with pytest.raises(ModelRefusedError) as refused:
-            await gpt4.ask(PROMPT, Enhancement, lambda usage: paid.append(usage.input_tokens))
+            await gpt4.complete(PROMPT, Enhancement, lambda usage: paid.append(usage.input_tokens))
     assert line_of(refused.value) == ERROR + "invalid answer"
     assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]][-2:]
     assert len(paid) == len(model.requests()) == 2
@@ -141,7 +141,7 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
 async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
     model.order(kind="hostile")
     async with opened(model.url) as gpt4:
-        content = (await gpt4.ask(Instructions().prompt(case_in(BARE)), Enhancement)).content
+        content = (await gpt4.complete(Instructions().prompt(case_in(BARE)), Enhancement)).content
     for text in (content.summary, content.likely_cause.text, *(step.text for step in content.next_steps)):
         assert len(text) <= 1500
         assert not set(text) & set("\x00\x07\x1b\x9b\r\u202e\u2066\ufeff\u2028")
@@ -154,9 +154,9 @@ OPTIONAL = ("reasoning_effort", "max_completion_tokens", "stream_options")
 async def test_what_an_endpoint_refuses_is_left_out_and_not_tried_again(param: str, model: Simulator) -> None:
     model.order(kind="refuse_parameter", param=param)
     async with opened(model.url) as gpt4:
-        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+        assert (await gpt4.complete(PROMPT, Enhancement)).content.summary
         first = len(model.requests())
-        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+        assert (await gpt4.complete(PROMPT, Enhancement)).content.summary
     assert first == 2
     assert len(model.requests()) == first + 1
     whole, left = (set(model.requests()[number]["payload"]) for number in (0, -1))
@@ -171,7 +171,7 @@ async def test_jobs_refused_at_once_all_learn(fault: dict[str, Any], model: Simu
     for param in OPTIONAL if fault["kind"] == "no_json_schema" else ():
         model.order(kind="refuse_parameter", param=param)
     async with opened(model.url) as gpt4:
-        answers = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(6)))
+        answers = await asyncio.gather(*(gpt4.complete(PROMPT, Enhancement) for _ in range(6)))
     assert all(answer.content.summary for answer in answers)
     if fault["kind"] == "no_json_schema":
         assert model.requests()[-1]["payload"]["response_format"] == {"type": "json_object"}
@@ -198,8 +198,8 @@ async def test_a_job_that_fails_teaches_nothing(faults: Any, first: Any, model: 
         model.order(**fault)
     async with opened(model.url) as gpt4:
         with pytest.raises(ModelRefusedError):
-            await gpt4.ask(PROMPT, Enhancement)
-        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+            await gpt4.complete(PROMPT, Enhancement)
+        assert (await gpt4.complete(PROMPT, Enhancement)).content.summary
     assert formats(model) == [*first, "json_schema"]
 
 
@@ -386,7 +386,7 @@ async def test_each_known_answer_is_understood(known: ProviderAnswer, answering:
     line = f"OpenAI API error: {known.told}"
     async with opened(f"{answering}/{ANSWERS.index(known)}") as gpt4:
         with pytest.raises((ExternalError, DeferredError)) as stopped:
-            await gpt4.ask(PROMPT, Enhancement)
+            await gpt4.complete(PROMPT, Enhancement)
     failure = stopped.value
     assert isinstance(failure, ExternalError | DeferredError)
     if isinstance(failure, ExternalError):
@@ -452,7 +452,7 @@ def test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it(p
 async def test_a_provider_with_models_of_its_own_answers(provider: str, path: str, key: str, lacks: list[str]) -> None:
     with simulated(provider, models=["enhancer"], lacks=lacks) as url:
         async with opened(url + path, key=key, model="enhancer") as gpt4:
-            assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+            assert (await gpt4.complete(PROMPT, Enhancement)).content.summary
 
 
 async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path: Path) -> None:
@@ -466,7 +466,7 @@ async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path
         ):
             way = EgressConfig(f"http://127.0.0.1:{proxy.port}", ca_bundle=bundle)
             async with opened("https://openrouter.ai/api", model="openai/gpt-6-luna", egress=way) as gpt4:
-                answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
+                answers = [await gpt4.complete(PROMPT, Enhancement) for _ in range(2)]
         async with httpx2.AsyncClient(trust_env=False) as client:
             received = (await client.get(f"{url}/_sim/requests")).json()["requests"]
     asked = [request["payload"] for request in received]

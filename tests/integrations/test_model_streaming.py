@@ -248,7 +248,7 @@ async def test_what_came_of_a_stream_that_breaks_off_is_paid_for(pieces: list[An
     with BreaksOff(*pieces).serving() as url:
         async with opened(url) as gpt4:
             with pytest.raises(ModelUnavailableError):
-                await gpt4.ask(PROMPT, Enhancement, heard.append)
+                await gpt4.complete(PROMPT, Enhancement, heard.append)
     assert heard == paid
 
 

@@ -14,7 +14,7 @@ import redis
 from redis.asyncio import Redis
 
 from integrations.errors import DeferredError
-from integrations.rate_limit import LONGEST_HOLD_SECONDS, DeskRate, ProbeRate
+from integrations.rate_limit import MAX_HOLD_SECONDS, DeskRate, ProbeRate
 from jobs.queue import open_redis
 from tests.kit.clock import Clock
 
@@ -89,7 +89,7 @@ async def test_who_is_held_back_is_told_a_turn_of_its_own(redis_url: str) -> Non
     # Three calls apart, except those at the five minute limit.
     assert len(steps) == 3
     assert {round(3 * 63 / 51, 2), 0} < steps
-    assert max(seconds) == LONGEST_HOLD_SECONDS
+    assert max(seconds) == MAX_HOLD_SECONDS
     assert seconds[0] < 10
 
 

@@ -257,13 +257,13 @@ async def test_the_first_refusal_holds_all_jobs(fault: Any, model: Simulator, lo
     model.order(**fault)
     clock = Clock()
     async with opened(model.url, hold=Hold(SERVER, monotonic=clock)) as gpt4:
-        asked = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(5)), return_exceptions=True)
+        asked = await asyncio.gather(*(gpt4.complete(PROMPT, Enhancement) for _ in range(5)), return_exceptions=True)
         assert [str(held) for held in asked] == ["held back: model out of credit"] * 5
         with pytest.raises(DeferredError):
             gpt4.check()
         assert log.getvalue().count("OpenAI API error: ") == log.getvalue().count("Hold error: ") == 1
         model.forget()
         clock.now += 30
-        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+        assert (await gpt4.complete(PROMPT, Enhancement)).content.summary
         gpt4.check()
     assert "sk-test" not in log.getvalue()

@@ -46,7 +46,7 @@ async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: 
     years = timedelta(days=3650)
     skewed = replace(claim, claimed_at=claim.claimed_at - years, deadline_at=claim.deadline_at - years)
     assert 55 < skewed.seconds_left() <= 60
-    assert 25 < replace(claim, asked_at=claim.asked_at - 30).seconds_left() <= 30
+    assert 25 < replace(claim, requested_at=claim.requested_at - 30).seconds_left() <= 30
 
 
 async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, store: Store) -> None:
@@ -352,7 +352,7 @@ async def test_a_block_ends_as_soon_as_its_claim_is_lost(taken: bool, waiting: U
     if taken:
         store.table.change(waiting, claim_token=uuid4())
     else:
-        claim = replace(claim, asked_at=time.monotonic() - 3)
+        claim = replace(claim, requested_at=time.monotonic() - 3)
     with pytest.raises(LeaseLostError):
         async with asyncio.timeout(2.5 if taken else 0.5), hold_lease(Leases(store.database, 3), claim):
             await asyncio.sleep(30)

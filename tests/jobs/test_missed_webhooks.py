@@ -11,7 +11,7 @@ from api.webhooks import RejectionRecorder
 from db.session import Database
 from jobs import missed_webhooks, rejections, repository
 from jobs.missed_webhooks import NewTicket, ReopenedJob
-from jobs.repository import ASKED_BY_HAND, MOST_RECOVERED_A_MINUTE, RECOVERED, Event
+from jobs.repository import ASKED_BY_HAND, MAX_RECOVERED_PER_MINUTE, RECOVERED, Event
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.postgres import Store, Table
@@ -65,10 +65,10 @@ async def test_what_nobody_missed_or_a_webhook_told_meanwhile_is_not_made(store:
 
 
 async def test_there_is_room_for_so_many_a_minute(database: Database, table: Table) -> None:
-    await missed(database, MOST_RECOVERED_A_MINUTE + 5)
+    await missed(database, MAX_RECOVERED_PER_MINUTE + 5)
     await missed(database, 1, "globex")
     first = await missed_webhooks.to_recover(database, "acme", NOW - 2 * HOUR)
-    assert (len(first.tickets), first.more_in) == (MOST_RECOVERED_A_MINUTE, 60)
+    assert (len(first.tickets), first.more_in) == (MAX_RECOVERED_PER_MINUTE, 60)
     assert [each.ticket_id for each in first.tickets[:3]] == ["0", "1", "2"]
     for each in first.tickets[:50]:
         assert await missed_webhooks.recover(database, event(each.ticket_id), HOUR)
@@ -185,7 +185,7 @@ FLOOD = "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 
 
 
 @pytest.mark.parametrize(
-    ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
+    ("proved", "most"), [(True, rejections.MAX_PER_HOUR), (False, rejections.MAX_FROM_UNKNOWN_PER_HOUR)]
 )
 async def test_a_flood_fills_its_share_of_an_hour(proved: bool, most: int, database: Database, table: Table) -> None:
     table.run(FLOOD, most - 1)
@@ -204,7 +204,7 @@ async def test_a_ticket_refused_with_429_has_a_row_an_hour_within_a_limit(databa
     table.run(
         "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"
         " SELECT 'acme', number::text, 429, 'full' FROM generate_series(1, %s) AS number",
-        rejections.MOST_FULL_PER_HOUR - 1,
+        rejections.MAX_FULL_PER_HOUR - 1,
     )
     for tenant_id, ticket_id in (("acme", "a"), ("acme", "a"), ("acme", "b"), ("globex", "b")):
         await rejections.record_full(database, tenant_id, ticket_id, "full")
@@ -262,7 +262,7 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
 
 
 async def test_an_hours_share_that_is_used_up_is_told(database: Database, table: Table) -> None:
-    table.run(FLOOD, rejections.MOST_OF_ANYONE_PER_HOUR - 1)
+    table.run(FLOOD, rejections.MAX_FROM_UNKNOWN_PER_HOUR - 1)
     assert not (await rejections.receiving(database, "acme", ["1"])).shares_used_up
     table.run(FLOOD, 1)
     assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up

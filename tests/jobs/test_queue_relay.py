@@ -18,7 +18,7 @@ from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.queue import JobQueue
 from jobs.queue_relay import Relay, Shortage
-from jobs.repository import MOST_ATTEMPTS
+from jobs.repository import MAX_ATTEMPTS
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claim_by_id, claimed
@@ -53,12 +53,12 @@ def told(stream: io.StringIO, phrase: str) -> list[str]:
 async def test_a_job_whose_worker_always_dies_fails(
     waiting: UUID, store: Store, replicas: Relays, log: io.StringIO
 ) -> None:
-    for number in range(1, MOST_ATTEMPTS + 1):
+    for number in range(1, MAX_ATTEMPTS + 1):
         claim = await claimed(store.database, waiting)
         assert claim.attempt == number
         store.table.change(waiting, lease_until=RAN_OUT)
         # A copy of the message must not start another attempt.
-        if number == MOST_ATTEMPTS:
+        if number == MAX_ATTEMPTS:
             assert await claim_by_id(store.database, waiting, "two", LEASE) is None
         await round_of(replicas)
         store.table.change(waiting, due_at="now()")
@@ -66,7 +66,7 @@ async def test_a_job_whose_worker_always_dies_fails(
     assert (row["state"], row["attempt"], row["lease_owner"], row["claim_token"]) == ("failed", 8, None, None)
     assert row["reason"] == "worker lost at its last attempt (before: worker lost)"
     assert row["finished_at"] is not None
-    assert len(told(log, "reason=worker lost |")) == MOST_ATTEMPTS - 1
+    assert len(told(log, "reason=worker lost |")) == MAX_ATTEMPTS - 1
     (failed,) = told(log, f"Task failed: job_id={waiting}, ticket_id=12345, reason=worker lost at its last attempt;")
     assert "not retried" in failed
     assert "attempt: 8" in failed
@@ -78,16 +78,16 @@ async def test_a_job_whose_worker_always_dies_fails(
 async def test_a_possible_note_is_looked_for_once(
     waiting: UUID, store: Store, replicas: Relays, *, time_left: bool
 ) -> None:
-    store.table.change(waiting, attempt=MOST_ATTEMPTS - 1, deadline_at="now() + interval '10 seconds'")
+    store.table.change(waiting, attempt=MAX_ATTEMPTS - 1, deadline_at="now() + interval '10 seconds'")
     claim = await claimed(store.database, waiting)
     await claims.about_to_post(store.database, claim, LEASE)
     store.table.change(waiting, lease_until=RAN_OUT, **({} if time_left else {"deadline_at": RAN_OUT}))
     await round_of(replicas)
     row = store.table.job(waiting)
-    assert (row["state"], row["attempt"]) == ("waiting", MOST_ATTEMPTS)
+    assert (row["state"], row["attempt"]) == ("waiting", MAX_ATTEMPTS)
     assert row["reason"] == ("worker lost" if time_left else None)
     look = await claimed(store.database, waiting)
-    assert (look.attempt, look.note_attempted_at) == (MOST_ATTEMPTS + 1, row["note_attempted_at"])
+    assert (look.attempt, look.note_attempted_at) == (MAX_ATTEMPTS + 1, row["note_attempted_at"])
     assert (look.deadline_at - look.claimed_at).total_seconds() > 200
     store.table.change(waiting, lease_until=RAN_OUT)
     await round_of(replicas)

@@ -38,7 +38,7 @@ async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
     await claimed(store.database, waiting)
     worker = Database(server.url, application_name=LEASES)
-    await worker.ask()
+    await worker.ping()
     held = await worker_activity(store.database)
     assert (held.workers, held.running, held.silent, held.connected) == (1, 1, 0, True)
     assert held.last_started_at == store.table.job(waiting)["started_at"]

@@ -11,7 +11,7 @@ import pytest
 from db.session import Database
 from dev.stack.postgres import Postgres
 from jobs.claims import Claim, complete
-from jobs.fair_claim import MOST_TENANTS_COMPARED, NoStartableJobError, Shares, claim_next
+from jobs.fair_claim import MAX_TENANTS_COMPARED, NoStartableJobError, Shares, claim_next
 from jobs.repository import is_queue_full
 from tests.kit.postgres import LEASE, Store
 
@@ -93,7 +93,7 @@ async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> 
 @pytest.mark.parametrize("with_places", [0, 3])
 async def test_tenants_that_have_their_most_keep_no_place_from_others(store: Store, with_places: int) -> None:
     """However many they are, and although each is furthest below its share."""
-    full = [f"full-{number}" for number in range(2 * MOST_TENANTS_COMPARED)]
+    full = [f"full-{number}" for number in range(2 * MAX_TENANTS_COMPARED)]
     for tenant in full:
         await flood(store, tenant, 2)
     shares = Shares(most_running=dict.fromkeys(full, 1))
@@ -149,7 +149,7 @@ async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> Non
 
 async def test_of_very_many_tenants_none_is_passed_over(store: Store) -> None:
     """Places are spread over all although a claim looks at some of them only."""
-    many = [f"tenant-{number}" for number in range(3 * MOST_TENANTS_COMPARED)]
+    many = [f"tenant-{number}" for number in range(3 * MAX_TENANTS_COMPARED)]
     for tenant in many:
         await flood(store, tenant, 2)
     first = tenants(await take(store.database, times=len(many)))

@@ -43,7 +43,7 @@ _LOADED = (
     *("dev.simulators.servicedesk.app", "dev.simulators.openai.app", "dev.simulators.openai.providers"),
     "dev.simulators.serving",
 )
-_SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.02
+_MIN_POLL, _MAX_POLL = 0.001, 0.02
 _RUN_SECONDS = 60
 # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
 _PAST_MODES = 0b110
@@ -66,12 +66,12 @@ class ForkedChild:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return the exit status. Raises subprocess.TimeoutExpired."""
         give_up_at = None if timeout is None else time.monotonic() + timeout
-        pause = _SHORTEST_POLL
+        pause = _MIN_POLL
         while (status := self.poll()) is None:
             if give_up_at is not None and time.monotonic() >= give_up_at:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
             time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_POLL)
+            pause = min(2 * pause, _MAX_POLL)
         return status
 
     def send_signal(self, sig: int) -> None:

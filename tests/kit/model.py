@@ -65,7 +65,7 @@ async def opened(
 
 async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> ModelAnswer[Enhancement]:
     async with opened(url, key=key, idle=idle, total=total) as client:
-        return await client.ask(PROMPT, Enhancement)
+        return await client.complete(PROMPT, Enhancement)
 
 
 async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> ExternalError:

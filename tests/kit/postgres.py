@@ -20,7 +20,7 @@ from db.session import Database
 from dev.stack.postgres import Postgres
 from jobs import repository
 from jobs.claims import Claim
-from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, NOTE_MISSING, Event
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, MAX_ATTEMPTS, MAX_LIFE, NOTE_MISSING, Event
 from jobs.statistics import LEASES
 from knowledge.search import PostgresSearch
 from workflow.state import Attempt, AttemptLimit
@@ -150,12 +150,12 @@ async def waiting(database: Database, new_event: NewEvent) -> UUID:
 
 
 async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
-    token, asked_at = uuid4(), time.monotonic()
-    limits = {"attempts": MOST_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": LONGEST_LIFE, "echo": ECHO}
+    token, requested_at = uuid4(), time.monotonic()
+    limits = {"attempts": MAX_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": MAX_LIFE, "echo": ECHO}
     reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
     lease = timedelta(seconds=lease_seconds)
     rows = await database.call(_CLAIM, id=job_id, owner=owner, token=token, lease=lease, **limits, **reasons)
-    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **rows[0]) if rows else None
+    return Claim(job_id=job_id, token=token, owner=owner, requested_at=requested_at, **rows[0]) if rows else None
 
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:

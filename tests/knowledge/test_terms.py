@@ -5,7 +5,7 @@ import pytest
 
 from knowledge.embedding_space import EmbeddingSpace, parallel_texts
 from knowledge.language import LANGUAGES, languages_of
-from knowledge.terms import LEAST, query_terms, strength_by_both, taken_up, weighed_terms
+from knowledge.terms import MIN, query_terms, strength_by_both, taken_up, weighed_terms
 
 STEPS = ["Reset the WAN Miniport (IKEv2) in the device manager.", "Then dial again."]
 TICKET = "VPN fails with error 720"
@@ -78,8 +78,8 @@ def test_the_language_of_a_sentence_is_told(text: str, language: str) -> None:
 
 
 def test_words_and_nearness_add_and_either_alone_can_be_enough() -> None:
-    assert strength_by_both(0.0, 6.0, one_language=False) > LEAST > strength_by_both(0.0, 0.0, one_language=False)
-    assert strength_by_both(0.9, 2.5, one_language=True) > LEAST > strength_by_both(0.0, 2.5, one_language=True)
+    assert strength_by_both(0.0, 6.0, one_language=False) > MIN > strength_by_both(0.0, 0.0, one_language=False)
+    assert strength_by_both(0.9, 2.5, one_language=True) > MIN > strength_by_both(0.0, 2.5, one_language=True)
     assert strength_by_both(0.5, 3.0, one_language=True) > strength_by_both(0.1, 3.0, one_language=True)
     # No words in common say less where the languages differ.
     assert strength_by_both(0.0, 3.0, one_language=False) > strength_by_both(0.0, 3.0, one_language=True)

@@ -54,7 +54,7 @@ def stores() -> dict[str, ProbedStore]:
 @pytest.fixture
 def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> Readiness:
     made = Readiness()
-    made.ask(loop, {name: store.ask for name, store in stores.items()})
+    made.check_with(loop, {name: store.ask for name, store in stores.items()})
     made.start()
     return made
 
@@ -63,7 +63,7 @@ def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict
     """Ready only while it works; the stores are named as soon as they can be probed, and probes make no spans."""
     readiness = Readiness()
     assert readiness() == (False, {"status": "not ready", "process": "starting"})
-    readiness.ask(loop, {name: store.ask for name, store in stores.items()})
+    readiness.check_with(loop, {name: store.ask for name, store in stores.items()})
     both = {"database": "ok", "redis": "ok"}
     assert readiness() == (False, {"status": "not ready", "process": "starting", **both})
     has_connection = True
@@ -111,7 +111,7 @@ def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
         assert time.monotonic() - began < 10
     closed = asyncio.new_event_loop()
     closed.close()
-    readiness.ask(closed, {})
+    readiness.check_with(closed, {})
     assert readiness() == told
 
 
@@ -126,7 +126,7 @@ def test_a_probe_in_flight_when_the_loop_ends_is_told_that_the_process_stops() -
             asked.set()
             await asyncio.Event().wait()
 
-        readiness.ask(asyncio.get_running_loop(), {"redis": silent})
+        readiness.check_with(asyncio.get_running_loop(), {"redis": silent})
         readiness.start()
         probe = probes.submit(readiness)
         await asked.wait()

@@ -78,7 +78,7 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
     clock = Clock()
     stream = start_log()
-    monkeypatch.setattr(metrics.TENANT_UNUSABLE, "ask", None)
+    monkeypatch.setattr(metrics.TENANT_UNUSABLE, "callback", None)
     tenants = TenantDirectory(lambda: values, monotonic=clock, on_problem=log_tenant_problem)
     follow_tenants(tenants)
     name = "ai_agents_tenant_settings_unusable"

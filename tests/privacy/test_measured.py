@@ -25,8 +25,8 @@ RECALL = {
     "thirteenth": {"desk_person": 1.0, "person": 0.94, "login": 1.0, "secret": 0.98, "id": 1.0, "bank": 1.0},
     "tuning": {"desk_person": 0.99, "person": 0.93, "secret": 0.86, "id": 0.85, "phone": 0.98, "bank": 1.0},
 }
-MOST_PRODUCTS = 0.02
-LEAST_PRECISION = dict.fromkeys(RECALL, 0.95) | {"fifth": 0.98, "tenth": 0.97, "eleventh": 0.98, "thirteenth": 0.97}
+MAX_PRODUCTS = 0.02
+MIN_PRECISION = dict.fromkeys(RECALL, 0.95) | {"fifth": 0.98, "tenth": 0.97, "eleventh": 0.98, "thirteenth": 0.97}
 TUNED = ("en", "de")
 FAST = {"first", measure.SET_NAMES[-1]}
 
@@ -49,15 +49,15 @@ def test_marked_values_are_hidden(name: str, kind: str) -> None:
     assert of(name).recall(kind) >= RECALL[name][kind], of(name).wrong[kind]
 
 
-@pytest.mark.parametrize("name", list(map(_param, LEAST_PRECISION)))
+@pytest.mark.parametrize("name", list(map(_param, MIN_PRECISION)))
 def test_what_is_hidden_is_personal(name: str) -> None:
-    assert of(name).precision() >= LEAST_PRECISION[name], of(name).wrong
+    assert of(name).precision() >= MIN_PRECISION[name], of(name).wrong
 
 
 @pytest.mark.parametrize("name", list(map(_param, measure.SET_NAMES)))
 def test_products_are_shown(name: str) -> None:
     assert of(name).marked["product"] > 200
-    assert of(name).recall("product") <= MOST_PRODUCTS, of(name).wrong["product"]
+    assert of(name).recall("product") <= MAX_PRODUCTS, of(name).wrong["product"]
 
 
 @pytest.mark.parametrize(("name", "language"), FILES)

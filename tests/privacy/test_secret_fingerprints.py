@@ -18,8 +18,8 @@ from privacy.secret_fingerprints import (
     know,
     last_seen,
     remembered,
+    reporting,
     seen,
-    telling,
 )
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
@@ -40,7 +40,7 @@ def age(table: Table, hours: int) -> None:
 async def days_of(database: Database) -> dict[str, int]:
     """Return the age of each setting of processes in days."""
     known = await last_seen(database, OF_PROCESS)
-    return {setting: (one.asked_at - one.first_seen_at).days for setting, one in known.items()}
+    return {setting: (one.read_at - one.first_seen_at).days for setting, one in known.items()}
 
 
 async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(database: Database, table: Table) -> None:
@@ -51,7 +51,7 @@ async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(dat
     known = await remembered(database, "acme", {CURRENT: NEW, PREVIOUS: OLD})
     assert known[PREVIOUS].first_seen_at == first["acme", CURRENT] - timedelta(hours=100)
     assert known[PREVIOUS].setting == PREVIOUS
-    assert known[CURRENT].asked_at - known[CURRENT].first_seen_at < timedelta(hours=1)
+    assert known[CURRENT].read_at - known[CURRENT].first_seen_at < timedelta(hours=1)
     assert known[CURRENT].last_used_at is None
     retired = await remembered(database, "acme", {RETIRED: OLD})
     assert retired[RETIRED].first_seen_at == known[PREVIOUS].first_seen_at
@@ -68,7 +68,7 @@ async def test_uses_add_up_and_those_of_a_day_are_told(database: Database, table
     (known,) = (await remembered(database, "acme", {PREVIOUS: OLD})).values()
     assert known.uses == 3
     assert known.last_used_at is not None
-    assert known.asked_at - known.last_used_at < timedelta(minutes=1)
+    assert known.read_at - known.last_used_at < timedelta(minutes=1)
     assert (await last_seen(database, "globex"))[CURRENT].uses == 27
 
 
@@ -168,11 +168,11 @@ async def test_a_renamed_secret_keeps_its_age(before: str, after: Any, database:
 
 async def test_it_is_told_beside_what_a_process_does(database: Database) -> None:
     """Without the database too; the look itself reports the outage."""
-    async with telling(database, lambda: {("", KEY): "the first"}) as told:
+    async with reporting(database, lambda: {("", KEY): "the first"}) as told:
         await asyncio.to_thread(wait_for, lambda: told.since)
     assert (await last_seen(database, OF_PROCESS)).keys() == {KEY}
     away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
-    async with telling(away, lambda: {("", KEY): "the first"}) as told:
+    async with reporting(away, lambda: {("", KEY): "the first"}) as told:
         with pytest.raises(DATABASE_FAILURES):
             await told.look()
     await away.close()

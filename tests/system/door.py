@@ -17,7 +17,7 @@ from tests.kit.world import World, wait_for
 from tests.system.senders import memory_mb, request
 
 Sign = Callable[[bytes], dict[str, str]]
-MOST_MORE_MB = 32
+MAX_MORE_MB = 32
 HAS_PROC = Path("/proc/self/status").exists()
 SETTINGS = {
     "WEBHOOK_SECRET_STRICT": "s3cret-of-strict",
@@ -174,7 +174,7 @@ class ApiDoor:
         before, memory = self.counts(), self.memory_mb("VmHWM:")
         yield
         assert self.counts() == before
-        assert self.memory_mb("VmHWM:") - memory < MOST_MORE_MB
+        assert self.memory_mb("VmHWM:") - memory < MAX_MORE_MB
 
     def counts(self) -> dict[str, int]:
         rows = "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM delivery_keys)"

@@ -14,7 +14,7 @@ import httpx2
 
 _ANSWER_SECONDS = 15
 _CONNECTIONS, _NEWCOMERS = 300, 50
-_BETWEEN_SECONDS, _LONGEST_SECONDS = 0.02, 60.0
+_BETWEEN_SECONDS, _MAX_SECONDS = 0.02, 60.0
 
 
 def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.1", length: int | None = None) -> bytes:
@@ -120,7 +120,7 @@ def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
     sender = threading.Thread(target=asyncio.run, args=(_send(url, sent, begun, over),))
     sender.start()
     try:
-        assert begun.wait(_LONGEST_SECONDS)
+        assert begun.wait(_MAX_SECONDS)
         with ThreadPoolExecutor(_NEWCOMERS) as pool:
             visits = []
             for _ in range(_NEWCOMERS):
@@ -135,7 +135,7 @@ def newcomers_during(url: str, pipelined: int) -> list[tuple[int, float]]:
 def _visit(url: str) -> tuple[int, float]:
     began = time.monotonic()
     try:
-        status = httpx2.get(url, trust_env=False, timeout=_LONGEST_SECONDS).status_code
+        status = httpx2.get(url, trust_env=False, timeout=_MAX_SECONDS).status_code
     except httpx2.TransportError:
         status = 0
     return status, time.monotonic() - began
@@ -155,7 +155,7 @@ async def _send(url: str, sent: bytes, begun: threading.Event, over: threading.E
         writer.write(sent)
     begun.set()
     readers = [asyncio.create_task(discard(reader)) for reader, _ in streams]
-    await asyncio.wait_for(asyncio.to_thread(over.wait), _LONGEST_SECONDS)
+    await asyncio.wait_for(asyncio.to_thread(over.wait), _MAX_SECONDS)
     for task in readers:
         task.cancel()
     await asyncio.gather(*readers, return_exceptions=True)

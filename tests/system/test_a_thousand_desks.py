@@ -77,7 +77,7 @@ async def test_who_stands_in_line_for_a_while_is_served(server: Postgres) -> Non
     database = open_database(server.url)
     try:
         away = [database.call(text("SELECT pg_sleep(6)")) for _ in range(4)]
-        assert len(await asyncio.gather(*away, database.ask())) == len(away) + 1
+        assert len(await asyncio.gather(*away, database.ping())) == len(away) + 1
     finally:
         await database.close()
 

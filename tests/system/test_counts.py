@@ -22,8 +22,8 @@ from tests.system.collector import Collector, collecting, trace_of
 from tests.system.stories import lines_of
 
 _TIMES = 6
-MOST_OF_A_WEBHOOK = {"statements": 1, "round trips": 1, "redis commands": 1}
-MOST_OF_A_JOB = {
+MAX_PER_WEBHOOK = {"statements": 1, "round trips": 1, "redis commands": 1}
+MAX_PER_JOB = {
     "statements": 17,
     "round trips": 17,
     "redis commands": 46,
@@ -32,7 +32,7 @@ MOST_OF_A_JOB = {
     "lines of the api": 2,
     "lines of the worker": 6,
 }
-MOST_BYTES_OF_A_MESSAGE = 1100
+MAX_MESSAGE_BYTES = 1100
 # After the protocol's version each message begins with its kind.
 _SESSION = struct.pack("!I", 3 << 16)
 _NOT_COUNTED = {"cmdstat_info", "cmdstat_client|setinfo", "cmdstat_hello"}
@@ -130,7 +130,7 @@ def test_a_job_takes_no_more_of_anything_than_it_did(counting: Counting) -> None
             counted[f"lines of the {name}"] = len(lines_of(process, job_id))
         return counted
 
-    assert over(least_of(count), MOST_OF_A_JOB) == {}
+    assert over(least_of(count), MAX_PER_JOB) == {}
 
 
 def test_a_webhook_takes_no_more_of_anything_than_it_did(counting: Counting) -> None:
@@ -145,8 +145,8 @@ def test_a_webhook_takes_no_more_of_anything_than_it_did(counting: Counting) -> 
         counted.subtract(before)
         return counted
 
-    assert over(least_of(count), MOST_OF_A_WEBHOOK) == {}
+    assert over(least_of(count), MAX_PER_WEBHOOK) == {}
 
 
 def test_a_message_is_the_jobs_id_its_trace_and_celerys_frame() -> None:
-    assert len(message_of(uuid4(), f"00-{uuid4().hex}-{uuid4().hex[:16]}-01")) <= MOST_BYTES_OF_A_MESSAGE
+    assert len(message_of(uuid4(), f"00-{uuid4().hex}-{uuid4().hex[:16]}-01")) <= MAX_MESSAGE_BYTES

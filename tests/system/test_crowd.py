@@ -13,7 +13,7 @@ import pytest
 
 from dev.stack.system import System
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, ApiDoor, opened
+from tests.system.door import MAX_MORE_MB, ApiDoor, opened
 from tests.system.senders import address, newcomers_during, read_answer, read_to_end, request
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size
         for number in range(3):
             assert_webhook_is_taken(door, f"{size}{list(SENT).index(sent)}{number}")
         assert probe(door, "/health/live") == 200
-    assert door.memory_mb("VmHWM:") - before < MOST_MORE_MB
+    assert door.memory_mb("VmHWM:") - before < MAX_MORE_MB
     assert "too many connections" not in "".join(door.said())
 
 

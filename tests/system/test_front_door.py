@@ -17,7 +17,7 @@ import pytest
 from dev.stack.system import System
 from jobs import rejections
 from tests.kit.world import wait_for
-from tests.system.door import GOOD, MOST_MORE_MB, SETTINGS, ApiDoor, all_odd, opened
+from tests.system.door import GOOD, MAX_MORE_MB, SETTINGS, ApiDoor, all_odd, opened
 from tests.system.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of
 
 POST = b"POST /webhook HTTP/1.1\r\nHost: api\r\n"
@@ -168,10 +168,10 @@ def test_5000_odd_requests_leave_everything_as_it_was(closed_door: ApiDoor) -> N
     expected = sorted(odd.reason for odd in [*kinds * 5, *chosen])
     wait_for(lambda: len(closed_door.said()) >= len(expected), 10)
     assert closed_door.reasons() == expected
-    assert closed_door.memory_mb() - before < MOST_MORE_MB / 2
+    assert closed_door.memory_mb() - before < MAX_MORE_MB / 2
     with closed_door.world.admin() as connection:
         kept = connection.execute("SELECT count(*) FROM rejections GROUP BY tenant_id, reason").fetchall()
-    assert 0 < max(count for (count,) in kept) <= rejections.MOST_PER_HOUR
+    assert 0 < max(count for (count,) in kept) <= rejections.MAX_PER_HOUR
 
 
 def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: ApiDoor) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dev.stack.environment import SimulatedTenant
 from dev.stack.system import System
-from jobs.repository import MOST_RECOVERED_A_MINUTE, RECOVERED
+from jobs.repository import MAX_RECOVERED_PER_MINUTE, RECOVERED
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
 from tests.system.diagnosing import diagnose
@@ -74,7 +74,7 @@ def test_each_ticket_has_its_one_note_though_half_the_webhooks_are_dropped(syste
     dropped = made[1::2]
     wait_for(lambda: all(world.notes(ticket_id) for ticket_id in made), seconds=120)
     # No more than a minute may have.
-    assert len(dropped) == MOST_RECOVERED_A_MINUTE
+    assert len(dropped) == MAX_RECOVERED_PER_MINUTE
     # By the second at the latest.
     assert set(rounds_until_made(world, "acme", {each: there[each] for each in dropped})) <= {1, 2}
     for ticket_id in dropped:

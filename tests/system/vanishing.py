@@ -14,7 +14,7 @@ from db.session import Database
 
 async def hold(name, url, tenant_id, statement):
     database = Database(url, application_name=name)
-    await database.ask()
+    await database.ping()
     print("ready", flush=True)
     sys.stdin.readline()
     async with database.tenant(tenant_id) as session:

@@ -249,8 +249,8 @@ class MeanwhileForgotten:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def ask(self, *given: Any, **named: Any) -> Any:
-        answer = await self._real.ask(*given, **named)
+    async def complete(self, *given: Any, **named: Any) -> Any:
+        answer = await self._real.complete(*given, **named)
         await named["on_unusable"]("{ the ticket's text")
         await self._forget()
         return answer

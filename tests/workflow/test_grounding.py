@@ -414,7 +414,7 @@ async def test_what_a_text_orders_does_not_work_in_the_note(injection: dict[str,
     model.order(kind="obedient")
     state = case(injection["where"], injection["text"])
     async with opened(model.url) as client:
-        said = await client.ask(Instructions().prompt(case_in(state)), Enhancement)
+        said = await client.complete(Instructions().prompt(case_in(state)), Enhancement)
     content = grounded(said.content, state, link="https://desk.acme.example/x")
     note = read(to_html(content, "j", "m"))
     assert note.tags <= {"div", "b", "p", "ol", "ul", "li", "a", "br"}

@@ -136,7 +136,7 @@ async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, m
 
         async def ask(question: ModelQuestion) -> None:
             async with turns:
-                await client.ask(question.prompt, Enhancement, _ignored)
+                await client.complete(question.prompt, Enhancement, _ignored)
 
         for question in questions:
             all_of_them.create_task(ask(question))

@@ -150,7 +150,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         )
         watchdog.start()
         stack.callback(watchdog.stop)
-        readiness.ask(loop, {"database": probed.ask})
+        readiness.check_with(loop, {"database": probed.ping})
         stack.callback(readiness.stop)
 
         leading = asyncio.create_task(leader.run(readiness))

@@ -39,18 +39,18 @@ _RESULTS = ("missed", "recovered", "note removed", "reopened")
 # A ticket that is still without a job in the next round is overdue. With the whole interval, slightly different clocks
 # or a late round would postpone this by a round.
 _INTERVAL_SHARE = 0.75
-_MOST_OVERDUE = 1000
+_MAX_OVERDUE = 1000
 # Limit per round of tickets read one by one, because the desk's list lacks fields that the tenant's rules need.
-_MOST_READ = 20
-MOST_PAGES = 10
+_MAX_READ = 20
+MAX_PAGES = 10
 # Overlap of two comparisons: a desk may list a ticket after a newer one.
 _OVERLAP = timedelta(minutes=15)
 # Rows of the previous page: a ticket that disappears meanwhile must not hide another one.
 _ROWS_REPEATED = 5
 _NEWEST_NUMBERS = 5
 # A creation time further ahead of the desk's clock is wrong.
-MOST_AHEAD = timedelta(days=1)
-MOST_CHECKED_NOTES = 2
+MAX_AHEAD = timedelta(days=1)
+MAX_CHECKED_NOTES = 2
 """Notes checked in a round, the newest ones."""
 # Age of a note at its check: a technician has seen it by then, and removed it if it is unwanted.
 _SETTLED = timedelta(minutes=15)
@@ -179,7 +179,7 @@ class MissedTickets:
         oldest = max(state.since, state.now - self.window)
         until = max(state.compared_until - _OVERLAP, oldest)
         listed, not_compared = await list_new(self.desk, self.wait_turn, until)
-        latest = state.now + state.ahead + MOST_AHEAD
+        latest = state.now + state.ahead + MAX_AHEAD
         new = [(each, at) for each, at in listed.values() if oldest <= at <= latest and at > state.since]
         tickets = await self._without_forgotten(
             [self._new_ticket(*each) for each in new if self._may_be_wanted(each[0])]
@@ -208,7 +208,7 @@ class MissedTickets:
     async def _count_overdue(self, state: ComparisonProgress) -> None:
         patience = timedelta() if self.tenant.polled else self.interval * _INTERVAL_SHARE
         limits = {"before": state.now - patience, "oldest": state.now - self.window}
-        tickets = await missed_webhooks.overdue(self.database, self.tenant.id, **limits, most=_MOST_OVERDUE)
+        tickets = await missed_webhooks.overdue(self.database, self.tenant.id, **limits, most=_MAX_OVERDUE)
         if not tickets:
             return
         try:
@@ -221,7 +221,7 @@ class MissedTickets:
                 continue
             if not ticket.tells_all:
                 reads += 1
-                if reads > _MOST_READ or not await self._is_wanted(ticket):
+                if reads > _MAX_READ or not await self._is_wanted(ticket):
                     continue
             await self._count(ticket)
 
@@ -256,7 +256,7 @@ class MissedTickets:
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Create the jobs of missed tickets until `until` (monotonic), oldest first.
 
-        MOST_RECOVERED_A_MINUTE and the tenant's limit of waiting jobs apply. With `reconcile = "report"` only webhooks
+        MAX_RECOVERED_PER_MINUTE and the tenant's limit of waiting jobs apply. With `reconcile = "report"` only webhooks
         refused with 429 are recovered: the desk did send them.
         """
         database, tenant_id = self.database, self.tenant.id
@@ -287,7 +287,7 @@ async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], u
     """
     listed: Listed = {}
     start, last, in_order = 1, None, True
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         await wait_turn()
         page = await desk.list_tickets(start)
         fresh = [each for each in page.items if each.ticket_id not in listed]
@@ -310,12 +310,12 @@ async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], u
 def _newest_by(now: datetime, listed: Listed) -> datetime | None:
     """Return the newest creation time, ignoring wrong ones; None if there is none.
 
-    A time is wrong if it is more than MOST_AHEAD ahead of both `now` and the desk's clock. A desk numbers its tickets
+    A time is wrong if it is more than MAX_AHEAD ahead of both `now` and the desk's clock. A desk numbers its tickets
     in order, so the median time of the highest numbers is its clock.
     """
     numbered = sorted((int(ticket_id), at) for ticket_id, (_, at) in listed.items() if is_number(ticket_id))
     last = [at for _, at in numbered[-_NEWEST_NUMBERS:]]
-    latest = max([now, *([median_low(last)] if last else [])]) + MOST_AHEAD
+    latest = max([now, *([median_low(last)] if last else [])]) + MAX_AHEAD
     return max((at for _, at in listed.values() if at <= latest), default=None)
 
 
@@ -330,11 +330,11 @@ async def report_removed_notes(
 ) -> None:
     """Check the newest notes of jobs that ended since `after`, and log removed ones.
 
-    At most MOST_CHECKED_NOTES are checked, each once; the others are skipped for good. Raises the desk's failures, or
+    At most MAX_CHECKED_NOTES are checked, each once; the others are skipped for good. Raises the desk's failures, or
     one of DATABASE_FAILURES.
     """
     until = now - _SETTLED
-    for job in await missed_webhooks.posted_notes(database, tenant_id, after, until, most=MOST_CHECKED_NOTES):
+    for job in await missed_webhooks.posted_notes(database, tenant_id, after, until, most=MAX_CHECKED_NOTES):
         with bound(ticket_id=job.ticket_id, job_id=str(job.job_id)):
             removed = await _is_removed(desk, job, wait_turn)
             # After each note, so that a failure at the next one causes no second report.

@@ -99,7 +99,7 @@ async def _request_answer(
 
     A repair is a separate call that corrects only the answer's format. The unusable text is stored before it, with its
     placeholders: if the repair fails temporarily, the next attempt repeats only the repair. A second unusable text
-    fails the job; a manual retry requests a new answer. `on_unanswered`: see `Model.ask`.
+    fails the job; a manual retry requests a new answer. `on_unanswered`: see `Model.complete`.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None
@@ -112,7 +112,7 @@ async def _request_answer(
 
     text = unusable.text if unusable else None
     try:
-        answer = await attempt.model.ask(
+        answer = await attempt.model.complete(
             question.prompt,
             Enhancement,
             partial(count_paid, attempt),

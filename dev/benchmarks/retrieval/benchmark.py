@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean
 
 from dev.benchmarks.report import Benchmark, Goal, Report, table
-from dev.benchmarks.retrieval.methods import MOST, CopiesInPostgres, Found, peers
+from dev.benchmarks.retrieval.methods import MAX, CopiesInPostgres, Found, peers
 from dev.benchmarks.retrieval.sets import Article, Incoming, Resolved, articles, queries, tickets
 from dev.benchmarks.retrieval.times import Times, multiply, timed
-from knowledge.terms import LEAST
+from knowledge.terms import MIN
 
 Rankings = Mapping[str, Sequence[str]]
 """Query id -> families of the found tickets, best first."""
@@ -64,9 +64,9 @@ def _report(folder: Path, given: Namespace) -> Report:
     earlier, incoming, texts = _of_families(given.families)
     families = {one.id: one.family for one in earlier}
     with CopiesInPostgres(folder / "quality", earlier, texts) as ours:
-        found, naive = ours.found(incoming, most=MOST, least=0.0), ours.by_full_text(incoming)
+        found, naive = ours.found(incoming, most=MAX, least=0.0), ours.by_full_text(incoming)
         ours.embed()
-        near = ours.found(incoming, most=MOST, least=0.0)
+        near = ours.found(incoming, most=MAX, least=0.0)
         multiply(ours, given.tickets, given.others)
         size = f"{given.tickets:,} tickets of the tenant, {given.tickets + given.others:,} in all"
         times = {f"both searches, {size}": timed(ours, 1), "the same, 8 at once": timed(ours, 8)}
@@ -161,14 +161,14 @@ def _strengths(found: Mapping[str, Found], families: Mapping[str, str], incoming
         if some:
             right = fmean(families[find.ticket_id] == one.family for one, find in some)
             rows.append([f"{low:.1f} to {high:.1f}", str(len(some)), f"{right:.2f}"])
-    shown = [(one, find) for one in incoming for find in found[one.id].tickets[:3] if find.strength >= LEAST]
+    shown = [(one, find) for one in incoming for find in found[one.id].tickets[:3] if find.strength >= MIN]
     right = fmean(families[find.ticket_id] == one.family for one, find in shown)
     firsts = [(one, find) for one, find in best if families[find.ticket_id] == one.family]
-    kept = fmean(find.strength >= LEAST for _, find in firsts)
+    kept = fmean(find.strength >= MIN for _, find in firsts)
     alone = [one for one in incoming if one.family is None]
-    silent = fmean(not any(find.strength >= LEAST for find in found[one.id].tickets) for one in alone)
+    silent = fmean(not any(find.strength >= MIN for find in found[one.id].tickets) for one in alone)
     summary = (
-        f"Weaker than {LEAST} counts as not found. {right:.0%} of the tickets that the model gets are of the family; "
+        f"Weaker than {MIN} counts as not found. {right:.0%} of the tickets that the model gets are of the family; "
         f"{kept:.0%} of the correct best results are kept; {silent:.0%} of {len(alone)} tickets without a related one "
         "get nothing."
     )

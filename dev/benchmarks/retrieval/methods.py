@@ -25,7 +25,7 @@ from knowledge.models import Document, SimilarTicket
 from knowledge.search import EmbedQuery, PostgresSearch, no_embedding
 
 TENANT = "acme"
-MOST = 10
+MAX = 10
 _WORDS = """
     SELECT t.ticket_id FROM tickets t, to_tsquery('english', %s) query
     WHERE to_tsvector('english', t.subject || ' ' || t.description || ' ' || t.resolution) @@ query
@@ -124,7 +124,7 @@ class CopiesInPostgres:
                 words = dict.fromkeys(f"{one.subject} {one.description}".lower().split())
                 pattern = " | ".join("".join(filter(str.isalnum, word)) for word in words)
                 pattern = " | ".join(word for word in pattern.split(" | ") if word) or "nothing"
-                found[one.id] = [str(row[0]) for row in connection.execute(_WORDS, (pattern, MOST))]
+                found[one.id] = [str(row[0]) for row in connection.execute(_WORDS, (pattern, MAX))]
         return found
 
 

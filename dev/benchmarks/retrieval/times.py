@@ -12,7 +12,7 @@ from dev.benchmarks.retrieval.methods import TENANT, CopiesInPostgres, desk_text
 from dev.benchmarks.retrieval.sets import queries
 from knowledge.search import PostgresSearch
 
-_MOST_QUERIES = 120
+_MAX_QUERIES = 120
 # The trigger's postings are built for a million rows at once.
 _COPIED = """
     INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, terms, weights, indexed)
@@ -60,7 +60,7 @@ def timed(copies: CopiesInPostgres, at_once: int) -> Times:
 async def _timed(url: str, at_once: int) -> Times:
     database = Database(url, application_name="benchmark", pool_size=2 * at_once)
     search, times = PostgresSearch(database, 2 * at_once), []
-    texts = [(one.subject, desk_text(one.description)) for one in queries()][:_MOST_QUERIES]
+    texts = [(one.subject, desk_text(one.description)) for one in queries()][:_MAX_QUERIES]
     waiting = iter([*texts, *texts])
 
     async def caller() -> None:

@@ -15,7 +15,7 @@ from dev.simulators.openai.providers import ApiError, OpenAIConfig, check_model
 
 Document = dict[str, Any]
 _DIMENSIONS = 256
-_MOST_TEXTS = 2048
+_MAX_TEXTS = 2048
 _KNOWN = frozenset({"input", "model", "encoding_format", "dimensions", "user"})
 
 
@@ -30,7 +30,7 @@ def answer_embeddings(body: Document | None, config: OpenAIConfig) -> Document:
     for name in body.keys() - _KNOWN:
         raise ApiError(400, f"Unrecognized request argument supplied: {name}")
     texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not 0 < len(texts) <= _MOST_TEXTS or not all(map(_is_text, texts)):
+    if not isinstance(texts, list) or not 0 < len(texts) <= _MAX_TEXTS or not all(map(_is_text, texts)):
         raise ApiError(400, "'$.input' is invalid. Please check the API reference.", param="input")
     as_bytes = body.get("encoding_format") == "base64"
     data = [

@@ -17,7 +17,7 @@ from dev.simulators.servicedesk.desk_control import desk_of, ticket_of
 from dev.simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_progress
 from dev.simulators.servicedesk.webhooks import WebhookSender
 
-_LONGEST_SUBJECT = 250
+_MAX_SUBJECT_LENGTH = 250
 # A note's HTML is untrusted: no script runs and nothing is loaded, even if escaping failed.
 _HEADERS = {
     "Content-Security-Policy": ("default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'self'"),
@@ -88,7 +88,7 @@ class DeskPages:
     async def _create(self, request: Request) -> Response:
         desk = self._desk(request)
         form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-        subject = form.get("subject", "").strip()[:_LONGEST_SUBJECT]
+        subject = form.get("subject", "").strip()[:_MAX_SUBJECT_LENGTH]
         if not subject:
             raise HTTPException(422, "a ticket needs a subject")
         ticket = desk.create_ticket(subject, _as_html(form.get("description", "")))

@@ -35,7 +35,7 @@ _VARIABLE = re.compile(r"\$(RequestID|WORKORDERID|SUBJECT|PRIORITY|STATUS)\b")
 
 _FILE = "$COMPLETE_V3_JSON_FILE"
 # A real desk's time limit is not known; this one keeps a test from hanging.
-_MOST_SECONDS = 120.0
+_MAX_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -196,7 +196,7 @@ async def run_command(command: list[str], ticket: dict[str, Any]) -> tuple[int, 
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            async with asyncio.timeout(_MOST_SECONDS):
+            async with asyncio.timeout(_MAX_SECONDS):
                 printed, _ = await process.communicate()
         finally:
             if process.returncode is None:

@@ -35,7 +35,7 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
     nothing: dict[str, Any] = dict.fromkeys(("desk_id", "display_id", "model", "refresh", "dry_run_job"))
     row = Details(
         **nothing,
-        asked_at=NOW,
+        read_at=NOW,
         id=JOB_ID,
         tenant_id="acme",
         ticket_id="124",
@@ -62,7 +62,7 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
 def facts(of: Details | None = None, **more: Any) -> Facts:
     """Return facts with healthy workers and servers."""
     known: dict[str, Any] = {
-        "asked_at": NOW,
+        "read_at": NOW,
         "tenant_id": "acme",
         "ticket_id": "124",
         "job": of,

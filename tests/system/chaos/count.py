@@ -19,7 +19,7 @@ ENDED = ("completed", "skipped", "failed")
 _GOES_ON = ("will be retried", "left to another attempt", "will be looked for once more")
 _AWAIT_SECONDS, _POLL_SECONDS = 10.0, 0.3
 # In the report.
-_MOST_TOLD = 5
+_MAX_SHOWN = 5
 _PHRASES = (log_events.TASK_STARTED, log_events.TASK_COMPLETED, log_events.TASK_SKIPPED, log_events.TASK_FAILED)
 _BEGINNINGS = [phrase.template.partition("{job_id}")[0] for phrase in _PHRASES]
 _WHAT = dict(zip(_BEGINNINGS, ("started", *ENDED), strict=True))
@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
     @property
     def problems(self) -> list[str]:
         without = [f"job {job_id} ended without a line, and no process was killed then" for job_id in self.missing]
-        return without[:_MOST_TOLD] + self.others[:_MOST_TOLD]
+        return without[:_MAX_SHOWN] + self.others[:_MAX_SHOWN]
 
 
 def said_in(process: str, log: str) -> list[Said]:
@@ -200,7 +200,7 @@ def count(stage: Stage, fault: str, accepted: Sequence[AcceptedWebhook], *, refu
         refused,
         unsaid=told.unsaid,
         missed=sum(is_missed(row) for row in rows.values()),
-        problems=(*problems, *wrong[:_MOST_TOLD], *paid_again[:_MOST_TOLD]),
+        problems=(*problems, *wrong[:_MAX_SHOWN], *paid_again[:_MAX_SHOWN]),
         **sums,
     )
 

@@ -35,7 +35,7 @@ _HANDED_BACK = re.compile(r"Job requeued: job_id=([0-9a-f-]{36}), ticket_id=\d+,
 _LOOK_SECONDS = 0.2
 # A call begins before the lease expires, or it has no excuse; GPT-4 records it when it reads it.
 _CALL_ON_ITS_WAY_SECONDS = 0.5
-_MOST_PER_ACCEPTED = 0.02
+_MAX_PER_ACCEPTED = 0.02
 # In a short run beside another one, a single stall of a worker causes this many.
 _FEW = 10
 # Statements that a process sent to Postgres or Redis before its end are executed after it: soon, or on a busy machine
@@ -95,11 +95,11 @@ def _owners(process: Process) -> list[str]:
 
 def too_many(ran_out: int, accepted: int) -> list[str]:
     """Return the problem if too many leases expired unforced, else none."""
-    if ran_out <= max(_FEW, _MOST_PER_ACCEPTED * accepted):
+    if ran_out <= max(_FEW, _MAX_PER_ACCEPTED * accepted):
         return []
     return [
         f"{ran_out} leases ran out though nobody stopped their process, more than {_FEW} "
-        f"and {_MOST_PER_ACCEPTED:.0%} of {accepted} webhooks: "
+        f"and {_MAX_PER_ACCEPTED:.0%} of {accepted} webhooks: "
         "the machine was too busy, or renewals don't work; this run proves nothing"
     ]
 

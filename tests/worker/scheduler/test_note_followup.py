@@ -15,7 +15,7 @@ from jobs.repository import SEEN_REOPENED
 from tests.kit.postgres import Store
 from tests.knowledge.site import Site, resolve
 from tests.worker.scheduler.comparison import told
-from worker.scheduler.missed_webhooks import MOST_CHECKED_NOTES, report_removed_notes
+from worker.scheduler.missed_webhooks import MAX_CHECKED_NOTES, report_removed_notes
 from workflow.answer import Content
 from workflow.note import to_html
 from workflow.note_followup import NoteFollowUp
@@ -272,7 +272,7 @@ async def test_a_few_of_the_newest_settled_ones_are_looked_for(site: Site, store
         site.desk.change("DELETE", f"/tickets/acme/{ticket_id}/notes")
     await look(site)
     assert [f"ticket_id={ticket_id}" in log.getvalue() for ticket_id in tickets] == [False, True, True, False]
-    assert MOST_CHECKED_NOTES == 2
+    assert MAX_CHECKED_NOTES == 2
     site.table.run("UPDATE jobs SET finished_at = finished_at - interval '12 minutes'")
     site.table.run("UPDATE reconciliations SET notes_until = notes_until - interval '12 minutes'")
     await look(site)

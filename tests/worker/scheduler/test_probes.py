@@ -90,11 +90,11 @@ async def test_what_is_no_number_is_never_part_of_an_address(console: Console, d
     before = len(desks.requests())
     odd = ["", "[]", '{"number": "1/../../users"}', '{"number": "1\\n"}', '{"number": "1", "note_id": "../2"}']
     async with console() as probes:
-        asked = [probes.ask("desk", "acme", about) for about in odd]
+        asked = [probes.request("desk", "acme", about) for about in odd]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(answer) for answer in answers] == [NoAnswerError] * len(odd)
         assert len(desks.requests()) == before
-        assert json.loads(await probes.ask("desk", "acme", '{"number": "1"}'))["asked"]
+        assert json.loads(await probes.request("desk", "acme", '{"number": "1"}'))["asked"]
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ async def taken(questions: ProbeRequests) -> ProbeRequest:
 
 async def test_a_question_is_answered_to_the_one_who_asked(asking: ProbeClient, redis: Redis) -> None:
     questions = ProbeRequests(redis)
-    first = asyncio.create_task(asking.ask("desk", "acme", '{"number": "124"}'))
+    first = asyncio.create_task(asking.request("desk", "acme", '{"number": "124"}'))
     asked = await taken(questions)
-    second = asyncio.create_task(asking.ask("model", "globex"))
+    second = asyncio.create_task(asking.request("model", "globex"))
     other = await taken(questions)
     assert (asked.kind, asked.tenant_id, asked.about) == ("desk", "acme", '{"number": "124"}')
     assert (other.kind, other.tenant_id, other.about) == ("model", "globex", "")
@@ -130,7 +130,7 @@ async def test_a_question_is_answered_to_the_one_who_asked(asking: ProbeClient, 
 
 async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: ProbeClient, redis: Redis) -> None:
     with pytest.raises(NoAnswerError, match="housekeeping did not answer within 2 s"):
-        await asking.ask("model", "acme")
+        await asking.request("model", "acme")
     assert 0 < await redis.ttl(QUESTIONS) <= 10
     assert await ProbeRequests(redis).take() is None
     assert await redis.llen(QUESTIONS) == 0
@@ -138,7 +138,7 @@ async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: 
 
 async def test_of_a_flood_the_newest_questions_are_kept(asking: ProbeClient, redis: Redis) -> None:
     await redis.rpush(QUESTIONS, *["old"] * 500)
-    asked = asyncio.create_task(asking.ask("model", "acme"))
+    asked = asyncio.create_task(asking.request("model", "acme"))
     while await redis.lindex(QUESTIONS, -1) == "old" and not asked.done():  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0)
     assert await redis.llen(QUESTIONS) == 32
@@ -169,7 +169,7 @@ async def test_what_is_no_question_of_ours_is_dropped(changed: dict[str, object]
 async def test_without_redis_it_is_said_at_once() -> None:
     asking = ProbeClient(f"redis://127.0.0.1:{free_port()}/0")
     with pytest.raises(NoAnswerError, match="Redis does not answer"):
-        await asking.ask("model", "acme")
+        await asking.request("model", "acme")
     await asking.close()
 
 
