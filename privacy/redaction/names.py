@@ -192,6 +192,7 @@ class _Names:
         for taken in range(most and most + 2):
             is_initial = taken and self._may(at, "FLU?wP") and len(self.keys[at]) == 1
             is_joined = taken and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
+            is_joined = is_joined or (taken and self.keys[at] == "h" and self._joint(at - 1) in {"'", "’"})
             is_family = taken and self.classes[at - 1] == FIRST and self._is_family_name(at)
             if not (self._may(at, classes) or is_initial or is_joined or is_family or self._is_particle(at, classes)):
                 return
@@ -327,7 +328,7 @@ class _Names:
                 self.marked[name] = 1
                 if self._goes_on(name):
                     is_family = self.classes[name] == FIRST and self._is_family_name(name + 1)
-                    self._take(name + 1, _ANY_NAME + (WORD if is_family else ""), 3)
+                    self._take(name + 1, _ANY_NAME + (WORD if is_family or key in PARTICLES else ""), 3)
         elif len(self.keys[at]) > 2 and joint == " " and len(key) > 3 and not is_known(key):
             self.marked[name] = 1
 
