@@ -4,25 +4,27 @@ Loading is paid for once. Importing only defines names (`test_processes.py`), so
 fresh one does. From outside it shows its parent's arguments, first environment and part of its memory. Tests of
 those, and some of whole starts, start afresh.
 
-`python -m tests.kit.loaded PIPE MODULE...` is that process: it loads the modules and forks one for each start.
+`python -m tests.kit.loaded SOCKET MODULE...` starts that process: it loads the modules and forks one for each start.
 """
 
 import ctypes
+import fcntl
 import gc
 import importlib
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from contextlib import suppress
+from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dev.stack.environment import machine_environment
 from dev.stack.processes import Start
@@ -87,22 +89,26 @@ class ForkedChild:
 class LoadedPrograms:
     """Starts `python -m MODULE ...` by forking a process that has loaded the imports.
 
-    That process ends with this one in every case, and ends its forks too.
+    All users of one folder share that process: the first one starts it, and it ends with the last one. The forks of a
+    user end with that user.
     """
 
-    def __init__(self, modules: Sequence[str] = _LOADED) -> None:
-        self._pipe, theirs = Pipe()
+    def __init__(self, folder: Path, modules: Sequence[str] = _LOADED) -> None:
         self._lock = threading.Lock()
-        with theirs:
-            number = theirs.fileno()
-            command = [sys.executable, "-m", "tests.kit.loaded", str(number), *modules]
-            self._server = subprocess.Popen(
-                command, cwd=PROJECT, env=machine_environment(), stdin=subprocess.DEVNULL, pass_fds=[number]
-            )
+        address = str(folder / "loaded.socket")
+        with (folder / "loaded.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(OSError, EOFError):
+                self._pipe = Client(address)
+                self._request(None)
+                return
+            Path(address).unlink(missing_ok=True)
+            command = [sys.executable, "-m", "tests.kit.loaded", address, *modules]
+            subprocess.run(command, cwd=PROJECT, env=machine_environment(), stdin=subprocess.DEVNULL, check=True)
+            self._pipe = Client(address)
 
     def close(self) -> None:
         self._pipe.close()
-        self._server.wait()
 
     def __call__(self, start: Start, *, obeys_modes: bool = False) -> ForkedChild:
         """Start `python -m MODULE ...` as this user.
@@ -149,37 +155,62 @@ class LoadedPrograms:
 
 
 def main() -> None:
-    """Serve until the other end closes; in a fork run the module to its end."""
-    begin_loading()
-    for name in sys.argv[2:]:
-        importlib.import_module(name)
-    # Freezing keeps the collector from touching, and so copying, the shared pages.
-    end_loading()
-    if (start := _serve(Connection(int(sys.argv[1])))) is not None:
+    """Serve until the last connection closes; in a fork run the module to its end."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen()
+        if os.fork():
+            return  # from here on, others can connect
+        os.setsid()
+        begin_loading()
+        for name in sys.argv[2:]:
+            importlib.import_module(name)
+        # Freezing keeps the collector from touching, and so copying, the shared pages.
+        end_loading()
+        start = _serve(listener)
+    if start is not None:
         _become(*start)
         # As in `python -m`, in this interpreter, so that every kind of end is the same.
         runpy.run_module(start[0].command[2], run_name="__main__", alter_sys=True)
 
 
-def _serve(pipe: "Connection[Any, Any]") -> tuple[Any, ...] | None:
+def _serve(listener: socket.socket) -> tuple[Any, ...] | None:
     """Serve requests; return None at the end.
 
     In a forked process, return the start to run.
     """
     here = os.getpid()
-    with pipe:
-        while True:
+    users: dict[Connection[Any, Any], dict[int, int]] = {Connection(listener.accept()[0].detach()): {}}
+    while users:
+        for ready in wait([listener, *users]):
+            if ready is listener:
+                users[Connection(listener.accept()[0].detach())] = {}
+                continue
+            pipe = cast("Connection[Any, Any]", ready)
             try:
                 question = pipe.recv()
-            except EOFError:
-                return None
+            except (EOFError, OSError):
+                pipe.close()
+                for pid, death_signal in users.pop(pipe).items():
+                    os.kill(pid, death_signal)
+                continue
+            answer: int | None = None
             if isinstance(question, int):
                 ended, status = os.waitpid(question, os.WNOHANG)
-                answer = os.waitstatus_to_exitcode(status) if ended else None
-            elif not (answer := os.fork()):
-                tie_to(here, question[0].death_signal)
-                return tuple(question)
-            pipe.send(answer)
+                if ended:
+                    answer = os.waitstatus_to_exitcode(status)
+                    del users[pipe][question]
+            elif question is not None:
+                answer = os.fork()
+                if not answer:
+                    for user in users:
+                        user.close()
+                    tie_to(here, question[0].death_signal)
+                    return tuple(question)
+                users[pipe][answer] = question[0].death_signal
+            with suppress(OSError):
+                pipe.send(answer)
+    return None
 
 
 def _become(start: Start, obeys_modes: bool, complaints: Path) -> None:

@@ -34,9 +34,11 @@ StartSystem = Callable[..., System]
 
 
 @pytest.fixture(scope="session")
-def loaded() -> Iterator[LoadedPrograms]:
-    with closing(LoadedPrograms()) as server:
-        yield server
+def loaded(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[LoadedPrograms]:
+    folder = tmp_path_factory.getbasetemp()
+    # The processes of pytest-xdist have a folder each, in one that they share.
+    with closing(LoadedPrograms(folder.parent if hasattr(request.config, "workerinput") else folder)) as programs:
+        yield programs
 
 
 @pytest.fixture(scope="module")

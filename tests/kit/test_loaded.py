@@ -72,12 +72,11 @@ def test_it_is_waited_for_and_signalled_and_ended(tmp_path: Path, loaded: Loaded
     assert not is_alive(process.pid)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
 def test_it_ends_with_its_starter(tmp_path: Path) -> None:
     program = (
         "import time; from pathlib import Path; from tests.kit.loaded import LoadedPrograms;"
         "from tests.kit.test_loaded import finder;"
-        f"process = finder(Path({str(tmp_path)!r}), LoadedPrograms(modules=()), 'stays');"
+        f"folder = Path({str(tmp_path)!r}); process = finder(folder, LoadedPrograms(folder, modules=()), 'stays');"
         "process.start(); process.wait_ready(); print(process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
