@@ -28,10 +28,7 @@ _WARM_JOBS = 40
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One worker in one round: CPU ms a job, jobs a second, requeues.
-
-    The rate is from the first note to the last.
-    """
+    """One worker's round: CPU ms a job, jobs a second (first note to last), requeues."""
 
     cpu: float
     rate: float

@@ -30,10 +30,7 @@ def _times(pid: int) -> list[float]:
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Return the memory in MiB by name.
-
-    `Rss`, and `Pss`, in which a page of n processes counts 1/n.
-    """
+    """Return MiB by name: `Rss`, and `Pss`, which divides shared pages by their users."""
     rows = [row.split() for row in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]]
     return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows}
 

@@ -27,10 +27,7 @@ _SPANS_SECONDS = 30.0
 
 
 class MeasurementError(Exception):
-    """The figures are invalid.
-
-    Jobs failed, webhooks were refused or spans were lost.
-    """
+    """Invalid figures: jobs failed, webhooks were refused or spans were lost."""
 
 
 @contextmanager
@@ -42,10 +39,7 @@ def ours_running(
     seconds: float = 0.0,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator["Ours"]:
-    """Run the system with spans and JSON lines, as in production.
-
-    The model streams an answer for `seconds`.
-    """
+    """Run the system as in production; the model streams an answer for `seconds`."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # the postgres user must reach it
     port = free_port()

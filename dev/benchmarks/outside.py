@@ -82,10 +82,7 @@ class DeskAndModel:
         return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
-        """Return a streamed answer, built once a schema.
-
-        The first piece contains the head.
-        """
+        """Return a streamed answer, built once a schema; the first piece has the head."""
         document = parse_body(question) or {}
         schema = json.dumps(document.get("response_format"))
         if schema not in self._replies:

@@ -55,10 +55,7 @@ class EvaluatedTicket:
 
 
 def chosen(number: int, seed: int) -> list[Incoming]:
-    """Return up to `number` tickets outside the tuning half.
-
-    Kinds and languages alternate.
-    """
+    """Return at most `number` tickets not for tuning; kinds and languages alternate."""
     chance = random.Random(seed)  # noqa: S311 -- the same ones each time
     some = [one for one in queries() if not one.is_for_tuning]
     chance.shuffle(some)
@@ -83,10 +80,7 @@ def evaluated(folder: Path, incoming: Sequence[Incoming]) -> list[EvaluatedTicke
 
 
 def with_finds(incoming: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
-    """Return a ticket with these finds.
-
-    Their ids in the set are replaced, because they reveal the family.
-    """
+    """Return a ticket with these finds; numbers replace ids, which reveal the family."""
     numbers = {one.id: number for number, one in earlier_by_number().items()}
     known = [replace(one, ticket_id=numbers[one.ticket_id]) for one in found]
     families: dict[str, Sequence[str]] = {one.ticket_id: [earlier_by_number()[one.ticket_id].family] for one in known}

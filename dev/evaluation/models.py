@@ -76,10 +76,7 @@ def fix_named(one: Judgement) -> float | None:
 
 
 def sources_right(one: Judgement) -> float | None:
-    """Return the share of right claims among those with sources.
-
-    None if there is no such claim.
-    """
+    """Return the right share of claims with sources; None without such a claim."""
     named = one.right + one.wrong
     return one.right / named if named else None
 

@@ -62,10 +62,7 @@ def question_about(case: EvaluatedTicket, model: str, version: str = CURRENT) ->
 
 
 async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> TicketRun:
-    """Query the model about a ticket and build the note.
-
-    Failures are returned, not raised.
-    """
+    """Query the model about a ticket and build the note; failures are returned."""
     question = question_about(case, model.name, version)
     paid, repaired = Usage(), False
 

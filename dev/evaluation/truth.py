@@ -32,10 +32,7 @@ def ideas() -> Mapping[str, Sequence[re.Pattern[str]]]:
 
 
 def names_fix(family: str, claims: Sequence[str], language: str) -> bool:
-    """Return True if the claims have all ideas of the family's fix.
-
-    They must match no other fix better.
-    """
+    """Return True if the claims have all ideas of this fix and match no other better."""
     text = "\n".join(claims)
     if not _has_ideas(family, text):
         return False

@@ -48,10 +48,7 @@ F = TypeVar("F", bound=Fault)
 
 
 class FaultBook(Generic[F]):
-    """The ordered faults.
-
-    The oldest unexhausted match applies, so that orders form sequences.
-    """
+    """The ordered faults; the oldest match that is not exhausted applies."""
 
     def __init__(self) -> None:
         self._ordered: list[F] = []

@@ -40,10 +40,7 @@ Row = tuple[str, ...]
 
 
 def setting_rows() -> list[Row]:
-    """Return one row per setting.
-
-    The docstring of a class of settings names its commands.
-    """
+    """Return one row per setting; the docstring of its class names the commands."""
     kinds = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, LogSettings)]
     processes = {", ".join(users): kind for kind in kinds if (users := _COMMAND.findall(str(kind.__doc__)))}
     found: dict[str, tuple[str, str, list[str]]] = {}

@@ -36,10 +36,7 @@ def is_free(port: int) -> bool:
 
 
 def _reserve(port: int) -> bool:
-    """Reserve the port until this process ends.
-
-    Parallel test runs, of other users too, then get different ports.
-    """
+    """Reserve the port until this process ends, also against other users' test runs."""
     try:
         fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):
@@ -49,10 +46,7 @@ def _reserve(port: int) -> bool:
 
 @cache
 def _reservations() -> int:
-    """Open the lock file of all users, one byte per reserved port.
-
-    Closing it would unlock all.
-    """
+    """Open the lock file of all users, a byte per port; closing it would unlock all."""
     path = f"{tempfile.gettempdir()}/ai-agents-ports"
     with suppress(FileExistsError):
         made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)

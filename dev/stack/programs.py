@@ -49,10 +49,7 @@ class Programs:
     launch: Launch = field(default=start_afresh, repr=False)
 
     def api(self, port: int, probe_port: int) -> Process:
-        """Return the API; without a probe port if API_PROBE_PORT is empty.
-
-        As in a cluster, it has no keys of desks and models.
-        """
+        """Return the API, without keys of desks and models, as in a cluster."""
 
         def ready(process: Process) -> bool:
             return answers(int(process.environment["API_PROBE_PORT"] or port), "/health/ready")(process)

@@ -29,10 +29,7 @@ _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
 def recall(query: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the family's share of the best `most`.
-
-    Each family has more members than that.
-    """
+    """Return the family's share of the best `most`; each family has more members."""
     return sum(family == query.family for family in found[:most]) / most
 
 
@@ -41,10 +38,7 @@ def hit(query: Incoming, found: Sequence[str], most: int) -> float:
 
 
 def ndcg(query: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the discounted gain of the best `most`.
-
-    It is relative to a list with the family only.
-    """
+    """Return the discounted gain of the best `most`, relative to the family alone."""
     gains = [1 / math.log2(place + 2) for place in range(most)]
     return sum(gain for gain, family in zip(gains, found, strict=False) if family == query.family) / sum(gains)
 

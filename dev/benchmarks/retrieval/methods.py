@@ -100,10 +100,7 @@ class CopiesInPostgres:
                 pass
 
     def found(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
-        """Return the finds of each query.
-
-        The default limits are those of a worker.
-        """
+        """Return the finds of each query, by default with a worker's limits."""
         return asyncio.run(self._found(queries, limits))
 
     async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
@@ -131,10 +128,7 @@ class CopiesInPostgres:
 def peers(
     tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Return each peer's ticket ids by query.
-
-    `unwrap` gives them the same input as ours.
-    """
+    """Return each peer's ticket ids by query; `unwrap` gives them our input."""
     clean = desk_text if unwrap else str
     given = {
         "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],

@@ -165,10 +165,7 @@ class ModelServer:
 
 
 async def _misbehaving(fault: OpenAIFault, reply: Reply) -> AsyncIterator[bytes]:
-    """Yield the fault's data between two pieces.
-
-    Raises ConnectionCutError or StreamEndedError.
-    """
+    """Yield a fault's data. Raises ConnectionCutError or StreamEndedError."""
     match fault.kind:
         case "stall":
             await asyncio.Event().wait()

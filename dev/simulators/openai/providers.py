@@ -94,10 +94,7 @@ class OpenAIConfig(BaseModel):
     lacks: frozenset[Literal["json_schema", "json_object", "reasoning", "max_tokens"]] = frozenset()
 
     def knows(self, model: str) -> bool:
-        """Return True if a model is served.
-
-        Mode `openai` ignores a prefix such as `openai/`.
-        """
+        """Return True if a model is served; `openai` ignores a prefix like `openai/`."""
         if model in self.models:
             return True
         maker, _, name = model.rpartition("/")

@@ -43,10 +43,7 @@ def message_text(message: Any) -> str:
 
 
 def find_context(messages: Sequence[Any]) -> Context | None:
-    """Return the context, or None.
-
-    It is in the last user message that is a JSON document with a ticket.
-    """
+    """Return the context of the last user message that is JSON with a ticket."""
     for message in reversed(messages):
         document = parse_body(message_text(message)) or {}
         if message.get("role") == "user" and isinstance(document.get("ticket"), dict):

@@ -32,10 +32,7 @@ class DeskServer:
         self.journal = Journal()
 
     def _locate(self, path: str) -> tuple[str, list[str]]:
-        """Return the tenant and the rest of the path.
-
-        The first desk is at the root as well.
-        """
+        """Return the tenant and the rest of the path; the first desk is at the root too."""
         segments = path.removeprefix("/").split("/")
         if segments[0] in self._desks:
             return segments[0], segments[1:]

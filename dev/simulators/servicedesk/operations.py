@@ -69,10 +69,7 @@ _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllS
 
 @dataclass(frozen=True, slots=True)
 class DeskCall:
-    """A request to a desk.
-
-    `input_data` is decoded JSON, the bare text if invalid, or None.
-    """
+    """A request; `input_data` is decoded JSON, the bare text if invalid, or None."""
 
     operation: str
     ticket_id: str | None
@@ -190,10 +187,7 @@ def _note_shape(desk: SimulatedDesk) -> dict[str, Any]:
 
 
 def add_note(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `POST /requests/{id}/notes`.
-
-    There is no idempotency key: posting twice makes two notes.
-    """
+    """Handle `POST /requests/{id}/notes`; posting twice makes two notes."""
     ticket = _changeable(desk, call)
     flags = (*_FLAGS, "notify_technician") if desk.settings.edition == "cloud" else _FLAGS
     fields = call.written(_note_key(desk), "description", flags)
@@ -222,10 +216,7 @@ def kept_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[Document]:
 
 
 def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `GET /requests/{id}/conversations`: newest first, without texts.
-
-    The cloud includes notes.
-    """
+    """Handle `GET /requests/{id}/conversations`: newest first; the cloud adds notes."""
     ticket = desk.find(call.ticket_id)
     mails = list(reversed(ticket.mails.values()))
     if desk.settings.edition == "cloud":
@@ -296,10 +287,7 @@ OPERATIONS = _HANDLERS.keys() | {"token", UNKNOWN}
 
 
 def find_operation(method: str, segments: list[str]) -> tuple[str, str | None, str | None]:
-    """Return the operation and the ids of ticket and item.
-
-    `segments` are the parts of the path behind `/api/v3`.
-    """
+    """Return the operation and ids of ticket and item for a path below `/api/v3`."""
     for wanted, path, handler in _ROUTES:
         pattern = path.split("/")
         if wanted != method or len(pattern) != len(segments):

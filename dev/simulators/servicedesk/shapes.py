@@ -134,10 +134,7 @@ def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str]
 
 
 def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return the common part of all ticket answers.
-
-    On premises the display id is the id.
-    """
+    """Return the fields of all ticket answers; on premises the display id is the id."""
     display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
     return display_id | {
         "id": ticket.id,
