@@ -57,18 +57,18 @@ def run(chosen: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             return CONFIGURATION_EXIT
-        found = await stored(database, which)
+        counts = await stored(database, which)
         if not chosen.yes:
             rows = [
-                ("copies", str(found.copies)),
-                ("answers of GPT-4", str(found.answers)),
-                ("audit records", str(found.records)),
-                ("unfinished jobs", str(found.jobs)),
+                ("copies", str(counts.copies)),
+                ("answers of GPT-4", str(counts.answers)),
+                ("audit records", str(counts.records)),
+                ("unfinished jobs", str(counts.jobs)),
             ]
             print(table(("STORED", "COUNT"), rows, None))
-        whose = "all tickets of this requester"
-        what = "all data of this tenant" if chosen.all else "this ticket" if chosen.ticket else whose
-        if not confirmed(f"Erase {what} permanently?", chosen, "erase this"):
+        requester_text = "all tickets of this requester"
+        subject = "all data of this tenant" if chosen.all else "this ticket" if chosen.ticket else requester_text
+        if not confirmed(f"Erase {subject} permanently?", chosen, "erase this"):
             return NOT_DONE_EXIT
         redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
         try:
@@ -88,8 +88,8 @@ def run(chosen: argparse.Namespace) -> int:
                 jobs=len(erased.ended) + erased.rows,
                 keys="unknown" if keys is None else keys,
             )
-        told = _for_machines(which, found, erased, keys) if chosen.json else _for_people(which, found, erased, keys)
-        print(as_json(told) if isinstance(told, dict) else told)
+        result = _for_machines(which, counts, erased, keys) if chosen.json else _for_people(which, counts, erased, keys)
+        print(as_json(result) if isinstance(result, dict) else result)
         return 0 if keys is not None else AWAY_EXIT
 
     return run_with_settings(ForgetSettings, work)
@@ -99,9 +99,9 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     def report_ended(ended: Sequence[EndedJob]) -> None:
         # A running job is reported by its worker.
         for job in (job for job in ended if not job.was_running):
-            told = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
-            other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-            report_in_new_span("Forget", told, Outcome(OutcomeKind.FORGOTTEN, tombstones.FORGOTTEN), **other)
+            published = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
+            numbers = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+            report_in_new_span("Forget", published, Outcome(OutcomeKind.FORGOTTEN, tombstones.FORGOTTEN), **numbers)
 
     erased, keys = None, None
     if not which.all:
@@ -130,7 +130,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
     tenant. Raises QueueUnavailableError, or one of DATABASE_FAILURES.
     """
     try:
-        doomed = await _kept_of_jobs(redis, database, which)
+        doomed = await _answer_keys(redis, database, which)
         if which.all:
             doomed += rate_limit.keys_of(which.tenant_id)
             for begin in {*(kind.redis_prefix for kind in KINDS.values()), DELIVERY}:
@@ -144,17 +144,17 @@ async def _keys(redis: Redis, pattern: str) -> list[str]:
     return [str(key) async for key in redis.scan_iter(match=pattern, count=1000)]
 
 
-async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
+async def _answer_keys(redis: Redis, database: Database, which: Which) -> list[str]:
     doomed: list[str] = []
-    kept: list[tuple[str, UUID]] = []
-    for key in [key for what in StoredKind for key in await _keys(redis, f"{what}:*")]:
+    candidates: list[tuple[str, UUID]] = []
+    for key in [key for kind in StoredKind for key in await _keys(redis, f"{kind}:*")]:
         try:
-            kept.append((key, UUID(key.partition(":")[2])))
+            candidates.append((key, UUID(key.partition(":")[2])))
         except ValueError:
             continue  # not one of ours
-    for some in split(kept):
-        ours = await numbers_of_jobs(database, which.tenant_id, [job_id for _, job_id in some])
-        for key, job_id in some:
+    for batch in split(candidates):
+        ours = await numbers_of_jobs(database, which.tenant_id, [job_id for _, job_id in batch])
+        for key, job_id in batch:
             if job_id not in ours:
                 continue
             if not which.all:
@@ -166,7 +166,7 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
     return doomed
 
 
-def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -> str:
+def _for_people(which: Which, counts: Stored, erased: Erased, keys: int | None) -> str:
     ended = len(erased.ended)
     rows = [
         ("copies", str(erased.copies)),
@@ -182,7 +182,7 @@ def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -
             f"No data of ticket {which.ticket_id} was stored, under either number. Check the number: from now on its "
             "data is not kept."
         )
-    if which.requester and not found.of_requester:
+    if which.requester and not counts.of_requester:
         parts.append("No stored data has this address. Check the address: from now on its data is not kept.")
     if keys is None:
         parts.append("Redis does not answer and still has data: run this again when it does.")
@@ -193,15 +193,15 @@ def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -
             f"{erased.running} other jobs of this tenant are running and may have read the erased data: run this "
             "again when they have ended."
         )
-    if found.unattributed:
+    if counts.unattributed:
         parts.append(
-            f"{found.unattributed} copies and answers have no known requester: erase them by ticket, or run this "
+            f"{counts.unattributed} copies and answers have no known requester: erase them by ticket, or run this "
             "again when the copies are a day older."
         )
     return "\n".join([*parts, "Not covered: notes in the desk, backups, traces, and the model's provider."])
 
 
-def _for_machines(which: Which, found: Stored, erased: Erased, keys: int | None) -> dict[str, Any]:
+def _for_machines(which: Which, counts: Stored, erased: Erased, keys: int | None) -> dict[str, Any]:
     return {
         "tenant_id": which.tenant_id,
         "copies": erased.copies,
@@ -211,5 +211,5 @@ def _for_machines(which: Which, found: Stored, erased: Erased, keys: int | None)
         "job_rows": erased.rows,
         "redis_keys": keys,
         "others_running": erased.running,
-        "unattributed": found.unattributed,
+        "unattributed": counts.unattributed,
     }
