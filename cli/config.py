@@ -28,10 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the file that replaces removed variables, and the problems.
-
-    The present file's content is included.
-    """
+    """Return the present file with the removed variables added, and the problems."""
     try:
         tables: dict[str, Any] = deepcopy(dict(tables_in(values.get(TENANTS_TOML, ""))))
     except TenantsFileError as unusable:

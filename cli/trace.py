@@ -43,6 +43,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def find(place: Path, subject: DiagnosisSubject) -> list[list[Span]]:
+    """Return the traces of a ticket or job in a file or folder, newest first."""
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -140,6 +141,7 @@ def _print_trace(owners: set[str], about: dict[str, Any], lines: list[Span], unt
 
 
 def tree(lines: list[Span], until: datetime, width: int) -> Tree:
+    """Return the lines as a tree with bars; open spans last until `until`."""
     start, longest = min(line["start"] for line in lines), max(4 * line["depth"] + len(line["name"]) for line in lines)
     scale = max(8, width - longest - 39) / max((until - start).total_seconds(), 0.001)  # 39: the other columns
     above = [Tree("", hide_root=True)]

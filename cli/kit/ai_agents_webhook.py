@@ -33,7 +33,7 @@ PAUSES = (1, 2, 4, 8, 16)
 MAX_SECONDS = 60
 ANSWER_SECONDS = 10
 _ADDRESS = "URL is wrong: it begins with https:// and ends in /webhook"
-# Fixes for refusals. Attempts go on all the same: ai-agents or a proxy may be just changing.
+# Fixes for refusals. Attempts continue, because ai-agents or a proxy may be restarting.
 REMEDIES = {
     301: _ADDRESS,
     302: _ADDRESS,

@@ -123,10 +123,7 @@ Result = TypeVar("Result")
 
 
 class NotRotatedError(Exception):
-    """The step was not completed.
-
-    `lines` have the reason and the action, `status` is the exit code.
-    """
+    """Incomplete step: `lines` have the reason and action, `status` is the exit code."""
 
     def __init__(self, status: int, *lines: str) -> None:
         super().__init__(lines[0])
