@@ -106,8 +106,8 @@ class _Load:
                 await asyncio.sleep(due - now)
             writer.write(self._requests[number])
             head = await reader.readuntil(b"\r\n\r\n")
-            found = _LENGTH.search(head)
-            await reader.readexactly(int(found[1]) if found else 0)
+            length = _LENGTH.search(head)
+            await reader.readexactly(int(length[1]) if length else 0)
             self._milliseconds.append((time.monotonic() - due) * 1000)
             if (status := head[9:12].decode()) != _ACCEPTED:
                 self._refused[status] += 1

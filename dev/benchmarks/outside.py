@@ -142,8 +142,8 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=0.0, help="of the model (default: 0)")
     parser.add_argument("--pieces", type=int, default=98)
-    given = parser.parse_args()
-    uvloop.run(_serve(given.port, DeskAndModel(given.seconds, given.pieces)))
+    options = parser.parse_args()
+    uvloop.run(_serve(options.port, DeskAndModel(options.seconds, options.pieces)))
 
 
 if __name__ == "__main__":

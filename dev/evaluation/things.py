@@ -56,8 +56,8 @@ class Thing(NamedTuple):
 
 def plain(text: str) -> str:
     """Fold case, accents, quotes and blanks for comparison."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return re.sub(r"\s+", " ", "".join(each for each in apart if not unicodedata.combining(each)))
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return re.sub(r"\s+", " ", "".join(character for character in decomposed if not unicodedata.combining(character)))
 
 
 def things_of(text: str, language: str) -> list[Thing]:
@@ -134,36 +134,32 @@ class KnownTexts:
         self._dense = re.sub(r"[\W_]+", "", self._text)
 
     def has(self, thing: Thing) -> bool:
-        wanted = plain(thing.text).strip(" .,:;!?'’")
-        if thing.kind in ("number", "ticket") and wanted.isdecimal():
-            return wanted in self._numbers
+        text = plain(thing.text).strip(" .,:;!?'’")
+        if thing.kind in ("number", "ticket") and text.isdecimal():
+            return text in self._numbers
         if thing.kind == "placeholder":
             return False
         if thing.kind == "quoted":
-            return re.sub(r"[\W_]+", "", wanted) in self._dense
-        if self._contains(wanted) or (wanted.endswith("s") and self._contains(wanted[:-1])):
+            return re.sub(r"[\W_]+", "", text) in self._dense
+        if self._contains(text) or (text.endswith("s") and self._contains(text[:-1])):
             return True
         if thing.kind == "command":
-            return all(map(self._contains, wanted.split()))
-        return thing.kind == "name" and _is_of_the_trade(wanted)
+            return all(map(self._contains, text.split()))
+        terms = _trade_terms()
+        return thing.kind == "name" and all(word in terms or word.removesuffix("s") in terms for word in text.split())
 
-    def _contains(self, wanted: str) -> bool:
-        return re.search(rf"(?<![^\W_]){re.escape(wanted)}(?![^\W_])", self._text) is not None
-
-
-def _is_of_the_trade(name: str) -> bool:
-    words = _words_of_the_trade()
-    return all(word in words or word.removesuffix("s") in words for word in name.split())
+    def _contains(self, text: str) -> bool:
+        return re.search(rf"(?<![^\W_]){re.escape(text)}(?![^\W_])", self._text) is not None
 
 
 @cache
-def _words_of_the_trade() -> frozenset[str]:
+def _trade_terms() -> frozenset[str]:
     """Return the words in texts of several families, which any technician knows."""
     families: dict[str, set[str]] = defaultdict(set)
-    texts = [(one.family, f"{one.subject} {desk_text(one.description)} {one.resolution}") for one in tickets()]
-    texts += [(one.family or one.id, f"{one.subject} {desk_text(one.description)}") for one in queries()]
-    texts += [(one.id, f"{one.title} {one.text}") for one in articles()]
+    texts = [(item.family, f"{item.subject} {desk_text(item.description)} {item.resolution}") for item in tickets()]
+    texts += [(item.family or item.id, f"{item.subject} {desk_text(item.description)}") for item in queries()]
+    texts += [(item.id, f"{item.title} {item.text}") for item in articles()]
     for family, text in texts:
         for word in re.findall(r"[^\W\d_]+", plain(text)):
             families[word].add(family)
-    return frozenset(word for word, some in families.items() if len(some) >= _IN_FAMILIES)
+    return frozenset(word for word, users in families.items() if len(users) >= _IN_FAMILIES)

@@ -73,13 +73,13 @@ def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers
 
 
 def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    kept = {
+    passed = {
         name: value
         for name, value in environ.items()
         if name in _MACHINE | _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
     # Unbuffered, so that lines are in the log file at once.
-    return kept | {"PYTHONUNBUFFERED": "1"}
+    return passed | {"PYTHONUNBUFFERED": "1"}
 
 
 def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:

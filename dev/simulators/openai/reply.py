@@ -110,8 +110,8 @@ def fit(schema: Document, candidate: Any, root: Document) -> Any:
         schema = root["$defs"][reference.rpartition("/")[2]]
     match schema.get("type"):
         case "object":
-            given = candidate or {}
-            return {name: fit(inner, given.get(name), root) for name, inner in schema["properties"].items()}
+            fields = candidate or {}
+            return {name: fit(inner, fields.get(name), root) for name, inner in schema["properties"].items()}
         case "array":
             return [fit(schema["items"], item, root) for item in candidate or []]
         case "string" if isinstance(candidate, dict):

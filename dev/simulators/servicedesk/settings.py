@@ -78,7 +78,7 @@ class DeskOptions(BaseModel):
     forgets: float = Field(default=0, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _credentials_of_the_edition(self) -> Self:
+    def _check_credentials(self) -> Self:
         if self.edition == "onpremises" and not self.api_key:
             raise ValueError("an on-premises desk needs api_key")
         if self.edition == "cloud" and not (self.client_id and self.client_secret and self.refresh_token):
@@ -94,7 +94,7 @@ class DeskConfig(BaseModel):
     desks: dict[str, DeskOptions] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _no_reserved_names(self) -> Self:
+    def _check_names(self) -> Self:
         for tenant in self.desks:
             if tenant in RESERVED_NAMES or "/" in tenant:
                 raise ValueError(f"{tenant!r} cannot be the name of a desk here")

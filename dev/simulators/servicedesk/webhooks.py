@@ -205,7 +205,7 @@ def filled(form: WebhookForm, ticket: StoredTicket) -> str:
         "PRIORITY": ticket.priority or "",
         "STATUS": ticket.status,
     }
-    return _VARIABLE.sub(lambda found: values[found[1]], form.body)
+    return _VARIABLE.sub(lambda match: values[match[1]], form.body)
 
 
 def _body(tenant: str, ticket_id: str, subject: str, event: str) -> str:
