@@ -42,8 +42,7 @@ _NUMBER = re.compile(r"\d+")
 def run(chosen: argparse.Namespace) -> int:
     """Show the counts, confirm and erase; return the exit status.
 
-    1 if declined, 2 if no prompt is possible, 75 if Redis did not answer, 78 for a whole tenant that still has
-    settings.
+    1: declined. 2: no prompt is possible. 75: Redis did not answer. 78: the tenant to erase still has settings.
     """
     if chosen.json and not chosen.yes:
         chosen.refuse("--json needs --yes")
@@ -113,7 +112,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
             for event in await inbox.of_tenant(which.tenant_id):
                 await repository.accept_late(database, event, deadline_seconds)
                 await inbox.remove(event.job_id)
-        # Of a whole tenant before the rows, which map an answer in Redis to its tenant.
+        # Before the rows of a whole tenant, because they map an answer in Redis to its tenant.
         keys = await erase_keys(redis, database, which)
     except QueueUnavailableError:
         pass
@@ -125,9 +124,9 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
 async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
     """Erase Redis data of forgotten tickets; return the number of keys.
 
-    Answers and unusable texts go if their ticket has a tombstone, by this erasure or an earlier one, or if they name
-    such a ticket. For a whole tenant all its keys go: call it before the rows are deleted, which map an answer to its
-    tenant. Raises QueueUnavailableError, or one of DATABASE_FAILURES.
+    Erased are answers and unusable texts of a ticket with a tombstone, or that name such a ticket. For a whole tenant
+    all its keys are erased: call it before the rows are deleted, which map an answer to its tenant. Raises
+    QueueUnavailableError, or one of DATABASE_FAILURES.
     """
     try:
         doomed = await _answer_keys(redis, database, which)
@@ -158,7 +157,7 @@ async def _answer_keys(redis: Redis, database: Database, which: Which) -> list[s
             if job_id not in ours:
                 continue
             if not which.all:
-                # A number may mean something else: a surplus answer is erased, since it can be requested again.
+                # A number may have another meaning. Erasing a surplus answer is safe: it can be requested again.
                 numbers = {*ours[job_id], *_NUMBER.findall(str(await redis.get(key) or ""))}
                 if not await tombstones.forgotten_among(database, which.tenant_id, numbers):
                     continue

@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     secrets = {"PGPASSWORD": parameters.pop("password", "")}
     if key_password := parameters.pop("sslpassword", ""):
-        # psql has no variable for it: an unnamed file has it, which disappears with psql.
+        # psql has no variable for it. An unnamed file passes it, and disappears with psql.
         with tempfile.TemporaryFile(buffering=0) as file:
             file.write(f"[{_SERVICE}]\nsslpassword={key_password}\n".encode())
             file.seek(0)

@@ -56,8 +56,8 @@ class Replayed:
 def run(chosen: argparse.Namespace) -> int:
     """Print both answers of each record as they arrive; return the exit status.
 
-    1 if a record is missing, may not be sent or got no usable answer, 2 for an unknown prompt, 75 if the model is
-    away, 78 without a key or if the model's service needs the operator's action.
+    1: a record is missing, may not be sent or got no usable answer. 2: the prompt is unknown. 75: the model is away.
+    78: a key is missing, or the model's service needs the operator's action.
     """
     if chosen.prompt is not None and chosen.prompt not in versions():
         chosen.refuse(f"unknown prompt version {chosen.prompt!r}: choose from {', '.join(versions())}")

@@ -62,7 +62,7 @@ def _tags(trace: list[Span], *names: str) -> list[str]:
 
 
 def _print_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
-    # The newest of the most complete ones: a repeated or refused webhook has a trace of one span.
+    # The newest complete trace, because a repeated or refused webhook has a trace of one span.
     best = max(traces, key=lambda trace: (any(span["name"] == GPT4 for span in trace), len(trace) > 1))
     about: dict[str, Any] = {name: next(iter(_tags(best, name)), None) for name in ("job_id", "tenant_id", "ticket_id")}
     about |= {"trace_id": best[0]["context"]["trace_id"].removeprefix("0x"), "source": source}

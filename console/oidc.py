@@ -111,7 +111,7 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         method = "client_secret_post" if is_posted else "client_secret_basic"
         method = method if self.oidc.client_secret else "none"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
-        # Authlib uses all metadata as options of its client: the provider may set only these.
+        # Authlib passes all metadata to its client as options, so only these are kept.
         allowed = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
         metadata.clear()
         metadata.update(allowed, id_token_signing_alg_values_supported=list(ALGORITHMS))

@@ -198,8 +198,8 @@ class Sessions:
 
     def read_login(self, request: Request) -> dict[str, Any]:
         """Return the login in progress or a new one; its `id` is never a session's."""
-        found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
-        return {"id": f"login {secrets.token_urlsafe(18)}"} if found is None else dict(found[0])
+        content = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
+        return {"id": f"login {secrets.token_urlsafe(18)}"} if content is None else dict(content[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))

@@ -32,7 +32,7 @@ def documents() -> list[Path]:
 
 
 def _blanked(text: str) -> str:
-    return _NO_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    return _NO_PROSE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def words_in(page: Path) -> int:

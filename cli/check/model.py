@@ -107,7 +107,7 @@ class ModelCheck:
         elif "proxy" in failure.reason:
             remedy = proxy_remedy(host)
         elif reason.startswith(("3", "405")) or no_answer:
-            # A redirect, a 405, or a success that is neither stream nor answer: no model's server does that.
+            # A model's API returns no redirect, no 405, and no success without a stream or an answer.
             seen = f"{failure.reason}: not a model's API"
             remedy = "set OPENAI_BASE_URL to the part before /chat/completions, such as https://api.openai.com/v1"
         elif "connection" in failure.reason or " 5" in failure.reason:

@@ -28,7 +28,7 @@ URL = "@URL@"
 SECRET = "@SECRET@"
 
 EVENT = "ticket.created"
-# Seconds between the attempts. The desk may end a long script: no attempt begins after MAX_SECONDS.
+# Seconds between attempts. No attempt begins after MAX_SECONDS, because the desk may end a long script.
 PAUSES = (1, 2, 4, 8, 16)
 MAX_SECONDS = 60
 ANSWER_SECONDS = 10

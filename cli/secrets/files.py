@@ -97,9 +97,8 @@ def read_places(tenant_id: str, folder: Path | None) -> SecretLocations:
 def writes(step: RotationStep, places: SecretLocations, new: str) -> list[Callable[[Path], object]]:
     """Return the writes of a step in the directory, in order. Each raises OSError.
 
-    Call `sync_directory` after each. Every intermediate state is valid: a rotation interrupted at its start has the
-    same secret in both places, and no secret is in force and retired at once, which would close the tenant at the next
-    start.
+    Call `sync_directory` after each. Every intermediate state is valid. A rotation interrupted at its start has the
+    same secret in both places. No secret is current and retired at once: that would close the tenant at the next start.
     """
     current, previous, retired = places.current, places.previous, places.retired
     put_new = partial(put, name=current.name, secret=new, like=current.name)

@@ -1,7 +1,7 @@
 """`ai-agents secrets rotate`: one repeatable step of a rotation.
 
 The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one of
-these states. The new secret is shown once or written to a file, and goes nowhere else. If the files are not writable,
+these states. The new secret is only shown once or written to a file. If the files are not writable,
 the step is printed as kubectl commands, which contain no secret.
 """
 
@@ -57,7 +57,7 @@ _NEW = "NEW=$(openssl rand -base64 32 | tr -d '\\n' | base64 -w 0)"
 _SHOW = 'printf %s "$NEW" | base64 -d && echo'
 _OLD = f"OLD=$({_GET.replace('@SETTING@', 'WEBHOOK_SECRET_@NAME@')})"
 _PREVIOUS = _GET.replace("@SETTING@", "PREVIOUS_WEBHOOK_SECRET_@NAME@")
-# BEGIN and FINISH check the state, in case another operator took the step. No step sets an empty new secret.
+# BEGIN and FINISH check the state, because another operator may have taken the step. No new secret is empty.
 _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
     RotationStep.BEGIN: (
         _OLD,
@@ -138,8 +138,8 @@ class UsesUnknownError(Exception):
 def run(chosen: argparse.Namespace) -> int:
     """Take the step and print the next one; return the exit status.
 
-    1 if it is not taken (also if declined, or with `--yes` if only commands can be printed), 2 if the tenant has no
-    such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
+    1: the step is not taken, is declined, or with `--yes` could only be printed as commands. 2: the tenant has no such
+    secret. 75: the database does not report the old secret's use. 78: a setting must be fixed first.
     """
     if chosen.kind == "token" and (chosen.finish or chosen.leaked):
         chosen.refuse("a new token replaces the old one at once: --finish and --leaked do not apply")
@@ -295,7 +295,7 @@ class _Rotation:
         """Raise NotRotatedError if the old secret may not be ended.
 
         Without `--force`: it is used, the new one is unused, or the use is unknown. Even with `--force`: SECRETS_DIR is
-        used and the environment has the old secret too, which would be valid again once its file is deleted.
+        set and the environment has the old secret too. It would be valid again once its file is deleted.
         """
         force, previous = self._chosen.force, self._places.previous
         reason = ""

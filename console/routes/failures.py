@@ -128,7 +128,7 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
 async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     """Collect enough jobs, latest end first. Raises TimeoutError if none was checked.
 
-    `left_out`: number of jobs whose ticket another job has handled or may handle. `last`: the job before the next page.
+    `left_out` counts jobs if another job handled or may handle the ticket. `last` is the job before the next page.
     """
     database = services.database
     tenant_id, state, _, since, codes, after = chosen

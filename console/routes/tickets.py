@@ -107,8 +107,8 @@ async def ticket(
     job: UUID | None = None,
 ) -> Response:
     if job is not None:
-        found = await visible_job(services, user, job)
-        if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
+        visible = await visible_job(services, user, job)
+        if ticket_id not in (visible.ticket_id, visible.desk_id, visible.display_id):
             raise NotFound
     collector = FactCollector(services.database, services.redis, services.tenants, services.probes)
     try:

@@ -31,7 +31,7 @@ _TENANTS = (1, 16, 1_000)
 _BATCH = 20
 # The driver prepares a statement at its sixth run, and the server then makes five custom plans.
 _WARM_UP = 12
-# The relay's batches of due jobs and of overdue or lost ones, and the limit of `ai-agents jobs`.
+# Batch sizes of the relay (due jobs; overdue or lost jobs), and the limit of `ai-agents jobs`.
 _MAX, _MAX_LATE, _SHOWN = 100, 500, 51
 # Assumed length of the message list, so that both sizes count equally far.
 _LISTED = 200
@@ -51,7 +51,7 @@ _ENDED = (
     " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 101 = 0 AS failed,"
     " now() - interval '1 day' - (%(rows)s - n) * (interval '30 days' / %(rows)s) AS t) x"
 )
-# One in ten waits for a later time without a message: half were held back, half failed an attempt.
+# One in ten waits without a message until later. Half were held back, half failed an attempt.
 _OPEN = (
     "INSERT INTO jobs (id, tenant_id, ticket_id, accepted_at, due_at, deadline_at, reason, attempt, published_at)"
     " SELECT gen_random_uuid(), 'tenant-' || n %% %(tenants)s, 'w' || n, t,"

@@ -1,8 +1,7 @@
 """Cost of a job in a worker, beside the peer's task in Celery's pools.
 
 The peer is `peers/job.py`. Desk and model answer at once (`dev.benchmarks.outside`), the model in the 98 pieces of a
-stream. Measured: the CPU (user and system, with children) of one worker for a job, and its jobs a second with a
-backlog.
+stream. Measured: a worker's CPU for a job (user and system, with children), and its jobs a second with a backlog.
 """
 
 import contextlib

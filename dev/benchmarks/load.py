@@ -43,8 +43,7 @@ class Plan:
 class LoadResult:
     """Start (`time.monotonic()`), answers, `refused` by status, quantiles in ms.
 
-    `refused` counts answers other than 202. At a fixed rate the time of an answer starts when its request was due,
-    even if it was sent later.
+    `refused` counts answers other than 202. At a fixed rate the time of an answer starts when its request was due.
     """
 
     began: float
@@ -90,9 +89,9 @@ class _Load:
         began = time.monotonic()
         numbers = iter(range(self._plan.requests))
         await asyncio.gather(*(self._send(*pair, began, numbers) for pair in pairs))
-        seconds, found = time.monotonic() - began, sorted(self._milliseconds)
-        p50, p99 = (found[int(len(found) * share)] for share in (0.5, 0.99))
-        return LoadResult(began, len(found), dict(self._refused), seconds, p50, p99)
+        seconds, times = time.monotonic() - began, sorted(self._milliseconds)
+        p50, p99 = (times[int(len(times) * share)] for share in (0.5, 0.99))
+        return LoadResult(began, len(times), dict(self._refused), seconds, p50, p99)
 
     async def _send(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began: float, numbers: Iterator[int]

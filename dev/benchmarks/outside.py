@@ -1,10 +1,11 @@
 """`python -m dev.benchmarks.outside PORT`: a cheap desk, model and collector.
 
 They cost little, so that the product is measured. Their answers are the simulators', made once; only the ticket's
-number differs. One server is both: every ticket exists, every note is counted, and all questions with a schema get the
-same answer after `--seconds`, streamed in `--pieces`, the first of them after 0.3 of that time. `GET /_sim/count`
-returns the numbers of notes and of waiting questions, `/_sim/moments` the time of each note (`time.monotonic()`),
-`/_sim/spans` the number of spans by name received over OTLP.
+number differs. Every ticket exists and every note is counted. All questions with a schema get the same answer after
+`--seconds`, streamed in `--pieces`. The first piece comes after 0.3 of that time.
+
+`/_sim/count`: numbers of notes and waiting questions. `/_sim/moments`: time of each note (`time.monotonic()`).
+`/_sim/spans`: number of received OTLP spans by name.
 """
 
 import argparse

@@ -1,8 +1,7 @@
 """Webhooks accepted by one API process, beside the peer's receiver.
 
-The peer is `peers/receiver.py`. Measured: webhooks a second over 32 connections at full speed, the CPU (user and
-system) of the process for one, and the time of an answer at half of that speed. Both use the same Postgres and Redis
-and send spans to the same collector.
+The peer is `peers/receiver.py`. Measured at full speed: webhooks a second over 32 connections, and the CPU for one
+(user and system). Measured at half speed: the time of an answer. Both use the same servers and collector.
 """
 
 import contextlib

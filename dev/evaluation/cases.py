@@ -46,9 +46,9 @@ class EvaluatedTicket:
     @property
     def known(self) -> str:
         """Return all text from which a note may take names and numbers."""
-        found = [f"#{item.shown} {item.subject}\n{item.resolution}" for item in self.similar_tickets]
-        found += [f"{item.title}\n{item.text}" for item in self.documents]
-        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *found])
+        sources = [f"#{item.shown} {item.subject}\n{item.resolution}" for item in self.similar_tickets]
+        sources += [f"{item.title}\n{item.text}" for item in self.documents]
+        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *sources])
 
     def is_right(self, source: str) -> bool:
         return self.incoming.family is not None and self.incoming.family in self.families.get(source, ())

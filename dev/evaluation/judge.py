@@ -1,7 +1,7 @@
 """The judge of a note, by rules alone: equal answers get equal judgements.
 
-Fix, sources and inventions are judged on the model's own answer with placeholders resolved, because parts dropped
-from the note are still the model's fault. The parts that reached the note are reported separately.
+Fix, sources and inventions are judged on the model's own answer with placeholders resolved. Parts dropped from the
+note are still the model's fault. The parts that reached the note are reported separately.
 """
 
 import re

@@ -62,12 +62,12 @@ def plain(text: str) -> str:
 
 def things_of(text: str, language: str) -> list[Thing]:
     """Return the details of a text in order; German names only if they are not nouns."""
-    things = [Thing("link", found[0].rstrip(_TRAILING)) for found in _LINK.finditer(text)]
+    things = [Thing("link", match[0].rstrip(_TRAILING)) for match in _LINK.finditer(text)]
     text = _LINK.sub(" ", text)
-    things += [Thing("placeholder", found[0]) for found in _PLACEHOLDER.finditer(text)]
+    things += [Thing("placeholder", match[0]) for match in _PLACEHOLDER.finditer(text)]
     text = _PLACEHOLDER.sub(" ", text)
-    things += [Thing("quoted", next(filter(None, found.groups()))) for found in _QUOTED.finditer(text)]
-    things += [Thing("ticket", found[1]) for found in _TICKET.finditer(text)]
+    things += [Thing("quoted", next(filter(None, match.groups()))) for match in _QUOTED.finditer(text)]
+    things += [Thing("ticket", match[1]) for match in _TICKET.finditer(text)]
     text = _TICKET.sub(" ", text)
     things += _codes(text)
     things += _names(text, nouns_are_capitals=language == "de")
@@ -76,9 +76,9 @@ def things_of(text: str, language: str) -> list[Thing]:
 
 def _codes(text: str) -> Iterator[Thing]:
     for pattern in (_PROGRAM, _OPTIONS, _CMDLET):
-        yield from (Thing("command", found[0].rstrip(_TRAILING)) for found in pattern.finditer(text))
-    for found in _TOKEN.finditer(text):
-        token = found[0].rstrip(_TRAILING)
+        yield from (Thing("command", match[0].rstrip(_TRAILING)) for match in pattern.finditer(text))
+    for match in _TOKEN.finditer(text):
+        token = match[0].rstrip(_TRAILING)
         amount = None if token.casefold().startswith("0x") else _AMOUNT.fullmatch(token)
         if amount:
             yield from _numbers(amount[1])
@@ -102,13 +102,13 @@ def _numbers(amount: str) -> Iterator[Thing]:
 
 def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
     """Yield names of products, systems and people, recognised by their spelling."""
-    before = ""
-    for found in _TOKEN.finditer(text):
-        token = found[0].rstrip(_TRAILING)
-        opens = not text[: found.start()].strip() or text[: found.start()].rstrip(" \t\"“„«'(-–")[-1:] in _OPENING
+    previous = ""
+    for match in _TOKEN.finditer(text):
+        token = match[0].rstrip(_TRAILING)
+        opens = not text[: match.start()].strip() or text[: match.start()].rstrip(" \t\"“„«'(-–")[-1:] in _OPENING
         is_name = False
         if any(map(str.isdigit, token)) or "\\" in token or _DOTTED.fullmatch(token):
-            before = ""
+            previous = ""
             continue
         for part in re.split(r"[-/]", token) if not _INNER_CAPITAL.search(token) else [token]:
             if _INNER_CAPITAL.search(part) or _CAPITALS.fullmatch(part):
@@ -117,12 +117,12 @@ def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
         if _CAPITALISED.fullmatch(token) and not is_name:
             if nouns_are_capitals:
                 # Two adjacent nouns form a name.
-                if before:
-                    yield Thing("name", f"{before} {token}")
+                if previous:
+                    yield Thing("name", f"{previous} {token}")
             elif not opens:
                 yield Thing("name", token)
-        joined = text[found.end() - 1 : found.end()] not in _TRAILING
-        before = token if _CAPITALISED.fullmatch(token) and joined and not opens else ""
+        joined = text[match.end() - 1 : match.end()] not in _TRAILING
+        previous = token if _CAPITALISED.fullmatch(token) and joined and not opens else ""
 
 
 class KnownTexts:

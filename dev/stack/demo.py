@@ -106,14 +106,14 @@ def _print_progress(system: System, desk: DeskClient, console: Console) -> bool:
     # From the desk, not from the log.
     notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
     our_notes = {ticket: note for ticket, ticket_notes in notes.items() for note in ticket_notes if "Ref " in note}
-    shown = next((story for story in stories if story.ticket_id in our_notes), None)
-    if shown is not None:
-        title = Text(f"Note in ticket {shown.ticket_id}: {shown.subject}")
-        note = Text(as_text(our_notes[shown.ticket_id]))
+    example = next((story for story in stories if story.ticket_id in our_notes), None)
+    if example is not None:
+        title = Text(f"Note in ticket {example.ticket_id}: {example.subject}")
+        note = Text(as_text(our_notes[example.ticket_id]))
         _print(console, "")
         console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
-        _show_lines(system, shown, console)
-        _show_trace(system, shown, console)
+        _show_lines(system, example, console)
+        _show_trace(system, example, console)
     missing = [story for story in stories if story.ticket_id not in our_notes]
     for story in missing:
         state = f"Its last stage is '{story.stage}'." if story.stage else "No log line mentions it: no webhook arrived."

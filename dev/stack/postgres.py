@@ -34,7 +34,7 @@ _READY_LINE = "database system is ready to accept connections"
 class Postgres(Server):
     """A server on 127.0.0.1 with its own data, from the first `start` to `discard`.
 
-    `folder` gets the data and the log (as root the data is in a folder that the server's user can reach). `binaries`
+    `folder` gets the data and the log; as root, a folder that the server's user can reach gets the data. `binaries`
     replaces the result of `find_binaries`. `process` and `data` (its folder) exist from the first start on. Commits
     survive a killed server; they survive a machine crash only if `is_durable` was set before the start.
     """

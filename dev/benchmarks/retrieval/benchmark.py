@@ -58,7 +58,7 @@ def mean(
 
 
 def _report(folder: Path, options: Namespace) -> Report:
-    earlier, incoming, texts = _of_families(options.families)
+    earlier, incoming, texts = _select_families(options.families)
     families = {ticket.id: ticket.family for ticket in earlier}
     with CopiesInPostgres(folder / "quality", earlier, texts) as ours:
         by_words, naive = ours.search_all(incoming, most=MAX, least=0.0), ours.by_full_text(incoming)
@@ -81,14 +81,14 @@ def _report(folder: Path, options: Namespace) -> Report:
     related = [query for query in incoming if query.family is not None]
     kinds = [("all", related), *_groups(related, "kind", KINDS)]
     languages = _groups(related, "language", _LANGUAGES)
-    of_kinds, of_languages = _recalls(by_family, kinds), _recalls(by_family, languages)
+    kind_recalls, language_recalls = _recalls(by_family, kinds), _recalls(by_family, languages)
     lines = [
         f"{len(related)} new tickets of {len({query.family for query in related})} families, none used for tuning; "
         f"{len(earlier)} earlier tickets of {len(set(families.values()))} families.",
         "",
-        *_quality(by_family, related, kinds, of_kinds),
+        *_quality(by_family, related, kinds, kind_recalls),
         "",
-        *table(["recall@5", *_heads(languages)], [[name, *_cells(of_languages[name])] for name in _SHOWN]),
+        *table(["recall@5", *_heads(languages)], [[name, *_cells(language_recalls[name])] for name in _SHOWN]),
         "",
         "By words:",
         "",
@@ -106,10 +106,10 @@ def _report(folder: Path, options: Namespace) -> Report:
             ["", "p50 ms", "p95 ms", "longest ms"], [[name, *(f"{ms:.1f}" for ms in times[name])] for name in times]
         ),
     ]
-    return Report(lines, of_kinds, [*_goals(of_kinds, of_languages), *_time_goals(times)])
+    return Report(lines, kind_recalls, [*_goals(kind_recalls, language_recalls), *_time_goals(times)])
 
 
-def _of_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
+def _select_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
     """Return the set without its tuning half, or its best documented families."""
     incoming = [query for query in queries() if not query.is_for_tuning]
     helped = Counter(family for article in articles() for family in article.families)
@@ -154,21 +154,21 @@ def _quality(
     return table(["", "recall@3", "nDCG@5", "one of 3", *_heads(kinds, "recall@5, ")], rows)
 
 
-def _strengths(found: Mapping[str, Found], families: Mapping[str, str], incoming: Sequence[Incoming]) -> list[str]:
+def _strengths(finds: Mapping[str, Found], families: Mapping[str, str], incoming: Sequence[Incoming]) -> list[str]:
     """Return, by strength of the best find, how many are of the family."""
-    best = [(query, found[query.id].tickets[0]) for query in incoming if found[query.id].tickets]
+    best = [(query, finds[query.id].tickets[0]) for query in incoming if finds[query.id].tickets]
     rows = []
     for low, high in pairwise(_BANDS):
         band = [(query, find) for query, find in best if low <= find.strength < high or find.strength == high == 1.0]
         if band:
             right = fmean(families[find.ticket_id] == query.family for query, find in band)
             rows.append([f"{low:.1f} to {high:.1f}", str(len(band)), f"{right:.2f}"])
-    shown = [(query, find) for query in incoming for find in found[query.id].tickets[:3] if find.strength >= MIN]
+    shown = [(query, find) for query in incoming for find in finds[query.id].tickets[:3] if find.strength >= MIN]
     right = fmean(families[find.ticket_id] == query.family for query, find in shown)
     firsts = [(query, find) for query, find in best if families[find.ticket_id] == query.family]
     kept = fmean(find.strength >= MIN for _, find in firsts)
     alone = [query for query in incoming if query.family is None]
-    silent = fmean(not any(find.strength >= MIN for find in found[query.id].tickets) for query in alone)
+    silent = fmean(not any(find.strength >= MIN for find in finds[query.id].tickets) for query in alone)
     summary = (
         f"Weaker than {MIN} counts as not found. {right:.0%} of the tickets that the model gets are of the family; "
         f"{kept:.0%} of the correct best results are kept; {silent:.0%} of {len(alone)} tickets without a related one "
@@ -177,25 +177,25 @@ def _strengths(found: Mapping[str, Found], families: Mapping[str, str], incoming
     return [*table(["strength of the best result", "queries", "of the same family"], rows), "", summary]
 
 
-def _documents(found: Mapping[str, Found], incoming: Sequence[Incoming]) -> list[str]:
+def _documents(finds: Mapping[str, Found], incoming: Sequence[Incoming]) -> list[str]:
     fits = {article.title: set(article.families) for article in articles()}
     helped = {family for families in fits.values() for family in families}
     related = [query for query in incoming if query.family in helped]
     firsts, top_three = (
-        fmean(any(query.family in fits[find.title] for find in found[query.id].documents[:most]) for query in related)
+        fmean(any(query.family in fits[find.title] for find in finds[query.id].documents[:most]) for query in related)
         for most in (1, 3)
     )
     return [f"A document helps {len(related)} of the tickets: it is the first result for {firsts:.0%}, "
             f"and among the first three for {top_three:.0%}."]  # fmt: skip
 
 
-def _goals(of_kinds: Recalls, of_languages: Recalls) -> list[Goal]:
-    by_words = [recalls for name, recalls in of_kinds.items() if name.startswith(_RIVALS)]
-    everything = {name: {**recalls, **of_languages[name]} for name, recalls in of_kinds.items()}
+def _goals(kind_recalls: Recalls, language_recalls: Recalls) -> list[Goal]:
+    by_words = [recalls for name, recalls in kind_recalls.items() if name.startswith(_RIVALS)]
+    everything = {name: {**recalls, **language_recalls[name]} for name, recalls in kind_recalls.items()}
     both = everything.pop(_BOTH)
     every = (*KINDS, *_LANGUAGES)
     return [
-        *_ahead(of_kinds[_OURS], by_words, KINDS, "recall@5", "the better of TF-IDF and BM25"),
+        *_ahead(kind_recalls[_OURS], by_words, KINDS, "recall@5", "the better of TF-IDF and BM25"),
         *_ahead(both, everything.values(), every, "recall@5 with embeddings", "the best single method"),
     ]
 

@@ -29,8 +29,8 @@ class DeskFault(Fault):
     `performed`: the operation is done despite the fault; false by default. For `slow` it sets the time: true (its
     default) at once, with a late answer; false at the end of the wait. `cut` and `cut_after` always do the operation.
     `html` has HTTP 200 unless a `code` is given. `token_refused` is a refusal by the accounts host: a 200 with the
-    `message` as its `error`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code), under
-    400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a 400).
+    `message` as its `error`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code). Its
+    HTTP status is `code`, 400 by default; the header `wait_in` has the wait (docs/dev/outside.md; unproved with 400).
     """
 
     options: ClassVar = {

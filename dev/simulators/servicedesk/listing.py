@@ -62,12 +62,12 @@ def searched(tickets: list[StoredTicket], list_info: Json, options: DeskOptions)
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "search_criteria")
     if (key == _NUMBER and options.edition != "cloud") or not isinstance(criterion["value"], str):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
-    rest = {name: value for name, value in list_info.items() if name != "search_criteria"}
+    remaining = {name: value for name, value in list_info.items() if name != "search_criteria"}
     if key == _NUMBER:
-        return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], rest
+        return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], remaining
     if not criterion["value"].isdecimal():
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
-    return [ticket for ticket in tickets if _CRITERIA[key](ticket) > int(criterion["value"])], rest
+    return [ticket for ticket in tickets if _CRITERIA[key](ticket) > int(criterion["value"])], remaining
 
 
 def required_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | None, Json]:
