@@ -22,34 +22,34 @@ Verbs = Any
 """The subparsers of argparse, whose class has no public name."""
 
 
-def moment(given: str) -> datetime:
+def moment(text: str) -> datetime:
     try:
-        return parse_moment(given)
-    except ValueError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong)) from None
+        return parse_moment(text)
+    except ValueError as failure:
+        raise argparse.ArgumentTypeError(str(failure)) from None
 
 
-def _job_id(given: str) -> UUID:
+def _job_id(text: str) -> UUID:
     try:
-        return UUID(given)
+        return UUID(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{given!r} is not a job id (a UUID, as in log lines)") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a job id (a UUID, as in log lines)") from None
 
 
 def _text(pattern: str, problem: str) -> Callable[[str], str]:
-    def parse(given: str) -> str:
-        if not re.fullmatch(pattern, given) or not (given.isprintable() and given.strip()):
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text) or not (text.isprintable() and text.strip()):
             raise argparse.ArgumentTypeError(problem)
-        return given.strip()
+        return text.strip()
 
     return parse
 
 
-def _number(most: int) -> Callable[[str], int]:
-    def parse(given: str) -> int:
-        if not (given.isascii() and given.isdecimal() and 0 < int(given) <= most):
-            raise argparse.ArgumentTypeError(f"{given!r} is not a number from 1 to {most}")
-        return int(given)
+def _number(maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) <= maximum):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {maximum}")
+        return int(text)
 
     return parse
 
@@ -64,11 +64,11 @@ _webhook_url = _text(
 )
 
 
-def _path(given: str) -> str:
-    if not given.strip():
+def _path(text: str) -> str:
+    if not text.strip():
         # An unset variable would otherwise name the current folder.
         raise argparse.ArgumentTypeError("is empty")
-    return given
+    return text
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -79,12 +79,12 @@ def add_verbs(verbs: Verbs) -> None:
     check.add_argument("--no-model", action="store_true", help="skip the model, whose check is a small paid call")
     diagnose = _verb(verbs, "diagnose", "explain why a ticket has no note, with the next step; read-only")
     _add_ticket_or_job(diagnose)
-    by_verdict = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda one: one[1]))
-    diagnose.epilog = f"{_EXIT_CODES}\n  verdicts: {by_verdict}"
+    verdicts = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda pair: pair[1]))
+    diagnose.epilog = f"{_EXIT_CODES}\n  verdicts: {verdicts}"
     trace = _verb(verbs, "trace", "show a job's trace as a tree, or its events if no spans are kept")
     _add_ticket_or_job(trace)
-    place = "file of spans, or folder of such files (default: TRACES_DIR)"
-    trace.add_argument("--traces", type=lambda given: Path(_path(given)), metavar="PATH", help=place)
+    traces_help = "file of spans, or folder of such files (default: TRACES_DIR)"
+    trace.add_argument("--traces", type=lambda text: Path(_path(text)), metavar="PATH", help=traces_help)
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="only this tenant")
     jobs.add_argument("--ticket", metavar="ID", help=f"only this ticket {_EITHER}")
@@ -101,41 +101,41 @@ def add_verbs(verbs: Verbs) -> None:
     retry.add_argument("--failed", action="store_true", help="all jobs that failed since --since")
     retry.add_argument("--since", type=moment, metavar="TIME", help="with --failed: 2h, 30m, 3d or an ISO time")
     retry.add_argument("--tenant", metavar="ID", help="with --failed: only this tenant")
-    oldest = f"with --failed: the oldest N (default: {MAX_RETRIED})"
-    retry.add_argument("--limit", type=_number(1_000_000), metavar="N", help=oldest)
+    limit_help = f"with --failed: the oldest N (default: {MAX_RETRIED})"
+    retry.add_argument("--limit", type=_number(1_000_000), metavar="N", help=limit_help)
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask for confirmation")
     enhance = _verb(verbs, "enhance", "enhance a ticket now, also if it has a note; at most once an hour")
     enhance.add_argument("--ticket", type=_ticket, metavar="ID", required=True, help=f"ticket {_EITHER}")
     _add_tenant(enhance, "tenant of the ticket, if there are several tenants")
     votes = _verb(verbs, "feedback", "report how useful notes were, by tenant, prompt and model")
     _add_tenant(votes, "only this tenant")
-    days = "notes of the last N days (default: 30)"
-    votes.add_argument("--days", type=_number(_MAX_DAYS), default=30, metavar="N", help=days)
+    days_help = "notes of the last N days (default: 30)"
+    votes.add_argument("--days", type=_number(_MAX_DAYS), default=30, metavar="N", help=days_help)
     _add_audit(verbs)
     forget = _verb(verbs, "forget", "erase stored data of a ticket, a requester or a leaving tenant")
     _add_tenant(forget, "tenant", required=True)
-    which = forget.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ticket", type=_word, metavar="ID", help=f"this ticket {_EITHER}, permanently")
-    of_requester = "all tickets of this mail address, permanently"
-    which.add_argument("--requester", type=_address, metavar="ADDRESS", help=of_requester)
-    which.add_argument("--all", action="store_true", help="all data of the tenant, after its settings were removed")
+    target = forget.add_mutually_exclusive_group(required=True)
+    target.add_argument("--ticket", type=_word, metavar="ID", help=f"this ticket {_EITHER}, permanently")
+    requester_help = "all tickets of this mail address, permanently"
+    target.add_argument("--requester", type=_address, metavar="ADDRESS", help=requester_help)
+    target.add_argument("--all", action="store_true", help="all data of the tenant, after its settings were removed")
     forget.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    whats = _group(verbs, "documents", "manage documents that are searched for context")
-    for what, told in {
+    subcommands = _group(verbs, "documents", "manage documents that are searched for context")
+    for name, description in {
         "add": "add or update files",
         "list": "list documents",
         "remove": "remove documents",
     }.items():
-        verb = _verb(whats, what, told)
-        if what != "list":
+        verb = _verb(subcommands, name, description)
+        if name != "list":
             verb.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
         _add_tenant(verb, "tenant", required=True)
     _add_secrets(verbs)
     sync = _verb(verbs, "sync", "show how much of each desk is copied; with --tenant, copy that desk first")
     _add_tenant(sync, "copy and show only this tenant's desk")
-    whats = _group(verbs, "config", "print the schema of `tenants.toml`, or migrate old variables")
-    whats.add_parser("schema", help="print the JSON schema of `tenants.toml`")
-    whats.add_parser("migrate", help="print a `tenants.toml` that replaces the old variables set here")
+    subcommands = _group(verbs, "config", "print the schema of `tenants.toml`, or migrate old variables")
+    subcommands.add_parser("schema", help="print the JSON schema of `tenants.toml`")
+    subcommands.add_parser("migrate", help="print a `tenants.toml` that replaces the old variables set here")
     kit = verbs.add_parser("signing-kit", help="print the script or settings with which a desk sends webhooks")
     _add_tenant(kit, "tenant", required=True)
     kit.add_argument("--form", choices=FORMS, required=True, help="way of sending, see docs/connect")
@@ -151,10 +151,10 @@ def _add_audit(verbs: Verbs) -> None:
     audit.add_argument("--since", type=moment, metavar="TIME", help="answered since: 2h, 3d or an ISO time")
     replay = _verb(verbs, "replay", "repeat requests with another prompt or model and compare the answers (paid)")
     _add_tenant(replay, "tenant of the requests and the model", required=True)
-    which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--job", type=_job_id, nargs="+", action="extend", metavar="JOB", help="requests of these jobs")
-    last = f"the last N requests, at most {MAX_REPLAYED}"
-    which.add_argument("--last", type=_number(MAX_REPLAYED), metavar="N", help=last)
+    group = replay.add_mutually_exclusive_group(required=True)
+    group.add_argument("--job", type=_job_id, nargs="+", action="extend", metavar="JOB", help="requests of these jobs")
+    last_help = f"the last N requests, at most {MAX_REPLAYED}"
+    group.add_argument("--last", type=_number(MAX_REPLAYED), metavar="N", help=last_help)
     replay.add_argument(
         "--model", type=_word, metavar="NAME", help="model at the tenant's endpoint (default: the tenant's)"
     )
@@ -162,11 +162,11 @@ def _add_audit(verbs: Verbs) -> None:
 
 
 def _add_secrets(verbs: Verbs) -> None:
-    whats = _group(verbs, "secrets", "show age and use of secrets; rotate webhook secrets")
-    status = _verb(whats, "status", "show age, last use and next step of each secret")
+    subcommands = _group(verbs, "secrets", "show age and use of secrets; rotate webhook secrets")
+    status = _verb(subcommands, "status", "show age, last use and next step of each secret")
     _add_tenant(status, "only this tenant")
     status.set_defaults(verb="secrets status")
-    rotate = _verb(whats, "rotate", "add a new webhook secret, later end the old one")
+    rotate = _verb(subcommands, "rotate", "add a new webhook secret, later end the old one")
     rotate.set_defaults(verb="secrets rotate")
     _add_tenant(rotate, "tenant", required=True)
     rotate.add_argument(
@@ -176,17 +176,17 @@ def _add_secrets(verbs: Verbs) -> None:
         default="webhook",
         help="kind of secret (default: webhook)",
     )
-    which = rotate.add_mutually_exclusive_group()
-    which.add_argument("--finish", action="store_true", help="end the old secret once the desk uses the new one")
-    which.add_argument("--leaked", action="store_true", help="end all webhook secrets at once, after a leak")
+    action = rotate.add_mutually_exclusive_group()
+    action.add_argument("--finish", action="store_true", help="end the old secret once the desk uses the new one")
+    action.add_argument("--leaked", action="store_true", help="end all webhook secrets at once, after a leak")
     rotate.add_argument("--force", action="store_true", help="with --finish: end it although it is in use")
     rotate.add_argument("--out", type=_path, metavar="FILE", help="write the new secret to this new file")
     rotate.add_argument("--dry-run", action="store_true", help="show the changes without making them")
     rotate.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
-def _add_tenant(parser: argparse.ArgumentParser, means: str, *, required: bool = False) -> None:
-    parser.add_argument("--tenant", type=tenant, metavar="ID", required=required, help=means)
+def _add_tenant(parser: argparse.ArgumentParser, description: str, *, required: bool = False) -> None:
+    parser.add_argument("--tenant", type=tenant, metavar="ID", required=required, help=description)
 
 
 def _add_ticket_or_job(parser: argparse.ArgumentParser) -> None:

@@ -23,14 +23,14 @@ def run(chosen: argparse.Namespace) -> int:
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         rows: list[tuple[str, ...]] = []
-        found = False
+        has_records = False
         tenant = TenantDirectory(read_environment(settings.secrets_dir), keys=()).get(chosen.tenant)
         # The retention is unknown without the tenant's settings.
         days = tenant.audit_days if tenant is not None and tenant.usable else None
         async for record in audit.records(
             database, chosen.tenant, ticket_id=chosen.ticket, job_id=chosen.job, since=chosen.since, days=days
         ):
-            found = True
+            has_records = True
             if chosen.json:
                 # One at a time: all of them may exceed the memory.
                 print(as_json(for_machines(record), indent=None))
@@ -38,10 +38,10 @@ def run(chosen: argparse.Namespace) -> int:
                 rows.append(_cells(record))
         if rows:
             print(table(_HEAD, rows, terminal_width()))
-        elif not found:
-            why = f" {chosen.tenant} keeps none: see {key_name(chosen.tenant, 'audit_days')}." if days == 0 else ""
-            print(f"No audit record matches.{why}", file=sys.stderr)
-        return 0 if found or chosen.job is None else NOT_DONE_EXIT
+        elif not has_records:
+            reason = f" {chosen.tenant} keeps none: see {key_name(chosen.tenant, 'audit_days')}." if days == 0 else ""
+            print(f"No audit record matches.{reason}", file=sys.stderr)
+        return 0 if has_records or chosen.job is None else NOT_DONE_EXIT
 
     return run_with_database(work)
 
@@ -67,4 +67,4 @@ def for_machines(record: AuditRecord) -> dict[str, Any]:
 
 
 def visible_sources(record: AuditRecord) -> list[dict[str, str]]:
-    return [{name: told for name, told in source.items() if name != "requester"} for source in record.sources]
+    return [{name: value for name, value in source.items() if name != "requester"} for source in record.sources]

@@ -28,10 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the file that replaces removed variables, and the problems.
-
-    The present file's content is included.
-    """
+    """Return the present file with the removed variables added, and the problems."""
     try:
         tables: dict[str, Any] = deepcopy(dict(tables_in(values.get(TENANTS_TOML, ""))))
     except TenantsFileError as unusable:
@@ -81,13 +78,13 @@ def _value(kind: object, text: str) -> object:
 
 def parse_names(text: str) -> Names:
     """Parse `KIND:NAME, KIND:NAME`. Raises ValueError."""
-    found: dict[str, set[str]] = {}
+    names_by_kind: dict[str, set[str]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         kind, colon, name = map(fold, entry.partition(":"))
         if kind not in KINDS or not colon or not name:
             raise ValueError(f"must be KIND:NAME entries separated by commas; kinds are {', '.join(KINDS)}")
-        found.setdefault(kind, set()).add(name)
-    return {kind: frozenset(names) for kind, names in found.items()}
+        names_by_kind.setdefault(kind, set()).add(name)
+    return {kind: frozenset(names) for kind, names in names_by_kind.items()}
 
 
 def _types(kind: object) -> Iterator[object]:

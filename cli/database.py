@@ -57,9 +57,9 @@ def run_with_settings(
 
     try:
         return asyncio.run(run()) if seconds is None else run_within(seconds, run())
-    except (DatabaseUnfitError, DatabaseUnreachableError, TimeoutError) as refused:
-        refuse_start([_AWAY if isinstance(refused, TimeoutError) else str(refused)])
-        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfitError) else AWAY_EXIT
+    except (DatabaseUnfitError, DatabaseUnreachableError, TimeoutError) as failure:
+        refuse_start([_AWAY if isinstance(failure, TimeoutError) else str(failure)])
+        return CONFIGURATION_EXIT if isinstance(failure, DatabaseUnfitError) else AWAY_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
     except Exception as failure:  # logged by its types and places, never with its message
@@ -72,8 +72,8 @@ def run_with_settings(
 def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
     try:
         return load(kind, **defaults)
-    except SettingsError as refused:
-        refuse_start(refused.problems, sys.stderr)
+    except SettingsError as failure:
+        refuse_start(failure.problems, sys.stderr)
         raise SystemExit(CONFIGURATION_EXIT) from None
 
 

@@ -83,35 +83,35 @@ def run(chosen: argparse.Namespace) -> int:
 async def _diagnose(chosen: argparse.Namespace, settings: DiagnoseSettings, database: Database | None) -> int:
     subject = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job)
     loaded, _ = load_parts()
-    known = TenantDirectory(read_environment(settings.secrets_dir), keys=loaded.keys)
+    directory = TenantDirectory(read_environment(settings.secrets_dir), keys=loaded.keys)
     redis = open_redis(loaded.stores.redis_url, seconds=_REDIS_SECONDS) if loaded.stores else None
     status, tenants = NOT_UNDERSTOOD_EXIT, list[str]()
     try:
         with tracing.untraced():
-            probes = DirectProbes(known, loaded, redis)
+            probes = DirectProbes(directory, loaded, redis)
             facts: Facts | None
             if database is None:
-                facts = await _facts_without_database(subject, redis, known, probes)
+                facts = await _facts_without_database(subject, redis, directory, probes)
             else:
-                facts = await FactCollector(database, redis, known, probes).facts(subject)
+                facts = await FactCollector(database, redis, directory, probes).facts(subject)
         if facts is not None:
             diagnosis = judge(facts)
             values = (facts, diagnosis, settings.jaeger_url)
             _print(as_json(for_machines(*values)) if chosen.json else for_people(*values))
             return diagnosis.verdict.status
-        whose = f" of {chosen.tenant}" if chosen.tenant else ""
-        status, says = NOT_DONE_EXIT, f"No job{whose} has the id {chosen.job}, or it was purged by age."
-    except UnknownTenantError as among:
-        tenants = among.tenants
-        says = f"Tenant {chosen.tenant} is unknown here and has no such job. Known tenants: {among}"
-    except AmbiguousTenantError as several:
-        tenants, says = several.tenants, f"Several tenants have this ticket. Give --tenant: {several}"
+        owner = f" of {chosen.tenant}" if chosen.tenant else ""
+        status, message = NOT_DONE_EXIT, f"No job{owner} has the id {chosen.job}, or it was purged by age."
+    except UnknownTenantError as unknown:
+        tenants = unknown.tenants
+        message = f"Tenant {chosen.tenant} is unknown here and has no such job. Known tenants: {unknown}"
+    except AmbiguousTenantError as ambiguous:
+        tenants, message = ambiguous.tenants, f"Several tenants have this ticket. Give --tenant: {ambiguous}"
     finally:
         if redis is not None:
             await redis.aclose()
-    print(says, file=sys.stderr)
+    print(message, file=sys.stderr)
     if chosen.json:
-        _print(as_json({"verdict": None, "exit_status": status, "says": says, "tenants": tenants}))
+        _print(as_json({"verdict": None, "exit_status": status, "says": message, "tenants": tenants}))
     return status
 
 
@@ -122,12 +122,12 @@ async def _facts_without_database(
 
     Raises AmbiguousTenantError if the inbox has the ticket of more than one tenant.
     """
-    (queue, failure), found = await asyncio.gather(
+    (queue, failure), inbox_events = await asyncio.gather(
         queue_activity(redis, STORE_SECONDS), within(Inbox(redis).all()) if redis is not None else asyncio.sleep(0)
     )
     events = [
         event
-        for event in found or ()
+        for event in inbox_events or ()
         if subject.tenant_id in (None, event.tenant_id)
         and (event.job_id == subject.job_id if subject.job_id else event.ticket_id == subject.ticket_id)
     ]
@@ -135,12 +135,12 @@ async def _facts_without_database(
     if len(owners) > 1:
         raise AmbiguousTenantError(owners)
     event = events[0] if events else None
-    known = [tenant.id for tenant in tenants.all()]
-    tenant_id = event.tenant_id if event else subject.tenant_id or (known[0] if len(known) == 1 else None)
+    tenant_ids = [tenant.id for tenant in tenants.all()]
+    tenant_id = event.tenant_id if event else subject.tenant_id or (tenant_ids[0] if len(tenant_ids) == 1 else None)
     ticket_id = event.ticket_id if event else subject.ticket_id or ""
     # Any job's note: without rows the ticket's job is unknown.
     desk = probes.desk(tenant_id, ProbeTarget(ticket_id, any_note=True)) if ticket_id else asyncio.sleep(0)
-    seen, model = await asyncio.gather(desk, probes.model(tenant_id))
+    desk_probe, model = await asyncio.gather(desk, probes.model(tenant_id))
     return Facts(
         datetime.now(UTC),
         tenant_id,
@@ -149,18 +149,18 @@ async def _facts_without_database(
         queue=queue,
         queue_failure=failure,
         database_failure="it does not answer",
-        desk=seen or DeskProbe(failure="the ticket of the job is known only to the database"),
+        desk=desk_probe or DeskProbe(failure="the ticket of the job is known only to the database"),
         model=model,
     )
 
 
 def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
-    others = []
+    other_lines = []
     if facts.others:
-        told = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
-        more = len(facts.others) - len(told)
-        rest = f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else ""
-        others = [", ".join(told) + rest]
+        summaries = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
+        more = len(facts.others) - len(summaries)
+        omitted = f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else ""
+        other_lines = [", ".join(summaries) + omitted]
     parts = [
         ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
         ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
@@ -169,7 +169,7 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
         ("document", [document(diagnosis)]),
         ("trace", [part for part in trace_of(facts, jaeger_url) if part]),
         ("log", log_line(facts)),
-        ("others", others),
+        ("others", other_lines),
     ]
     lines = [clean(diagnosis.text), ""]
     for name, texts in parts:

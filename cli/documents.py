@@ -25,13 +25,13 @@ Done = dict[str, object]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    does = {"add": _add, "list": _list, "remove": _remove}[chosen.what]
+    command = {"add": _add, "list": _list, "remove": _remove}[chosen.what]
 
     async def work(database: Database, settings: ByHandSettings) -> int:
-        known = by_tenant(read_environment(settings.secrets_dir)())
-        if chosen.what == "add" and known and chosen.tenant not in known:
+        tenants = by_tenant(read_environment(settings.secrets_dir)())
+        if chosen.what == "add" and tenants and chosen.tenant not in tenants:
             print(f"Tenant {chosen.tenant} has no settings here.", file=sys.stderr)
-        return await does(database, chosen)
+        return await command(database, chosen)
 
     return run_with_database(work)
 
@@ -39,7 +39,7 @@ def run(chosen: argparse.Namespace) -> int:
 async def _add(database: Database, chosen: argparse.Namespace) -> int:
     done: list[Done] = []
     try:
-        for path, reason in [found for each in chosen.paths for found in files_at(Path(each))]:
+        for path, reason in [file for each in chosen.paths for file in files_at(Path(each))]:
             added = _not_read(reason) if reason else await _added(database, chosen.tenant, path)
             done.append({"path": str(path), **added})
     finally:
@@ -51,10 +51,10 @@ async def _add(database: Database, chosen: argparse.Namespace) -> int:
         for each in () if chosen.json else done:
             if "reason" in each:
                 print(f"Not read: {clean(str(each['path']))}: {each['reason']}", file=sys.stderr)
-    met = {each["path"] for each in done}
+    seen_paths = {each["path"] for each in done}
     folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if _is_folder(Path(each)))
     for document in await repository.added_documents(database, chosen.tenant) if folders else ():
-        if document.path.startswith(folders) and document.path not in met:
+        if document.path.startswith(folders) and document.path not in seen_paths:
             print(f"Removed from its folder but still searched: {clean(document.path)}", file=sys.stderr)
     if not done:
         print("No file of a supported type was found.", file=sys.stderr)
@@ -73,8 +73,8 @@ async def _added(database: Database, tenant_id: str, path: Path) -> Done:
     except DATABASE_FAILURES as failure:
         if is_away(failure) and not is_locked(failure):
             raise
-        why = "copies of the tenant are being written, try again" if is_locked(failure) else "the database refuses it"
-        reason = f"not stored: {why}"
+        cause = "copies of the tenant are being written, try again" if is_locked(failure) else "the database refuses it"
+        reason = f"not stored: {cause}"
     else:
         return {"parts": len(parts), "what": "updated" if before else "added"}
     return _not_read(reason)
@@ -85,11 +85,11 @@ def _not_read(reason: str) -> Done:
 
 
 async def _list(database: Database, chosen: argparse.Namespace) -> int:
-    found = await repository.added_documents(database, chosen.tenant)
+    documents = await repository.added_documents(database, chosen.tenant)
     if chosen.json:
-        print(as_json([document._asdict() for document in found]))
-    elif found:
-        rows = [(f"{one.added_at:%Y-%m-%d %H:%M}", str(one.parts), one.path) for one in found]
+        print(as_json([document._asdict() for document in documents]))
+    elif documents:
+        rows = [(f"{document.added_at:%Y-%m-%d %H:%M}", str(document.parts), document.path) for document in documents]
         print(table(("ADDED", "PARTS", "DOCUMENT"), rows, terminal_width()))
     else:
         print("No document was added.", file=sys.stderr)
@@ -97,20 +97,20 @@ async def _list(database: Database, chosen: argparse.Namespace) -> int:
 
 
 async def _remove(database: Database, chosen: argparse.Namespace) -> int:
-    there = [document.path for document in await repository.added_documents(database, chosen.tenant)]
-    told: list[Done] = []
-    for given in chosen.paths:
-        path = str(Path(given))
-        meant = [each for each in there if each == path or each.startswith(f"{path}{os.sep}")]
-        for each in meant or [path]:
+    stored_paths = [document.path for document in await repository.added_documents(database, chosen.tenant)]
+    results: list[Done] = []
+    for argument in chosen.paths:
+        path = str(Path(argument))
+        matches = [each for each in stored_paths if each == path or each.startswith(f"{path}{os.sep}")]
+        for each in matches or [path]:
             parts = await repository.remove_document(database, chosen.tenant, each)
-            told.append({"path": each, "parts": parts, "what": "removed" if parts else "not there"})
+            results.append({"path": each, "parts": parts, "what": "removed" if parts else "not there"})
     if chosen.json:
-        print(as_json(told))
-    for one in () if chosen.json else told:
-        line = f"{'Removed' if one['parts'] else 'Not there'}: {clean(str(one['path']))}"
-        print(line, file=sys.stdout if one["parts"] else sys.stderr)
-    return 0 if all(each["parts"] for each in told) else NOT_DONE_EXIT
+        print(as_json(results))
+    for result in () if chosen.json else results:
+        line = f"{'Removed' if result['parts'] else 'Not there'}: {clean(str(result['path']))}"
+        print(line, file=sys.stdout if result["parts"] else sys.stderr)
+    return 0 if all(each["parts"] for each in results) else NOT_DONE_EXIT
 
 
 def files_at(path: Path) -> Iterator[tuple[Path, str]]:
@@ -125,9 +125,9 @@ def files_at(path: Path) -> Iterator[tuple[Path, str]]:
     for folder, folders, names in os.walk(path, onerror=refused.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            found = Path(folder, name)
-            if not name.startswith(".") and found.suffix.lower() in READERS:
-                yield found, ""
+            file = Path(folder, name)
+            if not name.startswith(".") and file.suffix.lower() in READERS:
+                yield file, ""
     yield from ((Path(failure.filename), f"it can't be opened ({failure.strerror})") for failure in refused)
 
 

@@ -27,14 +27,14 @@ def run(chosen: argparse.Namespace) -> int:
 
     async def work(database: Database, settings: ByHandSettings) -> int:
         jobs = await details.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
-        known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
-        possible = {*known, *(job.tenant_id for job in jobs)}
+        tenants, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
+        candidates = {*tenants, *(job.tenant_id for job in jobs)}
         tenant_id, refusal = chosen.tenant or "", ""
         if chosen.tenant is None:
-            tenant_id = next(iter(possible), "")
-            among = f": {', '.join(sorted(possible))}" if possible else ""
-            refusal = "" if len(possible) == 1 else f"give the tenant of the ticket with --tenant{among}"
-        elif chosen.tenant not in possible:
+            tenant_id = next(iter(candidates), "")
+            choices = f": {', '.join(sorted(candidates))}" if candidates else ""
+            refusal = "" if len(candidates) == 1 else f"give the tenant of the ticket with --tenant{choices}"
+        elif chosen.tenant not in candidates:
             refusal = f"no tenant {chosen.tenant} is set up here"
         refusal = refusal or await _turn_refused(database, tenant_id, jobs)
         if refusal:
@@ -55,11 +55,11 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _turn_refused(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> str:
-    of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
-    for job in of_ticket:
+    ticket_jobs = [job for job in jobs if job.tenant_id == tenant_id]
+    for job in ticket_jobs:
         if job.state in (JobState.WAITING, JobState.RUNNING):
             return f"job {job.id} of this ticket has not ended; see `ai-agents show {job.id}`"
-    last = await refresh.refreshed_lately(database, tenant_id, [job.id for job in of_ticket])
+    last = await refresh.refreshed_lately(database, tenant_id, [job.id for job in ticket_jobs])
     if last is None:
         return ""
     again = last + REFRESH_APART + timedelta(seconds=1)

@@ -47,9 +47,9 @@ class FeedbackFigures(NamedTuple):
 def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ByHandSettings) -> int:
         since = datetime.now(UTC) - timedelta(days=chosen.days)
-        known = TenantDirectory(read_environment(settings.secrets_dir), keys=()).all()
-        tenant_ids = [chosen.tenant] if chosen.tenant else sorted(tenant.id for tenant in known)
-        found = [
+        tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=()).all()
+        tenant_ids = [chosen.tenant] if chosen.tenant else sorted(tenant.id for tenant in tenants)
+        records = [
             {
                 "tenant_id": tenant_id,
                 "prompt": row.version.prompt,
@@ -66,9 +66,9 @@ def run(chosen: argparse.Namespace) -> int:
             for row in await figures(database, tenant_id, since)
         ]
         if chosen.json:
-            print(as_json(found))
-        elif found:
-            print(_for_people(found))
+            print(as_json(records))
+        elif records:
+            print(_for_people(records))
         elif tenant_ids:
             print(f"No notes in the last {chosen.days} days.", file=sys.stderr)
         else:
@@ -90,7 +90,7 @@ async def figures(database: Database, tenant_id: str, since: datetime) -> list[F
     ]
 
 
-def _for_people(found: list[dict[str, Any]]) -> str:
+def _for_people(records: list[dict[str, Any]]) -> str:
     head = ("TENANT", "PROMPT", "MODEL", "NOTES", "VOTES", "USEFUL", "TAKEN UP", "OF", "REASONS")
     rows = [
         (
@@ -103,6 +103,6 @@ def _for_people(found: list[dict[str, Any]]) -> str:
             str(row["taken_up_of"]),
             ", ".join(f"{reason} {count}" for reason, count in row["reasons"].items()),
         )
-        for row in found
+        for row in records
     ]
     return table(head, rows, terminal_width())

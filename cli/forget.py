@@ -42,8 +42,7 @@ _NUMBER = re.compile(r"\d+")
 def run(chosen: argparse.Namespace) -> int:
     """Show the counts, confirm and erase; return the exit status.
 
-    1 if declined, 2 if no prompt is possible, 75 if Redis did not answer, 78 for a whole tenant that still has
-    settings.
+    1: declined. 2: no prompt is possible. 75: Redis did not answer. 78: the tenant to erase still has settings.
     """
     if chosen.json and not chosen.yes:
         chosen.refuse("--json needs --yes")
@@ -57,18 +56,18 @@ def run(chosen: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             return CONFIGURATION_EXIT
-        found = await stored(database, which)
+        counts = await stored(database, which)
         if not chosen.yes:
             rows = [
-                ("copies", str(found.copies)),
-                ("answers of GPT-4", str(found.answers)),
-                ("audit records", str(found.records)),
-                ("unfinished jobs", str(found.jobs)),
+                ("copies", str(counts.copies)),
+                ("answers of GPT-4", str(counts.answers)),
+                ("audit records", str(counts.records)),
+                ("unfinished jobs", str(counts.jobs)),
             ]
             print(table(("STORED", "COUNT"), rows, None))
-        whose = "all tickets of this requester"
-        what = "all data of this tenant" if chosen.all else "this ticket" if chosen.ticket else whose
-        if not confirmed(f"Erase {what} permanently?", chosen, "erase this"):
+        requester_text = "all tickets of this requester"
+        subject = "all data of this tenant" if chosen.all else "this ticket" if chosen.ticket else requester_text
+        if not confirmed(f"Erase {subject} permanently?", chosen, "erase this"):
             return NOT_DONE_EXIT
         redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
         try:
@@ -88,8 +87,8 @@ def run(chosen: argparse.Namespace) -> int:
                 jobs=len(erased.ended) + erased.rows,
                 keys="unknown" if keys is None else keys,
             )
-        told = _for_machines(which, found, erased, keys) if chosen.json else _for_people(which, found, erased, keys)
-        print(as_json(told) if isinstance(told, dict) else told)
+        result = _for_machines(which, counts, erased, keys) if chosen.json else _for_people(which, counts, erased, keys)
+        print(as_json(result) if isinstance(result, dict) else result)
         return 0 if keys is not None else AWAY_EXIT
 
     return run_with_settings(ForgetSettings, work)
@@ -99,9 +98,9 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     def report_ended(ended: Sequence[EndedJob]) -> None:
         # A running job is reported by its worker.
         for job in (job for job in ended if not job.was_running):
-            told = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
-            other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
-            report_in_new_span("Forget", told, Outcome(OutcomeKind.FORGOTTEN, tombstones.FORGOTTEN), **other)
+            published = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
+            numbers = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+            report_in_new_span("Forget", published, Outcome(OutcomeKind.FORGOTTEN, tombstones.FORGOTTEN), **numbers)
 
     erased, keys = None, None
     if not which.all:
@@ -113,7 +112,7 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
             for event in await inbox.of_tenant(which.tenant_id):
                 await repository.accept_late(database, event, deadline_seconds)
                 await inbox.remove(event.job_id)
-        # Of a whole tenant before the rows, which map an answer in Redis to its tenant.
+        # Before the rows of a whole tenant, because they map an answer in Redis to its tenant.
         keys = await erase_keys(redis, database, which)
     except QueueUnavailableError:
         pass
@@ -125,12 +124,12 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
 async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
     """Erase Redis data of forgotten tickets; return the number of keys.
 
-    Answers and unusable texts go if their ticket has a tombstone, by this erasure or an earlier one, or if they name
-    such a ticket. For a whole tenant all its keys go: call it before the rows are deleted, which map an answer to its
-    tenant. Raises QueueUnavailableError, or one of DATABASE_FAILURES.
+    Erased are answers and unusable texts of a ticket with a tombstone, or that name such a ticket. For a whole tenant
+    all its keys are erased: call it before the rows are deleted, which map an answer to its tenant. Raises
+    QueueUnavailableError, or one of DATABASE_FAILURES.
     """
     try:
-        doomed = await _kept_of_jobs(redis, database, which)
+        doomed = await _answer_keys(redis, database, which)
         if which.all:
             doomed += rate_limit.keys_of(which.tenant_id)
             for begin in {*(kind.redis_prefix for kind in KINDS.values()), DELIVERY}:
@@ -144,21 +143,21 @@ async def _keys(redis: Redis, pattern: str) -> list[str]:
     return [str(key) async for key in redis.scan_iter(match=pattern, count=1000)]
 
 
-async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
+async def _answer_keys(redis: Redis, database: Database, which: Which) -> list[str]:
     doomed: list[str] = []
-    kept: list[tuple[str, UUID]] = []
-    for key in [key for what in StoredKind for key in await _keys(redis, f"{what}:*")]:
+    candidates: list[tuple[str, UUID]] = []
+    for key in [key for kind in StoredKind for key in await _keys(redis, f"{kind}:*")]:
         try:
-            kept.append((key, UUID(key.partition(":")[2])))
+            candidates.append((key, UUID(key.partition(":")[2])))
         except ValueError:
             continue  # not one of ours
-    for some in split(kept):
-        ours = await numbers_of_jobs(database, which.tenant_id, [job_id for _, job_id in some])
-        for key, job_id in some:
+    for batch in split(candidates):
+        ours = await numbers_of_jobs(database, which.tenant_id, [job_id for _, job_id in batch])
+        for key, job_id in batch:
             if job_id not in ours:
                 continue
             if not which.all:
-                # A number may mean something else: a surplus answer is erased, since it can be requested again.
+                # A number may have another meaning. Erasing a surplus answer is safe: it can be requested again.
                 numbers = {*ours[job_id], *_NUMBER.findall(str(await redis.get(key) or ""))}
                 if not await tombstones.forgotten_among(database, which.tenant_id, numbers):
                     continue
@@ -166,7 +165,7 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
     return doomed
 
 
-def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -> str:
+def _for_people(which: Which, counts: Stored, erased: Erased, keys: int | None) -> str:
     ended = len(erased.ended)
     rows = [
         ("copies", str(erased.copies)),
@@ -182,7 +181,7 @@ def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -
             f"No data of ticket {which.ticket_id} was stored, under either number. Check the number: from now on its "
             "data is not kept."
         )
-    if which.requester and not found.of_requester:
+    if which.requester and not counts.of_requester:
         parts.append("No stored data has this address. Check the address: from now on its data is not kept.")
     if keys is None:
         parts.append("Redis does not answer and still has data: run this again when it does.")
@@ -193,15 +192,15 @@ def _for_people(which: Which, found: Stored, erased: Erased, keys: int | None) -
             f"{erased.running} other jobs of this tenant are running and may have read the erased data: run this "
             "again when they have ended."
         )
-    if found.unattributed:
+    if counts.unattributed:
         parts.append(
-            f"{found.unattributed} copies and answers have no known requester: erase them by ticket, or run this "
+            f"{counts.unattributed} copies and answers have no known requester: erase them by ticket, or run this "
             "again when the copies are a day older."
         )
     return "\n".join([*parts, "Not covered: notes in the desk, backups, traces, and the model's provider."])
 
 
-def _for_machines(which: Which, found: Stored, erased: Erased, keys: int | None) -> dict[str, Any]:
+def _for_machines(which: Which, counts: Stored, erased: Erased, keys: int | None) -> dict[str, Any]:
     return {
         "tenant_id": which.tenant_id,
         "copies": erased.copies,
@@ -211,5 +210,5 @@ def _for_machines(which: Which, found: Stored, erased: Erased, keys: int | None)
         "job_rows": erased.rows,
         "redis_keys": keys,
         "others_running": erased.running,
-        "unattributed": found.unattributed,
+        "unattributed": counts.unattributed,
     }

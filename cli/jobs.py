@@ -17,7 +17,7 @@ from observability.formats import age, duration
 
 def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, _settings: ByHandSettings) -> int:
-        found = await details.listed(
+        matches = await details.listed(
             database,
             tenant_id=chosen.tenant,
             ticket_id=chosen.ticket,
@@ -25,16 +25,16 @@ def run(chosen: argparse.Namespace) -> int:
             since=chosen.since,
             most=chosen.limit + 1,
         )
-        shown = found[: chosen.limit]
+        page = matches[: chosen.limit]
         if chosen.json:
-            print(as_json([_for_machines(job) for job in shown]))
-        elif shown:
+            print(as_json([_for_machines(job) for job in page]))
+        elif page:
             head = ("JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON")
-            print(table(head, [_cells(job) for job in shown], terminal_width()))
+            print(table(head, [_cells(job) for job in page], terminal_width()))
         else:
             print("No job matches.", file=sys.stderr)
-        if len(found) > len(shown):
-            print(f"Limited to the newest {len(shown)}; raise --limit for more.", file=sys.stderr)
+        if len(matches) > len(page):
+            print(f"Limited to the newest {len(page)}; raise --limit for more.", file=sys.stderr)
         return 0
 
     return run_with_database(work)

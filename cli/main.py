@@ -43,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = resolve_name("cli.psql:run")(chosen.arguments)
         case verb:
             # `secrets status` is `run` of `cli.secrets.status`.
-            by_hand = resolve_name(f"cli.{verb.replace('-', '_').replace(' ', '.')}:run")
+            run_verb = resolve_name(f"cli.{verb.replace('-', '_').replace(' ', '.')}:run")
             end_loading()
-            status = _written(lambda: by_hand(chosen))
+            status = _written(lambda: run_verb(chosen))
     return status
 
 
@@ -54,11 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("worker", help="process jobs")
     verbs.add_parser("housekeeping", help="run scheduled work: copy desks, poll, purge")
-    for name, port, does in (
+    for name, port, description in (
         ("api", 8000, "receive webhooks and queue jobs"),
         ("console", 8010, "serve the web console"),
     ):
-        process = verbs.add_parser(name, help=does)
+        process = verbs.add_parser(name, help=description)
         process.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         process.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
     verbs.add_parser("migrate", help="create or upgrade the database schema (needs DATABASE_ADMIN_URL)")
@@ -119,12 +119,12 @@ def _migrate() -> int:
         settings = load(MigrateSettings)
         start_logging(settings)
         log_event(log_events.MIGRATED, revision=migrate(settings.database_admin_url, settings.database_url))
-    except SettingsError as refused:
-        refuse_start(refused.problems)
+    except SettingsError as failure:
+        refuse_start(failure.problems)
         return CONFIGURATION_EXIT
-    except (DatabaseUnfitError, DatabaseUnreachableError) as refused:
-        refuse_start([str(refused)])
-        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfitError) else AWAY_EXIT
+    except (DatabaseUnfitError, DatabaseUnreachableError) as failure:
+        refuse_start([str(failure)])
+        return CONFIGURATION_EXIT if isinstance(failure, DatabaseUnfitError) else AWAY_EXIT
     return 0
 
 

@@ -18,17 +18,17 @@ _SERVICE = "ai-agents"
 def run(arguments: Sequence[str]) -> int:
     """Replace this process with psql at DATABASE_URL; return 78 if psql can't run."""
     url = load_or_exit(ByHandSettings).database_url
-    where = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    secrets = {"PGPASSWORD": where.pop("password", "")}
-    if key_password := where.pop("sslpassword", ""):
-        # psql has no variable for it: an unnamed file has it, which disappears with psql.
+    parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    secrets = {"PGPASSWORD": parameters.pop("password", "")}
+    if key_password := parameters.pop("sslpassword", ""):
+        # psql has no variable for it. An unnamed file passes it, and disappears with psql.
         with tempfile.TemporaryFile(buffering=0) as file:
             file.write(f"[{_SERVICE}]\nsslpassword={key_password}\n".encode())
             file.seek(0)
-            kept = os.dup(file.fileno())
-        os.set_inheritable(kept, True)
-        secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": f"/dev/fd/{kept}"}
-    command = ["psql", "--dbname", make_conninfo("", **where), *arguments]
+            descriptor = os.dup(file.fileno())
+        os.set_inheritable(descriptor, True)
+        secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": f"/dev/fd/{descriptor}"}
+    command = ["psql", "--dbname", make_conninfo("", **parameters), *arguments]
     os.environ.update({name: value for name, value in secrets.items() if value})
     try:
         os.execvp(command[0], command)  # noqa: S606 -- no shell is wanted

@@ -56,8 +56,8 @@ class Replayed:
 def run(chosen: argparse.Namespace) -> int:
     """Print both answers of each record as they arrive; return the exit status.
 
-    1 if a record is missing, may not be sent or got no usable answer, 2 for an unknown prompt, 75 if the model is
-    away, 78 without a key or if the model's service needs the operator's action.
+    1: a record is missing, may not be sent or got no usable answer. 2: the prompt is unknown. 75: the model is away.
+    78: a key is missing, or the model's service needs the operator's action.
     """
     if chosen.prompt is not None and chosen.prompt not in versions():
         chosen.refuse(f"unknown prompt version {chosen.prompt!r}: choose from {', '.join(versions())}")
@@ -69,11 +69,12 @@ def run(chosen: argparse.Namespace) -> int:
             # These settings restrict where its texts may go.
             print(f"Not sent: {chosen.tenant} has no usable settings here.", file=sys.stderr)
             return CONFIGURATION_EXIT
-        wanted = await _wanted(database, chosen, tenant.audit_days)
-        records = [record for record in wanted if may_be_sent_again(record, tenant.note)]
-        if len(records) < len(wanted):
-            why = f"they were redacted less than {key_name(tenant.id, 'masking')} requires now"
-            print(f"{len(wanted) - len(records)} of {len(wanted)} records are left out: {why}.", file=sys.stderr)
+        requested = await _find_records(database, chosen, tenant.audit_days)
+        records = [record for record in requested if may_be_sent_again(record, tenant.note)]
+        if len(records) < len(requested):
+            reason = f"they were redacted less than {key_name(tenant.id, 'masking')} requires now"
+            count = f"{len(requested) - len(records)} of {len(requested)}"
+            print(f"{count} records are left out: {reason}.", file=sys.stderr)
         if not records:
             print("Nothing to replay.", file=sys.stderr)
             return NOT_DONE_EXIT
@@ -92,21 +93,21 @@ def run(chosen: argparse.Namespace) -> int:
             # Stores the spending.
             await models.close()
             await book.close()
-        is_all = len(records) == (len(wanted) if chosen.last else len(set(chosen.job)))
+        is_all = len(records) == (len(requested) if chosen.last else len(set(chosen.job)))
         return status or (0 if is_all else NOT_DONE_EXIT)
 
     # A tenant may have a key of its own.
     return run_with_settings(WorkerSettings, work, openai_api_key="")
 
 
-async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
+async def _find_records(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
     if chosen.last:
         return await audit.newest(database, chosen.tenant, chosen.last, days=days)
-    found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
+    by_job = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
     for job_id in dict.fromkeys(chosen.job):
-        if job_id not in found:
+        if job_id not in by_job:
             print(f"Job {job_id} of {chosen.tenant} has no audit record with an answer.", file=sys.stderr)
-    return [found[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in found]
+    return [by_job[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in by_job]
 
 
 async def _replay(
@@ -135,11 +136,11 @@ async def _replay(
             answer = await client.complete(prompt, Enhancement, lambda usage: models.limits.paid(tenant.id, usage))
             replayed = Replayed(record, version, answer.model, answer)
             answers += 1
-        except PermanentError as refused:
-            replayed = Replayed(record, version, endpoint.name, None, refused.reason)
-        except (DeferredError, TemporaryError) as stopped:
-            print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
-            return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
+        except PermanentError as refusal:
+            replayed = Replayed(record, version, endpoint.name, None, refusal.reason)
+        except (DeferredError, TemporaryError) as failure:
+            print(f"Stopped after {number} of {len(records)}: {failure.reason}.", file=sys.stderr)
+            return CONFIGURATION_EXIT if failure.reason in set(HoldReason) else AWAY_EXIT
         # A paid answer is shown before a later failure.
         if chosen.json:
             print(as_json(for_machines(replayed), indent=None), flush=True)
@@ -158,7 +159,7 @@ def for_people(replayed: Replayed, width: int | None) -> str:
         ("", ["BEFORE"], ["NOW"]),
         ("model", [record.model], [replayed.model]),
         ("prompt", [record.prompt], [replayed.prompt]),
-        *((name, said, after.get(name, [])) for name, said in before.items()),
+        *((name, paragraphs, after.get(name, [])) for name, paragraphs in before.items()),
         ("tokens", [f"{record.input_tokens} + {record.output_tokens}"], [paid]),
         ("dollars", [dollars(record.cost)], [dollars(now.usage.cost if now else None)]),
         ("seconds", [f"{record.seconds:.1f}"], [f"{now.milliseconds / 1000:.1f}" if now else "-"]),
@@ -176,10 +177,10 @@ def side_by_side(rows: Sequence[SideRow], width: int | None) -> str:
     lines = []
     for name, left, right in rows:
         sides = [left, ["same"] if right and right == left else right]
-        told = [[line for each in side for line in textwrap.wrap(clean(each), column)] or [""] for side in sides]
-        for number, (one, other) in enumerate(zip_longest(*told, fillvalue="")):
+        columns = [[line for each in side for line in textwrap.wrap(clean(each), column)] or [""] for side in sides]
+        for number, (left_line, right_line) in enumerate(zip_longest(*columns, fillvalue="")):
             begin = name if number == 0 else ""
-            lines.append(f"{begin.ljust(size)}{_GAP}{one.ljust(column)}{_GAP}{other}".rstrip())
+            lines.append(f"{begin.ljust(size)}{_GAP}{left_line.ljust(column)}{_GAP}{right_line}".rstrip())
     return "\n".join(lines)
 
 
@@ -189,8 +190,8 @@ def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, 
     An answer of another release may have another form; a part that it lacks is `-`.
     """
 
-    def claim(said: Mapping[str, Any]) -> str:
-        return f"{said['text']} [{', '.join(said['sources'])}]" if said["sources"] else str(said["text"])
+    def claim(fields: Mapping[str, Any]) -> str:
+        return f"{fields['text']} [{', '.join(fields['sources'])}]" if fields["sources"] else str(fields["text"])
 
     parts: dict[str, Callable[[], list[str]]] = {
         "summary": lambda: [str(answer["summary"])],
@@ -202,13 +203,13 @@ def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, 
         "confidence": lambda: [str(answer["confidence"])],
         "questions": lambda: [*map(str, answer["questions"])],
     }
-    told = {}
+    texts = {}
     for name, part in parts.items():
         try:
-            told[name] = part()
+            texts[name] = part()
         except (LookupError, TypeError):
-            told[name] = ["-"]
-    return told
+            texts[name] = ["-"]
+    return texts
 
 
 def for_machines(replayed: Replayed) -> dict[str, Any]:
@@ -218,12 +219,12 @@ def for_machines(replayed: Replayed) -> dict[str, Any]:
         usage = answer.usage
         now |= {"answer": answer.content.model_dump(mode="json"), "seconds": answer.milliseconds / 1000}
         now |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost": usage.cost}
-    told = ("prompt", "model", "answer", "seconds", "input_tokens", "output_tokens", "cost")
+    fields = ("prompt", "model", "answer", "seconds", "input_tokens", "output_tokens", "cost")
     return {
         "job_id": record.job_id,
         "ticket_id": record.ticket_id,
         "at": record.at,
         "sources": visible_sources(record),
-        "before": {name: getattr(record, name) for name in told},
+        "before": {name: getattr(record, name) for name in fields},
         "now": now,
     }

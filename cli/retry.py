@@ -56,13 +56,13 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     A ticket gets one enhancement: a job is left out if another one of its ticket failed later, is completed or is
     open. For a second note the operator names the job.
     """
-    found = await details.listed(
+    failed_jobs = await details.listed(
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
     )
     most = chosen.limit or MAX_RETRIED
     jobs: list[Listed] = []
     left_out = 0
-    for job in found[::-1]:
+    for job in failed_jobs[::-1]:
         if len(jobs) == most:
             print(f"Limited to the oldest {most}; raise --limit for more.", file=sys.stderr)
             break
@@ -95,11 +95,11 @@ async def _retry_each(
 def _show(done: Sequence[Retried], refused: Sequence[tuple[UUID, str]], *, is_json: bool) -> None:
     if is_json:
         names = ("job_id", "tenant_id", "ticket_id")
-        told = [{name: getattr(job, name) for name in names} | {"retried": True, "was": job.was} for job in done]
-        print(as_json([*told, *({"job_id": job_id, "retried": False, "why": why} for job_id, why in refused)]))
+        results = [{name: getattr(job, name) for name in names} | {"retried": True, "was": job.was} for job in done]
+        print(as_json([*results, *({"job_id": job_id, "retried": False, "why": reason} for job_id, reason in refused)]))
         return
-    for job_id, why in refused:
-        print(f"Not retried: {job_id}: {why}.", file=sys.stderr)
+    for job_id, reason in refused:
+        print(f"Not retried: {job_id}: {reason}.", file=sys.stderr)
     if done:
         rows = [(str(job.job_id), job.tenant_id, job.ticket_id, job.was) for job in done]
         print(table(("JOB", "TENANT", "TICKET", "WAS"), rows, terminal_width()))

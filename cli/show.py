@@ -87,14 +87,14 @@ def for_people(
     def past(moment: datetime) -> str:
         return f"{when(moment)}, {duration((job.read_at - moment).total_seconds())} ago"
 
-    known_as = {"desk_id": "desk id {}", "display_id": "display id {}"}
-    others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    labels = {"desk_id": "desk id {}", "display_id": "display id {}"}
+    other_ids = other_numbers(job.ticket_id, job.desk_id, job.display_id)
     ticket = [f"{job.ticket_id} of tenant {job.tenant_id}"]
-    ticket += [known_as[name].format(number) for name, number in others.items()]
+    ticket += [labels[name].format(number) for name, number in other_ids.items()]
     ticket += [f"event {job.event}"] if job.event else []
-    by_old = f", {remark}: the desk still used the old secret" if remark == SIGNED_BY_PREVIOUS else ""
-    note_is = f"not confirmed: posting started {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
-    note_is = f"in the ticket, as {job.note_id}" if job.note_id else note_is
+    webhook_remark = f", {remark}: the desk still used the old secret" if remark == SIGNED_BY_PREVIOUS else ""
+    note_text = f"not confirmed: posting started {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
+    note_text = f"in the ticket, as {job.note_id}" if job.note_id else note_text
     ended = "no"
     if job.finished_at is not None:
         took = duration((job.finished_at - job.accepted_at).total_seconds())
@@ -102,11 +102,11 @@ def for_people(
     left = (job.deadline_at - job.read_at).total_seconds()
     lines = [
         ("ticket", ", ".join(ticket)),
-        ("accepted", f"{past(job.accepted_at)}{by_old}"),
+        ("accepted", f"{past(job.accepted_at)}{webhook_remark}"),
         ("queued", past(job.published_at) if job.published_at else "no"),
         ("started", f"{past(job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
         ("answered", f"yes, by {job.model}" if job.answered else "yes, erased since" if job.model else "no"),
-        ("note", f"{note_is}, a further one: {job.refresh}" if job.refresh else note_is),
+        ("note", f"{note_text}, a further one: {job.refresh}" if job.refresh else note_text),
         ("ended", ended),
         ("reason", job.reason or "none"),
         ("deadline", past(job.deadline_at) if left <= 0 else f"{when(job.deadline_at)}, in {duration(left)}"),
@@ -114,18 +114,18 @@ def for_people(
         ("lease", f"{job.lease_owner}, until {when(job.lease_until)}" if job.lease_until else "none"),
         ("next", next_step(job)),
     ]
-    told = table(("Job", f"{job.id}: {job.state}"), lines, None)
+    output = table(("Job", f"{job.id}: {job.state}"), lines, None)
     if events is not None:
         happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
-        told += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
-    return told if note is None else f"{told}\n\nNote that was not posted (dry run):\n\n{note}"
+        output += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
+    return output if note is None else f"{output}\n\nNote that was not posted (dry run):\n\n{note}"
 
 
 def next_step(job: Details) -> str:
     retry = f"`ai-agents retry {job.id}`"
     match job.state:
         case JobState.WAITING:
-            return _next_of_waiting(job)
+            return _next_step_of_waiting(job)
         case JobState.RUNNING if job.lease_until is not None and job.lease_until > job.read_at:
             return f"wait: a worker runs attempt {job.attempt}"
         case JobState.RUNNING:
@@ -133,15 +133,15 @@ def next_step(job: Details) -> str:
         case JobState.COMPLETED:
             return "nothing: the note is in the ticket"
         case JobState.SKIPPED:
-            told = _SKIPPED.get(job.reason or "", "nothing, unless the ticket was reopened: {retry}")
+            template = _SKIPPED.get(job.reason or "", "nothing, unless the ticket was reopened: {retry}")
             tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
             paid = "posts this answer without a new call" if job.answered else "calls GPT-4 again"
-            return told.format(retry=retry, tried=tried, paid=paid)
-    kept = " (the answer of GPT-4 is reused)" if job.answered else ""
-    return f"fix the reason, then {retry}{kept}"
+            return template.format(retry=retry, tried=tried, paid=paid)
+    reuse = " (the answer of GPT-4 is reused)" if job.answered else ""
+    return f"fix the reason, then {retry}{reuse}"
 
 
-def _next_of_waiting(job: Details) -> str:
+def _next_step_of_waiting(job: Details) -> str:
     attempt = f"attempt {job.attempt + 1}"
     seconds = (job.read_at - job.due_at).total_seconds()
     if job.deadline_at <= job.read_at:
@@ -165,7 +165,7 @@ def for_machines(
 ) -> dict[str, Any]:
     fields = asdict(job)
     del fields["read_at"], fields["traceparent"]
-    told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job), "remark": remark}
+    report = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job), "remark": remark}
     if note is not None:
-        told["dry_run_note"] = note
-    return told if events is None else {**told, "events": [asdict(event) for event in events]}
+        report["dry_run_note"] = note
+    return report if events is None else {**report, "events": [asdict(event) for event in events]}

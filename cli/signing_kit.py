@@ -44,10 +44,10 @@ def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
     probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
     if secret is not None:
         probe = probe.replace(f"read -rs {word}\n", f"{word}='@SECRET@'\n")
-    text = _FILE.sub(lambda named: _read(named[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
+    text = _FILE.sub(lambda match: _read(match[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
     values = {"TENANT": tenant_id, "NAME": setting_suffix(tenant_id), "URL": url, "SECRET": secret or place}
     values["HOW"] = f" (paste it all, then the {word.lower()}, then Enter)" if secret is None else ""
-    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+    return re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], text)
 
 
 def _read(name: str) -> str:
@@ -58,11 +58,11 @@ def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
     tenants, _ = parse_tenants(read_environment(secrets_dir())(), keys=())
     tenant = tenants.get(tenant_id, Tenant(tenant_id))
     token = form == "token"
-    found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
+    secret = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
     setting = f"{'WEBHOOK_TOKEN' if token else 'WEBHOOK_SECRET'}_{setting_suffix(tenant_id)}"
     make = "create one with `openssl rand -base64 32` (see docs/support/faq/faq-webhook-setup.md)"
-    if not found:
+    if not secret:
         return None, f"{setting} is not set here, or the tenant's settings are invalid. If there is none, {make}."
-    if not _PLAIN.fullmatch(found):
+    if not _PLAIN.fullmatch(secret):
         return None, f"{setting} contains a blank, a quote, $, ` or \\, or a non-ASCII character: {make}."
-    return found, ""
+    return secret, ""

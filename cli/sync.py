@@ -36,25 +36,23 @@ def run(chosen: argparse.Namespace) -> int:
 
     async def work(database: Database, settings: SyncSettings) -> int:
         tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=["desk"])
-        known = {tenant.id: tenant.desk for tenant in tenants.all() if tenant.desk is not None}
-        if chosen.tenant is not None and chosen.tenant not in known:
+        desks = {tenant.id: tenant.desk for tenant in tenants.all() if tenant.desk is not None}
+        if chosen.tenant is not None and chosen.tenant not in desks:
             print(f"{chosen.tenant} has no desk here: check SERVICEDESK_URL_<TENANT>.", file=sys.stderr)
             return NOT_DONE_EXIT
         status = 0
         if chosen.tenant is not None:
-            known = {chosen.tenant: known[chosen.tenant]}
-            status = await _copy(database, settings, tenants, chosen.tenant, known[chosen.tenant])
-        found = []
-        for tenant_id, desk in sorted(known.items()):
+            desks = {chosen.tenant: desks[chosen.tenant]}
+            status = await _copy(database, settings, tenants, chosen.tenant, desks[chosen.tenant])
+        extents = []
+        for tenant_id, desk in sorted(desks.items()):
             extent = await sync_repository.extent(database, tenant_id)
-            found.append((tenant_id, extent, _CALLS_A_READING * extent.to_read * call_seconds(desk)))
+            extents.append((tenant_id, extent, _CALLS_A_READING * extent.to_read * call_seconds(desk)))
         if chosen.json:
-            print(
-                as_json([{"tenant_id": one, **extent._asdict(), "seconds_left": left} for one, extent, left in found])
-            )
-        elif found:
+            print(as_json([{"tenant_id": name, **extent._asdict(), "seconds_left": s} for name, extent, s in extents]))
+        elif extents:
             head = ("TENANT", "TICKETS", "SOLUTIONS", "TO READ", "TAKES", "BACK TO", "LAST READ", "UNSEEN FOR")
-            print(table(head, [_cells(*row) for row in found], terminal_width()))
+            print(table(head, [_cells(*row) for row in extents], terminal_width()))
         else:
             print("No tenant has a desk.", file=sys.stderr)
         return status
@@ -70,7 +68,7 @@ async def _copy(
     copies = DeskSync(tenants, database, desks, NoteFollowUp(database, settings.job_deadline_seconds))
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:
-        reason = await _to_its_end(database, copies, tenant_id, desk, bar)
+        reason = await _copy_all(database, copies, tenant_id, desk, bar)
     finally:
         bar.close()
         await desks.close()
@@ -80,7 +78,7 @@ async def _copy(
     return NOT_DONE_EXIT if reason else 0
 
 
-async def _to_its_end(database: Database, copies: DeskSync, tenant_id: str, desk: DeskSettings, bar: Any) -> str:
+async def _copy_all(database: Database, copies: DeskSync, tenant_id: str, desk: DeskSettings, bar: Any) -> str:
     refused, reason = 0, ""
     while True:
         copying = asyncio.create_task(copies.sync(tenant_id, desk, _ROUND_SECONDS))

@@ -30,19 +30,20 @@ Span = dict[str, Any]
 
 
 def run(chosen: argparse.Namespace) -> int:
-    subject, why = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
-    if place := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
+    subject, reason = DiagnosisSubject(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
+    if path := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
         try:
-            traces = find(place, subject)
+            traces = find(path, subject)
         except OSError as failure:
-            traces, why = [], f"can't be read ({failure.strerror})"
+            traces, reason = [], f"can't be read ({failure.strerror})"
         if traces:
-            return _print_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
-        print(f"{clean(str(place))} {why}: reading the database instead.", file=sys.stderr)
+            return _print_files(traces, f"spans of {path}, kept when they end", is_json=chosen.json)
+        print(f"{clean(str(path))} {reason}: reading the database instead.", file=sys.stderr)
     return run_with_settings(TraceSettings, lambda database, _: _print_events(database, subject, is_json=chosen.json))
 
 
 def find(place: Path, subject: DiagnosisSubject) -> list[list[Span]]:
+    """Return the traces of a ticket or job in a file or folder, newest first."""
     spans: dict[str, dict[str, Span]] = {}
     for path in sorted(place.glob("*.jsonl")) if place.is_dir() else [place]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -50,9 +51,9 @@ def find(place: Path, subject: DiagnosisSubject) -> list[list[Span]]:
                 span = json.loads(line)
                 spans.setdefault(span["context"]["trace_id"], {})[span["context"]["span_id"]] = span
     traces = [sorted(trace.values(), key=lambda span: str(span["start_time"])) for trace in spans.values()]
-    names = ["job_id"] if subject.job_id else ["ticket_id", "desk_id", "display_id"]
-    for wanted, among in (str(subject.job_id or subject.ticket_id), names), (subject.tenant_id, ["tenant_id"]):
-        traces = [trace for trace in traces if wanted is None or wanted in _tags(trace, *among)]
+    id_names = ["job_id"] if subject.job_id else ["ticket_id", "desk_id", "display_id"]
+    for value, names in (str(subject.job_id or subject.ticket_id), id_names), (subject.tenant_id, ["tenant_id"]):
+        traces = [trace for trace in traces if value is None or value in _tags(trace, *names)]
     return sorted(traces, key=lambda trace: str(trace[0]["start_time"]), reverse=True)
 
 
@@ -61,7 +62,7 @@ def _tags(trace: list[Span], *names: str) -> list[str]:
 
 
 def _print_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int:
-    # The newest of the most complete ones: a repeated or refused webhook has a trace of one span.
+    # The newest complete trace, because a repeated or refused webhook has a trace of one span.
     best = max(traces, key=lambda trace: (any(span["name"] == GPT4 for span in trace), len(trace) > 1))
     about: dict[str, Any] = {name: next(iter(_tags(best, name)), None) for name in ("job_id", "tenant_id", "ticket_id")}
     about |= {"trace_id": best[0]["context"]["trace_id"].removeprefix("0x"), "source": source}
@@ -73,8 +74,10 @@ def _print_files(traces: list[list[Span]], source: str, *, is_json: bool) -> int
 
 def lines_of(trace: list[Span], parent: str | None = None, depth: int = 0) -> list[Span]:
     """Return each span below its parent; one without its parent is at the left."""
-    known, lines = {span["context"]["span_id"] for span in trace}, []
-    for span in (one for one in trace if (one["parent_id"] if one["parent_id"] in known else None) == parent):
+    span_ids, lines = {span["context"]["span_id"] for span in trace}, []
+    for span in trace:
+        if (span["parent_id"] if span["parent_id"] in span_ids else None) != parent:
+            continue
         tags, failed = span["attributes"], span["status"]["status_code"] == "ERROR"
         notes = ["its parent has not ended or is not kept"] if span["parent_id"] and depth == 0 else []
         notes += [f"exception.message={span['status'].get('description', '')}"] if failed else []
@@ -93,17 +96,17 @@ async def _print_events(database: Database, subject: DiagnosisSubject, *, is_jso
     if job is None:
         print("No job found, or it was purged by age.", file=sys.stderr)
         return NOT_DONE_EXIT
-    told = timeline(job, await details.events(database, job), job.read_at)
+    history = timeline(job, await details.events(database, job), job.read_at)
     lines = []
-    for place, span in enumerate(told.spans):
-        by = "exception.message=" if span.state == "failed" else "outcome=" if span.name == WORKER else ""
+    for index, span in enumerate(history.spans):
+        prefix = "exception.message=" if span.state == "failed" else "outcome=" if span.name == WORKER else ""
         name = f"{span.name} (attempt {span.attempt})" if span.name == WORKER else span.name
         # All is below the first span, as in a trace.
-        line = {"depth": span.level + (place > 0), "name": name, "start": span.start, "end": span.end}
-        lines.append(line | {"state": span.state, "notes": [by + span.words] if span.words else [], "process": ""})
+        line = {"depth": span.level + (index > 0), "name": name, "start": span.start, "end": span.end}
+        lines.append(line | {"state": span.state, "notes": [prefix + span.words] if span.words else [], "process": ""})
     about = {"job_id": str(job.id), "tenant_id": job.tenant_id, "ticket_id": job.ticket_id, "trace_id": trace_id(job)}
-    told_of = {**about, "source": FROM_EVENTS, "others": [str(other.id) for other in jobs if other.id != job.id]}
-    return _print_trace({one.tenant_id for one in jobs}, told_of, lines, told.end, is_json=is_json)
+    heading = {**about, "source": FROM_EVENTS, "others": [str(other.id) for other in jobs if other.id != job.id]}
+    return _print_trace({listed.tenant_id for listed in jobs}, heading, lines, history.end, is_json=is_json)
 
 
 async def _find_job(database: Database, subject: DiagnosisSubject) -> tuple[Details | None, list[Listed]]:
@@ -138,6 +141,7 @@ def _print_trace(owners: set[str], about: dict[str, Any], lines: list[Span], unt
 
 
 def tree(lines: list[Span], until: datetime, width: int) -> Tree:
+    """Return the lines as a tree with bars; open spans last until `until`."""
     start, longest = min(line["start"] for line in lines), max(4 * line["depth"] + len(line["name"]) for line in lines)
     scale = max(8, width - longest - 39) / max((until - start).total_seconds(), 0.001)  # 39: the other columns
     above = [Tree("", hide_root=True)]

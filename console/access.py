@@ -20,7 +20,7 @@ from config.settings import MIN_CHARACTERS
 _MIN_TOKEN_LENGTH = 32
 _REREAD_SECONDS = 5.0
 _TOKEN, _ROLE, _OIDC = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_"
-_OF_TOKEN = re.compile(f"(?:{_TOKEN}|{_ROLE})(.+)")
+_TOKEN_SETTING = re.compile(f"(?:{_TOKEN}|{_ROLE})(.+)")
 _NAME = re.compile(r"[A-Z0-9_]{1,40}")
 _ROLE_TEXT = re.compile(r"(operator|support(?::(?P<tenant>[a-z0-9-]{1,63}))?)(?P<texts>\+texts)?")
 
@@ -35,13 +35,13 @@ class ConsoleRole:
 
 
 def _parse_role(text: str, setting: str = "") -> ConsoleRole:
-    found = _ROLE_TEXT.fullmatch(text.strip())
-    if found is None:
+    match = _ROLE_TEXT.fullmatch(text.strip())
+    if match is None:
         raise ValueError(
             f"{setting} must be support, support:TENANT or operator, optionally followed by +texts".strip()
         )
-    kind: Literal["support", "operator"] = "operator" if found[1] == "operator" else "support"
-    return ConsoleRole(kind, found["tenant"], found["texts"] is not None)
+    kind: Literal["support", "operator"] = "operator" if match[1] == "operator" else "support"
+    return ConsoleRole(kind, match["tenant"], match["texts"] is not None)
 
 
 def _parse_roles(text: str) -> Mapping[str, ConsoleRole]:
@@ -113,10 +113,10 @@ class ConsoleAccess:
     @property
     def secrets(self) -> dict[tuple[str, str], str]:
         """Login secrets by ("", setting), in the form of `own_secrets`."""
-        found = {("", f"{_TOKEN}{one.name.upper().replace('-', '_')}"): one.token for one in self.tokens}
+        secrets = {("", f"{_TOKEN}{token.name.upper().replace('-', '_')}"): token.token for token in self.tokens}
         if self.oidc and self.oidc.client_secret:
-            found["", f"{_OIDC}CLIENT_SECRET"] = self.oidc.client_secret
-        return found
+            secrets["", f"{_OIDC}CLIENT_SECRET"] = self.oidc.client_secret
+        return secrets
 
     @property
     def roles(self) -> list[ConsoleRole]:
@@ -135,7 +135,7 @@ def read_access(
     """
 
     def group(name: str) -> str:
-        if token := _OF_TOKEN.fullmatch(name):
+        if token := _TOKEN_SETTING.fullmatch(name):
             return f"token {token[1]}"
         return "provider" if name.startswith(_OIDC) else ""
 
@@ -186,17 +186,18 @@ def parse_access(values: Mapping[str, str]) -> ConsoleAccess:
 
 
 def _tokens(values: Mapping[str, str], problems: list[str]) -> tuple[ConsoleToken, ...]:
-    given = {name.removeprefix(_TOKEN): value for name, value in sorted(values.items()) if name.startswith(_TOKEN)}
-    found = []
-    for suffix, token in given.items():
+    present = {name.removeprefix(_TOKEN): value for name, value in sorted(values.items()) if name.startswith(_TOKEN)}
+    accepted = []
+    for suffix, token in present.items():
         try:
-            _check_token(suffix, token, is_shared=list(given.values()).count(token) > 1)
-            found.append(ConsoleToken(suffix.lower().replace("_", "-"), token, _role_of(f"{_ROLE}{suffix}", values)))
-        except ValueError as wrong:
-            problems.append(f"{wrong}: the token is disabled")
-    alone = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in given]
-    problems += [f"{name} is set, but {_TOKEN}{name.removeprefix(_ROLE)} is not" for name in alone]
-    return tuple(found)
+            _check_token(suffix, token, is_shared=list(present.values()).count(token) > 1)
+            role = _read_role(f"{_ROLE}{suffix}", values)
+            accepted.append(ConsoleToken(suffix.lower().replace("_", "-"), token, role))
+        except ValueError as failure:
+            problems.append(f"{failure}: the token is disabled")
+    orphans = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in present]
+    problems += [f"{name} is set, but {_TOKEN}{name.removeprefix(_ROLE)} is not" for name in orphans]
+    return tuple(accepted)
 
 
 def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
@@ -213,7 +214,7 @@ def _check_token(suffix: str, token: str, *, is_shared: bool) -> None:
         raise ValueError(f"{name}: a name has at most 40 characters A-Z, 0-9 and _, and not 'ERROR'")
 
 
-def _role_of(name: str, values: Mapping[str, str]) -> ConsoleRole:
+def _read_role(name: str, values: Mapping[str, str]) -> ConsoleRole:
     if name not in values:
         raise ValueError(f"{name} is missing")
     if values[name] == UNREADABLE:
@@ -222,17 +223,17 @@ def _role_of(name: str, values: Mapping[str, str]) -> ConsoleRole:
 
 
 def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None:
-    given = {name: value for name, value in values.items() if name.startswith(_OIDC)}
-    if not given:
+    settings = {name: value for name, value in values.items() if name.startswith(_OIDC)}
+    if not settings:
         return None
-    wrong = {name: unreadable(name) for name, value in given.items() if value == UNREADABLE}
+    problems_by_name = {name: unreadable(name) for name, value in settings.items() if value == UNREADABLE}
     oidc = None
     try:
-        oidc = OidcSettings.model_validate(given)
+        oidc = OidcSettings.model_validate(settings)
     except ValidationError as failure:
         for problem in failure.errors(include_url=False):
             name = str(problem["loc"][0])
             reason = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(problem["type"])
-            wrong.setdefault(name, f"{name} {reason or problem['msg'].removeprefix('Value error, ')}")
-    problems += [f"{sentence}: login by the provider is disabled" for sentence in wrong.values()]
-    return None if wrong else oidc
+            problems_by_name.setdefault(name, f"{name} {reason or problem['msg'].removeprefix('Value error, ')}")
+    problems += [f"{sentence}: login by the provider is disabled" for sentence in problems_by_name.values()]
+    return None if problems_by_name else oidc

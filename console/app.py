@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from console import login
 from console.dependencies import Services
-from console.errors import ErrorHandler, ids_of, is_part, place_of
+from console.errors import ErrorHandler, is_part, loggable_ids, route_path
 from console.oidc import Provider
 from console.routes import failures, tenants, tickets
 from console.sessions import Sessions
@@ -66,7 +66,7 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
         return response
 
     async def _authenticate(self, request: Request) -> None:
-        if not self._sessions.address.knows(request.headers.get("host", "")):
+        if not self._sessions.address.accepts(request.headers.get("host", "")):
             raise HTTPException(400, "The console has another address. CONSOLE_URL sets it.")
         if request.method not in _METHODS:
             raise HTTPException(405, headers={"Allow": ", ".join(_METHODS)})
@@ -81,7 +81,7 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
 
     def _finish(self, request: Request, response: Response) -> None:
         response.headers.update(self._headers)
-        place, session, status = place_of(request), request.state.session, response.status_code
+        place, session, status = route_path(request), request.state.session, response.status_code
         if place == "/static" and status < 400:
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         metrics.CONSOLE_REQUESTS.labels(place, str(status)).inc()
@@ -92,7 +92,7 @@ class ConsoleMiddleware(BaseHTTPMiddleware):
             self._sessions.renew(session, response)
         if request.state.is_change:
             fields = {"visitor": session.account.id, "place": place, "status": status}
-            log_event(log_events.CONSOLE_CHANGED, fields, also=ids_of(request))
+            log_event(log_events.CONSOLE_CHANGED, fields, also=loggable_ids(request))
 
 
 def create_app(

@@ -49,7 +49,7 @@ class ConsoleRoute(APIRoute):
         return limited
 
 
-def of_app(name: str) -> Any:
+def app_part(name: str) -> Any:
     """Return a dependency on a part of the application's state."""
 
     def part(request: Request) -> Any:
@@ -63,8 +63,8 @@ def current_user(request: Request) -> User:
     return user
 
 
-ServicesDep = Annotated[Services, of_app("services")]
-SessionsDep = Annotated[Sessions, of_app("sessions")]
+ServicesDep = Annotated[Services, app_part("services")]
+SessionsDep = Annotated[Sessions, app_part("sessions")]
 CurrentUser = Annotated[User, Depends(current_user)]
 
 

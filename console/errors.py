@@ -63,8 +63,8 @@ class ErrorHandler:
         session = request.state.session
         if error.status_code == 403 and session is not None:
             reason = "not from here" if isinstance(error, CsrfFailed) else "not allowed"
-            fields = {"visitor": session.account.id, "place": place_of(request), "reason": reason}
-            log_event(log_events.CONSOLE_REFUSED, fields, also=ids_of(request))
+            fields = {"visitor": session.account.id, "place": route_path(request), "reason": reason}
+            log_event(log_events.CONSOLE_REFUSED, fields, also=loggable_ids(request))
         # The numbers cover all tenants.
         sees_all = session is not None and session.user.tenant_id is None
         shows_queue = error.status_code == 503 and sees_all
@@ -81,19 +81,19 @@ class ErrorHandler:
             case RequestValidationError():
                 is_path = any(problem["loc"][0] == "path" for problem in failure.errors())
                 return NotFound() if is_path else HTTPException(400, "The request is incomplete or not valid.")
-        more = _UNKNOWN_CHANGE if request.state.is_change else ""
+        hint = _UNKNOWN_CHANGE if request.state.is_change else ""
         if isinstance(failure, DATABASE_FAILURES) and is_away(failure):
             self._database_outage.seen("a page of the console could not be made", failure)
-            return unavailable(f"The database does not answer. Try again in a minute.{more}")
+            return unavailable(f"The database does not answer. Try again in a minute.{hint}")
         if isinstance(failure, TimeoutError) or is_silent(failure):
             self._database_outage.seen("a page of the console took too long", failure)
-            return unavailable(f"This took too long. Try again in a minute, or choose a shorter time.{more}")
+            return unavailable(f"This took too long. Try again in a minute, or choose a shorter time.{hint}")
         if isinstance(failure, RedisError):
             self._redis_outage.seen("a page of the console could not be made", failure)
-            return unavailable(f"Redis does not answer. Try again in a minute.{more}")
+            return unavailable(f"Redis does not answer. Try again in a minute.{hint}")
         failure_id = secrets.token_hex(4)
         log_event(log_events.CONSOLE_FAILED, id=failure_id, failure=failure)
-        return HTTPException(500, f"This is a bug. The console's log has the details under the id {failure_id}.{more}")
+        return HTTPException(500, f"This is a bug. The console's log has the details under the id {failure_id}.{hint}")
 
 
 def error_page(request: Request, error: HTTPException, queue: QueueActivity | None = None) -> Response:
@@ -102,13 +102,13 @@ def error_page(request: Request, error: HTTPException, queue: QueueActivity | No
     return templates.TemplateResponse(request, "error.html", context, error.status_code, error.headers)
 
 
-def place_of(request: Request) -> str:
+def route_path(request: Request) -> str:
     """Return the route's path, for metrics and log lines."""
     is_static = request.scope["path"].startswith("/static/")
     return "/static" if is_static else getattr(request.scope.get("route"), "path", "other")
 
 
-def ids_of(request: Request) -> dict[str, str]:
+def loggable_ids(request: Request) -> dict[str, str]:
     """Return the well-formed ids of the URL: only these may be logged."""
     return {name: value for name, value in request.path_params.items() if name in _IDS and _IDS[name](value)}
 
@@ -121,12 +121,12 @@ def is_part(request: Request) -> bool:
 def _to_login(request: Request) -> Response:
     if is_part(request):
         # A full page load, because the login is not a part.
-        back = _path_of(request.headers.get("hx-current-url", ""))
+        back = _local_path_of_url(request.headers.get("hx-current-url", ""))
         return Response(b"", 401, {"HX-Redirect": f"/login?next={quote(back, safe='')}"})
     query = request.scope["query_string"].decode("latin-1")
-    wanted = local_path(quote(request.scope["path"]) + (f"?{query}" if query else ""))
-    goes_back = request.method != "POST" and wanted != "/"
-    return redirect(f"/login?next={quote(wanted, safe='')}" if goes_back else "/login")
+    target = local_path(quote(request.scope["path"]) + (f"?{query}" if query else ""))
+    has_target = request.method != "POST" and target != "/"
+    return redirect(f"/login?next={quote(target, safe='')}" if has_target else "/login")
 
 
 def redirect(path: str) -> Response:
@@ -140,7 +140,7 @@ def local_path(text: str) -> str:
     return text if _LOCAL.fullmatch(text) else "/"
 
 
-def _path_of(url: str) -> str:
+def _local_path_of_url(url: str) -> str:
     try:
         return local_path(urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl())
     except ValueError:

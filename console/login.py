@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from console.access import ConsoleRole, OidcSettings
-from console.dependencies import ConsoleRoute, SessionsDep, check_origin, of_app
+from console.dependencies import ConsoleRoute, SessionsDep, app_part, check_origin
 from console.errors import CsrfFailed, NotFound, error_page, local_path, redirect, unavailable
 from console.oidc import LoginError, Provider, ProviderError
 from console.sessions import Account, Sessions
@@ -67,10 +67,7 @@ class Login:
 
     @contextlib.asynccontextmanager
     async def provider_call(self) -> AsyncIterator[None]:
-        """Let few logins wait for the provider; raise an HTTPException if unavailable.
-
-        Anyone may start a login, and each one holds a connection.
-        """
+        """Limit concurrent provider calls of logins. Raises HTTPException if unavailable."""
         try:
             if self._slots.locked():
                 raise ProviderError("too many logins at once")  # noqa: TRY301 -- handled like the others
@@ -89,7 +86,7 @@ def get_oidc(sessions: SessionsDep) -> OidcSettings:
     return oidc
 
 
-LoginDep = Annotated[Login, of_app("login")]
+LoginDep = Annotated[Login, app_part("login")]
 OidcDep = Annotated[OidcSettings, Depends(get_oidc)]
 NextQuery = Annotated[str, Query(alias="next")]
 router = APIRouter(route_class=ConsoleRoute)
@@ -116,7 +113,7 @@ async def log_in(
         return _login_page(request, sessions, to, _LOG_IN_AGAIN, 403)
     sent = token.strip().encode("utf-8", "replace")
     # All tokens are compared, so that the time reveals nothing.
-    holders = [one for one in sessions.access.now().tokens if hmac.compare_digest(sent, one.token.encode())]
+    holders = [known for known in sessions.access.now().tokens if hmac.compare_digest(sent, known.token.encode())]
     if holders:
         return await _enter(request, sessions, sessions.account_of_token(holders[0]), holders[0].role, to)
     if login.refuse("wrong token"):
@@ -132,17 +129,17 @@ async def to_provider(
     request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep, to: NextQuery = ""
 ) -> Response:
     # Authlib keeps state, nonce and verifier in the request's session.
-    begun = request.scope["session"] = {"id": sessions.read_login(request)["id"], "next": local_path(to)}
+    login_state = request.scope["session"] = {"id": sessions.read_login(request)["id"], "next": local_path(to)}
     async with login.provider_call():
         response = await login.provider.authorize(request, oidc, sessions.address.origin(request) + _BACK)
     login.outage.over()
-    sessions.write_login(response, begun)
+    sessions.write_login(response, login_state)
     return response
 
 
 @router.get(_BACK)
 async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep, oidc: OidcDep) -> Response:
-    begun = request.scope["session"] = sessions.read_login(request)
+    login_state = request.scope["session"] = sessions.read_login(request)
     try:
         async with login.provider_call():
             person = await login.provider.person(request, oidc)
@@ -158,7 +155,7 @@ async def from_provider(request: Request, sessions: SessionsDep, login: LoginDep
         sentence = f"You are logged in as {person.name}, but none of your groups has a role here. Ask an operator."
         raise HTTPException(403, sentence)
     account = sessions.account_of_person(oidc, person.subject, person.name, value)
-    return await _enter(request, sessions, account, oidc.roles[value], begun.get("next", ""))
+    return await _enter(request, sessions, account, oidc.roles[value], login_state.get("next", ""))
 
 
 @router.post("/logout")
@@ -207,6 +204,6 @@ async def _enter(request: Request, sessions: Sessions, account: Account, role: C
     # A login form that is open in another tab stays valid.
     sessions.write_login(response, {"id": sessions.read_login(request)["id"]})
     metrics.CONSOLE_LOGINS.labels("ok").inc()
-    of = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
-    log_event(log_events.CONSOLE_LOGIN, visitor=account.id, role=of, by=account.kind)
+    role_text = role.kind + (f":{role.tenant_id}" if role.tenant_id else "") + ("+texts" if role.reads_texts else "")
+    log_event(log_events.CONSOLE_LOGIN, visitor=account.id, role=role_text, by=account.kind)
     return response

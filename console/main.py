@@ -67,7 +67,7 @@ def _log_problem(problem: str) -> None:
 def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
     now = access.now()
     problems = []
-    if settings.console_url is None and not ConsoleAddress(None).knows(f"[{host}]" if ":" in host else host):
+    if settings.console_url is None and not ConsoleAddress(None).accepts(f"[{host}]" if ":" in host else host):
         problems.append("CONSOLE_URL is missing: it is required if other machines can reach the console")
     if not now.tokens and now.oidc is None:
         problems += now.problems or ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]

@@ -103,18 +103,18 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
                 raise ProviderError("another issuer answers")
         if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
             raise ProviderError("unusable endpoints")
-        offered = metadata.get("scopes_supported")
+        scopes = metadata.get("scopes_supported")
         # Some providers require a scope with the claim's name.
-        more = [self.oidc.claim] if isinstance(offered, list) and self.oidc.claim in offered else []
+        more = [self.oidc.claim] if isinstance(scopes, list) and self.oidc.claim in scopes else []
         methods = metadata.get("token_endpoint_auth_methods_supported")
         is_posted = isinstance(methods, list) and "client_secret_basic" not in methods
         method = "client_secret_post" if is_posted else "client_secret_basic"
         method = method if self.oidc.client_secret else "none"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
-        # Authlib uses all metadata as options of its client: the provider may set only these.
-        kept = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
+        # Authlib passes all metadata to its client as options, so only these are kept.
+        allowed = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
         metadata.clear()
-        metadata.update(kept, id_token_signing_alg_values_supported=list(ALGORITHMS))
+        metadata.update(allowed, id_token_signing_alg_values_supported=list(ALGORITHMS))
 
     async def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
         """Return the usable keys (RFC 7517, 5), read at most once a minute."""
@@ -122,8 +122,8 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
             async with _calling():
                 await super().fetch_jwk_set(force=True)
             self._keys_at = self._monotonic()
-        found = self.server_metadata.get("jwks")
-        keys = found.get("keys") if isinstance(found, dict) else None
+        key_set = self.server_metadata.get("jwks")
+        keys = key_set.get("keys") if isinstance(key_set, dict) else None
         usable = [key for key in keys if _is_usable(key)] if isinstance(keys, list) else []
         if not usable:
             raise ProviderError("invalid keys")
@@ -175,8 +175,8 @@ class Provider:
         names = (one_line(claims.get(claim)) for claim in ("preferred_username", "name", "email"))
         value = claims.get(oidc.claim)
         values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        named = frozenset(each for each in values if isinstance(each, str))
-        return Person(subject, next(filter(None, names), subject), named)
+        texts = frozenset(each for each in values if isinstance(each, str))
+        return Person(subject, next(filter(None, names), subject), texts)
 
     async def _loaded(self, oidc: OidcSettings) -> _App:
         async with self._loading:

@@ -46,10 +46,7 @@ Part = TypeVar("Part")
 
 
 async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part | None:
-    """Return the result; None if the store is unavailable or slow.
-
-    A statement with a bug is logged, and returns None too.
-    """
+    """Return the result; None if the store is unavailable or slow, or the query fails."""
     try:
         async with asyncio.timeout(seconds):
             return await part
@@ -80,11 +77,12 @@ def causes_table(causes: Sequence[EndCause] | None) -> dict[str, Any]:
         reasons[code][cause.reason or ""] += cause.jobs
         last[code] = max(cause.finished_at, last.get(code, cause.finished_at))
     rows: list[dict[str, Any]] = [
-        {"code": code.value, "means": code.means, "jobs": of.total(), "last": last[code], "reasons": _most_first(of)}
-        for code, of in reasons.items()
+        {"code": code.value, "means": code.means, "last": last[code]}
+        | {"jobs": counts.total(), "reasons": _most_first(counts)}
+        for code, counts in reasons.items()
     ]
     rows.sort(key=lambda row: (-row["jobs"], row["code"]))
-    counted_jobs = sum(of.total() for of in reasons.values())
+    counted_jobs = sum(counts.total() for counts in reasons.values())
     return {"causes": None if causes is None else rows, "causes_cut": counted_jobs >= MAX_COUNTED}
 
 
@@ -103,7 +101,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
     answer, `reasons` if the database did not. `lacks` is as in `lacking`.
     """
     sees_all = tenant_id is None
-    (queue, failure, work, lacks), open_jobs, by_tenant, own = await asyncio.gather(
+    (queue, failure, work, lacks), open_jobs, all_reasons, own = await asyncio.gather(
         _activity(database, redis),
         in_time(queries.open_jobs(database) if sees_all else asyncio.sleep(0)),
         in_time(queries.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
@@ -111,7 +109,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
     )
     warnings = _warnings(queue, failure, work, lacks) if sees_all else _warnings(queue, failure, None, "")
     waits = (open_jobs and (open_jobs["waiting"] or open_jobs["later"])) or (own and own.waiting)
-    reasons = None if by_tenant is None else _reasons_of_all(by_tenant, lacks)
+    reasons = None if all_reasons is None else _reasons_of_all(all_reasons, lacks)
     if own is not None:
         reasons = _reasons_of_tenant(own, lacks)
     word, hint = None, ""
@@ -140,10 +138,7 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
 
 
 async def lacking(database: Database, redis: Redis) -> str:
-    """Return the missing condition for jobs to continue; empty if none is missing.
-
-    It is `Redis answers` or `a worker runs`.
-    """
+    """Return the condition that jobs wait for: `Redis answers`, `a worker runs`, or empty."""
     return (await _activity(database, redis))[3]
 
 
@@ -204,19 +199,19 @@ class TenantHealth(NamedTuple):
     why: str
 
 
-async def health_of_all(database: Database, known: Sequence[Tenant], lacks: str) -> tuple[list[TenantHealth], bool]:
+async def health_of_all(database: Database, tenants: Sequence[Tenant], lacks: str) -> tuple[list[TenantHealth], bool]:
     """Return the health of each tenant, and whether all of it is known."""
     now = datetime.now(UTC)
-    found = await asyncio.gather(
+    parts = await asyncio.gather(
         in_time(queries.reasons_of_waiting(database)),
-        in_time(queries.outcomes(database, [tenant.id for tenant in known])),
+        in_time(queries.outcomes(database, [tenant.id for tenant in tenants])),
         in_time(rejections.refused_tenants(database, now - LATELY)),
         in_time(missed_webhooks.missed_of_all(database, now - LATELY)),
         in_time(queries.due_jobs(database) if lacks else asyncio.sleep(0, {})),
     )
-    reasons, ended, refused, missed, due = found
-    tenants = summarize(known, now, reasons=reasons, ended=ended, refused=refused, missed=missed, due=due)
-    return tenants, None not in found
+    reasons, ended, refused, missed, due = parts
+    healths = summarize(tenants, now, reasons=reasons, ended=ended, refused=refused, missed=missed, due=due)
+    return healths, None not in parts
 
 
 def summarize(
@@ -244,33 +239,33 @@ def summarize(
     due_cut = sum(due.values()) >= MAX_COUNTED
 
     def problems_of(tenant: Tenant) -> list[tuple[str, str]]:
-        found = []
+        problems = []
         completed, failures = ended.get(tenant.id, (0, 0))
         if not tenant.usable:
-            found.append(("down" if settings_word(tenant).tone == "bad" else "degraded", "settings must be fixed"))
+            problems.append(("down" if settings_word(tenant).tone == "bad" else "degraded", "settings must be fixed"))
         if failures:
             rate = completed / (completed + failures)
             number = _at_least(failures, is_cut=completed + failures >= MAX_COUNTED)
             level = "healthy" if rate >= GOOD_RATE else "degraded" if completed else "down"
-            found.append((level, f"{number} failed, success rate {percent(rate)}"))
+            problems.append((level, f"{number} failed, success rate {percent(rate)}"))
         # A polled desk needs no webhook.
         if not tenant.polled and tenant.id in refusals:
-            found.append(("degraded", refusals[tenant.id]))
+            problems.append(("degraded", refusals[tenant.id]))
         if jobs := due.get(tenant.id, 0):
-            found.append(("down", f"{_at_least(jobs, is_cut=due_cut)} due, and no worker takes jobs"))
-        lately = missed.get(tenant.id, MissedCount())
-        if not tenant.polled and lately.last_at is not None and (word := missed_word(lately, now)):
+            problems.append(("down", f"{_at_least(jobs, is_cut=due_cut)} due, and no worker takes jobs"))
+        missed_count = missed.get(tenant.id, MissedCount())
+        if not tenant.polled and missed_count.last_at is not None and (word := missed_word(missed_count, now)):
             level = "healthy" if word.tone == "info" else "degraded"
-            found.append((level, f"{word.text}, the last one {_since(lately.last_at, now)}"))
-        found += [("degraded", why) for why in waiting[tenant.id]]
-        if due_cut and all(level == "healthy" for level, _ in found):
-            found.append(("unknown", "more jobs are due than are counted"))
-        return found
+            problems.append((level, f"{word.text}, the last one {_since(missed_count.last_at, now)}"))
+        problems += [("degraded", why) for why in waiting[tenant.id]]
+        if due_cut and all(level == "healthy" for level, _ in problems):
+            problems.append(("unknown", "more jobs are due than are counted"))
+        return problems
 
     def health(tenant: Tenant) -> TenantHealth:
-        found = problems_of(tenant)
-        word = next(level for level in _HEALTH if level == "healthy" or level in {each for each, _ in found})
-        return TenantHealth(tenant.id, StateWord(word, _HEALTH[word]), "; ".join(why for _, why in found))
+        problems = problems_of(tenant)
+        word = next(level for level in _HEALTH if level == "healthy" or level in {each for each, _ in problems})
+        return TenantHealth(tenant.id, StateWord(word, _HEALTH[word]), "; ".join(why for _, why in problems))
 
     def order(each: TenantHealth) -> tuple[int, int, str]:
         _, failures = ended.get(each.tenant_id, (0, 0))
@@ -332,9 +327,9 @@ def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, la
     }
 
 
-def missed_word(lately: MissedCount, now: datetime) -> StateWord | None:
-    if lately.last_at is None:
+def missed_word(missed: MissedCount, now: datetime) -> StateWord | None:
+    if missed.last_at is None:
         return None
-    noun = "webhook" if lately.missed == 1 else "webhooks"
-    text = f"{_at_least(lately.missed, is_cut=lately.is_cut)} {noun} missed"
-    return StateWord(text, "warn" if now - lately.last_at <= _MISSED_JUST_NOW else "info")
+    noun = "webhook" if missed.missed == 1 else "webhooks"
+    text = f"{_at_least(missed.missed, is_cut=missed.is_cut)} {noun} missed"
+    return StateWord(text, "warn" if now - missed.last_at <= _MISSED_JUST_NOW else "info")

@@ -82,11 +82,13 @@ async def open_jobs(database: Database) -> Row:
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
+    """Count waiting jobs by tenant id and reason."""
     rows = await database.call(_REASONS, most=MAX_PER_REASON, pairs=_MAX_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
 async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
+    """Return the causes of jobs that ended since then; tenant None means all."""
     rows = await _rows(database, tenant_id, _CAUSES, _CAUSES_OF_TENANT, state=state, since=since, most=MAX_COUNTED)
     return [EndCause(**row) for row in rows]
 
@@ -101,6 +103,7 @@ async def ended(
     after: PageEnd | None = None,
     most: int,
 ) -> list[FinishedJob]:
+    """Return ended jobs of these reasons, latest first; tenant None means all."""
     before, before_id = after or (None, None)
     values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
     rows = await _rows(database, tenant_id, _LIST, _LIST_OF_TENANT, **values, reasons=reasons)
@@ -108,11 +111,11 @@ async def ended(
 
 
 async def _rows(
-    database: Database, tenant_id: str | None, of_all: TextClause, of_tenant: TextClause, **values: Any
+    database: Database, tenant_id: str | None, all_query: TextClause, tenant_query: TextClause, **values: Any
 ) -> Sequence[Row]:
     if tenant_id is None:
-        return await database.call(of_all, **values)
-    (rows,) = await database.call_as(tenant_id, of_tenant, **values)
+        return await database.call(all_query, **values)
+    (rows,) = await database.call_as(tenant_id, tenant_query, **values)
     return rows
 
 
@@ -194,10 +197,11 @@ async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, t
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
-    questions = (_FIGURES, _REASONS_OF, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, MISSED_LATELY)
+    """Return the current figures of a tenant's page."""
+    statements = (_FIGURES, _REASONS_OF, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, MISSED_LATELY)
     values = {"most": MAX_COUNTED, "most_missed": MAX_MISSED, **OF_WEBHOOKS}
-    answers = await database.call_as(tenant_id, *questions, **values)
-    (figures,), reasons, (accepted,), refused, spent, (missed,) = answers
+    results = await database.call_as(tenant_id, *statements, **values)
+    (figures,), reasons, (accepted,), refused, spent, (missed,) = results
     return TenantFigures(
         **figures,
         reasons={row["reason"]: row["jobs"] for row in reasons},

@@ -69,7 +69,7 @@ class ConsoleAddress:
         default_port = 443 if self.is_secure else 80
         self._hosts = {parts.netloc, parts.netloc if parts.port else f"{parts.netloc}:{default_port}"}
 
-    def knows(self, host: str) -> bool:
+    def accepts(self, host: str) -> bool:
         return host.lower() in self._hosts if self._url is not None else _HERE.fullmatch(host.lower()) is not None
 
     def origin(self, request: Request) -> str:
@@ -105,8 +105,8 @@ class ConsoleKeys:
         """Return a keyed hash that identifies the secret without revealing it."""
         return self._signer(purpose).get_signature(secret).decode()
 
-    def is_mark(self, given: str, purpose: str, secret: str) -> bool:
-        return self._signer(purpose).verify_signature(secret, given.encode("utf-8", "replace"))
+    def is_mark(self, mark: str, purpose: str, secret: str) -> bool:
+        return self._signer(purpose).verify_signature(secret, mark.encode("utf-8", "replace"))
 
     def _serializer(self, purpose: str) -> URLSafeSerializer:
         return URLSafeSerializer(self._keys, salt=f"ai-agents console {purpose}", signer_kwargs=_SIGNER)
@@ -198,8 +198,8 @@ class Sessions:
 
     def read_login(self, request: Request) -> dict[str, Any]:
         """Return the login in progress or a new one; its `id` is never a session's."""
-        found = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
-        return {"id": f"login {secrets.token_urlsafe(18)}"} if found is None else dict(found[0])
+        content = self._keys.read(_LOGIN, request.cookies.get(self._login_cookie, ""), LOGIN_SECONDS)
+        return {"id": f"login {secrets.token_urlsafe(18)}"} if content is None else dict(content[0])
 
     def write_login(self, response: Response, login: dict[str, Any]) -> None:
         self._set(response, self._login_cookie, self._keys.sign(_LOGIN, login))
@@ -207,8 +207,8 @@ class Sessions:
     def csrf(self, session_id: str) -> str:
         return self._keys.mark(_CSRF, session_id)
 
-    def is_csrf(self, given: str, session_id: str) -> bool:
-        return self._keys.is_mark(given, _CSRF, session_id)
+    def is_csrf(self, token: str, session_id: str) -> bool:
+        return self._keys.is_mark(token, _CSRF, session_id)
 
     def account_of_token(self, token: ConsoleToken) -> Account:
         return Account(_TOKEN, token.name, self._keys.mark(_TOKEN, token.token), token.name)

@@ -47,11 +47,11 @@ class Picture(NamedTuple):
 
 def draw(line: Timeline) -> Picture:
     left_out = max(0, len(line.spans) - _FIRST - _LAST)
-    shown = [*line.spans[:_FIRST], *line.spans[-_LAST:]] if left_out else line.spans
+    spans = [*line.spans[:_FIRST], *line.spans[-_LAST:]] if left_out else line.spans
     seconds = max((line.end - line.start).total_seconds(), 0.001)
     return Picture(
         title=f"Timeline of the job, {_lasted(seconds)} {'so far' if line.goes_on else 'in total'}",
-        bars=[_bar(span, line, 100 / seconds) for span in shown],
+        bars=[_bar(span, line, 100 / seconds) for span in spans],
         ticks=_ticks(seconds),
         left_out=left_out,
     )

@@ -32,7 +32,7 @@ def documents() -> list[Path]:
 
 
 def _blanked(text: str) -> str:
-    return _NO_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    return _NO_PROSE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def words_in(page: Path) -> int:
@@ -43,11 +43,11 @@ def words_in(page: Path) -> int:
 
 def _findings(text: str) -> Iterator[tuple[int, str]]:
     for form, advice in _WORDS.items():
-        for found in form.finditer(text):
-            yield text.count("\n", 0, found.start()), f'"{found[0]}": {advice}'
-    for found in re.finditer(r"[^.!?:\n|]+(?:[.!?:](?=\s)|\n\n)", text):
-        if (count := len(found[0].split())) > MAX_SENTENCE_LENGTH:
-            yield text.count("\n", 0, found.start()), f"{count} words in a sentence"
+        for match in form.finditer(text):
+            yield text.count("\n", 0, match.start()), f'"{match[0]}": {advice}'
+    for match in re.finditer(r"[^.!?:\n|]+(?:[.!?:](?=\s)|\n\n)", text):
+        if (count := len(match[0].split())) > MAX_SENTENCE_LENGTH:
+            yield text.count("\n", 0, match.start()), f"{count} words in a sentence"
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
@@ -68,14 +68,14 @@ def main() -> None:
             print(f"{name}: {count} words, more than {MAX_WORDS}")
         for line, finding in sorted(_findings(_blanked(page.read_text("utf-8")))):
             print(f"{name}:{line + 1}: {finding}")
-    every = unusual = 0
+    total_docstrings = unusual = 0
     for path in sorted(path for room in [*ROOMS.split(), "dev"] for path in (ROOT / room).rglob("*.py")):
         for line, text in docstrings(path):
-            found = [each for each in _findings(_blanked(text)) if each[1].startswith('"')]
-            every, unusual = every + 1, unusual + bool(found)
-            for offset, finding in found:
+            findings = [each for each in _findings(_blanked(text)) if each[1].startswith('"')]
+            total_docstrings, unusual = total_docstrings + 1, unusual + bool(findings)
+            for offset, finding in findings:
                 print(f"{path.relative_to(ROOT)}:{line + offset}: {finding}")
-    print(f"{total} words in documents; {unusual} of {every} docstrings with such a word", file=sys.stderr)
+    print(f"{total} words in documents; {unusual} of {total_docstrings} docstrings with such a word", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,10 @@ async def _check_all(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding
     if chosen.tenant is None:
         rows += tenant_rows(tenants)
     redis = open_redis(stores.redis_url, seconds=2) if stores else None
-    paid: list[ModelCheck | EmbeddingsCheck] = []
+    paid_checks: list[ModelCheck | EmbeddingsCheck] = []
     if loaded.worker and not chosen.no_model:
-        paid = [ModelCheck(tenants, loaded.worker), EmbeddingsCheck(tenants, loaded.worker)]
-    why = "--no-model was given" if chosen.no_model else loaded.has_no_keys or "a setting is missing or invalid"
+        paid_checks = [ModelCheck(tenants, loaded.worker), EmbeddingsCheck(tenants, loaded.worker)]
+    reason = "--no-model was given" if chosen.no_model else loaded.has_no_keys or "a setting is missing or invalid"
     try:
         for tenant_id in [chosen.tenant] if chosen.tenant else [tenant.id for tenant in tenants.all()]:
             rows += tenant_rows(tenants, tenant_id)
@@ -70,15 +70,15 @@ async def _check_all(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding
             rows += secret_rows(tenant) + reconcile_rows(tenant)
             if loaded.desks is not None:
                 rows += await desk_rows(tenant, loaded.desks, redis)
-            for part in paid:
-                rows += await part.rows(tenant_id)
-            if not paid:
-                rows += Findings("model", tenant_id, why).all + Findings("embeddings", tenant_id, why).all
+            for check in paid_checks:
+                rows += await check.rows(tenant_id)
+            if not paid_checks:
+                rows += Findings("model", tenant_id, reason).all + Findings("embeddings", tenant_id, reason).all
             rows += await webhook_rows(tenant, chosen.url, loaded.desks)
             rows += await feedback_rows(tenant, loaded.worker)
     finally:
-        for part in paid:
-            await part.close()
+        for check in paid_checks:
+            await check.close()
         if redis is not None:
             await redis.aclose()
     return rows

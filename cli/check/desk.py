@@ -104,32 +104,32 @@ class _DeskCheck:
         seen = f"the accounts host issues no token ({failure.reason})"
         if "certificate" in failure.reason:
             return self.rows.failed("desk credentials", seen, _BUNDLE)
-        remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, "authenticate", _what(failure))
+        remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, "authenticate", _failure_code(failure))
         return self.rows.failed("desk credentials", seen, remedy)
 
     def first_call_failed(self, failure: ExternalError | DeferredError) -> None:
-        what = _what(failure)
-        if "certificate" in what:
+        code = _failure_code(failure)
+        if "certificate" in code:
             self.rows.ok("it answers", "desk address")
             self.rows.failed("desk certificate", "it is not trusted", _BUNDLE)
-        elif isinstance(failure, DeferredError) and what != THROTTLED:
+        elif isinstance(failure, DeferredError) and code != THROTTLED:
             self.rows.not_checked(_busy(failure))
-        elif what.startswith(("connection", "5")):
+        elif code.startswith(("connection", "5")):
             self._failed("desk address", failure, "address")
         else:
             self.rows.answers(self._desk.url)
-            if what == "401":
+            if code == "401":
                 self._failed("desk credentials", failure, "credentials")
-            elif what == "403":
+            elif code == "403":
                 self.rows.ok("accepted", "desk credentials", "desk portal")
                 self._failed("desk ticket", failure, "ticket")
-            elif what == THROTTLED:
-                self._rate_failed(what)
+            elif code == THROTTLED:
+                self._rate_failed(code)
             else:
                 self._failed("desk portal", failure, "portal")
 
     def _failed(self, name: str, failure: ExternalError | DeferredError, step: CheckStep) -> None:
-        remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, step, _what(failure))
+        remedy = kind_of(self._desk).remedy(self._tenant_id, self._desk, step, _failure_code(failure))
         self.rows.failed(name, failure.reason, remedy)
 
     def _rate_failed(self, reason: str) -> None:
@@ -141,7 +141,7 @@ def _busy(held: DeferredError) -> str:
     return f"jobs use all calls of the desk in this minute ({held.reason})"
 
 
-def _what(failure: ExternalError | DeferredError) -> str:
+def _failure_code(failure: ExternalError | DeferredError) -> str:
     if isinstance(failure, DeferredError):
         return failure.reason
     return "connection" if isinstance(failure, DeskTimeoutError) else str(failure.values["reason"])

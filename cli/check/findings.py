@@ -101,11 +101,11 @@ class Findings:
     The methods return all of them, in the order of `CHECKS`.
     """
 
-    def __init__(self, subject: str, tenant_id: str = "", why_not: str = "a check above failed") -> None:
+    def __init__(self, subject: str, tenant_id: str = "", reason: str = "a check above failed") -> None:
         self._subject = subject
         self._tenant_id = tenant_id
         self._rows: dict[str, Finding] = {}
-        self.not_checked(why_not, *(name for name in CHECKS if f"{name} ".startswith(f"{subject} ")))
+        self.not_checked(reason, *(name for name in CHECKS if f"{name} ".startswith(f"{subject} ")))
 
     def ok(self, seen: str, *names: str) -> list[Finding]:
         return self._set(State.OK, seen, "", *names)
@@ -113,9 +113,9 @@ class Findings:
     def failed(self, name: str, seen: str, remedy: str) -> list[Finding]:
         return self._set(State.FAILED, seen, remedy, name)
 
-    def not_checked(self, why: str, *names: str) -> list[Finding]:
+    def not_checked(self, reason: str, *names: str) -> list[Finding]:
         """Record why these were not checked, or without names why none was."""
-        return self._set(State.NOT_CHECKED, why, "", *(names or self._rows))
+        return self._set(State.NOT_CHECKED, reason, "", *(names or self._rows))
 
     def answers(self, url: str) -> None:
         """Record an answer of `url`, and for HTTPS that its certificate is trusted."""
@@ -133,9 +133,9 @@ class Findings:
         if ahead is None:
             self.not_checked("its answers have no Date header", name)
         elif abs(ahead) > WINDOW_SECONDS:
-            way = "ahead of" if ahead > 0 else "behind"
+            direction = "ahead of" if ahead > 0 else "behind"
             remedy = "synchronize both clocks: a signed webhook is valid for five minutes"
-            self.failed(name, f"{abs(ahead):.0f} s {way} this machine's", remedy)
+            self.failed(name, f"{abs(ahead):.0f} s {direction} this machine's", remedy)
             return True
         else:
             self.ok(f"{abs(ahead):.0f} s from this machine's", name)
@@ -167,7 +167,7 @@ class Loaded:
         return "" if self.keys else "no key of a desk or model is set here: run this where a worker runs"
 
 
-def keys_here(values: Mapping[str, str]) -> Keys:
+def required_keys(values: Mapping[str, str]) -> Keys:
     """Return the kinds of keys to require: none if only webhook secrets are set."""
     kinds = {setting for _, setting in secrets_in(values)}
     return ALL_KEYS if not kinds or kinds & {*DESK_KEYS, *MODEL_KEYS, *PROCESS_KEYS} else ()
@@ -181,13 +181,13 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     def usable(kind: type[Part], **defaults: str) -> Part | None:
         try:
             return load(kind, **defaults)
-        except SettingsError as refused:
-            problems[:] = refused.problems
+        except SettingsError as failure:
+            problems[:] = failure.problems
             return None
 
     log = usable(LogSettings)
     read = read_environment(log.secrets_dir if log else None)
-    keys = keys_here(read())
+    keys = required_keys(read())
     stores, desks = usable(StoreSettings), usable(DeskClientSettings)
     # Last, since it has all settings and so all problems.
     worker = usable(WorkerSettings, **not_needed(TenantDirectory(read))) if keys else None
@@ -203,18 +203,18 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
 
 def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
     """Return the tenant's row; without an id, other problems or the lack of tenants."""
-    rows, known = Findings("tenant settings", tenant_id), {tenant.id for tenant in tenants.all()}
-    wrong = [
+    rows, tenant_ids = Findings("tenant settings", tenant_id), {tenant.id for tenant in tenants.all()}
+    sentences = [
         problem.sentence
         for problem in tenants.problems
-        if (problem.tenant_id in (tenant_id, "") if tenant_id else problem.tenant_id not in known)
+        if (problem.tenant_id in (tenant_id, "") if tenant_id else problem.tenant_id not in tenant_ids)
     ]
-    if wrong:
+    if sentences:
         remedy = "fix these settings; no restart is needed"
-        return rows.failed("tenant settings", "; ".join(wrong), remedy)
+        return rows.failed("tenant settings", "; ".join(sentences), remedy)
     if tenant_id and tenants.get(tenant_id) is not None:
         return rows.ok("usable", "tenant settings")
-    if known and not tenant_id:
+    if tenant_ids and not tenant_id:
         return []
     seen = "the tenant has no settings here" if tenant_id else "no tenant is set up"
     return rows.failed("tenant settings", seen, "set WEBHOOK_SECRET_<TENANT> and the tenant's other settings")
@@ -229,8 +229,8 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
     for secret in tenant.webhook_secrets:
         if len(secret) < _MIN_SECRET_LENGTH or len(set(secret)) < _MIN_CHARACTERS:
             seen = f"a secret has {len(secret)} characters, {len(set(secret))} of them different"
-            to = "one of `openssl rand -hex 32` (docs/runbooks/secret-rotation.md)"
-            return rows.failed("secret strength", seen, f"rotate WEBHOOK_SECRET_{setting_suffix(tenant.id)} to {to}")
+            value = "one of `openssl rand -hex 32` (docs/runbooks/secret-rotation.md)"
+            return rows.failed("secret strength", seen, f"rotate WEBHOOK_SECRET_{setting_suffix(tenant.id)} to {value}")
     return rows.ok(f"at least {_MIN_SECRET_LENGTH} characters", "secret strength")
 
 
@@ -241,9 +241,9 @@ def reconcile_rows(tenant: Tenant) -> list[Finding]:
     if tenant.polled:
         return rows.ok("none expected: the desk is polled", "missing webhooks")
     name = key_name(tenant.id, "reconcile")
-    done = "get a job" if tenant.recovers else "are reported; with on, they get a job too"
-    told = f"{name} is {'on' if tenant.recovers else 'report'}: new tickets without a webhook {done}"
-    return rows.ok(told, "missing webhooks")
+    handling = "get a job" if tenant.recovers else "are reported; with on, they get a job too"
+    text = f"{name} is {'on' if tenant.recovers else 'report'}: new tickets without a webhook {handling}"
+    return rows.ok(text, "missing webhooks")
 
 
 async def postgres_rows(url: str | None) -> list[Finding]:

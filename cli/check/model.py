@@ -53,7 +53,7 @@ class ModelCheck:
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings) -> None:
         self._models = Models(tenants, settings, _NoBook(), connections=1)
         self._silence = settings.openai_timeout_seconds
-        self._asked: dict[Endpoint, str] = {}
+        self._checked: dict[Endpoint, str] = {}
 
     async def rows(self, tenant_id: str) -> list[Finding]:
         rows = Findings("model", tenant_id)
@@ -63,9 +63,9 @@ class ModelCheck:
             endpoint = None
         if endpoint is None or not endpoint.api_key:
             return rows.failed("model key", "not set for this tenant", "set OPENAI_API_KEY, or the tenant's own key")
-        if endpoint in self._asked:
-            return rows.not_checked(f"same model as {self._asked[endpoint]}, checked above")
-        self._asked[endpoint] = tenant_id
+        if endpoint in self._checked:
+            return rows.not_checked(f"same model as {self._checked[endpoint]}, checked above")
+        self._checked[endpoint] = tenant_id
         await self._call(rows, endpoint)
         return rows.all
 
@@ -76,27 +76,27 @@ class ModelCheck:
         try:
             client = self._models.client(endpoint)
             answer = await client.complete(_PROMPT, _Word, on_unusable=stop)
-            less = client.done_without
+            missing = client.done_without
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")
             rows.ok("accepted", "model key", "model credit", "model name")
             remedy = f"use another model than {endpoint.name}: it does not return the requested JSON"
             rows.failed("model answers", "not the requested JSON", remedy)
         except DeferredError as held:
-            _held(rows, held, endpoint)
+            _report_hold(rows, held, endpoint)
         except ExternalError as failure:
             self._failed(rows, failure, endpoint)
         else:
             rows.ok("it answers", "model address")
             rows.ok("accepted", "model key", "model credit", "model name")
-            rows.ok(f"structured, without {', '.join(sorted(less))}" if less else "structured", "model answers")
+            rows.ok(f"structured, without {', '.join(sorted(missing))}" if missing else "structured", "model answers")
             first = answer.first_milliseconds / 1000
             rows.ok(f"after {first:.1f} s (limit {self._silence:g} s)", "model first token")
 
     def _failed(self, rows: Findings, failure: ExternalError, endpoint: Endpoint) -> None:
         host = urlsplit(endpoint.base_url).hostname or ""
-        what = str(failure.values.get("reason", ""))
-        no_answer = isinstance(failure, ModelUnavailableError) and what == "invalid answer"
+        reason = str(failure.values.get("reason", ""))
+        no_answer = isinstance(failure, ModelUnavailableError) and reason == "invalid answer"
         name, seen = "model address", failure.reason
         if isinstance(failure, ModelTimeoutError):
             rows.ok("it answers", "model address")
@@ -106,8 +106,8 @@ class ModelCheck:
             remedy = "set OPENAI_CA_BUNDLE to its certificate authority"
         elif "proxy" in failure.reason:
             remedy = proxy_remedy(host)
-        elif what.startswith(("3", "405")) or no_answer:
-            # A redirect, a 405, or a success that is neither stream nor answer: no model's server does that.
+        elif reason.startswith(("3", "405")) or no_answer:
+            # A model's API returns no redirect, no 405, and no success without a stream or an answer.
             seen = f"{failure.reason}: not a model's API"
             remedy = "set OPENAI_BASE_URL to the part before /chat/completions, such as https://api.openai.com/v1"
         elif "connection" in failure.reason or " 5" in failure.reason:
@@ -126,7 +126,7 @@ class ModelCheck:
         await self._models.close()
 
 
-def _held(rows: Findings, held: DeferredError, endpoint: Endpoint) -> None:
+def _report_hold(rows: Findings, held: DeferredError, endpoint: Endpoint) -> None:
     rows.ok("it answers", "model address")
     name, remedy = "model key", "replace OPENAI_API_KEY (or the tenant's OPENAI_API_KEY_<TENANT>)"
     match held.reason:
@@ -150,7 +150,7 @@ class EmbeddingsCheck:
     def __init__(self, tenants: TenantDirectory, settings: EmbeddingSettings) -> None:
         self._tenants = tenants
         self._embedders = Embedders(tenants, settings)
-        self._asked: dict[str, str] = {}
+        self._checked: dict[str, str] = {}
 
     async def rows(self, tenant_id: str) -> list[Finding]:
         rows = Findings("embeddings", tenant_id)
@@ -158,9 +158,9 @@ class EmbeddingsCheck:
         kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
         if kind == "none":
             return rows.not_checked("the tenant uses no embeddings")
-        if kind in self._asked:
-            return rows.not_checked(f"same embedder as {self._asked[kind]}, checked above")
-        self._asked[kind] = tenant_id
+        if kind in self._checked:
+            return rows.not_checked(f"same embedder as {self._checked[kind]}, checked above")
+        self._checked[kind] = tenant_id
         remedy = _EMBEDDINGS_REMEDY[kind]
         embedder = self._embedders.of(tenant_id)
         if embedder is None:

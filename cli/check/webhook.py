@@ -26,8 +26,8 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
     if url is None:
         return rows.not_checked("--url was not given")
     if not tenant.opens_webhook:
-        none = "the tenant has neither a webhook secret nor a token here"
-        return rows.not_checked("not needed: the desk is polled" if tenant.polled else none)
+        reason = "the tenant has neither a webhook secret nor a token here"
+        return rows.not_checked("not needed: the desk is polled" if tenant.polled else reason)
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
     http = open_client(
         connections=1, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle) if settings else STRAIGHT
@@ -39,9 +39,9 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
             try:
-                said: object = json.loads(await response.aread())
+                answer: object = json.loads(await response.aread())
             except (AnswerTooLargeError, ValueError, RecursionError):
-                said = None
+                answer = None
     except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
         words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         if "certificate" in words:
@@ -52,13 +52,13 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
         return rows.failed("webhook address", words, proxy_remedy(httpx2.URL(url).host) if "proxy" in words else remedy)
     rows.answers(url)
     clock_is_off = rows.clock(clock_ahead(response.headers.get("date")))
-    verified = said == {"status": "verified", "tenant_id": tenant.id}
+    verified = answer == {"status": "verified", "tenant_id": tenant.id}
     if response.status_code == 200 and verified:
         rows.ok("the probe is accepted", "webhook secret")
     elif response.status_code != 403:
         remedy = "--url must be the address of POST /webhook of ai-agents, without a redirect"
-        what = "an unexpected body" if response.status_code == 200 else str(response.status_code)
-        rows.failed("webhook address", f"it answers with {what}", remedy)
+        content = "an unexpected body" if response.status_code == 200 else str(response.status_code)
+        rows.failed("webhook address", f"it answers with {content}", remedy)
     elif not clock_is_off:
         name = "WEBHOOK_SECRET" if tenant.webhook_secrets else "WEBHOOK_TOKEN"
         setting = f"{name}_{setting_suffix(tenant.id)}"

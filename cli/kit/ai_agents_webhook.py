@@ -28,12 +28,12 @@ URL = "@URL@"
 SECRET = "@SECRET@"
 
 EVENT = "ticket.created"
-# Seconds between the attempts. The desk may end a long script: no attempt begins after MAX_SECONDS.
+# Seconds between attempts. No attempt begins after MAX_SECONDS, because the desk may end a long script.
 PAUSES = (1, 2, 4, 8, 16)
 MAX_SECONDS = 60
 ANSWER_SECONDS = 10
 _ADDRESS = "URL is wrong: it begins with https:// and ends in /webhook"
-# Fixes for refusals. Attempts go on all the same: ai-agents or a proxy may be just changing.
+# Fixes for refusals. Attempts continue, because ai-agents or a proxy may be restarting.
 REMEDIES = {
     301: _ADDRESS,
     302: _ADDRESS,
@@ -74,17 +74,17 @@ def settings() -> bytes:
         raise SendError(
             "URL, at the top of this script, is not an address like https://api.example.com/webhook, in ASCII"
         )
-    found = SECRET
-    if not found:
-        beside = os.path.splitext(os.path.abspath(__file__))[0] + ".secret"
+    secret = SECRET
+    if not secret:
+        secret_file = os.path.splitext(os.path.abspath(__file__))[0] + ".secret"
         try:
-            with open(beside, "rb") as file:
-                found = _text(file.read()).strip()
+            with open(secret_file, "rb") as file:
+                secret = _text(file.read()).strip()
         except OSError:
-            raise SendError("SECRET is empty, and %s can't be read" % beside) from None
-    if not found or found.startswith("PASTE-"):
+            raise SendError("SECRET is empty, and %s can't be read" % secret_file) from None
+    if not secret or secret.startswith("PASTE-"):
         raise SendError("SECRET is not filled in, at the top of this script")
-    return found.encode("utf-8")
+    return secret.encode("utf-8")
 
 
 def ticket_of(path: str) -> str:
@@ -92,15 +92,15 @@ def ticket_of(path: str) -> str:
         raise SendError("the desk gave no file: the command ends in $COMPLETE_V3_JSON_FILE")
     try:
         with open(path, "rb") as file:
-            told = json.loads(_text(file.read()), strict=False)
+            document = json.loads(_text(file.read()), strict=False)
     except OSError as failure:
         raise SendError("the desk's file can't be read: %s" % failure.strerror) from None
     except (ValueError, RecursionError):
         raise SendError("the desk's file is not JSON: is its argument $COMPLETE_V3_JSON_FILE?") from None
-    request = told.get("request", told) if isinstance(told, dict) else {}
+    request = document.get("request", document) if isinstance(document, dict) else {}
     # `id` is the name in version 3, the other one in older files.
-    found = request.get("id") or request.get("WORKORDERID") if isinstance(request, dict) else None
-    ticket = str(found).strip()
+    number = request.get("id") or request.get("WORKORDERID") if isinstance(request, dict) else None
+    ticket = str(number).strip()
     if not re.match(r"[0-9]{1,20}\Z", ticket):
         raise SendError("the desk's file has no request with an id")
     return ticket
@@ -134,34 +134,35 @@ def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
     opener = urllib.request.build_opener(_NoRedirects)
     try:
         with opener.open(urllib.request.Request(URL, body, headers), timeout=ANSWER_SECONDS) as answer:
-            told = _told(answer.read(4000).decode("utf-8", "replace"))
+            content = _json_object(answer.read(4000).decode("utf-8", "replace"))
             # A status alone proves nothing: a proxy's page is a success as well.
-            taken = answer.status == 202 and "job_id" in told
-            taken = taken or (answer.status == 200 and told.get("status") == "verified")
-            return taken, ("taken (%d)" if taken else _NOT_OURS) % answer.status, 0.0
+            accepted = answer.status == 202 and "job_id" in content
+            accepted = accepted or (answer.status == 200 and content.get("status") == "verified")
+            return accepted, ("taken (%d)" if accepted else _NOT_OURS) % answer.status, 0.0
     except urllib.error.HTTPError as refused:
-        asked = refused.headers.get("Retry-After", "")
-        said = ": ".join(filter(None, [str(refused.code), REMEDIES.get(refused.code)]))
+        retry_after = refused.headers.get("Retry-After", "")
+        problem = ": ".join(filter(None, [str(refused.code), REMEDIES.get(refused.code)]))
         try:
             text = refused.read1(4000).decode("utf-8", "replace")
             # Not an answer of ai-agents: words are shown, a page is not.
-            text = str(_told(text).get("detail", "" if text.lstrip().startswith("<") else text))
+            text = str(_json_object(text).get("detail", "" if text.lstrip().startswith("<") else text))
             words = " ".join(text.split())[:200]
         except _BROKEN:
             words = ""
         refused.close()
-        return False, said + (", cause: " + words if words else ""), float(asked) if asked.isdecimal() else 0.0
+        problem += ", cause: " + words if words else ""
+        return False, problem, float(retry_after) if retry_after.isdecimal() else 0.0
     except _BROKEN as failure:
-        why = getattr(failure, "reason", None) or str(failure) or type(failure).__name__
-        return False, "no answer (%s)" % why, 0.0
+        reason = getattr(failure, "reason", None) or str(failure) or type(failure).__name__
+        return False, "no answer (%s)" % reason, 0.0
 
 
-def _told(text: str) -> Dict[str, object]:
+def _json_object(text: str) -> Dict[str, object]:
     try:
-        told = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _log(text: str) -> None:
@@ -170,7 +171,7 @@ def _log(text: str) -> None:
     sys.stdout.flush()
 
 
-def announce(what: str, message: Dict[str, str]) -> bool:
+def announce(subject: str, message: Dict[str, str]) -> bool:
     """Send until accepted or out of time; return True if accepted. Raises SendError."""
     key = settings()
     body = json.dumps(message).encode("utf-8")
@@ -178,13 +179,13 @@ def announce(what: str, message: Dict[str, str]) -> bool:
     delivery = str(uuid.uuid4())
     end = time.monotonic() + MAX_SECONDS
     for pause in (*PAUSES, None):
-        taken, told, asked = post(body, signed(key, body, delivery, time.time()))
-        left = end - time.monotonic()
-        if taken or pause is None or left <= 0:
-            _log("%s: %s%s" % (what, told, "" if taken else "; given up"))
-            return taken
-        wait = min(max(pause * random.uniform(1, 1.2), asked), left)
-        _log("%s: %s; again in %.1f s" % (what, told, wait))
+        accepted, result, retry_after = post(body, signed(key, body, delivery, time.time()))
+        remaining = end - time.monotonic()
+        if accepted or pause is None or remaining <= 0:
+            _log("%s: %s%s" % (subject, result, "" if accepted else "; given up"))
+            return accepted
+        wait = min(max(pause * random.uniform(1, 1.2), retry_after), remaining)
+        _log("%s: %s; again in %.1f s" % (subject, result, wait))
         time.sleep(wait)
     return False
 

@@ -97,26 +97,25 @@ def read_places(tenant_id: str, folder: Path | None) -> SecretLocations:
 def writes(step: RotationStep, places: SecretLocations, new: str) -> list[Callable[[Path], object]]:
     """Return the writes of a step in the directory, in order. Each raises OSError.
 
-    Call `sync_directory` after each. Every intermediate state is valid: a rotation interrupted at its start has the
-    same secret in both places, and no secret is in force and retired at once, which would close the tenant at the next
-    start.
+    Call `sync_directory` after each. Every intermediate state is valid. A rotation interrupted at its start has the
+    same secret in both places. No secret is current and retired at once: that would close the tenant at the next start.
     """
     current, previous, retired = places.current, places.previous, places.retired
-    new_one = partial(put, name=current.name, secret=new, like=current.name)
+    put_new = partial(put, name=current.name, secret=new, like=current.name)
     match step:
         case RotationStep.BEGIN:
-            return [partial(put, name=previous.name, secret=current.secret, like=current.name), new_one]
+            return [partial(put, name=previous.name, secret=current.secret, like=current.name), put_new]
         case RotationStep.FINISH:
             return [lambda folder: (folder / previous.name).replace(folder / retired.name)]
         case RotationStep.LEAKED:
             old = current.secret or previous.secret
             keep = partial(put, name=retired.name, secret=old, like=current.name)
             # A value in the environment stays valid: it may not be retired as well.
-            goes_on = previous.in_environment and old == previous.secret
+            stays_valid = previous.in_environment and old == previous.secret
             return [
                 lambda folder: (folder / previous.name).unlink(missing_ok=True),
-                new_one,
-                *([] if goes_on else [keep]),
+                put_new,
+                *([] if stays_valid else [keep]),
             ]
         case RotationStep.TOKEN:
             return [partial(put, name=places.token.name, secret=new, like=places.token.name)]
@@ -134,8 +133,8 @@ def require_writable(folder: Path | None, names: list[str]) -> Path:
         owner = _model(folder, name).st_uid
         # A file of our own might be closed to its readers.
         if os.geteuid() not in (0, owner):
-            whose = f"the file {name}" if (folder / name).exists() else "SECRETS_DIR"
-            raise NotWritableError(f"{whose} belongs to another user (uid {owner})")
+            subject = f"the file {name}" if (folder / name).exists() else "SECRETS_DIR"
+            raise NotWritableError(f"{subject} belongs to another user (uid {owner})")
     return folder
 
 

@@ -1,7 +1,7 @@
 """`ai-agents secrets rotate`: one repeatable step of a rotation.
 
 The files hold the state: one secret (no rotation is open) or two (begun, not finished). A killed step leaves one of
-these states. The new secret is shown once or written to a file, and goes nowhere else. If the files are not writable,
+these states. The new secret is only shown once or written to a file. If the files are not writable,
 the step is printed as kubectl commands, which contain no secret.
 """
 
@@ -57,7 +57,7 @@ _NEW = "NEW=$(openssl rand -base64 32 | tr -d '\\n' | base64 -w 0)"
 _SHOW = 'printf %s "$NEW" | base64 -d && echo'
 _OLD = f"OLD=$({_GET.replace('@SETTING@', 'WEBHOOK_SECRET_@NAME@')})"
 _PREVIOUS = _GET.replace("@SETTING@", "PREVIOUS_WEBHOOK_SECRET_@NAME@")
-# BEGIN and FINISH check the state, in case another operator took the step. No step sets an empty new secret.
+# BEGIN and FINISH check the state, because another operator may have taken the step. No new secret is empty.
 _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
     RotationStep.BEGIN: (
         _OLD,
@@ -89,7 +89,7 @@ _COMMANDS: dict[RotationStep, tuple[str, ...]] = {
 class _Texts(NamedTuple):
     would: str
     done: str
-    by_hand: str
+    manual: str
 
 
 _A_NEW_ONE = "a new one (`openssl rand -base64 32`)"
@@ -123,15 +123,12 @@ Result = TypeVar("Result")
 
 
 class NotRotatedError(Exception):
-    """The step was not completed.
+    """Incomplete step: `lines` have the reason and action, `status` is the exit code."""
 
-    `says` has the reason and the action, `status` the exit code.
-    """
-
-    def __init__(self, status: int, *says: str) -> None:
-        super().__init__(says[0])
+    def __init__(self, status: int, *lines: str) -> None:
+        super().__init__(lines[0])
         self.status = status
-        self.says = says
+        self.lines = lines
 
 
 class UsesUnknownError(Exception):
@@ -141,8 +138,8 @@ class UsesUnknownError(Exception):
 def run(chosen: argparse.Namespace) -> int:
     """Take the step and print the next one; return the exit status.
 
-    1 if it is not taken (also if declined, or with `--yes` if only commands can be printed), 2 if the tenant has no
-    such secret, 75 if the database does not report the old secret's use, 78 if a setting must be fixed first.
+    1: the step is not taken, is declined, or with `--yes` could only be printed as commands. 2: the tenant has no such
+    secret. 75: the database does not report the old secret's use. 78: a setting must be fixed first.
     """
     if chosen.kind == "token" and (chosen.finish or chosen.leaked):
         chosen.refuse("a new token replaces the old one at once: --finish and --leaked do not apply")
@@ -161,8 +158,8 @@ def run(chosen: argparse.Namespace) -> int:
         refuse_start([str(unusable)], sys.stderr)
     except NotRotatedError as not_rotated:
         if chosen.json:
-            print(as_json({"tenant_id": chosen.tenant, "written": False, "says": not_rotated.says}))
-        print("\n".join(not_rotated.says), file=sys.stderr)
+            print(as_json({"tenant_id": chosen.tenant, "written": False, "says": not_rotated.lines}))
+        print("\n".join(not_rotated.lines), file=sys.stderr)
         return not_rotated.status
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
@@ -181,7 +178,7 @@ class _Rotation:
         self._tenant: str = chosen.tenant
         self._folder = secrets_dir()
         self._places = read_places(self._tenant, self._folder)
-        self._told: list[str] = []
+        self._lines: list[str] = []
         if chosen.kind == "token":
             self._step = RotationStep.TOKEN
             self._touched = [self._places.token]
@@ -198,10 +195,10 @@ class _Rotation:
         try:
             folder = require_writable(self._folder, [place.name for place in self._touched])
         except NotWritableError as why:
-            return self._by_hand(str(why))
+            return self._print_commands(str(why))
         would = self._text(_TEXTS[step].would)
         if chosen.dry_run:
-            self._told.append(f"Would {would}. Nothing was changed.")
+            self._lines.append(f"Would {would}. Nothing was changed.")
             return self._end(0, written=False)
         new = "" if step is RotationStep.FINISH else base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
         # Without a terminal or --out, a new secret would be lost or logged.
@@ -209,13 +206,13 @@ class _Rotation:
             chosen.refuse("the new secret is shown only on a terminal: give --out FILE (a new file)")
         if new and chosen.out and Path(chosen.out).exists():
             chosen.refuse(f"{chosen.out} exists: --out must be a new file")
-        if self._told and not chosen.yes:
-            print("\n".join(self._told), file=sys.stderr)
+        if self._lines and not chosen.yes:
+            print("\n".join(self._lines), file=sys.stderr)
         if not confirmed(f"{would[0].upper()}{would[1:]}?", chosen, "do this"):
             return NOT_DONE_EXIT
         self._write(folder, new)
-        self._told += self._text(_TEXTS[step].done).split("\n")
-        self._told += [
+        self._lines += self._text(_TEXTS[step].done).split("\n")
+        self._lines += [
             f"{place.name} is also set in the environment, but its file has precedence. Remove the variable: its value "
             "would be valid again without the file."
             for place in self._touched
@@ -225,9 +222,9 @@ class _Rotation:
         if step is RotationStep.LEAKED and places.previous.in_environment:
             status = CONFIGURATION_EXIT
             name = places.previous.name
-            self._told.append(f"STILL VALID: {name} of the environment. Remove it there and restart the API.")
+            self._lines.append(f"STILL VALID: {name} of the environment. Remove it there and restart the API.")
         if chosen.json:
-            self._told += self._record()
+            self._lines += self._record()
             return self._end(status, written=True, new=new)
         # The new secret is shown before the database is awaited.
         self._end(status, written=True, new=new)
@@ -237,7 +234,7 @@ class _Rotation:
 
     def _text(self, template: str) -> str:
         places = self._places
-        rest = "" if places.previous.in_environment else f", and no other webhook secret of {self._tenant} is valid"
+        ending = "" if places.previous.in_environment else f", and no other webhook secret of {self._tenant} is valid"
         return template.format(
             tenant=self._tenant,
             current=places.current.name,
@@ -245,7 +242,7 @@ class _Rotation:
             retired=places.retired.name,
             token=places.token.name,
             all="both webhook secrets" if places.is_open else "the webhook secret",
-            rest=rest,
+            rest=ending,
         )
 
     def _check_step(self) -> None:
@@ -255,80 +252,80 @@ class _Rotation:
                 raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.token.name} is not set here.")
             return
         if not (places.current.secret or places.previous.secret):
-            other = f": its webhooks use a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
+            token_hint = f": its webhooks use a token, see `ai-agents secrets rotate --tenant {tenant} --secret token`"
             none = f": no setting of tenant {tenant} exists" if not places.tenant_known else ""
-            why = other if places.token.secret else none
-            raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{why}.")
+            reason = token_hint if places.token.secret else none
+            raise NotRotatedError(NOT_UNDERSTOOD_EXIT, f"{places.current.name} is not set here{reason}.")
         if step is RotationStep.BEGIN and not places.current.secret:
-            says = f"{places.current.name} is missing, but {places.previous.name} is set."
-            then = f"Set {places.current.name}, or use `--leaked`."
-            raise NotRotatedError(CONFIGURATION_EXIT, f"{says} {then}")
+            problem = f"{places.current.name} is missing, but {places.previous.name} is set."
+            action = f"Set {places.current.name}, or use `--leaked`."
+            raise NotRotatedError(CONFIGURATION_EXIT, f"{problem} {action}")
         if step is RotationStep.BEGIN and places.is_open:
             again = "Not started again: that would end the old secret without notice."
             end = f"Next: {FINISH.format(tenant=tenant)} ends the old one."
             lost = f"If the new secret is lost: `ai-agents signing-kit --tenant {tenant} --form script --show-secret`."
-            raise NotRotatedError(NOT_DONE_EXIT, *self._how_it_stands(), again, end, lost)
+            raise NotRotatedError(NOT_DONE_EXIT, *self._describe_open(), again, end, lost)
         if step is RotationStep.FINISH and not places.is_open:
             raise NotRotatedError(NOT_DONE_EXIT, f"No rotation of {tenant} is open: one secret is valid.")
 
-    def _how_it_stands(self) -> list[str]:
-        both = f"{self._places.current.name} and {self._places.previous.name} are both valid."
+    def _describe_open(self) -> list[str]:
+        validity = f"{self._places.current.name} and {self._places.previous.name} are both valid."
         try:
-            uses = _uses_of(self._tenant, self._places)
-        except UsesUnknownError as untold:
-            return [f"A rotation is open: {both}", f"Their use is unknown: {untold}."]
+            uses = _read_uses(self._tenant, self._places)
+        except UsesUnknownError as unknown:
+            return [f"A rotation is open: {validity}", f"Their use is unknown: {unknown}."]
         new = uses.get(CURRENT)
         since = f" since {age((new.read_at - new.first_seen_at).total_seconds())}" if new is not None else ""
-        return [f"A rotation is open{since}: {both}", *self._who_signs(uses)]
+        return [f"A rotation is open{since}: {validity}", *self._describe_uses(uses)]
 
-    def _who_signs(self, uses: dict[str, Remembered]) -> list[str]:
+    def _describe_uses(self, uses: dict[str, Remembered]) -> list[str]:
         lines = []
-        for what, place, known in (
+        for label, place, use in (
             ("the new one", self._places.current, uses.get(CURRENT)),
             ("the old one", self._places.previous, uses.get(PREVIOUS)),
         ):
             signed = "no known webhook."
-            if known is not None and known.last_used_at is not None:
-                many = f"{known.uses} webhooks in the last {LATELY_HOURS} hours"
-                signed = f"{many}, most recently {last_used(known)}."
-            lines.append(f"{place.name} ({what}) has signed {signed}")
+            if use is not None and use.last_used_at is not None:
+                many = f"{use.uses} webhooks in the last {LATELY_HOURS} hours"
+                signed = f"{many}, most recently {last_used(use)}."
+            lines.append(f"{place.name} ({label}) has signed {signed}")
         return lines
 
     def _check_finish(self) -> None:
         """Raise NotRotatedError if the old secret may not be ended.
 
         Without `--force`: it is used, the new one is unused, or the use is unknown. Even with `--force`: SECRETS_DIR is
-        used and the environment has the old secret too, which would be valid again once its file is deleted.
+        set and the environment has the old secret too. It would be valid again once its file is deleted.
         """
         force, previous = self._chosen.force, self._places.previous
-        why = ""
+        reason = ""
         try:
-            uses = _uses_of(self._tenant, self._places)
-        except UsesUnknownError as untold:
+            uses = _read_uses(self._tenant, self._places)
+        except UsesUnknownError as unknown:
             if not force:
-                says = f"Not ended: the use of the secrets is unknown: {untold}. To end the old one anyway: --force."
-                raise NotRotatedError(AWAY_EXIT, says) from None
-            why = f"the use of the secrets is unknown: {untold}"
+                text = f"Not ended: the use of the secrets is unknown: {unknown}. To end the old one anyway: --force."
+                raise NotRotatedError(AWAY_EXIT, text) from None
+            reason = f"the use of the secrets is unknown: {unknown}"
         else:
             new, old = uses.get(CURRENT), uses.get(PREVIOUS)
             if still_signs(old, new):
-                why = "the old secret still signs webhooks"
+                reason = "the old secret still signs webhooks"
             elif new is None or new.last_used_at is None:
-                why = "the new secret has not signed any webhook yet"
+                reason = "the new secret has not signed any webhook yet"
             elif used_lately(old):
-                why = "the old secret has signed webhooks within a day"
-            if why and not force:
+                reason = "the old secret has signed webhooks within a day"
+            if reason and not force:
                 retry = "Ask the desk's admin to set and test the new one. To end the old one anyway: --force."
-                raise NotRotatedError(NOT_DONE_EXIT, f"Not ended: {why}.", *self._who_signs(uses), retry)
-        self._told += [f"Forced: {why}."] if why else []
+                raise NotRotatedError(NOT_DONE_EXIT, f"Not ended: {reason}.", *self._describe_uses(uses), retry)
+        self._lines += [f"Forced: {reason}."] if reason else []
         if self._folder is not None and previous.in_environment:
-            kept = f"keep it as {self._places.retired.name}"
-            says = f"{previous.name} is set in the environment. Remove it there, {kept}, and restart the API."
-            raise NotRotatedError(CONFIGURATION_EXIT, says)
+            advice = f"keep it as {self._places.retired.name}"
+            text = f"{previous.name} is set in the environment. Remove it there, {advice}, and restart the API."
+            raise NotRotatedError(CONFIGURATION_EXIT, text)
 
     def _write(self, folder: Path, new: str) -> None:
         out = Path(self._chosen.out) if new and self._chosen.out else None
-        counts = False
+        is_valid = False
         try:
             with alone(folder):
                 if read_places(self._tenant, self._folder).secrets != self._places.secrets:
@@ -337,15 +334,15 @@ class _Rotation:
                     if out is not None:
                         write_new(out, f"{new}\n")
                 except OSError as failure:
-                    says = f"Nothing was changed: {out} can't be created ({failure.strerror})."
-                    raise NotRotatedError(NOT_DONE_EXIT, says) from None
+                    text = f"Nothing was changed: {out} can't be created ({failure.strerror})."
+                    raise NotRotatedError(NOT_DONE_EXIT, text) from None
                 try:
                     for write in writes(self._step, self._places, new):
                         write(folder)
                         sync_directory(folder)
                 except BaseException:
-                    counts = new in read_places(self._tenant, self._folder).secrets.values()
-                    if counts:
+                    is_valid = new in read_places(self._tenant, self._folder).secrets.values()
+                    if is_valid:
                         self._show(new)
                     elif out is not None:
                         out.unlink(missing_ok=True)
@@ -353,10 +350,10 @@ class _Rotation:
         except BlockingIOError:
             raise NotRotatedError(NOT_DONE_EXIT, _MEANWHILE.format(tenant=self._tenant)) from None
         except (OSError, UnicodeEncodeError) as failure:
-            why = getattr(failure, "strerror", None) or "the old secret is not UTF-8"
-            again = "The new secret is already valid: run this again only to replace it too."
-            then = again if counts else "Run this again to continue."
-            raise NotRotatedError(NOT_DONE_EXIT, f"Not completed: {why}. {then}") from None
+            reason = getattr(failure, "strerror", None) or "the old secret is not UTF-8"
+            warning = "The new secret is already valid: run this again only to replace it too."
+            action = warning if is_valid else "Run this again to continue."
+            raise NotRotatedError(NOT_DONE_EXIT, f"Not completed: {reason}. {action}") from None
 
     def _show(self, new: str) -> None:
         if self._chosen.out:
@@ -369,36 +366,38 @@ class _Rotation:
             present = read_places(self._tenant, self._folder).secrets
             seen = [secret_fingerprints.seen(self._tenant, setting, secret) for setting, secret in present.items()]
             _query(lambda database: secret_fingerprints.know(database, seen))
-        except (UsesUnknownError, PlacesUnusableError) as untold:
-            why = str(untold)
+        except (UsesUnknownError, PlacesUnusableError) as failure:
+            reason = str(failure)
         except KeyboardInterrupt:
-            why = "interrupted"
+            reason = "interrupted"
         else:
             return []
-        return [f"Not recorded: {why}. The age of the new secret counts from the first report of a process."]
+        return [f"Not recorded: {reason}. The age of the new secret counts from the first report of a process."]
 
-    def _by_hand(self, why: str) -> int:
-        lines = commands(self._step, self._tenant)
+    def _print_commands(self, reason: str) -> int:
+        command_lines = commands(self._step, self._tenant)
         # With `--yes` the caller expects that the step was taken.
         status = NOT_DONE_EXIT if self._chosen.yes and not self._chosen.dry_run else 0
         if self._chosen.json:
-            return self._end(status, written=False, why=why, lines=lines)
+            return self._end(status, written=False, reason=reason, command_lines=command_lines)
         texts = _TEXTS[self._step]
-        told = [*self._told, f"Not written: {why}. To {self._text(texts.would)}:"]
+        report = [*self._lines, f"Not written: {reason}. To {self._text(texts.would)}:"]
         if self._folder is None:
-            by_hand = self._text(texts.by_hand)
-            told.append(f"With environment variables: {by_hand}; then restart the processes. In a cluster, run:")
-        print("\n".join(told), file=sys.stderr)
-        print("\n".join(lines))
+            manual = self._text(texts.manual)
+            report.append(f"With environment variables: {manual}; then restart the processes. In a cluster, run:")
+        print("\n".join(report), file=sys.stderr)
+        print("\n".join(command_lines))
         return status
 
-    def _end(self, status: int, *, written: bool, new: str = "", why: str = "", lines: list[str] | None = None) -> int:
+    def _end(
+        self, status: int, *, written: bool, new: str = "", reason: str = "", command_lines: list[str] | None = None
+    ) -> int:
         if self._chosen.json:
-            told = {"tenant_id": self._tenant, "step": self._step.value, "written": written, "says": self._told}
+            report = {"tenant_id": self._tenant, "step": self._step.value, "written": written, "says": self._lines}
             out = self._chosen.out if new else None
-            print(as_json({**told, "not_written": why or None, "commands": lines or [], "out": out}))
+            print(as_json({**report, "not_written": reason or None, "commands": command_lines or [], "out": out}))
             return status
-        print("\n".join(self._told))
+        print("\n".join(self._lines))
         if new:
             self._show(new)
         return status
@@ -408,17 +407,17 @@ def commands(step: RotationStep, tenant_id: str) -> list[str]:
     return [line.replace("@NAME@", setting_suffix(tenant_id)) for line in _COMMANDS[step]]
 
 
-def _uses_of(tenant_id: str, places: SecretLocations) -> dict[str, Remembered]:
+def _read_uses(tenant_id: str, places: SecretLocations) -> dict[str, Remembered]:
     return _query(lambda database: secret_fingerprints.remembered(database, tenant_id, places.secrets))
 
 
 def _query(question: Callable[[Database], Awaitable[Result]]) -> Result:
     try:
-        asked = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
-        return run_within(_DATABASE_SECONDS, asked)
-    except SettingsError as refused:
-        raise UsesUnknownError("; ".join(refused.problems)) from None
-    except (DatabaseUnfitError, DatabaseUnreachableError) as refused:
-        raise UsesUnknownError(str(refused)) from None
+        query = on_database(lambda database, _: question(database), load(ByHandSettings), _DATABASE_SECONDS)
+        return run_within(_DATABASE_SECONDS, query)
+    except SettingsError as failure:
+        raise UsesUnknownError("; ".join(failure.problems)) from None
+    except (DatabaseUnfitError, DatabaseUnreachableError) as failure:
+        raise UsesUnknownError(str(failure)) from None
     except (*DATABASE_FAILURES, TimeoutError):
         raise UsesUnknownError("the database does not answer") from None

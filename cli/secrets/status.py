@@ -49,11 +49,11 @@ _HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO D
 
 
 class SecretRow(NamedTuple):
-    """One secret of a tenant; `known` is None if no process has reported it."""
+    """One secret of a tenant; `record` is None if no process has reported it."""
 
     tenant_id: str
     setting: str
-    known: Remembered | None
+    record: Remembered | None
     to_do: str
 
 
@@ -64,22 +64,22 @@ def run(chosen: argparse.Namespace) -> int:
         values = read_environment(settings.secrets_dir)()
         for name in (name for name, value in values.items() if value == UNREADABLE):
             print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
-        there = secrets_in(values)
-        by_tenant: dict[str, dict[str, str]] = {}
-        for (tenant_id, setting), secret in there.items():
+        secrets = secrets_in(values)
+        grouped: dict[str, dict[str, str]] = {}
+        for (tenant_id, setting), secret in secrets.items():
             if chosen.tenant in (None, tenant_id):
-                by_tenant.setdefault(tenant_id, {})[setting] = secret
-        rows = [] if chosen.tenant else await _here(database, OF_PROCESS, by_tenant.pop("", {}))
-        rows += [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
+                grouped.setdefault(tenant_id, {})[setting] = secret
+        rows = [] if chosen.tenant else await _local_rows(database, OF_PROCESS, grouped.pop("", {}))
+        rows += [row for tenant, places in grouped.items() for row in await _local_rows(database, tenant, places)]
         if not rows and chosen.tenant is not None:
             rows = _rows(chosen.tenant, await secret_fingerprints.last_seen(database, chosen.tenant))
             if rows:
                 print(_FROM_AFAR.format(tenant=chosen.tenant), file=sys.stderr)
         if not rows:
-            whose = f" of tenant {chosen.tenant}" if chosen.tenant else ""
-            print(f"No secret{whose} is set here{_ASK_FOR_ONE}", file=sys.stderr)
+            owner = f" of tenant {chosen.tenant}" if chosen.tenant else ""
+            print(f"No secret{owner} is set here{_ASK_FOR_ONE}", file=sys.stderr)
             return NOT_UNDERSTOOD_EXIT
-        if not by_tenant and chosen.tenant is None:
+        if not grouped and chosen.tenant is None:
             print(f"No tenant's secret is set here{_ASK_FOR_ONE}", file=sys.stderr)
         print(as_json([_for_machines(row) for row in rows]) if chosen.json else _for_people(rows))
         return 0
@@ -87,52 +87,49 @@ def run(chosen: argparse.Namespace) -> int:
     return run_with_database(work)
 
 
-async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
-    known = await secret_fingerprints.remembered(database, tenant_id, places)
-    told = await secret_fingerprints.last_seen(database, tenant_id)
+async def _local_rows(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
+    records = await secret_fingerprints.remembered(database, tenant_id, places)
+    reported = await secret_fingerprints.last_seen(database, tenant_id)
     kinds = {_kind(setting) for setting in places} if tenant_id != OF_PROCESS else set()
-    elsewhere = {one: told[one] for one in told if one not in places and _kind(one) not in kinds}
-    return _rows(tenant_id, {setting: known.get(setting) for setting in places} | elsewhere)
+    elsewhere = {name: use for name, use in reported.items() if name not in places and _kind(name) not in kinds}
+    return _rows(tenant_id, {setting: records.get(setting) for setting in places} | elsewhere)
 
 
 def _kind(setting: str) -> str:
     return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
 
 
-def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[SecretRow]:
-    return [SecretRow(tenant_id, setting, one, to_do(tenant_id, setting, known)) for setting, one in known.items()]
+def _rows(tenant_id: str, records: Mapping[str, Remembered | None]) -> list[SecretRow]:
+    return [SecretRow(tenant_id, name, record, to_do(tenant_id, name, records)) for name, record in records.items()]
 
 
-def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | None]) -> str:
-    """Return the operator's action for a secret, empty for none.
-
-    `all_known`: all secrets that are set.
-    """
-    known = all_known[setting]
+def to_do(tenant_id: str, setting: str, records: Mapping[str, Remembered | None]) -> str:
+    """Return the operator's action for a secret, empty for none; `records` has all."""
+    record = records[setting]
     if setting == PREVIOUS:
-        return _about_previous(tenant_id, known, all_known.get(CURRENT))
+        return _about_previous(tenant_id, record, records.get(CURRENT))
     if setting == RETIRED:
-        told = "the desk still uses it and is refused: ask its admin to set the current one"
-        return told if used_lately(known) else ""
-    if setting == CURRENT and PREVIOUS in all_known and (known is None or known.last_used_at is None):
+        advice = "the desk still uses it and is refused: ask its admin to set the current one"
+        return advice if used_lately(record) else ""
+    if setting == CURRENT and PREVIOUS in records and (record is None or record.last_used_at is None):
         return "not used yet: ask the desk's admin to set it"
     if setting in KEPT_KEYS:
-        new = all_known.get(KEPT_KEYS[setting])
+        new = records.get(KEPT_KEYS[setting])
         needed = new is None or new.read_at - new.first_seen_at < KEPT_FOR[setting]
         return "" if needed else f"remove it: {_RUNBOOK}"
-    if known is None or known.read_at - known.first_seen_at < OLD:
+    if record is None or record.read_at - record.first_seen_at < OLD:
         return ""
     token = " --secret token" if setting == TOKEN else ""
     ours = f"change it: `ai-agents secrets rotate --tenant {tenant_id}{token}`"
     return ours if setting in (CURRENT, TOKEN) else f"change it: {_RUNBOOK}"
 
 
-def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | None) -> str:
-    if known is not None and new is not None and known.fingerprint == new.fingerprint:
+def _about_previous(tenant_id: str, record: Remembered | None, new: Remembered | None) -> str:
+    if record is not None and new is not None and record.fingerprint == new.fingerprint:
         return f"same as the current one: run the interrupted `ai-agents secrets rotate --tenant {tenant_id}` again"
-    if still_signs(known, new):
+    if still_signs(record, new):
         return "the desk still uses it: ask its admin to set the current one"
-    if used_lately(known):
+    if used_lately(record):
         return "wait: used within a day, but not since the current one was added"
     if new is None or new.last_used_at is None:
         return "wait: not used within a day, but the current one is not used yet"
@@ -158,17 +155,17 @@ def last_used(secret: Remembered | None) -> str:
 
 
 def _for_people(rows: list[SecretRow]) -> str:
-    told = []
+    cells = []
     for row in rows:
-        known = row.known
-        since = "unknown" if known is None else age((known.read_at - known.first_seen_at).total_seconds())
-        uses = str(known.uses) if known is not None and row.setting.endswith(("WEBHOOK_SECRET", TOKEN)) else "-"
-        told.append((row.tenant_id, row.setting, since, last_used(known), uses, row.to_do or "nothing"))
-    return table(_HEAD, told, terminal_width())
+        record = row.record
+        since = "unknown" if record is None else age((record.read_at - record.first_seen_at).total_seconds())
+        uses = str(record.uses) if record is not None and row.setting.endswith(("WEBHOOK_SECRET", TOKEN)) else "-"
+        cells.append((row.tenant_id, row.setting, since, last_used(record), uses, row.to_do or "nothing"))
+    return table(_HEAD, cells, terminal_width())
 
 
 def _for_machines(row: SecretRow) -> dict[str, object]:
-    known = row.known
-    moments = {name: getattr(known, name, None) for name in ("first_seen_at", "last_seen_at", "last_used_at")}
-    uses = known.uses if known else 0
+    record = row.record
+    moments = {name: getattr(record, name, None) for name in ("first_seen_at", "last_seen_at", "last_used_at")}
+    uses = record.uses if record else 0
     return {"tenant_id": row.tenant_id, "setting": row.setting, **moments, "uses": uses, "to_do": row.to_do}

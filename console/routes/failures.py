@@ -128,18 +128,18 @@ async def preview(request: Request, user: CurrentUser, services: ServicesDep, ch
 async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     """Collect enough jobs, latest end first. Raises TimeoutError if none was checked.
 
-    `left_out`: number of jobs whose ticket another job has handled or may handle. `last`: the job before the next page.
+    `left_out` counts jobs if another job handled or may handle the ticket. `last` is the job before the next page.
     """
     database = services.database
     tenant_id, state, _, since, codes, after = chosen
     rows: list[FinishedJob] = []
-    found: list[FinishedJob] = []
+    candidates: list[FinishedJob] = []
     checked = 0
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
-            found = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MAX)
-            for job in found[: _MAX - 1]:
+            candidates = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MAX)
+            for job in candidates[: _MAX - 1]:
                 if len(rows) == MAX_RETRIED:
                     break
                 if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
@@ -151,7 +151,7 @@ async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     return {
         "rows": rows,
         "left_out": checked - len(rows),
-        "last": found[checked - 1] if checked < len(found) else None,
+        "last": candidates[checked - 1] if checked < len(candidates) else None,
         "job_ids": ",".join(str(row.id) for row in rows),
         "kept": sum(row.answered for row in rows),
         "cautions": dict(sorted(Counter(filter(None, (caution(row.reason) for row in rows))).items())),
@@ -167,20 +167,20 @@ async def retry_several(
     if not parts or len(parts) > MAX_RETRIED:
         raise HTTPException(400, f"From 1 to {MAX_RETRIED} jobs can be retried at a time.")
     try:
-        given = list(dict.fromkeys(map(UUID, parts)))
+        job_ids = list(dict.fromkeys(map(UUID, parts)))
     except ValueError:
         raise NotFound from None
     results: list[RetryResult] = []
     try:
         async with asyncio.timeout(_RETRY_SECONDS):
-            for job_id in given:
+            for job_id in job_ids:
                 results.append(await _retry(services, user, job_id))  # noqa: PERF401 -- kept if a later one fails
     except (*DATABASE_FAILURES, TimeoutError) as failure:
         if not (is_silent(failure) or isinstance(failure, TimeoutError)):
             raise
         # Earlier results are on the page; whether this one was retried is unknown.
-        results.append(RetryResult(str(given[len(results)]), refusal="unknown: the database did not answer"))
-        return _results(request, results, 503, given[len(results) :])
+        results.append(RetryResult(str(job_ids[len(results)]), refusal="unknown: the database did not answer"))
+        return _results(request, results, 503, job_ids[len(results) :])
     return _results(request, results)
 
 
@@ -207,7 +207,7 @@ async def _retry(services: Services, user: User, job_id: UUID) -> RetryResult:
 def _results(request: Request, results: list[RetryResult], status: int = 200, rest: Sequence[UUID] = ()) -> Response:
     context = {
         "results": results,
-        "done": sum(not one.refusal for one in results),
+        "done": sum(not result.refusal for result in results),
         "is_incomplete": status == 503,
         "rest": ",".join(map(str, rest)),
     }

@@ -23,8 +23,8 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, p
     queue, causes = await asyncio.gather(
         queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
     )
-    known = services.tenants.all() if sees_all else []
-    tenants, is_known = await health_of_all(database, known, queue["lacks"]) if known else ([], True)
+    configured = services.tenants.all() if sees_all else []
+    tenants, is_known = await health_of_all(database, configured, queue["lacks"]) if configured else ([], True)
     unhealthy = [each for each in tenants if each.health.tone != "ok"]
     context = {
         "queue": queue,
@@ -48,17 +48,17 @@ async def live_queue(request: Request, user: CurrentUser, services: ServicesDep)
 async def tenants(request: Request, user: CurrentUser, services: ServicesDep, after: str = "") -> Response:
     if user.tenant_id is not None:
         return redirect(f"/tenants/{user.tenant_id}")
-    known = sorted(services.tenants.all(), key=lambda each: each.id)
-    following = [tenant for tenant in known if tenant.id > after]
-    shown = following[:_PAGE]
+    configured = sorted(services.tenants.all(), key=lambda each: each.id)
+    following = [tenant for tenant in configured if tenant.id > after]
+    page = following[:_PAGE]
     database = services.database
-    healths, is_known = await health_of_all(database, known, await lacking(database, services.redis))
+    healths, is_known = await health_of_all(database, configured, await lacking(database, services.redis))
     # Last, because they take all connections for a moment.
-    figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in shown))
+    figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in page))
     context = {
-        "tenants": [tenant_panel(*one, own=False) for one in zip(shown, figures, strict=True)],
+        "tenants": [tenant_panel(*pair, own=False) for pair in zip(page, figures, strict=True)],
         "health": {each.tenant_id: each.health for each in healths} if is_known else {},
-        "next": shown[-1].id if len(following) > len(shown) else "",
+        "next": page[-1].id if len(following) > len(page) else "",
         "is_first": not after,
     }
     return templates.TemplateResponse(request, "tenants.html", context)
@@ -66,8 +66,8 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
 
 @router.get("/tenants/{tenant_id}")
 async def tenant(request: Request, user: CurrentUser, services: ServicesDep, tenant_id: VisibleTenant) -> Response:
-    found = services.tenants.get(tenant_id)
-    if found is None:
+    settings = services.tenants.get(tenant_id)
+    if settings is None:
         raise NotFound
     own = user.tenant_id is not None
     figures, causes, lacks = await asyncio.gather(
@@ -78,7 +78,7 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
-        "tenant": tenant_panel(found, figures, own=own, lacks=lacks),
+        "tenant": tenant_panel(settings, figures, own=own, lacks=lacks),
         # A problem may name a setting of another tenant.
         "problems": [] if own else problems,
         **causes_table(causes),

@@ -59,27 +59,27 @@ router = APIRouter(route_class=ConsoleRoute)
 async def search(
     request: Request, user: CurrentUser, services: ServicesDep, scope: TenantScope, q: str = ""
 ) -> Response:
-    given = q.strip()
-    if not given:
+    query = q.strip()
+    if not query:
         return redirect("/")
-    if job := _JOB.fullmatch(given):
+    if job := _JOB.fullmatch(query):
         return redirect(f"/jobs/{UUID(job[1])}")
-    ticket = _TICKET.fullmatch(given)
+    ticket = _TICKET.fullmatch(query)
     if ticket is None:
-        context = {"ticket_id": "", "given": given[:100], "tenants": [], "is_known": False}
+        context = {"ticket_id": "", "given": query[:100], "tenants": [], "is_known": False}
         return templates.TemplateResponse(request, "search.html", context, 400)
     ticket_id = ticket[2]
     tenant_id = visible_tenant(user, ticket[1].lower()) if ticket[1] else scope
     if tenant_id is not None:
         return redirect(f"/tickets/{tenant_id}/{ticket_id}")
-    known = [tenant.id for tenant in services.tenants.all()]
-    owners = await owners_of(services.database, known, ticket_id)
-    found = sorted(owners) or known
-    if len(found) == 1:
-        return redirect(f"/tickets/{found[0]}/{ticket_id}")
-    if not found:
+    tenant_ids = [tenant.id for tenant in services.tenants.all()]
+    owners = await owners_of(services.database, tenant_ids, ticket_id)
+    matches = sorted(owners) or tenant_ids
+    if len(matches) == 1:
+        return redirect(f"/tickets/{matches[0]}/{ticket_id}")
+    if not matches:
         raise NotFound
-    context = {"ticket_id": ticket_id, "given": ticket_id, "tenants": found, "is_known": bool(owners)}
+    context = {"ticket_id": ticket_id, "given": ticket_id, "tenants": matches, "is_known": bool(owners)}
     return templates.TemplateResponse(request, "search.html", context)
 
 
@@ -88,10 +88,10 @@ async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) ->
     database = services.database
     if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
-    found = await details.details(database, job_id)
-    if found is None or not user.sees(found.tenant_id):
+    job = await details.details(database, job_id)
+    if job is None or not user.sees(job.tenant_id):
         raise NotFound
-    return found
+    return job
 
 
 VisibleJob = Annotated[Details, Depends(visible_job)]
@@ -107,8 +107,8 @@ async def ticket(
     job: UUID | None = None,
 ) -> Response:
     if job is not None:
-        found = await visible_job(services, user, job)
-        if ticket_id not in (found.ticket_id, found.desk_id, found.display_id):
+        visible = await visible_job(services, user, job)
+        if ticket_id not in (visible.ticket_id, visible.desk_id, visible.display_id):
             raise NotFound
     collector = FactCollector(services.database, services.redis, services.tenants, services.probes)
     try:
@@ -165,22 +165,22 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
         facts = _without_causes(facts)
     diagnosis = judge(facts)
     # Jaeger shows the traces of all tenants to every visitor.
-    found = report(facts, diagnosis, None if own else jaeger_url)
+    result = report(facts, diagnosis, None if own else jaeger_url)
     if own:
-        shown = replace(facts, queue=None, work=None)
-        again = judge(shown)
+        restricted = replace(facts, queue=None, work=None)
+        again = judge(restricted)
         if again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor:
-            found["says"] = again.text
+            result["says"] = again.text
         else:
             # The sentence would contain numbers of all tenants.
-            found["says"] = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
-        found["because"] = [line._asdict() for line in evidence(shown)]
+            result["says"] = f"Ticket {facts.ticket_id} of {facts.tenant_id}: {diagnosis.verdict.means}."
+        result["because"] = [line._asdict() for line in evidence(restricted)]
         if facts.queue is not None:
-            found["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
+            result["because"].append({"at": None, "what": f"queue: {reading_of(facts.queue.waiting)}"})
     job = facts.job
     numbers = [*([job.ticket_id, job.desk_id, job.display_id] if job else []), *facts.desk.numbers]
     jobs: list[Details | Listed] = [*facts.others, *([job] if job else [])]
-    return found | {
+    return result | {
         "tone": _TONES.get(diagnosis.verdict, "bad"),
         "means": diagnosis.verdict.means,
         "numbers": ", ".join(filter(None, dict.fromkeys(each for each in numbers if each != facts.ticket_id))),
@@ -195,13 +195,13 @@ def _without_causes(facts: Facts) -> Facts:
     webhooks = facts.webhooks
     if webhooks is None:
         return facts
-    refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
+    refused = [replace(refusal, reason=own_words(refusal.reason)) for refusal in webhooks.refused]
     # Merged, because two identical lines would reveal that they differ. The newest are first.
     unread: dict[tuple[int, str], RefusalCount] = {}
-    for each in webhooks.unread:
-        reason = own_words(each.reason)
-        newest = unread.get((each.status, reason), replace(each, reason=reason, count=0))
-        unread[each.status, reason] = replace(newest, count=newest.count + each.count)
+    for refusal in webhooks.unread:
+        reason = own_words(refusal.reason)
+        newest = unread.get((refusal.status, reason), replace(refusal, reason=reason, count=0))
+        unread[refusal.status, reason] = replace(newest, count=newest.count + refusal.count)
     return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
 
 

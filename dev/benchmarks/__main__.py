@@ -27,33 +27,33 @@ BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for 
 _GOALS_HEAD = ("figure", "measured", "goal", "met")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks in turn; return 2 if one could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m dev.benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="NAME", help="; ".join(map(_usage, BENCHMARKS.values())))
     parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
     parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
-    given = parser.parse_args(words)
-    changed = {name: json.loads(value) for name, _, value in (word.partition("=") for word in given.words) if value}
-    names = [word for word in given.words if "=" not in word]
+    options = parser.parse_args(arguments)
+    changed = {name: json.loads(value) for name, _, value in (word.partition("=") for word in options.words) if value}
+    names = [word for word in options.words if "=" not in word]
     # Retrieval measures quality, not cost, and has a verb of its own.
-    names = names or [module.BENCHMARK.name for module in _USUAL] + ["retrieval"] * (given.size == "full")
-    known = {number for name in names if name in BENCHMARKS for number in BENCHMARKS[name].usual}
-    if unknown := (set(names) - set(BENCHMARKS)) | (set(changed) - known):
+    names = names or [module.BENCHMARK.name for module in _USUAL] + ["retrieval"] * (options.size == "full")
+    number_names = {number for name in names if name in BENCHMARKS for number in BENCHMARKS[name].usual}
+    if unknown := (set(names) - set(BENCHMARKS)) | (set(changed) - number_names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     status = 0
     for name in names:
-        on, benchmark = machine(), BENCHMARKS[name]
-        numbers = {"tiny": benchmark.tiny, "usual": {}, "full": benchmark.full}[given.size]
+        machine_state, benchmark = machine(), BENCHMARKS[name]
+        numbers = {"tiny": benchmark.tiny, "usual": {}, "full": benchmark.full}[options.size]
         try:
-            found = benchmark.measure({**numbers, **changed})
+            report = benchmark.measure({**numbers, **changed})
         except (MeasurementError, ProcessFailedError) as failure:
             sys.stderr.write(f"{name}: {failure}\n")
             status = 2
             continue
-        sys.stdout.write("\n".join((f"## {name}", "", *found.lines, "", "")))
+        sys.stdout.write("\n".join((f"## {name}", "", *report.lines, "", "")))
         sys.stdout.flush()
-        write(given.documents, name, found, on)
+        write(options.documents, name, report, machine_state)
     return status
 
 
@@ -72,19 +72,18 @@ def machine() -> dict[str, str]:
     }
 
 
-def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> None:
+def write(documents: Path, name: str, report: Report, machine_state: Mapping[str, str]) -> None:
     page, results = documents / "benchmarks.md", documents / "benchmarks" / "results.json"
     results.parent.mkdir(exist_ok=True)
-    where = (
-        f"Measured on {on['day']}: {on['cores']} cores, {on['system']}, Python {on['python']}, "
-        f"load {on['load']} when it began."
+    heading = "Measured on {day}: {cores} cores, {system}, Python {python}, load {load} when it began.".format(
+        **machine_state
     )
-    _fill(page, name, [where, "", *found.lines])
-    known = json.loads(results.read_text("utf-8")) if results.exists() else {}
-    goals = [asdict(goal) for goal in found.goals]
-    known[name] = {"machine": dict(on), "figures": found.figures, "goals": goals}
-    results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-    rows = [Goal(**goal).row() for each in BENCHMARKS for goal in known.get(each, {}).get("goals", ())]
+    _fill(page, name, [heading, "", *report.lines])
+    stored = json.loads(results.read_text("utf-8")) if results.exists() else {}
+    goals = [asdict(goal) for goal in report.goals]
+    stored[name] = {"machine": dict(machine_state), "figures": report.figures, "goals": goals}
+    results.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", "utf-8")
+    rows = [Goal(**goal).row() for each in BENCHMARKS for goal in stored.get(each, {}).get("goals", ())]
     _fill(page, "goals", table(_GOALS_HEAD, rows))
 
 

@@ -31,7 +31,7 @@ _TENANTS = (1, 16, 1_000)
 _BATCH = 20
 # The driver prepares a statement at its sixth run, and the server then makes five custom plans.
 _WARM_UP = 12
-# The relay's batches of due jobs and of overdue or lost ones, and the limit of `ai-agents jobs`.
+# Batch sizes of the relay (due jobs; overdue or lost jobs), and the limit of `ai-agents jobs`.
 _MAX, _MAX_LATE, _SHOWN = 100, 500, 51
 # Assumed length of the message list, so that both sizes count equally far.
 _LISTED = 200
@@ -51,7 +51,7 @@ _ENDED = (
     " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 101 = 0 AS failed,"
     " now() - interval '1 day' - (%(rows)s - n) * (interval '30 days' / %(rows)s) AS t) x"
 )
-# One in ten waits for a later time without a message: half were held back, half failed an attempt.
+# One in ten waits without a message until later. Half were held back, half failed an attempt.
 _OPEN = (
     "INSERT INTO jobs (id, tenant_id, ticket_id, accepted_at, due_at, deadline_at, reason, attempt, published_at)"
     " SELECT gen_random_uuid(), 'tenant-' || n %% %(tenants)s, 'w' || n, t,"
@@ -173,59 +173,59 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, Times]:
 
 async def _statement_times(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, Times]:
     """Return each statement's times on each table, in at most `runs` runs."""
-    found: dict[str, Times] = {}
+    results: dict[str, Times] = {}
     for name, statement in STATEMENTS.items():
         for on in tables:
             await _timed(statement, on, _WARM_UP)
-        found[name] = [list[float]() for _ in tables]
+        results[name] = [list[float]() for _ in tables]
         until = time.monotonic() + seconds
-        while len(found[name][0]) < runs and time.monotonic() < until:
-            for times, on in zip(found[name], tables, strict=True):
+        while len(results[name][0]) < runs and time.monotonic() < until:
+            for times, on in zip(results[name], tables, strict=True):
                 times.extend(await _timed(statement, on, _BATCH // 4))
-    return found
+    return results
 
 
-async def _measured(tables: Sequence[Filled], given: Namespace, tenants: int) -> dict[str, Times]:
+async def _measured(tables: Sequence[Filled], options: Namespace, tenants: int) -> dict[str, Times]:
     for on in tables:
         await on.connect()
-    found = await _statement_times(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
-    for name, times in (await _claims(tables, given.claims)).items():
-        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
+    results = await _statement_times(tables, options.runs, options.seconds) if tenants == _TENANTS[-1] else {}
+    for name, times in (await _claims(tables, options.claims)).items():
+        results[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = times
     for on in tables:
         await on.database.close()
-    return found
+    return results
 
 
-def measure(folder: Path, given: Namespace) -> dict[str, list[float]]:
+def measure(folder: Path, options: Namespace) -> dict[str, list[float]]:
     """Return the median milliseconds of each statement by number of rows."""
-    found: dict[str, Times] = {}
+    results: dict[str, Times] = {}
     with ExitStack() as stack:
         tables = []
-        for rows in given.rows:
+        for rows in options.rows:
             began = time.monotonic()
-            (own := folder / str(rows)).mkdir()
-            tables.append(stack.enter_context(Filled(own, rows)))
+            (subfolder := folder / str(rows)).mkdir()
+            tables.append(stack.enter_context(Filled(subfolder, rows)))
             sys.stderr.write(f"{rows:,} rows: filled in {time.monotonic() - began:.0f} s\n")
         for tenants in _TENANTS:
             for on in tables:
                 on.open_for(tenants)
-            found |= asyncio.run(_measured(tables, given, tenants))
-    return {name: [statistics.median(each) for each in times] for name, times in found.items()}
+            results |= asyncio.run(_measured(tables, options, tenants))
+    return {name: [statistics.median(each) for each in times] for name, times in results.items()}
 
 
-def _report(folder: Path, given: Namespace) -> Report:
-    found = measure(folder, given)
-    ratios = {name: medians[-1] / medians[0] for name, medians in found.items()}
-    first, *others = sizes = [f"{rows:,}" for rows in given.rows]
-    head = ["statement", f"p50 ms at {first} rows", *others, "ratio"]
-    rows = [[name, *(f"{one:.2f}" for one in medians), f"{ratios[name]:.2f}"] for name, medians in found.items()]
+def _report(folder: Path, options: Namespace) -> Report:
+    results = measure(folder, options)
+    ratios = {name: medians[-1] / medians[0] for name, medians in results.items()}
+    first, *larger = sizes = [f"{rows:,}" for rows in options.rows]
+    head = ["statement", f"p50 ms at {first} rows", *larger, "ratio"]
+    rows = [[name, *(f"{value:.2f}" for value in medians), f"{ratios[name]:.2f}"] for name, medians in results.items()]
     worst = max(ratio for name, ratio in ratios.items() if name not in LINEAR | BOUNDED)
     counting = max(ratios[name] for name in LINEAR)
     goals = [
         Goal(f"claims, relay and lists with {sizes[-1]} rows, to {sizes[0]}: the worst", worst, most=1.3),
         Goal(f"what counts waiting jobs for metrics with {sizes[-1]} rows, to {sizes[0]}", counting, most=1.3),
     ]
-    return Report(table(head, rows), {"rows": given.rows, **found}, goals)
+    return Report(table(head, rows), {"rows": options.rows, **results}, goals)
 
 
 BENCHMARK = Benchmark(

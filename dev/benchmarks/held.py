@@ -43,42 +43,42 @@ def drain(ours: Ours, jobs: int) -> Drained:
     ours.system.restart(ours.worker)
     pid = ours.worker.pid
     began, cpu, idle = time.monotonic(), cpu_seconds(pid), memory(pid)["Pss"]
-    most, held = 0, idle
+    most, peak = 0, idle
     while (notes := ours.notes()) < before + jobs:
         if (waiting := ours.waiting_questions()) > most:
-            most, held = waiting, memory(pid)["Pss"]
+            most, peak = waiting, memory(pid)["Pss"]
         if not ours.worker.running or time.monotonic() - began > _MAX_SECONDS:
             raise MeasurementError(f"{notes - before} of {jobs} jobs have their note")
         time.sleep(_LOOK_SECONDS)
     cost = (cpu_seconds(pid) - cpu) * 1000 / jobs
     return Drained(
-        most, (held - idle) / max(1, most), jobs * 60 / (max(ours.moments().values()) - began), cost, ours.requeued()
+        most, (peak - idle) / max(1, most), jobs * 60 / (max(ours.moments().values()) - began), cost, ours.requeued()
     )
 
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> tuple[float, float]:
     """Send webhooks at this rate; return p50 and p99 of the added time in ms."""
     before, first = ours.notes(), ours.next_ticket
-    found = ours.send(max(1, int(rate * seconds)), seconds, rate)
-    ours.await_notes(before + found.answers)
+    result = ours.send(max(1, int(rate * seconds)), seconds, rate)
+    ours.await_notes(before + result.answers)
     moments = ours.moments()
     took = sorted(
-        (moments[str(first + number)] - found.began - number / rate - model_seconds) * 1000
-        for number in range(found.answers)
+        (moments[str(first + number)] - result.began - number / rate - model_seconds) * 1000
+        for number in range(result.answers)
     )
     return took[len(took) // 2], took[int(len(took) * 0.99)]
 
 
-def _report(folder: Path, given: Namespace) -> Report:
+def _report(folder: Path, options: Namespace) -> Report:
     with ours_running(
-        folder / "ours", seconds=given.seconds, settings={"WORKER_CONCURRENCY": str(given.places)}
+        folder / "ours", seconds=options.seconds, settings={"WORKER_CONCURRENCY": str(options.places)}
     ) as ours:
         ours.send(_WARM_JOBS)
         ours.await_notes(_WARM_JOBS)
-        drained = drain(ours, given.jobs)
+        drained = drain(ours, options.jobs)
         sys.stderr.write(f"{drained}\n")
         rate = drained.per_minute / 60 / 2
-        p50, p99 = added(ours, rate, given.added_seconds, given.seconds)
+        p50, p99 = added(ours, rate, options.added_seconds, options.seconds)
     goals = [
         Goal("MiB of a job in flight", drained.mib, most=0.3),
         Goal("jobs a minute of one worker, with a GPT-4 that takes seconds", drained.per_minute, least=1000),
@@ -86,17 +86,17 @@ def _report(folder: Path, given: Namespace) -> Report:
         Goal("ms added to a job at half load, p99", p99, most=200),
     ]
     # With a shorter wait the first jobs end before the last slots fill.
-    if given.seconds >= _GPT4_SECONDS and given.jobs >= given.places:
+    if options.seconds >= _GPT4_SECONDS and options.jobs >= options.places:
         goals.insert(0, Goal("jobs in flight of one worker", drained.in_flight, least=1000))
     backlog = (
-        f"{given.jobs} jobs, `WORKER_CONCURRENCY={given.places}`",
+        f"{options.jobs} jobs, `WORKER_CONCURRENCY={options.places}`",
         f"{drained.in_flight}",
         f"{drained.mib:.2f}",
         f"{drained.per_minute:.0f}",
         f"{drained.cpu:.1f}",
     )
     lines = [
-        f"GPT-4 takes {given.seconds:g} s:",
+        f"GPT-4 takes {options.seconds:g} s:",
         "",
         *table(("one worker process", "in flight at most", "MiB each", "drained a minute", "CPU ms a job"), [backlog]),
         "",
@@ -104,7 +104,7 @@ def _report(folder: Path, given: Namespace) -> Report:
         "",
         *table(("webhooks a second", "ms added to a job, p50", "p99"), [(f"{rate:.1f}", f"{p50:.0f}", f"{p99:.0f}")]),
     ]
-    figures = {"drained": asdict(drained), "rate": rate, "p50": p50, "p99": p99, "seconds": given.seconds}
+    figures = {"drained": asdict(drained), "rate": rate, "p50": p50, "p99": p99, "seconds": options.seconds}
     return Report(lines, figures, goals)
 
 

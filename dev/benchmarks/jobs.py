@@ -1,8 +1,7 @@
 """Cost of a job in a worker, beside the peer's task in Celery's pools.
 
 The peer is `peers/job.py`. Desk and model answer at once (`dev.benchmarks.outside`), the model in the 98 pieces of a
-stream. Measured: the CPU (user and system, with children) of one worker for a job, and its jobs a second with a
-backlog.
+stream. Measured: a worker's CPU for a job (user and system, with children), and its jobs a second with a backlog.
 """
 
 import contextlib
@@ -28,10 +27,7 @@ _WARM_JOBS = 40
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One worker in one round: CPU ms a job, jobs a second, requeues.
-
-    The rate is from the first note to the last.
-    """
+    """One worker's round: CPU ms a job, jobs a second (first note to last), requeues."""
 
     cpu: float
     rate: float
@@ -53,7 +49,7 @@ class _Side:
         ours.await_spans(self.span, spans + jobs)
         ours.scrape()
         cost = (tree_cpu(self.worker.pid) - cpu) * 1000 / jobs
-        batch = Batch(cost, ours.rate_of(first, jobs), ours.requeued() - requeued)
+        batch = Batch(cost, ours.note_rate(first, jobs), ours.requeued() - requeued)
         sys.stderr.write(f"{self.name}: {batch.cpu:.1f} ms a job, {batch.rate:.0f} a second\n")
         return batch
 
@@ -72,17 +68,17 @@ def measure(folder: Path, rounds: int, jobs: int) -> dict[str, list[Batch]]:
             sides.append(_Side(pool, worker, partial(peers.queue, folder, ours, pool), peers.TASK_SPAN))
         for side in sides:
             side.batch(ours, _WARM_JOBS)
-        found: dict[str, list[Batch]] = {side.name: [] for side in sides}
+        results: dict[str, list[Batch]] = {side.name: [] for side in sides}
         for number in range(rounds):
             # The order rotates, so that drift favours none.
             for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
-                found[side.name].append(side.batch(ours, jobs))
-    return found
+                results[side.name].append(side.batch(ours, jobs))
+    return results
 
 
-def _report(folder: Path, given: Namespace) -> Report:
-    found = measure(folder, given.rounds, given.jobs)
-    ours = found["ours"]
+def _report(folder: Path, options: Namespace) -> Report:
+    results = measure(folder, options.rounds, options.jobs)
+    ours = results["ours"]
     rows = [
         (
             TITLES[name],
@@ -90,18 +86,18 @@ def _report(folder: Path, given: Namespace) -> Report:
             f"{median(batches, 'rate'):.0f}",
             *(f"{ratio(ours, batches, field):.2f}" for field in ("cpu", "rate")),
         )
-        for name, batches in found.items()
+        for name, batches in results.items()
     ]
     head = ("what", "CPU ms a job", "jobs a second", "ours to it: CPU", "jobs a second")
     requeued = sum(batch.requeued for batch in ours)
-    bars = chart("CPU of a job, ms", {name: median(batches, "cpu") for name, batches in found.items()})
+    bars = chart("CPU of a job, ms", {name: median(batches, "cpu") for name, batches in results.items()})
     lines = [*table(head, rows), *bars, "", f"{requeued} times a job of ours went back to wait (`Job requeued`)."]
     goals = [
-        Goal("CPU of a job, to the peer in threads", ratio(ours, found["threads"], "cpu"), most=0.95),
+        Goal("CPU of a job, to the peer in threads", ratio(ours, results["threads"], "cpu"), most=0.95),
         Goal("CPU of a job, ms", median(ours, "cpu"), most=15),
         Goal("jobs a second of one worker", median(ours, "rate"), least=50),
     ]
-    figures = {name: [asdict(one) for one in of] for name, of in found.items()}
+    figures = {name: [asdict(batch) for batch in batches] for name, batches in results.items()}
     return Report(lines, figures, goals)
 
 

@@ -43,8 +43,7 @@ class Plan:
 class LoadResult:
     """Start (`time.monotonic()`), answers, `refused` by status, quantiles in ms.
 
-    `refused` counts answers other than 202. At a fixed rate the time of an answer starts when its request was due,
-    even if it was sent later.
+    `refused` counts answers other than 202. At a fixed rate the time of an answer starts when its request was due.
     """
 
     began: float
@@ -90,9 +89,9 @@ class _Load:
         began = time.monotonic()
         numbers = iter(range(self._plan.requests))
         await asyncio.gather(*(self._send(*pair, began, numbers) for pair in pairs))
-        seconds, found = time.monotonic() - began, sorted(self._milliseconds)
-        p50, p99 = (found[int(len(found) * share)] for share in (0.5, 0.99))
-        return LoadResult(began, len(found), dict(self._refused), seconds, p50, p99)
+        seconds, times = time.monotonic() - began, sorted(self._milliseconds)
+        p50, p99 = (times[int(len(times) * share)] for share in (0.5, 0.99))
+        return LoadResult(began, len(times), dict(self._refused), seconds, p50, p99)
 
     async def _send(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began: float, numbers: Iterator[int]
@@ -106,8 +105,8 @@ class _Load:
                 await asyncio.sleep(due - now)
             writer.write(self._requests[number])
             head = await reader.readuntil(b"\r\n\r\n")
-            found = _LENGTH.search(head)
-            await reader.readexactly(int(found[1]) if found else 0)
+            length = _LENGTH.search(head)
+            await reader.readexactly(int(length[1]) if length else 0)
             self._milliseconds.append((time.monotonic() - due) * 1000)
             if (status := head[9:12].decode()) != _ACCEPTED:
                 self._refused[status] += 1

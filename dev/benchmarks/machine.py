@@ -20,7 +20,7 @@ def cpu_seconds(pid: int) -> float:
 
 def tree_cpu(pid: int) -> float:
     """Return the CPU time of a process and its descendants, ended ones included."""
-    return sum(sum(_times(one)) for one in (pid, *descendants(pid)))
+    return sum(sum(_times(member)) for member in (pid, *descendants(pid)))
 
 
 def _times(pid: int) -> list[float]:
@@ -30,10 +30,7 @@ def _times(pid: int) -> list[float]:
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Return the memory in MiB by name.
-
-    `Rss`, and `Pss`, in which a page of n processes counts 1/n.
-    """
+    """Return MiB by name: `Rss`, and `Pss`, which divides shared pages by their users."""
     rows = [row.split() for row in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]]
     return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows}
 
@@ -41,17 +38,17 @@ def memory(pid: int) -> dict[str, float]:
 def python_of(name: str) -> Path:
     """Install `requirements/<name>.txt` if needed; return its environment's Python."""
     pins = PROJECT / "requirements" / f"{name}.txt"
-    folder, wanted = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
+    folder, digest = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
     python, stamp = folder / "bin" / "python", folder / ".installed"
     folder.parent.mkdir(exist_ok=True)
     # Two benchmarks that start at once would delete each other's environment.
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
+        if not stamp.exists() or stamp.read_text() != digest:
             sys.stderr.write(f"Installing {pins.relative_to(PROJECT)} into {folder.relative_to(PROJECT)} ...\n")
             _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
             _uv("pip", "sync", "--quiet", "--python", str(python), "--require-hashes", "--compile-bytecode", str(pins))
-            stamp.write_text(wanted)
+            stamp.write_text(digest)
     return python
 
 

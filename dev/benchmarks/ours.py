@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,23 +13,19 @@ from dev.benchmarks import load
 from dev.benchmarks.load import LoadResult, Plan
 from dev.stack.environment import machine_environment
 from dev.stack.free_ports import free_port
-from dev.stack.processes import Process
+from dev.stack.processes import Process, wait_until
 from dev.stack.programs import PROJECT, answers
 from dev.stack.system import System
 
 PIECES = 98
 """Pieces of a streamed answer: one a token, as OpenAI sends it."""
-_POLL_SECONDS = 0.05
 _MAX_SECONDS = 240
 # Spans leave a process at most 5 s after the last one; a busy process takes longer.
 _SPANS_SECONDS = 30.0
 
 
 class MeasurementError(Exception):
-    """The figures are invalid.
-
-    Jobs failed, webhooks were refused or spans were lost.
-    """
+    """Invalid figures: jobs failed, webhooks were refused or spans were lost."""
 
 
 @contextmanager
@@ -42,10 +37,7 @@ def ours_running(
     seconds: float = 0.0,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator["Ours"]:
-    """Run the system with spans and JSON lines, as in production.
-
-    The model streams an answer for `seconds`.
-    """
+    """Run the system as in production; the model streams an answer for `seconds`."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # the postgres user must reach it
     port = free_port()
@@ -57,19 +49,19 @@ def ours_running(
         ready=answers(port, "/_sim/spans"),
         folder=PROJECT,
     )
-    given = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
-    given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
-    system = System(folder / "system", settings=given, workers=workers, tenants=("acme",), housekeeping=housekeeping)
+    env = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
+    env["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+    system = System(folder / "system", settings=env, workers=workers, tenants=("acme",), housekeeping=housekeeping)
     system.postgres.is_durable = True
     for process in (system.desk, system.openai):
-        own = process.command[process.command.index("--port") + 1]
-        outside = ["-m", "dev.benchmarks.outside", own, "--seconds", str(seconds), "--pieces", str(PIECES)]
-        process.command = [sys.executable, *outside]
+        server_port = process.command[process.command.index("--port") + 1]
+        arguments = ["-m", "dev.benchmarks.outside", server_port, "--seconds", str(seconds), "--pieces", str(PIECES)]
+        process.command = [sys.executable, *arguments]
     collector.start()
     try:
         collector.wait_ready()
         with system:
-            yield Ours(system, given["OTEL_EXPORTER_OTLP_ENDPOINT"])
+            yield Ours(system, env["OTEL_EXPORTER_OTLP_ENDPOINT"])
     finally:
         collector.stop(2)
 
@@ -96,11 +88,11 @@ class Ours:
 
     def send(self, requests: int, seconds: float = 120.0, rate: float | None = None) -> LoadResult:
         """Send up to `requests` webhooks in `seconds`. Raises MeasurementError."""
-        of = self.system.tenants[0]
+        tenant = self.system.tenants[0]
         first = self.take(requests)
         # An idle connection is closed after 5 s.
         connections = 32 if rate is None else max(1, min(32, int(rate * 2)))
-        return sent(Plan(self.port, of.webhook_secret, of.id, first, seconds, requests, connections, rate))
+        return sent(Plan(self.port, tenant.webhook_secret, tenant.id, first, seconds, requests, connections, rate))
 
     def notes(self) -> int:
         return int(self._outside("desk", "count")["notes"])
@@ -109,11 +101,11 @@ class Ours:
         """Return when each ticket's note came, in `time.monotonic()`."""
         return self._outside("desk", "moments")
 
-    def rate_of(self, first: int, jobs: int) -> float:
+    def note_rate(self, first: int, jobs: int) -> float:
         """Return these tickets' jobs a second, from the first note to the last."""
         moments = self.moments()
-        came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
-        return (jobs - 1) / max(came[-1] - came[0], 1e-3)
+        times = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
+        return (jobs - 1) / max(times[-1] - times[0], 1e-3)
 
     def waiting_questions(self) -> int:
         return int(self._outside("openai", "count")["waiting"])
@@ -123,11 +115,8 @@ class Ours:
 
     def await_notes(self, count: int) -> None:
         """Wait for this total of notes. Raises MeasurementError after some minutes."""
-        give_up_at = time.monotonic() + _MAX_SECONDS
-        while self.notes() < count:
-            if time.monotonic() > give_up_at:
-                raise MeasurementError(f"not within {_MAX_SECONDS} s: {count} notes")
-            time.sleep(_POLL_SECONDS)
+        if not wait_until(lambda: self.notes() >= count, _MAX_SECONDS, pause=0.05):
+            raise MeasurementError(f"not within {_MAX_SECONDS} s: {count} notes")
 
     def scrape(self) -> None:
         for address in self.system.state["metrics"].values():
@@ -138,12 +127,9 @@ class Ours:
 
     def await_spans(self, name: str, count: int) -> None:
         """Wait for this total of spans of a name: exporting them is part of the cost."""
-        give_up_at = time.monotonic() + _SPANS_SECONDS
-        while (missing := count - self.spans().get(name, 0)) > 0:
-            if time.monotonic() > give_up_at:
-                sys.stderr.write(f"{missing} of {count} spans did not reach the collector: {name}\n")
-                return
-            time.sleep(0.1)
+        if not wait_until(lambda: self.spans().get(name, 0) >= count, _SPANS_SECONDS, pause=0.1):
+            missing = count - self.spans().get(name, 0)
+            sys.stderr.write(f"{missing} of {count} spans did not reach the collector: {name}\n")
 
     def requeued(self) -> int:
         """Return the requeues since the worker's start, which add work."""
@@ -152,10 +138,10 @@ class Ours:
 
 def sent(plan: Plan, most_refused: float = 0.0) -> LoadResult:
     """Run a plan of webhooks. Raises MeasurementError above that share of refusals."""
-    found = load.run(plan)
-    if sum(found.refused.values()) > most_refused * found.answers:
-        raise MeasurementError(f"of {found.answers} answers these were no 202, by status: {found.refused}")
-    return found
+    result = load.run(plan)
+    if sum(result.refused.values()) > most_refused * result.answers:
+        raise MeasurementError(f"of {result.answers} answers these were no 202, by status: {result.refused}")
+    return result
 
 
 def _get(address: str) -> dict[str, Any]:

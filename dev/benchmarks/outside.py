@@ -1,10 +1,11 @@
 """`python -m dev.benchmarks.outside PORT`: a cheap desk, model and collector.
 
 They cost little, so that the product is measured. Their answers are the simulators', made once; only the ticket's
-number differs. One server is both: every ticket exists, every note is counted, and all questions with a schema get the
-same answer after `--seconds`, streamed in `--pieces`, the first of them after 0.3 of that time. `GET /_sim/count`
-returns the numbers of notes and of waiting questions, `/_sim/moments` the time of each note (`time.monotonic()`),
-`/_sim/spans` the number of spans by name received over OTLP.
+number differs. Every ticket exists and every note is counted. All questions with a schema get the same answer after
+`--seconds`, streamed in `--pieces`. The first piece comes after 0.3 of that time.
+
+`/_sim/count`: numbers of notes and waiting questions. `/_sim/moments`: time of each note (`time.monotonic()`).
+`/_sim/spans`: number of received OTLP spans by name.
 """
 
 import argparse
@@ -82,10 +83,7 @@ class DeskAndModel:
         return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
-        """Return a streamed answer, built once a schema.
-
-        The first piece contains the head.
-        """
+        """Return a streamed answer, built once a schema; the first piece has the head."""
         document = parse_body(question) or {}
         schema = json.dumps(document.get("response_format"))
         if schema not in self._replies:
@@ -145,8 +143,8 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=0.0, help="of the model (default: 0)")
     parser.add_argument("--pieces", type=int, default=98)
-    given = parser.parse_args()
-    uvloop.run(_serve(given.port, DeskAndModel(given.seconds, given.pieces)))
+    options = parser.parse_args()
+    uvloop.run(_serve(options.port, DeskAndModel(options.seconds, options.pieces)))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ class Goal:
 
     def row(self) -> tuple[str, str, str, str]:
         met = (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
-        wanted = f"at most {self.most:g}" if self.least is None else f"at least {self.least:g}"
+        limit = f"at most {self.most:g}" if self.least is None else f"at least {self.least:g}"
         value = f"{self.value:.3g}" if self.value < 1000 else f"{self.value:.0f}"
-        return (self.figure, value, wanted, "yes" if met else "no")
+        return (self.figure, value, limit, "yes" if met else "no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ def chart(title: str, values: Mapping[str, float]) -> list[str]:
     return ["", "```mermaid", "xychart-beta horizontal", *(f"    {line}" for line in lines), "```"]
 
 
-def median(rounds: Iterable[object], of: str) -> float:
-    return float(statistics.median(getattr(one, of) for one in rounds))
+def median(rounds: Iterable[object], field: str) -> float:
+    return float(statistics.median(getattr(result, field) for result in rounds))
 
 
-def ratio(ours: Sequence[object], theirs: Sequence[object], of: str) -> float:
+def ratio(ours: Sequence[object], theirs: Sequence[object], field: str) -> float:
     """Return the median of our figure divided by theirs, round by round."""
     pairs = zip(ours, theirs, strict=True)
-    return float(statistics.median(getattr(our, of) / max(getattr(their, of), 1e-9) for our, their in pairs))
+    return float(statistics.median(getattr(our, field) / max(getattr(their, field), 1e-9) for our, their in pairs))

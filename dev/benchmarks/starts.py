@@ -39,8 +39,8 @@ def _start(process: Process) -> Start:
     process.wait_ready()
     seconds, cpu = time.monotonic() - began, cpu_seconds(process.pid)
     time.sleep(_SETTLE_SECONDS)
-    found = memory(process.pid)
-    return Start(seconds, cpu, found["Rss"], found["Pss"])
+    used = memory(process.pid)
+    return Start(seconds, cpu, used["Rss"], used["Pss"])
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[Start]]:
@@ -50,27 +50,28 @@ def measure(folder: Path, rounds: int) -> dict[str, list[Start]]:
         for process in processes.values():
             process.command = [str(python_of("image")), *process.command[1:]]
         processes[PEER], _ = peers.receiver(folder, ours)
-        found: dict[str, list[Start]] = {name: [] for name in processes}
+        starts: dict[str, list[Start]] = {name: [] for name in processes}
         for _ in range(rounds):
             for name, process in processes.items():
-                found[name].append(_start(process))
+                starts[name].append(_start(process))
         processes[PEER].stop(2)
-        sys.stderr.write(f"{found}\n")
-    return found
+        sys.stderr.write(f"{starts}\n")
+    return starts
 
 
-def _report(folder: Path, given: Namespace) -> Report:
-    found = measure(folder, given.rounds)
+def _report(folder: Path, options: Namespace) -> Report:
+    starts = measure(folder, options.rounds)
     digits = {"seconds": 2, "cpu": 2, "rss": 0, "pss": 0}
     rows = [
-        (name, *(f"{median(of, field):.{shown}f}" for field, shown in digits.items())) for name, of in found.items()
+        (name, *(f"{median(results, field):.{places}f}" for field, places in digits.items()))
+        for name, results in starts.items()
     ]
     head = ("process", "s to ready", "CPU s to ready", "MiB resident", "MiB shared out (PSS)")
     goals = []
     for name, (seconds, mib) in _MAX.items():
-        goals.append(Goal(f"start of {name}, seconds", median(found[name], "seconds"), most=seconds))
-        goals.append(Goal(f"memory of {name}, MiB", median(found[name], "rss"), most=mib))
-    figures = {name: [asdict(one) for one in of] for name, of in found.items()}
+        goals.append(Goal(f"start of {name}, seconds", median(starts[name], "seconds"), most=seconds))
+        goals.append(Goal(f"memory of {name}, MiB", median(starts[name], "rss"), most=mib))
+    figures = {name: [asdict(start) for start in results] for name, results in starts.items()}
     return Report(table(head, rows), figures, goals)
 
 

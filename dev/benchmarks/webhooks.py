@@ -1,8 +1,7 @@
 """Webhooks accepted by one API process, beside the peer's receiver.
 
-The peer is `peers/receiver.py`. Measured: webhooks a second over 32 connections at full speed, the CPU (user and
-system) of the process for one, and the time of an answer at half of that speed. Both use the same Postgres and Redis
-and send spans to the same collector.
+The peer is `peers/receiver.py`. Measured at full speed: webhooks a second over 32 connections, and the CPU for one
+(user and system). Measured at half speed: the time of an answer. Both use the same servers and collector.
 """
 
 import contextlib
@@ -56,12 +55,12 @@ class _Side:
         requests = int(seconds * (rate or _MAX_PER_SECOND)) + 1
         spans, tenant = ours.spans().get(self.span, 0), ours.system.tenants[0]
         first = ours.take(requests)
-        found = sent(
+        result = sent(
             Plan(self.port, tenant.webhook_secret, tenant.id, first, seconds, requests, rate=rate), _MAX_REFUSED
         )
-        ours.await_spans(self.span, spans + found.answers - sum(found.refused.values()))
+        ours.await_spans(self.span, spans + result.answers - sum(result.refused.values()))
         ours.scrape()
-        return found
+        return result
 
 
 def measure(folder: Path, rounds: int, seconds: float) -> dict[str, list[Round]]:
@@ -75,30 +74,30 @@ def measure(folder: Path, rounds: int, seconds: float) -> dict[str, list[Round]]
             _Side("peer", process, port, peers.RECEIVER_SPAN),
             _Side("ours", ours.system.api, ours.port, "Webhook"),
         ]
-        found: dict[str, list[Round]] = {side.name: [] for side in sides}
+        results: dict[str, list[Round]] = {side.name: [] for side in sides}
         for side in sides:
             side.load(ours, _WARM_SECONDS)
         for number in range(rounds):
             # The order alternates, so that drift favours neither.
             for side in sides[:: -1 if number % 2 else 1]:
-                found[side.name].append(side.round(ours, seconds))
-    return found
+                results[side.name].append(side.round(ours, seconds))
+    return results
 
 
-def _report(folder: Path, given: Namespace) -> Report:
-    found = measure(folder, given.rounds, given.seconds)
-    ours, peer = found["ours"], found["peer"]
+def _report(folder: Path, options: Namespace) -> Report:
+    results = measure(folder, options.rounds, options.seconds)
+    ours, peer = results["ours"], results["peer"]
     fields = ("rate", "cpu", "p50", "p99")
-    rows = [(TITLES[name], f"{median(of, 'rate'):.0f}", *(f"{median(of, field):.2f}" for field in fields[1:]))
-            for name, of in found.items()]  # fmt: skip
+    rows = [(TITLES[name], f"{median(rounds, 'rate'):.0f}", *(f"{median(rounds, field):.2f}" for field in fields[1:]))
+            for name, rounds in results.items()]  # fmt: skip
     rows.append(("ours to it", *(f"{ratio(ours, peer, field):.2f}" for field in fields)))
-    refused = ", ".join(f"{sum(one.refused for one in of)} by {TITLES[name]}" for name, of in found.items())
+    refused = ", ".join(f"{sum(each.refused for each in rounds)} by {TITLES[name]}" for name, rounds in results.items())
     head = ("what", "accepted a second", "CPU ms a webhook", "p50 ms at half", "p99 ms at half")
     goals = [
         Goal("webhooks accepted a second, to the peer", ratio(ours, peer, "rate"), least=4),
         Goal("p99 of an answer at half load, ms", median(ours, "p99"), most=50),
     ]
-    figures = {name: [asdict(one) for one in of] for name, of in found.items()}
+    figures = {name: [asdict(each) for each in rounds] for name, rounds in results.items()}
     bars = chart("Webhooks accepted a second", {"peer": median(peer, "rate"), "ours": median(ours, "rate")})
     return Report([*table(head, rows), *bars, "", f"Not accepted: {refused}."], figures, goals)
 

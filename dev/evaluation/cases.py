@@ -46,60 +46,56 @@ class EvaluatedTicket:
     @property
     def known(self) -> str:
         """Return all text from which a note may take names and numbers."""
-        found = [f"#{one.shown} {one.subject}\n{one.resolution}" for one in self.similar_tickets]
-        found += [f"{one.title}\n{one.text}" for one in self.documents]
-        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *found])
+        sources = [f"#{item.shown} {item.subject}\n{item.resolution}" for item in self.similar_tickets]
+        sources += [f"{item.title}\n{item.text}" for item in self.documents]
+        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *sources])
 
     def is_right(self, source: str) -> bool:
         return self.incoming.family is not None and self.incoming.family in self.families.get(source, ())
 
 
 def chosen(number: int, seed: int) -> list[Incoming]:
-    """Return up to `number` tickets outside the tuning half.
-
-    Kinds and languages alternate.
-    """
-    chance = random.Random(seed)  # noqa: S311 -- the same ones each time
-    some = [one for one in queries() if not one.is_for_tuning]
-    chance.shuffle(some)
-    kinds = {kind: [one for one in some if one.kind == kind] for kind in sorted({one.kind for one in some})}
-    turns = [_in_turn(of_kind, lambda one: one.language) for of_kind in kinds.values()]
-    return _in_turn([one for turn in turns for one in turn], lambda one: one.kind)[:number]
+    """Return at most `number` tickets not for tuning; kinds and languages alternate."""
+    generator = random.Random(seed)  # noqa: S311 -- the same ones each time
+    candidates = [query for query in queries() if not query.is_for_tuning]
+    generator.shuffle(candidates)
+    kinds = sorted({query.kind for query in candidates})
+    groups = [[query for query in candidates if query.kind == kind] for kind in kinds]
+    turns = [_in_turn(group, lambda query: query.language) for group in groups]
+    return _in_turn([query for turn in turns for query in turn], lambda query: query.kind)[:number]
 
 
-def _in_turn(some: Sequence[Incoming], of: Callable[[Incoming], str]) -> list[Incoming]:
+def _in_turn(incoming: Sequence[Incoming], key: Callable[[Incoming], str]) -> list[Incoming]:
     before: Counter[str] = Counter()
     places = []
-    for one in some:
-        places.append((before[of(one)], of(one)))
-        before[of(one)] += 1
-    return [some[at] for at in sorted(range(len(some)), key=lambda at: places[at])]
+    for query in incoming:
+        places.append((before[key(query)], key(query)))
+        before[key(query)] += 1
+    return [incoming[at] for at in sorted(range(len(incoming)), key=lambda at: places[at])]
 
 
 def evaluated(folder: Path, incoming: Sequence[Incoming]) -> list[EvaluatedTicket]:
     with CopiesInPostgres(folder, tickets(), articles()) as copies:
-        found = copies.found(incoming)
-    return [with_finds(one, *found[one.id]) for one in incoming]
+        finds = copies.search_all(incoming)
+    return [with_finds(query, *finds[query.id]) for query in incoming]
 
 
-def with_finds(incoming: Incoming, found: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
-    """Return a ticket with these finds.
-
-    Their ids in the set are replaced, because they reveal the family.
-    """
-    numbers = {one.id: number for number, one in earlier_by_number().items()}
-    known = [replace(one, ticket_id=numbers[one.ticket_id]) for one in found]
-    families: dict[str, Sequence[str]] = {one.ticket_id: [earlier_by_number()[one.ticket_id].family] for one in known}
-    titles = {one.title for one in documents}
+def with_finds(incoming: Incoming, similar: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
+    """Return a ticket with these finds; numbers replace ids, which reveal the family."""
+    earlier = earlier_by_number()
+    numbers = {ticket.id: number for number, ticket in earlier.items()}
+    numbered = [replace(item, ticket_id=numbers[item.ticket_id]) for item in similar]
+    families: dict[str, Sequence[str]] = {item.ticket_id: [earlier[item.ticket_id].family] for item in numbered}
+    titles = {item.title for item in documents}
     families |= {article.title: article.families for article in articles() if article.title in titles}
-    return EvaluatedTicket(incoming, _number(incoming.id), known, documents, families)
+    return EvaluatedTicket(incoming, _number(incoming.id), numbered, documents, families)
 
 
 @cache
 def earlier_by_number() -> Mapping[str, Resolved]:
     """Return the earlier tickets by number; their ids reveal the family."""
-    in_no_order = sorted(tickets(), key=lambda one: sha256(one.id.encode()).digest())
-    return {str(_FIRST_NUMBER + at): one for at, one in enumerate(in_no_order)}
+    shuffled = sorted(tickets(), key=lambda ticket: sha256(ticket.id.encode()).digest())
+    return {str(_FIRST_NUMBER + position): ticket for position, ticket in enumerate(shuffled)}
 
 
 def _number(name: str) -> str:

@@ -1,7 +1,7 @@
 """The judge of a note, by rules alone: equal answers get equal judgements.
 
-Fix, sources and inventions are judged on the model's own answer with placeholders resolved, because parts dropped
-from the note are still the model's fault. The parts that reached the note are reported separately.
+Fix, sources and inventions are judged on the model's own answer with placeholders resolved. Parts dropped from the
+note are still the model's fault. The parts that reached the note are reported separately.
 """
 
 import re
@@ -54,7 +54,7 @@ class Judgement:
 
 
 def judged(run: TicketRun) -> Judgement:
-    one, usage = run.case.incoming, run.usage
+    ticket, usage = run.case.incoming, run.usage
     values: dict[str, Any] = {
         "repaired": run.repaired,
         "failed": run.failed,
@@ -65,34 +65,34 @@ def judged(run: TicketRun) -> Judgement:
     }
     answer, content = run.answer, run.content
     if answer is None or content is None:
-        return Judgement(one.id, one.kind, one.language, one.family, **values)
-    claims = [each.text for each in (content.likely_cause, *content.next_steps) if each.text]
+        return Judgement(ticket.id, ticket.kind, ticket.language, ticket.family, **values)
+    claims = [claim.text for claim in _claims(content)]
     known = KnownTexts(run.case.known)
     inventions = _inventions(run, answer, content.language, known)
-    if one.family is not None:
-        values["fix_named"] = names_fix(one.family, claims, content.language)
+    if ticket.family is not None:
+        values["fix_named"] = names_fix(ticket.family, claims, content.language)
     values |= _sources(run, answer) | {
         "inventions": inventions,
-        "in_note": [thing for thing in _of_note(content) if not known.has(thing)],
-        "left_out": _left_out(content),
+        "in_note": [thing for thing in _note_things(content) if not known.has(thing)],
+        "left_out": _count_left_out(content),
         "confidence": answer.confidence,
         "claims": claims,
         "note": run.note,
     }
-    return Judgement(one.id, one.kind, one.language, one.family, **values)
+    return Judgement(ticket.id, ticket.kind, ticket.language, ticket.family, **values)
 
 
 def _inventions(run: TicketRun, answer: Enhancement, language: str, known: KnownTexts) -> list[Thing]:
     placeholders = run.question.placeholders
-    found: dict[Thing, None] = {}
+    inventions: dict[Thing, None] = {}
     for text in _texts(answer):
         for thing in things_of(text, language):
             if thing.kind == "placeholder" and thing.text not in placeholders:
-                found[thing] = None
+                inventions[thing] = None
         for thing in things_of(run.question.grounding.restore(text), language):
             if thing.kind != "placeholder" and not known.has(thing):
-                found[thing] = None
-    return list(found)
+                inventions[thing] = None
+    return list(inventions)
 
 
 def _texts(answer: Enhancement) -> Iterator[str]:
@@ -102,8 +102,8 @@ def _texts(answer: Enhancement) -> Iterator[str]:
     yield from answer.questions
 
 
-def _claims(answer: Enhancement) -> list[Statement]:
-    return [each for each in (answer.likely_cause, *answer.next_steps) if each.text]
+def _claims(answer: Enhancement | Content) -> list[Statement]:
+    return [claim for claim in (answer.likely_cause, *answer.next_steps) if claim.text]
 
 
 def _sources(run: TicketRun, answer: Enhancement) -> dict[str, int]:
@@ -120,12 +120,12 @@ def _name(source: FoundSource) -> str:
     return source.found.title if isinstance(source.found, Document) else source.found.shown
 
 
-def _of_note(content: Content) -> Iterator[Thing]:
+def _note_things(content: Content) -> Iterator[Thing]:
     """Yield the things of the note's texts, except our own words and defanged links."""
     words = WORDS[content.language]
     ours = (words.command_left_out, words.claim_left_out, words.no_ticket)
     mark = re.compile(rf" \((?:{words.no_source}|{words.not_in_ticket}|{words.not_in_it})(?:: [^()]*)?\)")
-    texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
+    texts = [content.summary, *(claim.text for claim in _claims(content))]
     texts += [*(each.gives for each in content.sources), *content.questions]
     for text in texts:
         plain_text = mark.sub(" ", text)
@@ -134,8 +134,8 @@ def _of_note(content: Content) -> Iterator[Thing]:
         yield from (thing for thing in things_of(plain_text, content.language) if not _HARMLESS.search(thing.text))
 
 
-def _left_out(content: Content) -> int:
+def _count_left_out(content: Content) -> int:
     words = WORDS[content.language]
-    texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
+    texts = [content.summary, *(claim.text for claim in _claims(content))]
     marks = (words.command_left_out, words.claim_left_out, words.no_ticket)
     return content.left_out + sum(text.count(mark) for text in texts for mark in marks)

@@ -9,7 +9,7 @@ from config.settings import WorkerSettings
 from dev.benchmarks.report import table
 from dev.evaluation.cases import EvaluatedTicket
 from dev.evaluation.judge import Judgement, judged
-from dev.evaluation.runner import ask_about_all, question_about
+from dev.evaluation.runner import question_about, run_tickets
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.http import EgressConfig
 from integrations.llm.client import ModelClient
@@ -43,65 +43,62 @@ class PromptedModel:
     judgements: Sequence[Judgement]
 
     def row(self) -> list[str]:
-        answered = [one for one in self.judgements if not one.failed]
-        dollars = [one.dollars for one in self.judgements if one.dollars is not None]
-        seconds = [one.seconds for one in self.judgements]
+        answered = [judgement for judgement in self.judgements if not judgement.failed]
+        dollars = [judgement.dollars for judgement in self.judgements if judgement.dollars is not None]
+        seconds = [judgement.seconds for judgement in self.judgements]
         return [
             self.model,
             self.prompt,
             str(len(self.judgements)),
             share(self.judgements, fix_named),
             share(answered, sources_right),
-            share(answered, lambda one: float(bool(one.inventions))),
-            share(answered, lambda one: float(bool(one.in_note))),
-            share(answered, lambda one: float(one.left_out > 0)),
-            *(self._of_confidence(each) for each in _CONFIDENCES),
-            f"{sum(one.repaired for one in self.judgements)} / {len(self.judgements) - len(answered)}",
-            f"{_mean([one.input_tokens for one in answered])} / {_mean([one.output_tokens for one in answered])}",
+            share(answered, lambda judgement: float(bool(judgement.inventions))),
+            share(answered, lambda judgement: float(bool(judgement.in_note))),
+            share(answered, lambda judgement: float(judgement.left_out > 0)),
+            *(self._fix_share(confidence) for confidence in _CONFIDENCES),
+            f"{sum(judgement.repaired for judgement in self.judgements)} / {len(self.judgements) - len(answered)}",
+            " / ".join(_mean_of(answered, field) for field in ("input_tokens", "output_tokens")),
             f"{sum(dollars):.4f}" if dollars else "unknown",
-            f"{_at(seconds, 0.5):.1f} / {_at(seconds, 0.95):.1f}",
+            f"{_quantile(seconds, 0.5):.1f} / {_quantile(seconds, 0.95):.1f}",
         ]
 
-    def _of_confidence(self, confidence: str) -> str:
-        values = [fix_named(one) for one in self.judgements if one.confidence == confidence]
-        known = [value for value in values if value is not None]
-        return f"{fmean(known):.2f} of {len(known)}" if known else "none"
+    def _fix_share(self, confidence: str) -> str:
+        values = [fix_named(judgement) for judgement in self.judgements if judgement.confidence == confidence]
+        rated = [value for value in values if value is not None]
+        return f"{fmean(rated):.2f} of {len(rated)}" if rated else "none"
 
 
-def fix_named(one: Judgement) -> float | None:
+def fix_named(judgement: Judgement) -> float | None:
     """Return 1 if the fix is named, else 0; None for a ticket without a solution."""
-    if one.family is None:
+    if judgement.family is None:
         return None
-    return float(bool(one.fix_named))
+    return float(bool(judgement.fix_named))
 
 
-def sources_right(one: Judgement) -> float | None:
-    """Return the share of right claims among those with sources.
-
-    None if there is no such claim.
-    """
-    named = one.right + one.wrong
-    return one.right / named if named else None
+def sources_right(judgement: Judgement) -> float | None:
+    """Return the right share of claims with sources; None without such a claim."""
+    sourced = judgement.right + judgement.wrong
+    return judgement.right / sourced if sourced else None
 
 
-def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
-    values = [value for value in map(of, judgements) if value is not None]
+def share(judgements: Sequence[Judgement], measure: Callable[[Judgement], float | None]) -> str:
+    values = [value for value in map(measure, judgements) if value is not None]
     return f"{fmean(values):.2f}" if values else "none"
 
 
-def _mean(values: Sequence[int]) -> int:
-    return round(fmean(values)) if values else 0
+def _mean_of(judgements: Sequence[Judgement], field: str) -> str:
+    return f"{fmean(getattr(judgement, field) for judgement in judgements):.0f}" if judgements else "0"
 
 
-def _at(values: Sequence[float], share_below: float) -> float:
+def _quantile(values: Sequence[float], share_below: float) -> float:
     return sorted(values)[int(len(values) * share_below)] if values else 0.0
 
 
 def rows_of(models: Sequence[PromptedModel]) -> list[str]:
-    return table(HEAD, [one.row() for one in models])
+    return table(HEAD, [model.row() for model in models])
 
 
-async def ask_models(
+async def evaluate_models(
     cases: Sequence[EvaluatedTicket],
     models: Sequence[str],
     versions: Sequence[str],
@@ -119,7 +116,7 @@ async def ask_models(
         )
         results = []
         for client, version in runs:
-            answers = await ask_about_all(cases, client, version, at_once)
+            answers = await run_tickets(cases, client, version, at_once)
             results.append(PromptedModel(client.name, version, [judged(answer) for answer in answers]))
         return results
     finally:

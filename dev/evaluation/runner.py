@@ -1,7 +1,4 @@
-"""The path of an answer from question to note, without job and desk.
-
-It follows `workflow.nodes.call_gpt4`.
-"""
+"""The path from question to note without job and desk, as in `workflow.nodes`."""
 
 import asyncio
 import time
@@ -41,10 +38,7 @@ class TicketRun:
 
 
 class _TicketOfNoJob:
-    """The parts of an attempt that a question needs.
-
-    A model's name and default settings, which include redaction.
-    """
+    """The parts of an attempt that a question needs, with default settings."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -61,11 +55,8 @@ def question_about(case: EvaluatedTicket, model: str, version: str = CURRENT) ->
     return question_of(cast(Attempt, _TicketOfNoJob(model)), case.state, version=version)
 
 
-async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> TicketRun:
-    """Query the model about a ticket and build the note.
-
-    Failures are returned, not raised.
-    """
+async def run_ticket(case: EvaluatedTicket, model: Model, version: str) -> TicketRun:
+    """Query the model about a ticket and build the note; failures are returned."""
     question = question_about(case, model.name, version)
     paid, repaired = Usage(), False
 
@@ -96,11 +87,11 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str) -> Ticket
     return TicketRun(case, question, paid, seconds, repaired, answer.content, content, note)
 
 
-async def ask_about_all(cases: Sequence[EvaluatedTicket], model: Model, version: str, at_once: int) -> list[TicketRun]:
-    places = asyncio.Semaphore(at_once)
+async def run_tickets(cases: Sequence[EvaluatedTicket], model: Model, version: str, at_once: int) -> list[TicketRun]:
+    slots = asyncio.Semaphore(at_once)
 
-    async def ask(case: EvaluatedTicket) -> TicketRun:
-        async with places:
-            return await ask_about(case, model, version)
+    async def run(case: EvaluatedTicket) -> TicketRun:
+        async with slots:
+            return await run_ticket(case, model, version)
 
-    return list(await asyncio.gather(*map(ask, cases)))
+    return list(await asyncio.gather(*map(run, cases)))

@@ -56,18 +56,18 @@ class Thing(NamedTuple):
 
 def plain(text: str) -> str:
     """Fold case, accents, quotes and blanks for comparison."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return re.sub(r"\s+", " ", "".join(each for each in apart if not unicodedata.combining(each)))
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return re.sub(r"\s+", " ", "".join(character for character in decomposed if not unicodedata.combining(character)))
 
 
 def things_of(text: str, language: str) -> list[Thing]:
     """Return the details of a text in order; German names only if they are not nouns."""
-    things = [Thing("link", found[0].rstrip(_TRAILING)) for found in _LINK.finditer(text)]
+    things = [Thing("link", match[0].rstrip(_TRAILING)) for match in _LINK.finditer(text)]
     text = _LINK.sub(" ", text)
-    things += [Thing("placeholder", found[0]) for found in _PLACEHOLDER.finditer(text)]
+    things += [Thing("placeholder", match[0]) for match in _PLACEHOLDER.finditer(text)]
     text = _PLACEHOLDER.sub(" ", text)
-    things += [Thing("quoted", next(filter(None, found.groups()))) for found in _QUOTED.finditer(text)]
-    things += [Thing("ticket", found[1]) for found in _TICKET.finditer(text)]
+    things += [Thing("quoted", next(filter(None, match.groups()))) for match in _QUOTED.finditer(text)]
+    things += [Thing("ticket", match[1]) for match in _TICKET.finditer(text)]
     text = _TICKET.sub(" ", text)
     things += _codes(text)
     things += _names(text, nouns_are_capitals=language == "de")
@@ -76,9 +76,9 @@ def things_of(text: str, language: str) -> list[Thing]:
 
 def _codes(text: str) -> Iterator[Thing]:
     for pattern in (_PROGRAM, _OPTIONS, _CMDLET):
-        yield from (Thing("command", found[0].rstrip(_TRAILING)) for found in pattern.finditer(text))
-    for found in _TOKEN.finditer(text):
-        token = found[0].rstrip(_TRAILING)
+        yield from (Thing("command", match[0].rstrip(_TRAILING)) for match in pattern.finditer(text))
+    for match in _TOKEN.finditer(text):
+        token = match[0].rstrip(_TRAILING)
         amount = None if token.casefold().startswith("0x") else _AMOUNT.fullmatch(token)
         if amount:
             yield from _numbers(amount[1])
@@ -102,13 +102,13 @@ def _numbers(amount: str) -> Iterator[Thing]:
 
 def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
     """Yield names of products, systems and people, recognised by their spelling."""
-    before = ""
-    for found in _TOKEN.finditer(text):
-        token = found[0].rstrip(_TRAILING)
-        opens = not text[: found.start()].strip() or text[: found.start()].rstrip(" \t\"“„«'(-–")[-1:] in _OPENING
+    previous = ""
+    for match in _TOKEN.finditer(text):
+        token = match[0].rstrip(_TRAILING)
+        opens = not text[: match.start()].strip() or text[: match.start()].rstrip(" \t\"“„«'(-–")[-1:] in _OPENING
         is_name = False
         if any(map(str.isdigit, token)) or "\\" in token or _DOTTED.fullmatch(token):
-            before = ""
+            previous = ""
             continue
         for part in re.split(r"[-/]", token) if not _INNER_CAPITAL.search(token) else [token]:
             if _INNER_CAPITAL.search(part) or _CAPITALS.fullmatch(part):
@@ -117,12 +117,12 @@ def _names(text: str, *, nouns_are_capitals: bool) -> Iterator[Thing]:
         if _CAPITALISED.fullmatch(token) and not is_name:
             if nouns_are_capitals:
                 # Two adjacent nouns form a name.
-                if before:
-                    yield Thing("name", f"{before} {token}")
+                if previous:
+                    yield Thing("name", f"{previous} {token}")
             elif not opens:
                 yield Thing("name", token)
-        joined = text[found.end() - 1 : found.end()] not in _TRAILING
-        before = token if _CAPITALISED.fullmatch(token) and joined and not opens else ""
+        joined = text[match.end() - 1 : match.end()] not in _TRAILING
+        previous = token if _CAPITALISED.fullmatch(token) and joined and not opens else ""
 
 
 class KnownTexts:
@@ -134,36 +134,32 @@ class KnownTexts:
         self._dense = re.sub(r"[\W_]+", "", self._text)
 
     def has(self, thing: Thing) -> bool:
-        wanted = plain(thing.text).strip(" .,:;!?'’")
-        if thing.kind in ("number", "ticket") and wanted.isdecimal():
-            return wanted in self._numbers
+        text = plain(thing.text).strip(" .,:;!?'’")
+        if thing.kind in ("number", "ticket") and text.isdecimal():
+            return text in self._numbers
         if thing.kind == "placeholder":
             return False
         if thing.kind == "quoted":
-            return re.sub(r"[\W_]+", "", wanted) in self._dense
-        if self._contains(wanted) or (wanted.endswith("s") and self._contains(wanted[:-1])):
+            return re.sub(r"[\W_]+", "", text) in self._dense
+        if self._contains(text) or (text.endswith("s") and self._contains(text[:-1])):
             return True
         if thing.kind == "command":
-            return all(map(self._contains, wanted.split()))
-        return thing.kind == "name" and _is_of_the_trade(wanted)
+            return all(map(self._contains, text.split()))
+        terms = _trade_terms()
+        return thing.kind == "name" and all(word in terms or word.removesuffix("s") in terms for word in text.split())
 
-    def _contains(self, wanted: str) -> bool:
-        return re.search(rf"(?<![^\W_]){re.escape(wanted)}(?![^\W_])", self._text) is not None
-
-
-def _is_of_the_trade(name: str) -> bool:
-    words = _words_of_the_trade()
-    return all(word in words or word.removesuffix("s") in words for word in name.split())
+    def _contains(self, text: str) -> bool:
+        return re.search(rf"(?<![^\W_]){re.escape(text)}(?![^\W_])", self._text) is not None
 
 
 @cache
-def _words_of_the_trade() -> frozenset[str]:
+def _trade_terms() -> frozenset[str]:
     """Return the words in texts of several families, which any technician knows."""
     families: dict[str, set[str]] = defaultdict(set)
-    texts = [(one.family, f"{one.subject} {desk_text(one.description)} {one.resolution}") for one in tickets()]
-    texts += [(one.family or one.id, f"{one.subject} {desk_text(one.description)}") for one in queries()]
-    texts += [(one.id, f"{one.title} {one.text}") for one in articles()]
+    texts = [(item.family, f"{item.subject} {desk_text(item.description)} {item.resolution}") for item in tickets()]
+    texts += [(item.family or item.id, f"{item.subject} {desk_text(item.description)}") for item in queries()]
+    texts += [(item.id, f"{item.title} {item.text}") for item in articles()]
     for family, text in texts:
         for word in re.findall(r"[^\W\d_]+", plain(text)):
             families[word].add(family)
-    return frozenset(word for word, some in families.items() if len(some) >= _IN_FAMILIES)
+    return frozenset(word for word, users in families.items() if len(users) >= _IN_FAMILIES)

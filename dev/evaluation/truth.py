@@ -32,15 +32,12 @@ def ideas() -> Mapping[str, Sequence[re.Pattern[str]]]:
 
 
 def names_fix(family: str, claims: Sequence[str], language: str) -> bool:
-    """Return True if the claims have all ideas of the family's fix.
-
-    They must match no other fix better.
-    """
+    """Return True if the claims have all ideas of this fix and match no other better."""
     text = "\n".join(claims)
     if not _has_ideas(family, text):
         return False
     near = _nearness(text, language)
-    rivals = (near[other] for other in ideas() if other != family and _has_ideas(other, text))
+    rivals = (near[rival] for rival in ideas() if rival != family and _has_ideas(rival, text))
     return max(rivals, default=0.0) <= _NEARER * near[family]
 
 
@@ -53,22 +50,22 @@ def _nearness(text: str, language: str) -> Mapping[str, float]:
     """Return how much of each family's resolutions a text has, rare terms first."""
     terms, near = frozenset(weighed_terms("", text, language)), {}
     for family, resolutions in _resolutions().items():
-        shared = Counter(term for some in resolutions for term in some & terms)
+        shared = Counter(term for resolution in resolutions for term in resolution & terms)
         near[family] = sum(min(count, _MAX_TERMS) * _rarity()[term] for term, count in shared.items())
     return near
 
 
 @cache
 def _rarity() -> Mapping[int, float]:
-    families = Counter(term for some in _resolutions().values() for term in frozenset().union(*some))
+    families = Counter(term for resolutions in _resolutions().values() for term in frozenset().union(*resolutions))
     return {term: math.log(len(_resolutions()) / count) for term, count in families.items()}
 
 
 @cache
 def _resolutions() -> Mapping[str, Sequence[Set[int]]]:
     resolutions: dict[str, list[Set[int]]] = {}
-    for one in tickets():
-        resolutions.setdefault(one.family, []).append(
-            frozenset(weighed_terms("", desk_text(one.resolution), one.language))
+    for ticket in tickets():
+        resolutions.setdefault(ticket.family, []).append(
+            frozenset(weighed_terms("", desk_text(ticket.resolution), ticket.language))
         )
     return resolutions

@@ -27,10 +27,7 @@ class Json(JSONResponse):
 
 
 class HalfResponse(Response):
-    """An answer that ends the connection after half of its body.
-
-    It announces its whole length.
-    """
+    """An answer that announces its whole length, but ends after half of its body."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -53,10 +50,7 @@ def page(title: str = PORTAL, status: int = 200) -> Response:
 
 
 async def pause(request: Request, seconds: float | None = None) -> None:
-    """Wait for `seconds`, or without them forever.
-
-    Raises ClientDisconnect when the client leaves.
-    """
+    """Wait for `seconds` or forever. Raises ClientDisconnect when the client leaves."""
     try:
         async with asyncio.timeout(seconds):
             while (await request.receive())["type"] != "http.disconnect":

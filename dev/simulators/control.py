@@ -95,8 +95,8 @@ def control_routes(faults: FaultBook[F], fault_type: type[F], journal: Journal) 
         return JSONResponse({"faults": faults.listing()})
 
     async def list_requests(request: Request) -> Response:
-        wanted = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
-        return JSONResponse({"requests": [asdict(entry) for entry in journal.entries if _has(entry, wanted)]})
+        filters = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
+        return JSONResponse({"requests": [asdict(entry) for entry in journal.entries if _matches(entry, filters)]})
 
     return [
         Route("/_sim/health", health),
@@ -108,8 +108,8 @@ def control_routes(faults: FaultBook[F], fault_type: type[F], journal: Journal) 
     ]
 
 
-def _has(entry: Entry, wanted: Mapping[str, str]) -> bool:
-    return all(getattr(entry, name) == value for name, value in wanted.items())
+def _matches(entry: Entry, filters: Mapping[str, str]) -> bool:
+    return all(getattr(entry, name) == value for name, value in filters.items())
 
 
 def clearing(clear: Callable[[], None]) -> Callable[[Request], Response]:

@@ -23,7 +23,7 @@ class Fault(BaseModel):
     used: int = Field(default=0, exclude=True)
 
     @model_validator(mode="after")
-    def _known_kind_and_fitting_fields(self) -> Self:
+    def _check_kind_and_fields(self) -> Self:
         if self.kind not in self.options:
             raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join(sorted(self.options))}")
         allowed = self.options[self.kind] | self.selectors | {"kind", "times"}
@@ -36,22 +36,19 @@ class Fault(BaseModel):
         return self.times is not None and self.used >= self.times
 
 
-def _with_a_body(code: int) -> int:
+def _check_has_body(code: int) -> int:
     # Clients read no body after these statuses, and would parse it as the next response.
     if code in {204, 205, 304} or code < 200:
         raise ValueError(f"an answer with status {code} has no body, so it can't be simulated")
     return code
 
 
-Status = Annotated[int, AfterValidator(_with_a_body), Field(ge=300, le=599)]
+Status = Annotated[int, AfterValidator(_check_has_body), Field(ge=300, le=599)]
 F = TypeVar("F", bound=Fault)
 
 
 class FaultBook(Generic[F]):
-    """The ordered faults.
-
-    The oldest unexhausted match applies, so that orders form sequences.
-    """
+    """The ordered faults; the oldest match that is not exhausted applies."""
 
     def __init__(self) -> None:
         self._ordered: list[F] = []
@@ -60,13 +57,13 @@ class FaultBook(Generic[F]):
         self._ordered.append(fault)
 
     def take(self, fits: Callable[[F], bool]) -> F | None:
-        fault = next((one for one in self._ordered if not one.exhausted and fits(one)), None)
+        fault = next((ordered for ordered in self._ordered if not ordered.exhausted and fits(ordered)), None)
         if fault is not None:
             fault.used += 1
         return fault
 
     def holds(self, fault: F) -> bool:
-        return any(one is fault for one in self._ordered)
+        return any(ordered is fault for ordered in self._ordered)
 
     def clear(self) -> None:
         self._ordered.clear()
@@ -74,5 +71,6 @@ class FaultBook(Generic[F]):
     def listing(self) -> list[dict[str, Any]]:
         """Return all faults in order, exhausted ones included."""
         return [
-            one.model_dump(exclude_unset=True) | {"used": one.used, "exhausted": one.exhausted} for one in self._ordered
+            fault.model_dump(exclude_unset=True) | {"used": fault.used, "exhausted": fault.exhausted}
+            for fault in self._ordered
         ]

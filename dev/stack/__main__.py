@@ -79,9 +79,9 @@ def _end(system: System) -> None:
 
 def _up(options: argparse.Namespace) -> int:
     ports = {name: getattr(options, name) for name in _PORTS if getattr(options, name) is not None}
-    taken = [f"{port} ({name})" for name, port in ports.items() if not is_free(port)]
-    if taken:
-        sys.stderr.write(f"Port already in use: {', '.join(taken)}. Choose another or stop the program that uses it.\n")
+    used = [f"{port} ({name})" for name, port in ports.items() if not is_free(port)]
+    if used:
+        sys.stderr.write(f"Port already in use: {', '.join(used)}. Choose another or stop the program that uses it.\n")
         return 1
     chosen = {"workers": options.workers, "openai_seconds": options.openai_seconds, "traces": options.traces}
     system = System(options.folder, ports=ports, external=True, console=True, **chosen)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cli.trace import find, lines_of, tree
 from dev.stack.desk_client import DeskClient, as_text
-from dev.stack.processes import Process
+from dev.stack.processes import Process, wait_until
 from dev.stack.summary import command, relative
 from dev.stack.system import System
 from jobs.diagnosis.facts import DiagnosisSubject
@@ -51,14 +51,14 @@ Next steps:
 
 @dataclass
 class TicketStory:
-    """A ticket's logged stages; `came` is the last one, or a failure's phrase."""
+    """A ticket's logged stages; `stage` is the last one, or a failure's phrase."""
 
     tenant_id: str
     ticket_id: str
     subject: str
     created_at: float = field(default_factory=time.monotonic)
     job_id: str | None = None
-    came: str = ""
+    stage: str = ""
 
 
 def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStory | None:
@@ -71,9 +71,9 @@ def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStor
     stage = next((name for name, phrase in STAGES.items() if phrase.template.partition("{")[0] in line), "")
     if _FAILED in line:
         stage = line[line.index(_FAILED) :].partition(" | ")[0]
-    if stage in ("", story.came):
+    if stage in ("", story.stage):
         return None
-    story.came = stage
+    story.stage = stage
     return story
 
 
@@ -105,19 +105,19 @@ def _print_progress(system: System, desk: DeskClient, console: Console) -> bool:
     stories = _watch(system, desk, console)
     # From the desk, not from the log.
     notes = {story.ticket_id: desk.notes(story.tenant_id, story.ticket_id) for story in stories}
-    own = {ticket: note for ticket, found in notes.items() for note in found if "Ref " in note}
-    shown = next((story for story in stories if story.ticket_id in own), None)
-    if shown is not None:
-        title = Text(f"Note in ticket {shown.ticket_id}: {shown.subject}")
-        note = Text(as_text(own[shown.ticket_id]))
+    our_notes = {ticket: note for ticket, ticket_notes in notes.items() for note in ticket_notes if "Ref " in note}
+    example = next((story for story in stories if story.ticket_id in our_notes), None)
+    if example is not None:
+        title = Text(f"Note in ticket {example.ticket_id}: {example.subject}")
+        note = Text(as_text(our_notes[example.ticket_id]))
         _print(console, "")
         console.print(Panel(note, title=title, title_align="left", width=min(console.width, 100)))
-        _show_lines(system, shown, console)
-        _show_trace(system, shown, console)
-    missing = [story for story in stories if story.ticket_id not in own]
+        _show_lines(system, example, console)
+        _show_trace(system, example, console)
+    missing = [story for story in stories if story.ticket_id not in our_notes]
     for story in missing:
-        far = f"Its last stage is '{story.came}'." if story.came else "No log line mentions it: no webhook arrived."
-        _print(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {far}")
+        state = f"Its last stage is '{story.stage}'." if story.stage else "No log line mentions it: no webhook arrived."
+        _print(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {state}")
         for process in (system.api, *system.workers):
             _print(console, "\n  | ".join([f"{relative(process.log_path)}:", *process.tail(5)]))
     if (dead := system.died()) is not None:
@@ -132,13 +132,10 @@ def _print(console: Console, text: str) -> None:
 def _await_context(system: System, console: Console) -> None:
     """Wait for each desk's first sync, because context comes from it."""
     phrase = log_events.SYNC_COMPLETED.template.partition(",")[0]
-    wanted = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
-    deadline = time.monotonic() + _SYNC_SECONDS
-    while not all(line in system.housekeeping.output() for line in wanted):
-        if time.monotonic() > deadline:
-            _print(console, f"The first sync is not complete after {_SYNC_SECONDS} s: notes may lack context.")
-            return
-        time.sleep(_POLL_SECONDS)
+    phrases = [phrase.format(tenant_id=tenant.id) for tenant in system.tenants]
+    output = system.housekeeping.output
+    if not wait_until(lambda: all(phrase in output() for phrase in phrases), _SYNC_SECONDS, pause=_POLL_SECONDS):
+        _print(console, f"The first sync is not complete after {_SYNC_SECONDS} s: notes may lack context.")
 
 
 def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketStory]:
@@ -153,8 +150,8 @@ def _watch(system: System, desk: DeskClient, console: Console) -> list[TicketSto
         for line in (line for process in (system.api, *system.workers) for line in _new_lines(process, read)):
             if advanced := follow(line, stories):
                 about = f"ticket {advanced.ticket_id} ({advanced.tenant_id})"
-                _print(console, f"  {time.monotonic() - advanced.created_at:5.1f} s  {about:<22} {advanced.came}")
-        if len(stories) == len(DEMO_TICKETS) and all(story.came == "completed" for story in stories.values()):
+                _print(console, f"  {time.monotonic() - advanced.created_at:5.1f} s  {about:<22} {advanced.stage}")
+        if len(stories) == len(DEMO_TICKETS) and all(story.stage == "completed" for story in stories.values()):
             break
         time.sleep(_POLL_SECONDS)
     return list(stories.values())
@@ -167,11 +164,11 @@ def _new_lines(process: Process, read: dict[str, int]) -> list[str]:
 
 
 def _show_lines(system: System, story: TicketStory, console: Console) -> None:
-    wanted = f"ticket_id: {story.ticket_id}"
+    phrase = f"ticket_id: {story.ticket_id}"
     processes = (system.api, system.workers[0])
-    shown = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
-    _print(console, f'\nLog lines of this ticket:\n\n$ grep -h "{wanted}" {shown}')
-    for line in (line for process in processes for line in process.output().splitlines() if wanted in line):
+    files = " ".join(shlex.quote(str(relative(process.log_path))) for process in processes)
+    _print(console, f'\nLog lines of this ticket:\n\n$ grep -h "{phrase}" {files}')
+    for line in (line for process in processes for line in process.output().splitlines() if phrase in line):
         _print(console, line)
 
 
@@ -180,11 +177,11 @@ def _show_trace(system: System, story: TicketStory, console: Console) -> None:
     subject = DiagnosisSubject(story.ticket_id, story.tenant_id, None)
     deadline = time.monotonic() + _SPANS_SECONDS
     while not (
-        found := [trace for trace in find(folder, subject) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
+        traces := [trace for trace in find(folder, subject) if {WEBHOOK, WORKER} <= {span["name"] for span in trace}]
     ):
         if time.monotonic() > deadline:
             return
         time.sleep(_POLL_SECONDS)
-    lines = lines_of(found[0])
+    lines = lines_of(traces[0])
     _print(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
     console.print(tree(lines, max(line["end"] for line in lines), console.width))

@@ -40,21 +40,18 @@ Row = tuple[str, ...]
 
 
 def setting_rows() -> list[Row]:
-    """Return one row per setting.
-
-    The docstring of a class of settings names its commands.
-    """
+    """Return one row per setting; the docstring of its class names the commands."""
     kinds = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, LogSettings)]
     processes = {", ".join(users): kind for kind in kinds if (users := _COMMAND.findall(str(kind.__doc__)))}
-    found: dict[str, tuple[str, str, list[str]]] = {}
+    table: dict[str, tuple[str, str, list[str]]] = {}
     for process, kind in processes.items():
         for name, field in kind.model_fields.items():
-            given = "required" if field.default is PydanticUndefined else f"`{field.default}`"
-            default = "" if field.default is None else given
-            found.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
+            shown_default = "required" if field.default is PydanticUndefined else f"`{field.default}`"
+            default = "" if field.default is None else shown_default
+            table.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
     rows = [
         (f"`{name}`", "all" if len(users) == len(processes) else ", ".join(users), default, description)
-        for name, (default, description, users) in found.items()
+        for name, (default, description, users) in table.items()
     ]
     return [("setting", "used by", "default", "meaning"), *rows]
 
@@ -67,8 +64,8 @@ def tenant_keys() -> list[Row]:
     rows: list[Row] = [("key", "default", "meaning")]
     for path, field in FIELDS.items():
         default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
-        shown = f"`{default}`" if default not in ("", '""', "[]", "{}") else ""
-        rows.append((f"`{path}`", shown, " ".join(str(field.description).split())))
+        default_text = f"`{default}`" if default not in ("", '""', "[]", "{}") else ""
+        rows.append((f"`{path}`", default_text, " ".join(str(field.description).split())))
     return rows
 
 
@@ -77,13 +74,13 @@ def metric_rows() -> list[Row]:
     for metric in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
         (family,) = metric.describe()
         name = family.name + ("_total" if family.type == "counter" else "")
-        labels = ", ".join(f"`{label}`" for label in _labels_of(metric))
-        givers = ", ".join(process for process, given in metrics_server.PROCESSES.items() if metric in given)
-        rows.append((f"`{name}`", family.type, labels, givers, family.documentation))
+        labels = ", ".join(f"`{label}`" for label in _find_labels(metric))
+        processes = ", ".join(process for process, exported in metrics_server.PROCESSES.items() if metric in exported)
+        rows.append((f"`{name}`", family.type, labels, processes, family.documentation))
     return [("metric", "type", "labels", "exported by", "meaning"), *rows]
 
 
-def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
+def _find_labels(metric: MetricWrapperBase) -> tuple[str, ...]:
     # No public attribute has them, but a child is made of exactly these.
     for names in (names for count in range(1, 5) for names in combinations(metrics.LABELS, count)):
         labels = dict.fromkeys(names, "")
@@ -96,9 +93,10 @@ def _labels_of(metric: MetricWrapperBase) -> tuple[str, ...]:
 
 def panels(page: str) -> list[Row]:
     described = re.compile(r"(?s)\*\*Normal:\*\* (.+?)\n\n.*`docs/(runbooks/\S+)`")
-    of_page = json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]
-    found = ((panel["title"], described.fullmatch(panel.get("description", ""))) for panel in of_page)
-    return [("panel", "normal state", "runbook"), *((title, one[1], _link(one[2])) for title, one in found if one)]
+    items = json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]
+    matches = ((panel["title"], described.fullmatch(panel.get("description", ""))) for panel in items)
+    rows = [(title, match[1], _link(match[2])) for title, match in matches if match]
+    return [("panel", "normal state", "runbook"), *rows]
 
 
 def _link(runbook: str) -> str:
@@ -117,11 +115,11 @@ def alerts() -> list[Row]:
 
 
 def runbooks() -> list[Row]:
-    led: dict[str, list[str]] = {}
+    alerts: dict[str, list[str]] = {}
     for rule in _rules():
-        led.setdefault(rule["annotations"]["runbook_url"].removeprefix("docs/"), []).append(f"`{rule['alert']}`")
+        alerts.setdefault(rule["annotations"]["runbook_url"].removeprefix("docs/"), []).append(f"`{rule['alert']}`")
     pages = [f"runbooks/{path.name}" for path in sorted((ROOT / "docs" / "runbooks").glob("*.md"))]
-    return [("runbook", "alerts"), *((_link(page), ", ".join(led.get(page, ""))) for page in pages)]
+    return [("runbook", "alerts"), *((_link(page), ", ".join(alerts.get(page, ""))) for page in pages)]
 
 
 def _rules() -> list[dict[str, Any]]:
@@ -137,29 +135,29 @@ def statuses() -> list[Row]:
 
 
 def exit_rows() -> list[Row]:
-    one, other = exit_codes.OF_COMMANDS, exit_codes.OF_PROCESSES
-    rows = [(str(status), one.get(status, ""), other.get(status, "")) for status in sorted(one | other)]
+    command, process = exit_codes.OF_COMMANDS, exit_codes.OF_PROCESSES
+    rows = [(str(status), command.get(status, ""), process.get(status, "")) for status in sorted(command | process)]
     return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
 
 
 def verdict_rows() -> list[Row]:
     faq = FAQ.removeprefix("docs/")
-    rows = [(f"`{one}`", str(one.status), one.means, f"[{one.anchor}]({faq}#{one.anchor})") for one in VerdictCode]
+    rows = [(f"`{v}`", str(v.status), v.means, f"[{v.anchor}]({faq}#{v.anchor})") for v in VerdictCode]
     return [("verdict", "status", "meaning", "FAQ"), *rows]
 
 
 def transitions() -> list[Row]:
     """Return before, after, event and function of each job transition."""
-    found: list[Row] = []
-    of_next: list[Row] = []
+    rows: list[Row] = []
+    pending: list[Row] = []
     for before, after, event, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
-        found += [(*each, function) for each in of_next if function]
-        of_next = [] if function else [*of_next, (before, after, event)]
-    return found
+        rows += [(*each, function) for each in pending if function]
+        pending = [] if function else [*pending, (before, after, event)]
+    return rows
 
 
 def transition_rows() -> list[Row]:
-    rows = [(f"`{before}`", f"`{after}`", what, f"`{function}`") for before, after, what, function in transitions()]
+    rows = [(f"`{before}`", f"`{after}`", event, f"`{function}`") for before, after, event, function in transitions()]
     return [("before", "after", "event", "function"), *rows]
 
 
@@ -196,7 +194,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
 
 def filled(text: str) -> str:
     """Return the text with each table generated. Raises KeyError."""
-    return _MARKED.sub(lambda found: f"{found[1]}\n{markdown(TABLES[found[2]]())}\n\n{found[3]}", text)
+    return _MARKED.sub(lambda match: f"{match[1]}\n{markdown(TABLES[match[2]]())}\n\n{match[3]}", text)
 
 
 def markdown(rows: list[Row]) -> str:

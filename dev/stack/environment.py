@@ -30,10 +30,7 @@ class EnvironmentSettingsError(Exception):
 
 @dataclass(frozen=True)
 class SimulatedTenant:
-    """A simulated customer, with new secrets for each start.
-
-    A cloud desk's secrets are derived from `desk_key`.
-    """
+    """A simulated customer with new secrets; a cloud desk's derive from `desk_key`."""
 
     id: str
     webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -76,20 +73,17 @@ def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers
 
 
 def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    kept = {
+    passed = {
         name: value
         for name, value in environ.items()
         if name in _MACHINE | _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
     # Unbuffered, so that lines are in the log file at once.
-    return kept | {"PYTHONUNBUFFERED": "1"}
+    return passed | {"PYTHONUNBUFFERED": "1"}
 
 
 def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:
-    """Return the settings shared by all processes, without addresses.
-
-    The desks are below `desk_url`.
-    """
+    """Return the settings of all processes; the desks are below `desk_url`."""
     settings = {
         "OPENAI_MODEL": OPENAI_MODEL,
         "FEEDBACK_URL": f"http://127.0.0.1:{feedback_port}",
@@ -131,10 +125,7 @@ def parted(settings: Mapping[str, object]) -> tuple[dict[str, str], dict[str, ob
 
 
 def toml_of(keys: Mapping[str, object]) -> str:
-    """Return TOML with one line per path (`acme.note.rules`).
-
-    JSON's strings, numbers and lists are valid TOML.
-    """
+    """Return TOML, a line per path; JSON's strings, numbers and lists are valid TOML."""
     return "".join(f"{path} = {json.dumps(value, ensure_ascii=False)}\n" for path, value in keys.items())
 
 

@@ -12,15 +12,15 @@ from functools import cache
 # client must not take its port (it can even connect to itself there).
 _FIRST, _LAST = 15_000, 29_999
 _TRIES = 200
-_given: set[int] = set()
+_returned: set[int] = set()
 
 
 def free_port() -> int:
     """Return an unused port that was not returned before. Raises RuntimeError."""
     for _ in range(_TRIES):
         port = _FIRST + secrets.randbelow(_LAST - _FIRST + 1)
-        if port not in _given and _reserve(port) and is_free(port):
-            _given.add(port)
+        if port not in _returned and _reserve(port) and is_free(port):
+            _returned.add(port)
             return port
     raise RuntimeError(f"no free port between {_FIRST} and {_LAST}")
 
@@ -36,10 +36,7 @@ def is_free(port: int) -> bool:
 
 
 def _reserve(port: int) -> bool:
-    """Reserve the port until this process ends.
-
-    Parallel test runs, of other users too, then get different ports.
-    """
+    """Reserve the port until this process ends, also against other users' test runs."""
     try:
         fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except (BlockingIOError, PermissionError):
@@ -49,13 +46,10 @@ def _reserve(port: int) -> bool:
 
 @cache
 def _reservations() -> int:
-    """Open the lock file of all users, one byte per reserved port.
-
-    Closing it would unlock all.
-    """
+    """Open the lock file of all users, a byte per port; closing it would unlock all."""
     path = f"{tempfile.gettempdir()}/ai-agents-ports"
     with suppress(FileExistsError):
-        made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        os.fchmod(made, 0o666)  # tests of other users lock it too; a umask would forbid that
-        return made
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        os.fchmod(descriptor, 0o666)  # tests of other users lock it too; a umask would forbid that
+        return descriptor
     return os.open(path, os.O_RDWR | os.O_NOFOLLOW)

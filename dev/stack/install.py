@@ -30,10 +30,10 @@ def fingerprint() -> str:
 
 
 def main() -> int:
-    wanted = fingerprint()
+    current = fingerprint()
     # Without the stamp an installation was interrupted.
     installed = _STAMP.exists() and PYTHON.exists()
-    if installed and _STAMP.read_text() == wanted:
+    if installed and _STAMP.read_text() == current:
         return 0
     missing = [module for module in ("venv", "ensurepip") if importlib.util.find_spec(module) is None]
     if not installed and missing:
@@ -52,7 +52,7 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nInstallation interrupted; the next one starts again.\n")
         return 130
-    _STAMP.write_text(wanted)
+    _STAMP.write_text(current)
     print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
     return 0
 

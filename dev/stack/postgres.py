@@ -27,13 +27,14 @@ _SUPERUSER = "postgres"
 _LIBRARY = "pg_stat_statements"
 # A password of 24 random bytes needs no slow hash, which each connection would repeat; since Postgres 16.
 _ITERATIONS = {"scram_iterations": "1"}
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 _READY_LINE = "database system is ready to accept connections"
 
 
 class Postgres(Server):
     """A server on 127.0.0.1 with its own data, from the first `start` to `discard`.
 
-    `folder` gets the data and the log (as root the data is in a folder that the server's user can reach). `binaries`
+    `folder` gets the data and the log; as root, a folder that the server's user can reach gets the data. `binaries`
     replaces the result of `find_binaries`. `process` and `data` (its folder) exist from the first start on. Commits
     survive a killed server; they survive a machine crash only if `is_durable` was set before the start.
     """
@@ -98,7 +99,7 @@ class Postgres(Server):
             "postgres",
             [str(binaries / "postgres"), "-D", str(data), *self._server_options(binaries)],
             log_path=self._logs / "postgres.log",
-            environment=_environment(),
+            environment=dict(_ENVIRONMENT),
             ready=lambda process: _READY_LINE in process.output(),
             folder=data,
             # SIGTERM would wait for every client to leave.
@@ -120,11 +121,14 @@ class Postgres(Server):
         options += ["--encoding=UTF8", "--no-sync", "--no-instructions", "-D", str(data)]
         if major_version(binaries) >= 16:
             options += _as_options(_ITERATIONS)
+        # UTF-8 with full case mapping, portable if possible.
+        portable = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        options += portable if major_version(binaries) >= 17 else ["--locale=C.UTF-8"]
         initdb = Process(
             "initdb",
-            [str(binaries / "initdb"), *_locale_options(binaries), *options],
+            [str(binaries / "initdb"), *options],
             log_path=self._logs / "initdb.log",
-            environment=_environment(),
+            environment=dict(_ENVIRONMENT),
             folder=data,
             user=user,
         )
@@ -175,14 +179,3 @@ def _as_options(settings: dict[str, str]) -> list[str]:
 
 def _fill(statement: LiteralString, *parts: sql.Composable) -> sql.Composed:
     return sql.SQL(statement).format(*parts)
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "LC_ALL": "C"}
-
-
-def _locale_options(binaries: Path) -> list[str]:
-    """Return the locale options: UTF-8 with full case mapping, portable if possible."""
-    if major_version(binaries) >= 17:
-        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    return ["--locale=C.UTF-8"]

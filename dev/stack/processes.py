@@ -1,7 +1,4 @@
-"""Supervised processes with one log file each, and base classes of resources.
-
-They are started, awaited, paused and stopped.
-"""
+"""Supervised processes with one log file each, and base classes of resources."""
 
 import os
 import signal
@@ -87,11 +84,11 @@ def descendants(pid: int) -> list[int]:
     for entry in _PROC.glob("[0-9]*"):
         if fields := _stat_fields(int(entry.name)):
             children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found: list[int] = []
+    pids: list[int] = []
     for parent in (family := [pid]):
-        found += children.get(parent, [])
+        pids += children.get(parent, [])
         family += children.get(parent, [])
-    return found
+    return pids
 
 
 def is_alive(pid: int) -> bool:
@@ -143,11 +140,11 @@ class Process:
     launch: Launch = field(default=start_afresh, repr=False)
     log_start: int = field(default=0, init=False, repr=False)
     """Offset in the log file of the last start's output."""
-    given: Mapping[str, str] = field(default_factory=dict, init=False, repr=False)
+    start_environment: Mapping[str, str] = field(default_factory=dict, init=False, repr=False)
     """Environment of the last start."""
     _child: Child | None = field(default=None, init=False, repr=False)
     _paused: list[int] = field(default_factory=list, init=False, repr=False)
-    _wanted: bool = field(default=False, init=False, repr=False)
+    _expected: bool = field(default=False, init=False, repr=False)
 
     @property
     def pid(self) -> int:
@@ -165,7 +162,7 @@ class Process:
 
     @property
     def died(self) -> bool:
-        return self._wanted and not self.running
+        return self._expected and not self.running
 
     def start(self) -> None:
         """Start it without waiting. Output is appended to the log file."""
@@ -174,11 +171,11 @@ class Process:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.log_start = log.tell()
-        self.given = dict(self.environment)
+        self.start_environment = dict(self.environment)
         self._child = self.launch(
-            Start(self.command, self.given, self.folder, self.log_path, self.death_signal, self.user)
+            Start(self.command, self.start_environment, self.folder, self.log_path, self.death_signal, self.user)
         )
-        self._wanted, self._paused = True, []
+        self._expected, self._paused = True, []
 
     def wait_ready(self, seconds: float = 30) -> None:
         await_ready([self], seconds)
@@ -186,7 +183,7 @@ class Process:
     def run(self, seconds: float = 60) -> None:
         """Run it to its end. Raises ProcessFailedError on a timeout or a non-zero status."""
         self.start()
-        self._wanted = False
+        self._expected = False
         status = self.wait(seconds)
         if status is None:
             self.kill()
@@ -202,16 +199,13 @@ class Process:
             return None
 
     def terminate(self) -> None:
-        self._wanted = False
+        self._expected = False
         if self.running:
             self.resume()
             self._started().send_signal(self.stop_signal)
 
     def stop(self, grace: float = 10) -> int | None:
-        """Send the stop signal, then SIGKILL after `grace` seconds.
-
-        Returns the exit status; None if it never started.
-        """
+        """Stop, kill after `grace` seconds; return the exit status, None if never started."""
         if self._child is None:
             return None
         self.terminate()
@@ -221,7 +215,7 @@ class Process:
 
     def kill(self) -> None:
         """Send SIGKILL to it and all descendants, and wait for their end."""
-        self._wanted = False
+        self._expected = False
         if not self.running:
             return
         child = self._started()
@@ -231,9 +225,7 @@ class Process:
         child.kill()
         child.wait()
         # They are not our children, so `wait` does not work.
-        deadline = time.monotonic() + _ORPHANS_SECONDS
-        while any(map(is_alive, below)) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        wait_until(lambda: not any(map(is_alive, below)), _ORPHANS_SECONDS)
 
     def pause(self) -> None:
         """Send SIGSTOP to it and its descendants: sockets stay open without answers."""
@@ -273,11 +265,16 @@ def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def await_ready(processes: Sequence[Process], seconds: float) -> None:
-    """Wait until all are ready.
+def wait_until(holds: Callable[[], bool], seconds: float, *, pause: float = _POLL_SECONDS) -> bool:
+    """Wait until a condition holds; return False if it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := holds()) and time.monotonic() < deadline:
+        time.sleep(pause)
+    return result
 
-    Raises ProcessFailedError on an end or after `seconds`.
-    """
+
+def await_ready(processes: Sequence[Process], seconds: float) -> None:
+    """Wait until all are ready. Raises ProcessFailedError on an end or a timeout."""
     deadline = time.monotonic() + seconds
     waiting = list(processes)
     while waiting:

@@ -49,10 +49,7 @@ class Programs:
     launch: Launch = field(default=start_afresh, repr=False)
 
     def api(self, port: int, probe_port: int) -> Process:
-        """Return the API; without a probe port if API_PROBE_PORT is empty.
-
-        As in a cluster, it has no keys of desks and models.
-        """
+        """Return the API, without keys of desks and models, as in a cluster."""
 
         def ready(process: Process) -> bool:
             return answers(int(process.environment["API_PROBE_PORT"] or port), "/health/ready")(process)
@@ -65,14 +62,14 @@ class Programs:
 
     def worker(self, number: int, metrics_port: int) -> Process:
         name = "worker" if number == 1 else f"worker-{number}"
-        return _with_metrics(self._product(name, has_output("ready."), "worker"), metrics_port)
+        return self._product(name, has_output("ready."), "worker", metrics_port=metrics_port)
 
     def housekeeping(self, metrics_port: int) -> Process:
-        return _with_metrics(self._product("housekeeping", has_output("ready"), "housekeeping"), metrics_port)
+        return self._product("housekeeping", has_output("ready"), "housekeeping", metrics_port=metrics_port)
 
     def console(self, port: int, metrics_port: int) -> Process:
         address = ["--host", "127.0.0.1", "--port", str(port)]
-        process = _with_metrics(self._product("console", answers(port, "/login"), "console", *address), metrics_port)
+        process = self._product("console", answers(port, "/login"), "console", *address, metrics_port=metrics_port)
         process.environment.update(console_environment(port))
         return process
 
@@ -90,8 +87,12 @@ class Programs:
         timing = ["--first-token-seconds", first, "--seconds", f"{seconds:.3f}"]
         return self._simulator("openai", "openai", port, "--api-key", api_key, *timing)
 
-    def _product(self, name: str, ready: Callable[[Process], bool], *arguments: str) -> Process:
-        return self._python(name, ready, machine_environment() | self.settings, "cli.main", *arguments)
+    def _product(
+        self, name: str, ready: Callable[[Process], bool], *arguments: str, metrics_port: int | None = None
+    ) -> Process:
+        # Settings of the system may have a METRICS_PORT; an empty one disables it.
+        ports = {} if metrics_port is None else {"METRICS_PORT": str(metrics_port)}
+        return self._python(name, ready, ports | machine_environment() | self.settings, "cli.main", *arguments)
 
     def _simulator(self, name: str, module: str, port: int, *options: str) -> Process:
         address = ["--host", "127.0.0.1", "--port", str(port)]
@@ -110,9 +111,3 @@ class Programs:
             folder=PROJECT,
             launch=self.launch,
         )
-
-
-def _with_metrics(process: Process, port: int) -> Process:
-    """Set METRICS_PORT unless the system's settings have it; empty disables it."""
-    process.environment.setdefault("METRICS_PORT", str(port))
-    return process

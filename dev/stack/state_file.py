@@ -18,10 +18,7 @@ class AlreadyRunningError(Exception):
 
 
 class FolderLock:
-    """An exclusive lock on a folder, released when its process ends in any way.
-
-    The system's processes end with it (`dev.stack.tether`).
-    """
+    """An exclusive lock on a folder, released when its process ends in any way."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -84,9 +84,9 @@ class System(Startable):
                 password=variables.get("REDISCLI_AUTH"),
             )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
-        kept = {"TRACES_DIR": str(self.folder / "traces")} if traces else {}
+        files = {"TRACES_DIR": str(self.folder / "traces")} if traces else {}
         self._tenants_file = self.folder / "tenants.toml"
-        kept["TENANTS_FILE"] = str(self._tenants_file)
+        files["TENANTS_FILE"] = str(self._tenants_file)
         self._tenant_keys = tenant_keys(self._url("desk"), self.tenants) | keys
         servers = {
             "DATABASE_URL": self._external.database_url or self.postgres.url,
@@ -95,7 +95,7 @@ class System(Startable):
             "OPENAI_BASE_URL": f"{self._url('openai')}/v1",
         }
         product = product_environment(self._url("desk"), self.tenants, self._ports["feedback"])
-        self._settings = servers | product | kept | variables
+        self._settings = servers | product | files | variables
         self._programs = Programs(self.logs, self._settings, launch)
         self._desk_file = self.folder / "desk.json"
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
@@ -245,8 +245,8 @@ class System(Startable):
         self.write_tenants()
 
     def _product_processes(self) -> list[Process]:
-        beside = [(self.housekeeping, self._with_housekeeping), (self.console, self._with_console)]
-        return [self.api, *self.workers, *(process for process, runs in beside if runs)]
+        optional = [(self.housekeeping, self._with_housekeeping), (self.console, self._with_console)]
+        return [self.api, *self.workers, *(process for process, runs in optional if runs)]
 
     def _console_state(self) -> dict[str, str]:
         if not self._with_console:

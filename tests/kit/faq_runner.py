@@ -254,7 +254,7 @@ class Shell:
         pod = self._selected(options)[0]
         if not pod.runs:
             raise RefusedError(f'error: unable to upgrade connection: container not found ("{pod.container}")')
-        environment = pod.process.given
+        environment = pod.process.start_environment
         if command[:3] == ["redis-cli", "-h", "redis"]:
             return _redis_cli(self.system.redis.port, environment.get("REDISCLI_AUTH"), command[3:])
         # As in the image: the command's own Python, and psql.

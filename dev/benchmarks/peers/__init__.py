@@ -1,4 +1,1 @@
-"""Alternatives to the product, in processes of their own.
-
-Each is written after its own documentation.
-"""
+"""Alternatives to the product, in own processes, written after their documentation."""

@@ -109,9 +109,9 @@ def gather(state: State) -> State:
     return {"ticket": ticket, "found": [list(row) for row in (*tickets, *documents)]}
 
 
-def ask(state: State) -> State:
-    about = {name: state["ticket"][name] for name in ("id", "subject", "description")}
-    question = json.dumps({"ticket": about, "found": state["found"]})
+def request_advice(state: State) -> State:
+    fields = {name: state["ticket"][name] for name in ("id", "subject", "description")}
+    question = json.dumps({"ticket": fields, "found": state["found"]})
     schema: Any = {"name": "Advice", "strict": True, "schema": Advice.model_json_schema()}
     with tracer.start_as_current_span("GPT-4"):
         stream = model.chat.completions.create(
@@ -141,7 +141,7 @@ def post(state: State) -> State:
 
 builder = StateGraph(State)
 builder.add_node("gather", gather)
-builder.add_node("ask", ask)
+builder.add_node("ask", request_advice)
 builder.add_node("post", post)
 builder.add_edge(START, "gather")
 builder.add_edge("gather", "ask")

@@ -22,10 +22,7 @@ def receiver(folder: Path, ours: Ours) -> tuple[Process, int]:
 
 
 def worker(folder: Path, ours: Ours, pool: str, concurrency: int) -> Process:
-    """Return a worker, not started yet.
-
-    The disabled options save CPU, see Celery's guide to optimizing.
-    """
+    """Return a new worker; its options save CPU (Celery's guide to optimizing)."""
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
     words = ("-m", "celery", "-A", "dev.benchmarks.peers.job", "worker", *quiet)
     return _process(folder, pool, ours, *words, "--pool", pool, "-c", str(concurrency))

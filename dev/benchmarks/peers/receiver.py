@@ -79,8 +79,8 @@ def receive(
         session.commit()
     except IntegrityError:
         session.rollback()
-        known = session.scalars(select(Job.id).where(Job.delivery_id == x_servicedesk_delivery)).one()
-        return Accepted(job_id=str(known))
+        job_id = session.scalars(select(Job.id).where(Job.delivery_id == x_servicedesk_delivery)).one()
+        return Accepted(job_id=str(job_id))
     enhance.delay(str(job.id))
     log.info("Job queued", job_id=str(job.id))
     received.labels(webhook.tenant_id).inc()

@@ -35,14 +35,14 @@ def tf_idf(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
     stemmer = Stemmer.Stemmer("english")
-    known = bm25s.tokenize(documents, stopwords="en", stemmer=stemmer, show_progress=False)
+    document_tokens = bm25s.tokenize(documents, stopwords="en", stemmer=stemmer, show_progress=False)
     index = bm25s.BM25()
-    index.index(known, show_progress=False)
+    index.index(document_tokens, show_progress=False)
     query_tokens = bm25s.tokenize(queries, stopwords="en", stemmer=stemmer, show_progress=False)
-    found, scores = index.retrieve(query_tokens, k=_MAX, show_progress=False)
+    rankings, scores = index.retrieve(query_tokens, k=_MAX, show_progress=False)
     return [
-        [int(at) for at, score in zip(places, worths, strict=True) if score > 0]
-        for places, worths in zip(found, scores, strict=True)
+        [int(at) for at, score in zip(row, row_scores, strict=True) if score > 0]
+        for row, row_scores in zip(rankings, scores, strict=True)
     ]
 
 
@@ -52,12 +52,12 @@ def embeddings(documents: list[str], queries: list[str]) -> list[list[int]]:
 
 
 def main() -> None:
-    given = json.load(sys.stdin)
+    texts = json.load(sys.stdin)
     rankings = {}
     for name, method in (("TF-IDF", tf_idf), ("BM25", bm25)):
-        rankings[name] = method(_plain(given["documents"]), _plain(given["queries"]))
-        rankings[f"{name}, subject times 3"] = method(_weighted(given["documents"]), _weighted(given["queries"]))
-    rankings["embeddings"] = embeddings(_plain(given["documents"]), _plain(given["queries"]))
+        rankings[name] = method(_plain(texts["documents"]), _plain(texts["queries"]))
+        rankings[f"{name}, subject times 3"] = method(_weighted(texts["documents"]), _weighted(texts["queries"]))
+    rankings["embeddings"] = embeddings(_plain(texts["documents"]), _plain(texts["queries"]))
     json.dump(rankings, sys.stdout)
 
 

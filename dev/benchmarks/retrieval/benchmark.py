@@ -16,6 +16,9 @@ from knowledge.terms import MIN
 
 Rankings = Mapping[str, Sequence[str]]
 """Query id -> families of the found tickets, best first."""
+Group = tuple[str, list[Incoming]]
+Recalls = Mapping[str, Mapping[str, float]]
+"""Method -> group of queries -> recall@5."""
 
 KINDS = ("plain", "short", "noisy", "log", "foreign")
 _OURS, _BOTH, _NAIVE = "ours", "ours with embeddings", "Postgres' full text, any word"
@@ -28,145 +31,144 @@ _BEHIND = 0.03
 _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
-def recall(query: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the family's share of the best `most`.
-
-    Each family has more members than that.
-    """
-    return sum(family == query.family for family in found[:most]) / most
+def recall(query: Incoming, families: Sequence[str], most: int) -> float:
+    """Return the family's share of the best `most`; each family has more members."""
+    return sum(family == query.family for family in families[:most]) / most
 
 
-def hit(query: Incoming, found: Sequence[str], most: int) -> float:
-    return float(query.family in found[:most])
+def hit(query: Incoming, families: Sequence[str], most: int) -> float:
+    return float(query.family in families[:most])
 
 
-def ndcg(query: Incoming, found: Sequence[str], most: int) -> float:
-    """Return the discounted gain of the best `most`.
-
-    It is relative to a list with the family only.
-    """
+def ndcg(query: Incoming, families: Sequence[str], most: int) -> float:
+    """Return the discounted gain of the best `most`, relative to the family alone."""
     gains = [1 / math.log2(place + 2) for place in range(most)]
-    return sum(gain for gain, family in zip(gains, found, strict=False) if family == query.family) / sum(gains)
+    return sum(gain for gain, family in zip(gains, families, strict=False) if family == query.family) / sum(gains)
 
 
 def mean(
     queries: Sequence[Incoming],
     rankings: Rankings,
-    of: Callable[[Incoming, Sequence[str], int], float],
+    measure: Callable[[Incoming, Sequence[str], int], float],
     most: int,
 ) -> float:
     """Return the mean over the queries that have a right answer; 0 if none has."""
-    values = [of(query, rankings.get(query.id, ()), most) for query in queries if query.family is not None]
+    values = [measure(query, rankings.get(query.id, ()), most) for query in queries if query.family is not None]
     return fmean(values) if values else 0.0
 
 
-def _report(folder: Path, given: Namespace) -> Report:
-    earlier, incoming, texts = _of_families(given.families)
-    families = {one.id: one.family for one in earlier}
+def _report(folder: Path, options: Namespace) -> Report:
+    earlier, incoming, texts = _select_families(options.families)
+    families = {ticket.id: ticket.family for ticket in earlier}
     with CopiesInPostgres(folder / "quality", earlier, texts) as ours:
-        found, naive = ours.found(incoming, most=MAX, least=0.0), ours.by_full_text(incoming)
+        by_words, naive = ours.search_all(incoming, most=MAX, least=0.0), ours.by_full_text(incoming)
         ours.embed()
-        near = ours.found(incoming, most=MAX, least=0.0)
-        multiply(ours, given.tickets, given.others)
-        size = f"{given.tickets:,} tickets of the tenant, {given.tickets + given.others:,} in all"
+        embedded = ours.search_all(incoming, most=MAX, least=0.0)
+        multiply(ours, options.tickets, options.others)
+        size = f"{options.tickets:,} tickets of the tenant, {options.tickets + options.others:,} in all"
         times = {f"both searches, {size}": timed(ours, 1), "the same, 8 at once": timed(ours, 8)}
     ranked: dict[str, Mapping[str, Sequence[str]]] = {
-        _OURS: {name: [find.ticket_id for find in finds.tickets] for name, finds in found.items()},
-        _BOTH: {name: [find.ticket_id for find in finds.tickets] for name, finds in near.items()},
+        _OURS: {name: [find.ticket_id for find in finds.tickets] for name, finds in by_words.items()},
+        _BOTH: {name: [find.ticket_id for find in finds.tickets] for name, finds in embedded.items()},
         _NAIVE: naive,
     }
     ranked |= peers(earlier, incoming, unwrap=False)
     ranked |= {f"{name}, without wrapping": ids for name, ids in peers(earlier, incoming, unwrap=True).items()}
     by_family: dict[str, Rankings] = {
-        method: {name: [families[ticket] for ticket in ids] for name, ids in of.items()}
-        for method, of in ranked.items()
+        method: {name: [families[ticket] for ticket in ids] for name, ids in rankings.items()}
+        for method, rankings in ranked.items()
     }
-    wanted = [one for one in incoming if one.family is not None]
-    shown = {method: by_family[method] for method in _SHOWN}
+    related = [query for query in incoming if query.family is not None]
+    kinds = [("all", related), *_groups(related, "kind", KINDS)]
+    languages = _groups(related, "language", _LANGUAGES)
+    kind_recalls, language_recalls = _recalls(by_family, kinds), _recalls(by_family, languages)
     lines = [
-        f"{len(wanted)} new tickets of {len({one.family for one in wanted})} families, none used for tuning; "
+        f"{len(related)} new tickets of {len({query.family for query in related})} families, none used for tuning; "
         f"{len(earlier)} earlier tickets of {len(set(families.values()))} families.",
         "",
-        *_quality(shown, wanted),
+        *_quality(by_family, related, kinds, kind_recalls),
         "",
-        *_by(shown, wanted, "language", _LANGUAGES),
+        *table(["recall@5", *_heads(languages)], [[name, *_cells(language_recalls[name])] for name in _SHOWN]),
         "",
         "By words:",
         "",
-        *_strengths(found, families, incoming),
+        *_strengths(by_words, families, incoming),
         "",
-        *_documents(found, incoming),
+        *_documents(by_words, incoming),
         "",
         "With embeddings:",
         "",
-        *_strengths(near, families, incoming),
+        *_strengths(embedded, families, incoming),
         "",
-        *_documents(near, incoming),
+        *_documents(embedded, incoming),
         "",
-        *_times(times),
+        *table(
+            ["", "p50 ms", "p95 ms", "longest ms"], [[name, *(f"{ms:.1f}" for ms in times[name])] for name in times]
+        ),
     ]
-    figures = {
-        name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(wanted)} for name, of in by_family.items()
-    }
-    return Report(lines, figures, [*_goals(by_family, wanted), *_time_goals(times)])
+    return Report(lines, kind_recalls, [*_goals(kind_recalls, language_recalls), *_time_goals(times)])
 
 
-def _of_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
+def _select_families(most: int) -> tuple[list[Resolved], list[Incoming], list[Article]]:
     """Return the set without its tuning half, or its best documented families."""
-    incoming = [one for one in queries() if not one.is_for_tuning]
+    incoming = [query for query in queries() if not query.is_for_tuning]
     helped = Counter(family for article in articles() for family in article.families)
-    names = sorted({one.family for one in incoming if one.family}, key=lambda name: (-helped[name], name))[:most]
+    names = sorted({query.family for query in incoming if query.family}, key=lambda name: (-helped[name], name))[:most]
     if len(names) < most:
         return tickets(), incoming, articles()
-    alone = [one for one in incoming if one.family is None][:2]
+    alone = [query for query in incoming if query.family is None][:2]
     return (
-        [one for one in tickets() if one.family in names],
-        [one for one in incoming if one.family in names] + alone,
+        [ticket for ticket in tickets() if ticket.family in names],
+        [query for query in incoming if query.family in names] + alone,
         [article for article in articles() if {*article.families} & {*names}],
     )
 
 
-def _kinds(incoming: Sequence[Incoming]) -> list[tuple[str, list[Incoming]]]:
-    return [("all", list(incoming)), *((kind, [one for one in incoming if one.kind == kind]) for kind in KINDS)]
+def _groups(incoming: Sequence[Incoming], field: str, values: Sequence[str]) -> list[Group]:
+    return [(value, [query for query in incoming if getattr(query, field) == value]) for value in values]
 
 
-def _quality(ranked: Mapping[str, Rankings], incoming: Sequence[Incoming]) -> list[str]:
-    kinds = _kinds(incoming)
-    head = ["", "recall@3", "nDCG@5", "one of 3", *(f"recall@5, {kind} ({len(some)})" for kind, some in kinds)]
+def _recalls(ranked: Mapping[str, Rankings], groups: Sequence[Group]) -> Recalls:
+    return {
+        method: {name: mean(queries, rankings, recall, 5) for name, queries in groups}
+        for method, rankings in ranked.items()
+    }
+
+
+def _heads(groups: Sequence[Group], prefix: str = "") -> list[str]:
+    return [f"{prefix}{name} ({len(queries)})" for name, queries in groups]
+
+
+def _cells(recalls: Mapping[str, float]) -> list[str]:
+    return [f"{value:.2f}" for value in recalls.values()]
+
+
+def _quality(
+    ranked: Mapping[str, Rankings], incoming: Sequence[Incoming], kinds: Sequence[Group], recalls: Recalls
+) -> list[str]:
+    measures = ((recall, 3), (ndcg, 5), (hit, 3))
     rows = [
-        [
-            name,
-            *(f"{mean(incoming, of, measure, most):.2f}" for measure, most in ((recall, 3), (ndcg, 5), (hit, 3))),
-            *(f"{mean(some, of, recall, 5):.2f}" for _, some in kinds),
-        ]
-        for name, of in ranked.items()
+        [name, *(f"{mean(incoming, ranked[name], *measure):.2f}" for measure in measures), *_cells(recalls[name])]
+        for name in _SHOWN
     ]
-    return table(head, rows)
+    return table(["", "recall@3", "nDCG@5", "one of 3", *_heads(kinds, "recall@5, ")], rows)
 
 
-def _by(ranked: Mapping[str, Rankings], incoming: Sequence[Incoming], field: str, values: Sequence[str]) -> list[str]:
-    groups = [(value, [one for one in incoming if getattr(one, field) == value]) for value in values]
-    head = ["recall@5", *(f"{value} ({len(some)})" for value, some in groups)]
-    return table(
-        head, [[name, *(f"{mean(some, of, recall, 5):.2f}" for _, some in groups)] for name, of in ranked.items()]
-    )
-
-
-def _strengths(found: Mapping[str, Found], families: Mapping[str, str], incoming: Sequence[Incoming]) -> list[str]:
+def _strengths(finds: Mapping[str, Found], families: Mapping[str, str], incoming: Sequence[Incoming]) -> list[str]:
     """Return, by strength of the best find, how many are of the family."""
-    best = [(one, found[one.id].tickets[0]) for one in incoming if found[one.id].tickets]
+    best = [(query, finds[query.id].tickets[0]) for query in incoming if finds[query.id].tickets]
     rows = []
     for low, high in pairwise(_BANDS):
-        some = [(one, find) for one, find in best if low <= find.strength < high or find.strength == high == 1.0]
-        if some:
-            right = fmean(families[find.ticket_id] == one.family for one, find in some)
-            rows.append([f"{low:.1f} to {high:.1f}", str(len(some)), f"{right:.2f}"])
-    shown = [(one, find) for one in incoming for find in found[one.id].tickets[:3] if find.strength >= MIN]
-    right = fmean(families[find.ticket_id] == one.family for one, find in shown)
-    firsts = [(one, find) for one, find in best if families[find.ticket_id] == one.family]
+        band = [(query, find) for query, find in best if low <= find.strength < high or find.strength == high == 1.0]
+        if band:
+            right = fmean(families[find.ticket_id] == query.family for query, find in band)
+            rows.append([f"{low:.1f} to {high:.1f}", str(len(band)), f"{right:.2f}"])
+    shown = [(query, find) for query in incoming for find in finds[query.id].tickets[:3] if find.strength >= MIN]
+    right = fmean(families[find.ticket_id] == query.family for query, find in shown)
+    firsts = [(query, find) for query, find in best if families[find.ticket_id] == query.family]
     kept = fmean(find.strength >= MIN for _, find in firsts)
-    alone = [one for one in incoming if one.family is None]
-    silent = fmean(not any(find.strength >= MIN for find in found[one.id].tickets) for one in alone)
+    alone = [query for query in incoming if query.family is None]
+    silent = fmean(not any(find.strength >= MIN for find in finds[query.id].tickets) for query in alone)
     summary = (
         f"Weaker than {MIN} counts as not found. {right:.0%} of the tickets that the model gets are of the family; "
         f"{kept:.0%} of the correct best results are kept; {silent:.0%} of {len(alone)} tickets without a related one "
@@ -175,56 +177,45 @@ def _strengths(found: Mapping[str, Found], families: Mapping[str, str], incoming
     return [*table(["strength of the best result", "queries", "of the same family"], rows), "", summary]
 
 
-def _documents(found: Mapping[str, Found], incoming: Sequence[Incoming]) -> list[str]:
+def _documents(finds: Mapping[str, Found], incoming: Sequence[Incoming]) -> list[str]:
     fits = {article.title: set(article.families) for article in articles()}
     helped = {family for families in fits.values() for family in families}
-    some = [one for one in incoming if one.family in helped]
-    firsts, threes = (
-        fmean(any(one.family in fits[find.title] for find in found[one.id].documents[:most]) for one in some)
+    related = [query for query in incoming if query.family in helped]
+    firsts, top_three = (
+        fmean(any(query.family in fits[find.title] for find in finds[query.id].documents[:most]) for query in related)
         for most in (1, 3)
     )
-    return [f"A document helps {len(some)} of the tickets: it is the first result for {firsts:.0%}, "
-            f"and among the first three for {threes:.0%}."]  # fmt: skip
+    return [f"A document helps {len(related)} of the tickets: it is the first result for {firsts:.0%}, "
+            f"and among the first three for {top_three:.0%}."]  # fmt: skip
 
 
-def _goals(ranked: Mapping[str, Rankings], incoming: Sequence[Incoming]) -> list[Goal]:
-    measured = {
-        name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(incoming)} for name, of in ranked.items()
-    }
-    by_language = {
-        name: {of: mean([one for one in incoming if one.language == of], found, recall, 5) for of in _LANGUAGES}
-        for name, found in ranked.items()
-    }
-    by_words = {name: of for name, of in measured.items() if name.startswith(_RIVALS)}
-    singles = {name: of | by_language[name] for name, of in measured.items() if name != _BOTH}
-    both = measured[_BOTH] | by_language[_BOTH]
+def _goals(kind_recalls: Recalls, language_recalls: Recalls) -> list[Goal]:
+    by_words = [recalls for name, recalls in kind_recalls.items() if name.startswith(_RIVALS)]
+    everything = {name: {**recalls, **language_recalls[name]} for name, recalls in kind_recalls.items()}
+    both = everything.pop(_BOTH)
+    every = (*KINDS, *_LANGUAGES)
     return [
-        *_ahead(measured[_OURS], by_words.values(), KINDS, "recall@5", "the better of TF-IDF and BM25"),
-        *_ahead(both, singles.values(), (*KINDS, *_LANGUAGES), "recall@5 with embeddings", "the best single method"),
+        *_ahead(kind_recalls[_OURS], by_words, KINDS, "recall@5", "the better of TF-IDF and BM25"),
+        *_ahead(both, everything.values(), every, "recall@5 with embeddings", "the best single method"),
     ]
 
 
 def _ahead(
     ours: Mapping[str, float], theirs: Collection[Mapping[str, float]], kinds: Sequence[str], figure: str, rival: str
 ) -> list[Goal]:
-    behind = {kind: max(of[kind] for of in theirs) - ours[kind] for kind in kinds}
+    behind = {kind: max(figures[kind] for figures in theirs) - ours[kind] for kind in kinds}
     worst = max(behind, key=lambda kind: behind[kind])
     return [
         Goal(f"{figure} behind {rival} on the worst kind ({worst})", behind[worst], most=_BEHIND),
-        Goal(f"{figure} over all, to {rival}", ours["all"] / max(of["all"] for of in theirs), least=1.0),
+        Goal(f"{figure} over all, to {rival}", ours["all"] / max(figures["all"] for figures in theirs), least=1.0),
     ]
 
 
-def _times(times: Mapping[str, Times]) -> list[str]:
-    head = ["", "p50 ms", "p95 ms", "longest ms"]
-    return table(head, [[name, *(f"{value:.1f}" for value in found)] for name, found in times.items()])
-
-
 def _time_goals(times: Mapping[str, Times]) -> list[Goal]:
-    one, many = times.values()
+    single, concurrent = times.values()
     return [
-        Goal(f"ms of {next(iter(times))}, p95", one.p95, most=25),
-        Goal("ms of the same, 8 at once, p95", many.p95, most=100),
+        Goal(f"ms of {next(iter(times))}, p95", single.p95, most=25),
+        Goal("ms of the same, 8 at once, p95", concurrent.p95, most=100),
     ]
 
 

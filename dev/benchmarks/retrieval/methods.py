@@ -82,9 +82,9 @@ class CopiesInPostgres:
 
     async def _fill(self) -> None:
         async with self._database() as database:
-            for one in self._tickets:
-                copy = {"ticket_id": one.id, "subject": one.subject, "description": desk_text(one.description)}
-                copy |= {"resolution": desk_text(one.resolution), "status": "Closed"}
+            for ticket in self._tickets:
+                copy = {"ticket_id": ticket.id, "subject": ticket.subject, "description": desk_text(ticket.description)}
+                copy |= {"resolution": desk_text(ticket.resolution), "status": "Closed"}
                 await repository.save_ticket(database, TENANT, copy)
             for article in self._articles:
                 await repository.save_passages(database, TENANT, article.id, article.title, [article.text])
@@ -99,50 +99,44 @@ class CopiesInPostgres:
             while (await embed_some(database, TENANT, embedded()))[1]:
                 pass
 
-    def found(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
-        """Return the finds of each query.
+    def search_all(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
+        """Return the finds of each query, by default with a worker's limits."""
+        return asyncio.run(self._search_all(queries, limits))
 
-        The default limits are those of a worker.
-        """
-        return asyncio.run(self._found(queries, limits))
-
-    async def _found(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
-        found = {}
+    async def _search_all(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
+        results = {}
         async with self._database() as database:
             search = PostgresSearch(database, 2, embedding_of=self._embedding_of, **limits)
             for query in queries:
-                about = (query.subject, desk_text(query.description))
-                alike = await search.similar_tickets(TENANT, "", *about, {})
-                found[query.id] = Found(alike, await search.documents(TENANT, *about))
-        return found
+                texts = (query.subject, desk_text(query.description))
+                similar = await search.similar_tickets(TENANT, "", *texts, {})
+                results[query.id] = Found(similar, await search.documents(TENANT, *texts))
+        return results
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
         """Return ticket ids by Postgres' full text for any of the words, best first."""
-        found = {}
+        results = {}
         with psycopg.connect(self.server.superuser_url) as connection:
-            for one in queries:
-                words = dict.fromkeys(f"{one.subject} {one.description}".lower().split())
+            for query in queries:
+                words = dict.fromkeys(f"{query.subject} {query.description}".lower().split())
                 pattern = " | ".join("".join(filter(str.isalnum, word)) for word in words)
                 pattern = " | ".join(word for word in pattern.split(" | ") if word) or "nothing"
-                found[one.id] = [str(row[0]) for row in connection.execute(_WORDS, (pattern, MAX))]
-        return found
+                results[query.id] = [str(row[0]) for row in connection.execute(_WORDS, (pattern, MAX))]
+        return results
 
 
 def peers(
     tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Return each peer's ticket ids by query.
-
-    `unwrap` gives them the same input as ours.
-    """
+    """Return each peer's ticket ids by query; `unwrap` gives them our input."""
     clean = desk_text if unwrap else str
-    given = {
-        "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],
+    texts = {
+        "documents": [[item.subject, f"{clean(item.description)} {clean(item.resolution)}"] for item in tickets],
         "queries": [[query.subject, clean(query.description)] for query in queries],
     }
     answer = subprocess.run(
         [str(python_of("bench")), str(PROJECT / "dev" / "benchmarks" / "peers" / "retrieval.py")],
-        input=json.dumps(given),
+        input=json.dumps(texts),
         capture_output=True,
         text=True,
         check=True,

@@ -27,8 +27,7 @@ class Resolved:
 class Incoming:
     """An incoming ticket; the right finds are of its `family`, none without one.
 
-    `kind` is `plain`, `short` (two or three words), `noisy` (a mail with all its wrapping), `log`, `foreign` (not in
-    English), or `none`.
+    Kinds: `plain`, `short` (two or three words), `noisy` (a whole mail), `log`, `foreign` (not English), `none`.
     """
 
     id: str

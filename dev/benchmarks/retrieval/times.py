@@ -60,13 +60,13 @@ def timed(copies: CopiesInPostgres, at_once: int) -> Times:
 async def _timed(url: str, at_once: int) -> Times:
     database = Database(url, application_name="benchmark", pool_size=2 * at_once)
     search, times = PostgresSearch(database, 2 * at_once), []
-    texts = [(one.subject, desk_text(one.description)) for one in queries()][:_MAX_QUERIES]
+    texts = [(query.subject, desk_text(query.description)) for query in queries()][:_MAX_QUERIES]
     waiting = iter([*texts, *texts])
 
     async def caller() -> None:
-        for about in waiting:
+        for pair in waiting:
             began = time.perf_counter()
-            await asyncio.gather(search.similar_tickets(TENANT, "", *about, {}), search.documents(TENANT, *about))
+            await asyncio.gather(search.similar_tickets(TENANT, "", *pair, {}), search.documents(TENANT, *pair))
             times.append((time.perf_counter() - began) * 1000)
 
     try:

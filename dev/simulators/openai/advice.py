@@ -34,8 +34,8 @@ def _sentences(text: str) -> list[str]:
 
 
 def _ranked(context: Context, items: Sequence[Json], *fields: str) -> list[tuple[Json, list[str]]]:
-    wanted = _words(plain(context.words))
-    shared = [(item, sorted(wanted & _words(" ".join(plain(item.get(field)) for field in fields)))) for item in items]
+    words = _words(plain(context.words))
+    shared = [(item, sorted(words & _words(" ".join(plain(item.get(field)) for field in fields)))) for item in items]
     return sorted(shared, key=lambda pair: -len(pair[1]))[:_MAX_NAMED]
 
 
@@ -44,9 +44,9 @@ def _claim(text: str, *sources: Json) -> Json:
 
 
 def _suggested(context: Context, ticket: Json, field: str) -> Json:
-    theirs = str(ticket.get(field) or "")
-    is_other = theirs.casefold() != str(context.ticket.get(field) or "").casefold()
-    return {"value": theirs if is_other else "", "strength": "weak"}
+    suggestion = str(ticket.get(field) or "")
+    differs = suggestion.casefold() != str(context.ticket.get(field) or "").casefold()
+    return {"value": suggestion if differs else "", "strength": "weak"}
 
 
 _NONE: Json = {"value": "", "strength": "weak"}
@@ -63,7 +63,7 @@ def advise(context: Context | None) -> Json:
         context = Context({"subject": "The message holds no ticket to advise on"})
     tickets = _ranked(context, context.similar_tickets, "subject", "resolution")
     documents = _ranked(context, context.documents, "title", "text")
-    ticket, document = (found[0][0] if found else {} for found in (tickets, documents))
+    ticket, document = (ranked[0][0] if ranked else {} for ranked in (tickets, documents))
     described = _sentences(str(context.ticket.get("description") or ""))
     steps = [_claim(step, ticket) for step in _sentences(str(ticket.get("resolution") or ""))[:3]]
     written = _sentences(str(document.get("text") or ""))
@@ -99,8 +99,8 @@ def obey(context: Context | None) -> Json:
     ticket = [plain(context.ticket.get(name)) for name in ("subject", "description")]
     source_texts = [plain(each.get(name)) for each in context.similar_tickets for name in ("subject", "resolution")]
     source_texts += [plain(each.get(name)) for each in context.documents for name in ("title", "text")]
-    given = [*context.similar_tickets, *context.documents]
-    ids = ["ticket-999999", *(str(each.get("id")) for each in given)]
+    sources = [*context.similar_tickets, *context.documents]
+    ids = ["ticket-999999", *(str(each.get("id")) for each in sources)]
     order: Json = {"value": ticket[0], "strength": "strong"}
     return {
         "summary": " ".join(ticket),

@@ -18,8 +18,8 @@ from dev.simulators.answers import METHODS, ConnectionCutError, Json, flood, fol
 from dev.simulators.control import Entry, Journal, clearing, control_routes, show_validation_error
 from dev.simulators.faults import FaultBook
 from dev.simulators.openai.embeddings import answer_embeddings
-from dev.simulators.openai.faults import OpenAIFault, applies, error_document, in_place_of_an_answer, spoil
-from dev.simulators.openai.providers import ROOTS, ApiError, OpenAIConfig, check_key, no_address
+from dev.simulators.openai.faults import OpenAIFault, applies, error_document, replacement, spoil
+from dev.simulators.openai.providers import ROOTS, ApiError, OpenAIConfig, check_key
 from dev.simulators.openai.reply import Reply, chunk, completion, content_chunks, think
 from dev.simulators.openai.requests import ChatRequest, check_request, find_context, message_text, parse_body
 
@@ -100,11 +100,12 @@ class ModelServer:
         kind = fault.kind if fault else None
         if kind == "silence":
             await pause(request)
-        if fault and (response := in_place_of_an_answer(fault, self._config.provider, headers)):
+        if fault and (response := replacement(fault, self._config.provider, headers)):
             return response
         check_key(self._config, request.headers.get("authorization", ""))
         if entry.operation == "unknown":
-            raise no_address(self._config, request.method, entry.path)
+            is_azure = self._config.provider == "azure"
+            raise ApiError(404, "Resource not found" if is_azure else f"Invalid URL ({request.method} {entry.path})")
         if entry.operation == "embeddings":
             return Json(answer_embeddings(body, self._config), headers=headers)
         chat = check_request(body, self._config)
@@ -121,11 +122,11 @@ class ModelServer:
         return StreamingResponse(followed(entry, parts), headers=headers, media_type=_EVENTS)
 
     def _keep(self, request: ChatRequest, reply: Reply, fault: str | None, request_id: str) -> None:
-        of_reply = ("id", "model", "content", "refusal", "finish_reason", "usage")
+        reply_fields = ("id", "model", "content", "refusal", "finish_reason", "usage")
         ticket_id = request.context.ticket_id if request.context else None
         self.answers.append(
             {"time": time.time(), "request_id": request_id, "ticket_id": ticket_id, "stream": request.stream}
-            | {name: getattr(reply, name) for name in of_reply}
+            | {name: getattr(reply, name) for name in reply_fields}
             | {"fault": fault}
         )
 
@@ -157,18 +158,15 @@ class ModelServer:
         breaks_at = min(fault.after, len(chunks)) if fault else None
         for number, document in enumerate([*chunks, None]):
             if fault and number == breaks_at:
-                async for part in _misbehaving(fault, reply):
+                async for part in _fault_data(fault, reply):
                     yield part
             if document is not None:
                 yield _event(document)
                 await asyncio.sleep(slow.seconds if slow and self.faults.holds(slow) else pace)
 
 
-async def _misbehaving(fault: OpenAIFault, reply: Reply) -> AsyncIterator[bytes]:
-    """Yield the fault's data between two pieces.
-
-    Raises ConnectionCutError or StreamEndedError.
-    """
+async def _fault_data(fault: OpenAIFault, reply: Reply) -> AsyncIterator[bytes]:
+    """Yield a fault's data. Raises ConnectionCutError or StreamEndedError."""
     match fault.kind:
         case "stall":
             await asyncio.Event().wait()

@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from typing import Any
 
-from dev.simulators.openai.providers import ApiError, OpenAIConfig, check_model
+from dev.simulators.openai.providers import ApiError, OpenAIConfig, check_body
 
 Document = dict[str, Any]
 _DIMENSIONS = 256
@@ -21,15 +21,11 @@ _KNOWN = frozenset({"input", "model", "encoding_format", "dimensions", "user"})
 
 def answer_embeddings(body: Document | None, config: OpenAIConfig) -> Document:
     """Return the response body. Raises ApiError."""
-    if body is None:
-        raise ApiError(400, "We could not parse the JSON body of your request.")
-    model, given = body.get("model"), body.get("input")
-    if not isinstance(model, str) or not model:
-        raise ApiError(400, "you must provide a model parameter", param="model")
-    check_model(config, model)
+    body, model = check_body(config, body)
+    value = body.get("input")
     for name in body.keys() - _KNOWN:
         raise ApiError(400, f"Unrecognized request argument supplied: {name}")
-    texts = [given] if isinstance(given, str) else given
+    texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not 0 < len(texts) <= _MAX_TEXTS or not all(map(_is_text, texts)):
         raise ApiError(400, "'$.input' is invalid. Please check the API reference.", param="input")
     as_bytes = body.get("encoding_format") == "base64"

@@ -115,7 +115,7 @@ class OpenAIFault(Fault):
         return 0 if self.kind in {"keep_alive", "empty_deltas"} else 3
 
 
-def error_of(fault: OpenAIFault, provider: Provider) -> ApiError:
+def build_error(fault: OpenAIFault, provider: Provider) -> ApiError:
     codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
     code = fault.word or (codes.get(fault.code) if provider == "openai" else None)
     return ApiError(fault.code, fault.message, param=fault.param or None, code=code)
@@ -127,7 +127,7 @@ def error_document(fault: OpenAIFault) -> Document:
     A router's error has the upstream's status as its code.
     """
     if fault.word is not None:
-        return {"error": error_of(fault, "openai").document("openai")}
+        return {"error": build_error(fault, "openai").document("openai")}
     metadata = {"provider_name": "simulated"}
     return {"error": {"code": fault.code, "message": fault.message, "metadata": metadata}}
 
@@ -136,21 +136,21 @@ def applies(fault: OpenAIFault, body: Document) -> bool:
     if fault.kind == "refuse_parameter":
         return fault.param in body
     if fault.kind == "no_json_schema":
-        wanted = body.get("response_format")
-        return isinstance(wanted, dict) and wanted.get("type") == "json_schema"
+        response_format = body.get("response_format")
+        return isinstance(response_format, dict) and response_format.get("type") == "json_schema"
     return True
 
 
-def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Response | None:
+def replacement(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Response | None:
     """Return the response that replaces the completion, or None."""
     match fault.kind:
         case "status":
             waits = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}
             extra = {name: value for name, value in waits.items() if value is not None}
-            return error_of(fault, provider).answer(provider, {**headers, **extra})
+            return build_error(fault, provider).answer(provider, {**headers, **extra})
         case "html":
-            given = fault.model_fields_set
-            return page(fault.message if "message" in given else PORTAL, fault.code if "code" in given else 200)
+            fields = fault.model_fields_set
+            return page(fault.message if "message" in fields else PORTAL, fault.code if "code" in fields else 200)
         case "error_in_200":
             return Json(error_document(fault), headers=headers)
         case "refuse_parameter":

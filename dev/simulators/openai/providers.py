@@ -94,10 +94,7 @@ class OpenAIConfig(BaseModel):
     lacks: frozenset[Literal["json_schema", "json_object", "reasoning", "max_tokens"]] = frozenset()
 
     def knows(self, model: str) -> bool:
-        """Return True if a model is served.
-
-        Mode `openai` ignores a prefix such as `openai/`.
-        """
+        """Return True if a model is served; `openai` ignores a prefix like `openai/`."""
         if model in self.models:
             return True
         maker, _, name = model.rpartition("/")
@@ -125,28 +122,28 @@ _AZURE_DEPLOYMENT = (
 )
 
 
-def check_key(config: OpenAIConfig, given: str) -> None:
+def check_key(config: OpenAIConfig, header: str) -> None:
     """Raise ApiError (401) for a wrong key; a local server accepts any."""
-    if config.provider == "local" or hmac.compare_digest(given.encode(), f"Bearer {config.api_key}".encode()):
+    if config.provider == "local" or hmac.compare_digest(header.encode(), f"Bearer {config.api_key}".encode()):
         return
     match config.provider:
         case "openrouter":
-            raise ApiError(401, "User not found." if given else "No auth credentials found")
+            raise ApiError(401, "User not found." if header else "No auth credentials found")
         case "azure":
             raise ApiError(401, _AZURE_KEY)
-    raise ApiError(
-        401, "Incorrect API key provided." if given else "You didn't provide an API key.", code="invalid_api_key"
-    )
+    message = "Incorrect API key provided." if header else "You didn't provide an API key."
+    raise ApiError(401, message, code="invalid_api_key")
 
 
-def no_address(config: OpenAIConfig, method: str, path: str) -> ApiError:
-    return ApiError(404, "Resource not found" if config.provider == "azure" else f"Invalid URL ({method} {path})")
-
-
-def check_model(config: OpenAIConfig, model: str) -> None:
-    """Raise ApiError for an unknown or retired model."""
+def check_body(config: OpenAIConfig, body: Document | None) -> tuple[Document, str]:
+    """Return a request's body and model. Raises ApiError, also for a retired model."""
+    if body is None:
+        raise ApiError(400, "We could not parse the JSON body of your request.")
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise ApiError(400, "you must provide a model parameter", param="model")
     if config.knows(model):
-        return
+        return body, model
     match config.provider:
         case "openrouter":
             raise ApiError(400, f"{model} is not a valid model ID")
@@ -161,8 +158,8 @@ def check_model(config: OpenAIConfig, model: str) -> None:
 def check_names(config: OpenAIConfig, body: Document) -> None:
     """Raise ApiError for a parameter that this provider or model does not accept."""
     # For models without reasoning: https://github.com/umputun/tg-spam/issues/304.
-    known = _KNOWN | _KNOWN_OF[config.provider] - ({"reasoning_effort"} if "gpt-4" in str(body.get("model")) else set())
-    for name in body.keys() - known:
+    valid = _KNOWN | _KNOWN_OF[config.provider] - ({"reasoning_effort"} if "gpt-4" in str(body.get("model")) else set())
+    for name in body.keys() - valid:
         raise ApiError(400, f"Unrecognized request argument supplied: {name}")
     if body.get("reasoning_effort", "none") not in _EFFORTS:
         message = (
@@ -173,8 +170,8 @@ def check_names(config: OpenAIConfig, body: Document) -> None:
 
 def check_parts(config: OpenAIConfig, body: Document) -> None:
     """Raise ApiError for a feature that the model behind this provider lacks."""
-    wanted = body.get("response_format")
-    form = wanted.get("type") if isinstance(wanted, dict) else None
+    response_format = body.get("response_format")
+    form = response_format.get("type") if isinstance(response_format, dict) else None
     if not ({*body} & {"reasoning", "max_tokens"} | {form}) & config.lacks:
         return
     if config.provider == "openrouter":
@@ -183,6 +180,6 @@ def check_parts(config: OpenAIConfig, body: Document) -> None:
         if isinstance(routing, dict) and routing.get("require_parameters"):
             raise ApiError(404, _NO_ENDPOINT)
     elif form in config.lacks:
-        others = sorted({"json_schema", "json_object", "text"} - config.lacks)
-        names = " or ".join(f"'{name}'" for name in others)
+        accepted = sorted({"json_schema", "json_object", "text"} - config.lacks)
+        names = " or ".join(f"'{name}'" for name in accepted)
         raise ApiError(400, f"'response_format.type' must be {names}", param="response_format")

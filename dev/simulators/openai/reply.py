@@ -23,10 +23,7 @@ def tokens(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply with either `content` or `refusal`.
-
-    `empty` means a completion without choices.
-    """
+    """A reply with `content` or `refusal`; `empty`: a completion without choices."""
 
     model: str
     prompt_tokens: int
@@ -39,10 +36,7 @@ class Reply:
 
     @property
     def usage(self) -> Document:
-        """Return OpenAI's token counts with details.
-
-        A router's model name adds the router's fields.
-        """
+        """Return OpenAI's token counts; a router's model name adds the router's fields."""
         completion = tokens(self.content or self.refusal or "")
         routed = "/" in self.model
         cost = self.prompt_tokens * _DOLLARS[0] + completion * _DOLLARS[1]
@@ -80,10 +74,7 @@ def completion(reply: Reply) -> Document:
 
 
 def chunk(reply: Reply, delta: Document | None, *, finish: str | None = None, with_usage: bool = False) -> Document:
-    """Return one stream chunk.
-
-    `delta` None gives the final chunk with usage and no choices.
-    """
+    """Return a stream chunk; `delta` None gives the last one: usage, no choices."""
     choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
     document: Document = {
         "id": reply.id,
@@ -119,8 +110,8 @@ def fit(schema: Document, candidate: Any, root: Document) -> Any:
         schema = root["$defs"][reference.rpartition("/")[2]]
     match schema.get("type"):
         case "object":
-            given = candidate or {}
-            return {name: fit(inner, given.get(name), root) for name, inner in schema["properties"].items()}
+            fields = candidate or {}
+            return {name: fit(inner, fields.get(name), root) for name, inner in schema["properties"].items()}
         case "array":
             return [fit(schema["items"], item, root) for item in candidate or []]
         case "string" if isinstance(candidate, dict):

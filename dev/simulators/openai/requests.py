@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dev.simulators.openai.providers import ApiError, OpenAIConfig, check_model, check_names, check_parts
+from dev.simulators.openai.providers import ApiError, OpenAIConfig, check_body, check_names, check_parts
 
 Document = dict[str, Any]
 _FORMATS = frozenset({"text", "json_object", "json_schema"})
@@ -43,16 +43,13 @@ def message_text(message: Any) -> str:
 
 
 def find_context(messages: Sequence[Any]) -> Context | None:
-    """Return the context, or None.
-
-    It is in the last user message that is a JSON document with a ticket.
-    """
+    """Return the context of the last user message that is JSON with a ticket."""
     for message in reversed(messages):
         document = parse_body(message_text(message)) or {}
         if message.get("role") == "user" and isinstance(document.get("ticket"), dict):
             sources = [source for source in document.get("sources") or () if isinstance(source, dict)]
-            of_kind = ([one for one in sources if one.get("kind") == kind] for kind in ("ticket", "document"))
-            return Context(document["ticket"], *of_kind)
+            by_kind = ([source for source in sources if source.get("kind") == kind] for kind in ("ticket", "document"))
+            return Context(document["ticket"], *by_kind)
     return None
 
 
@@ -73,13 +70,13 @@ class ChatRequest:
 
 
 def _response_format(body: Document) -> tuple[str, Document | None]:
-    wanted = body.get("response_format") or {"type": "text"}
-    name = wanted.get("type") if isinstance(wanted, dict) else None
+    response_format = body.get("response_format") or {"type": "text"}
+    name = response_format.get("type") if isinstance(response_format, dict) else None
     if name not in _FORMATS:
         raise ApiError(400, "Invalid value for 'response_format.type'.", param="response_format")
     if name != "json_schema":
         return str(name), None
-    inner = wanted.get("json_schema")
+    inner = response_format.get("json_schema")
     if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
         message = "Missing required parameter: 'response_format.json_schema'."
         raise ApiError(400, message, param="response_format.json_schema")
@@ -101,12 +98,8 @@ def parse_body(raw: bytes | str) -> Document | None:
 
 def check_request(body: Document | None, config: OpenAIConfig) -> ChatRequest:
     """Return the validated request. Raises ApiError."""
-    if body is None:
-        raise ApiError(400, "We could not parse the JSON body of your request.")
-    model, messages = body.get("model"), body.get("messages")
-    if not isinstance(model, str) or not model:
-        raise ApiError(400, "you must provide a model parameter", param="model")
-    check_model(config, model)
+    body, model = check_body(config, body)
+    messages = body.get("messages")
     check_names(config, body)
     check_parts(config, body)
     if not isinstance(messages, list) or not messages:
@@ -140,14 +133,14 @@ def _check_strict(name: str, schema: Any, path: str = "()") -> None:
         return
     properties = schema.get("properties")
     if schema.get("type") == "object" or isinstance(properties, dict):
-        wrong = f"Invalid schema for response_format '{name}': In context={path}, "
+        prefix = f"Invalid schema for response_format '{name}': In context={path}, "
         if schema.get("additionalProperties") is not False:
             problem = "'additionalProperties' is required to be supplied and to be false."
-            raise ApiError(400, wrong + problem, param="response_format")
+            raise ApiError(400, prefix + problem, param="response_format")
         missing = sorted(set(properties or {}) - set(schema.get("required") or []))
         if missing:
             problem = "'required' is required to be supplied and to be an array including every key in properties."
-            raise ApiError(400, f"{wrong}{problem} Missing '{missing[0]}'.", param="response_format")
+            raise ApiError(400, f"{prefix}{problem} Missing '{missing[0]}'.", param="response_format")
     for group in ("properties", "$defs", "definitions"):
         for key, inner in (schema.get(group) or {}).items():
             _check_strict(name, inner, f"('{group}', '{key}')")

@@ -37,8 +37,8 @@ class _Window:
         return True
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+def _same(text: str, expected: str) -> bool:
+    return hmac.compare_digest(text.encode(), expected.encode())
 
 
 class Access:
@@ -56,7 +56,7 @@ class Access:
         4022: bad key or token; 4015: over the rate. 4007 on premises if the desk is one of several portals and the call
         does not name it. The call then addresses another portal; a real desk's answer is not known.
         """
-        if not self._is_known(headers):
+        if not self._is_authenticated(headers):
             raise RefusedError(INVALID_KEY, "Invalid API Key")
         limit = self._settings.rate_per_minute
         if limit is not None and not self._called.admits(limit):
@@ -65,7 +65,7 @@ class Access:
         if portal_id and not names_portal and headers.get("portalid") != portal_id:
             raise RefusedError(NOT_FOUND, INVALID_URL)
 
-    def _is_known(self, headers: Mapping[str, str]) -> bool:
+    def _is_authenticated(self, headers: Mapping[str, str]) -> bool:
         if self._settings.edition == "onpremises":
             return _same(headers.get("authtoken", ""), self._settings.api_key)
         scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -32,16 +32,13 @@ class DeskServer:
         self.journal = Journal()
 
     def _locate(self, path: str) -> tuple[str, list[str]]:
-        """Return the tenant and the rest of the path.
-
-        The first desk is at the root as well.
-        """
+        """Return the tenant and the rest of the path; the first desk is at the root too."""
         segments = path.removeprefix("/").split("/")
         if segments[0] in self._desks:
             return segments[0], segments[1:]
         return next(iter(self._desks)), segments
 
-    async def _understood(self, tenant: str, rest: list[str], request: Request) -> DeskCall:
+    async def _parse_call(self, tenant: str, rest: list[str], request: Request) -> DeskCall:
         settings, form = self._desks[tenant].settings, await read_form(request)
         if settings.edition == "cloud" and (request.method, rest) == ("POST", ["oauth", "v2", "token"]):
             return DeskCall("token", None, None, form)
@@ -53,7 +50,7 @@ class DeskServer:
 
     async def answer(self, request: Request) -> Response:
         tenant, rest = self._locate(request.scope["path"])
-        call = await self._understood(tenant, rest, request)
+        call = await self._parse_call(tenant, rest, request)
         payload = {"fields": sorted(call.form)} if call.operation == "token" else call.input_data
         entry = self.journal.receive(request, call.operation, payload, tenant=tenant, ticket_id=call.ticket_id)
 

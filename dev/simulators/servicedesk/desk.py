@@ -27,10 +27,7 @@ class TicketExistsError(Exception):
 
 
 class SimulatedDesk:
-    """The state of one tenant's desk.
-
-    `announce` is called with each ticket due for a webhook and the event: created or updated.
-    """
+    """One desk's state; `announce` gets each ticket due for a webhook and its event."""
 
     def __init__(self, tenant: str, settings: DeskOptions, announce: Announce = lambda *_: None) -> None:
         self.tenant, self.settings, self.announce = tenant, settings, announce
@@ -136,10 +133,7 @@ class SimulatedDesk:
         return ticket.updated_ms
 
     def set_status(self, ticket: StoredTicket, status: str, in_progress: bool | None = None) -> None:
-        """Set a status by name.
-
-        `in_progress` None means the default of a new installation.
-        """
+        """Set a status by name; `in_progress` None: the default of a new installation."""
         ticket.status = status
         ticket.in_progress = in_progress
         changed = self.touch(ticket)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from dev.simulators.control import read_object
 from dev.simulators.servicedesk.access import Access
 from dev.simulators.servicedesk.desk import SimulatedDesk, TicketExistsError
-from dev.simulators.servicedesk.operations import kept_notes
+from dev.simulators.servicedesk.operations import full_notes
 from dev.simulators.servicedesk.records import StoredTicket
 from dev.simulators.servicedesk.settings import DeskOptions
 from dev.simulators.servicedesk.shapes import ticket_in_full
@@ -82,14 +82,14 @@ class DeskControl:
         self._desks, self._accesses, self._sender = desks, accesses, sender
 
     def routes(self) -> list[Route]:
-        one, solutions = "/_sim/tickets/{tenant}/{ticket_id}", "/_sim/solutions/{tenant}"
+        ticket, solutions = "/_sim/tickets/{tenant}/{ticket_id}", "/_sim/solutions/{tenant}"
         return [
             Route("/_sim/tickets", self._create, methods=["POST"]),
-            Route(one, self._show),
-            Route(one, self._change, methods=["PATCH"]),
-            Route(one, self._destroy, methods=["DELETE"]),
-            Route(f"{one}/notes", self._remove_notes, methods=["DELETE"]),
-            Route(f"{one}/mails", self._send, methods=["POST"]),
+            Route(ticket, self._show),
+            Route(ticket, self._change, methods=["PATCH"]),
+            Route(ticket, self._destroy, methods=["DELETE"]),
+            Route(f"{ticket}/notes", self._remove_notes, methods=["DELETE"]),
+            Route(f"{ticket}/mails", self._send, methods=["POST"]),
             Route(solutions, self._add_solution, methods=["POST"]),
             Route(f"{solutions}/{{solution_id}}", self._change_solution, methods=["PATCH", "DELETE"]),
             Route("/_sim/webhooks", self._deliveries),
@@ -115,7 +115,7 @@ class DeskControl:
         return JSONResponse({"ticket_id": ticket.id, "id": ticket.id}, status_code=201)
 
     async def _show(self, request: Request) -> Response:
-        return _shown(*self._ticket(request))
+        return _ticket_response(*self._ticket(request))
 
     async def _change(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
@@ -126,7 +126,7 @@ class DeskControl:
             desk.trash(ticket, trashed=state.is_trashed)
         _set(ticket, state, state.model_fields_set - {"status", "in_progress", "is_trashed"})
         desk.touch(ticket)
-        return _shown(desk, ticket)
+        return _ticket_response(desk, ticket)
 
     async def _send(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
@@ -162,8 +162,8 @@ class DeskControl:
 
     async def _deliveries(self, request: Request) -> Response:
         query = request.query_params
-        found = self._sender.deliveries(query.get("tenant"), query.get("ticket_id"))
-        return JSONResponse({"deliveries": [asdict(delivery) for delivery in found]})
+        deliveries = self._sender.deliveries(query.get("tenant"), query.get("ticket_id"))
+        return JSONResponse({"deliveries": [asdict(delivery) for delivery in deliveries]})
 
     async def _resend(self, request: Request) -> Response:
         desk = desk_of(self._desks, request.path_params["tenant"])
@@ -206,7 +206,7 @@ def _set(target: Any, order: BaseModel, names: Any, *, none: bool = False) -> No
             setattr(target, name, getattr(order, name))
 
 
-def _shown(desk: SimulatedDesk, ticket: StoredTicket) -> Response:
+def _ticket_response(desk: SimulatedDesk, ticket: StoredTicket) -> Response:
     # ASCII: a ticket may contain lone surrogates, which have no UTF-8 encoding.
-    whole = {**ticket_in_full(ticket, desk.settings.edition), "notes": kept_notes(desk, ticket)}
+    whole = {**ticket_in_full(ticket, desk.settings.edition), "notes": full_notes(desk, ticket)}
     return Response(json.dumps(whole), media_type="application/json")

@@ -29,8 +29,8 @@ class DeskFault(Fault):
     `performed`: the operation is done despite the fault; false by default. For `slow` it sets the time: true (its
     default) at once, with a late answer; false at the end of the wait. `cut` and `cut_after` always do the operation.
     `html` has HTTP 200 unless a `code` is given. `token_refused` is a refusal by the accounts host: a 200 with the
-    `message` as its `error`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code), under
-    400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a 400).
+    `message` as its `error`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code). Its
+    HTTP status is `code`, 400 by default; the header `wait_in` has the wait (docs/dev/outside.md; unproved with 400).
     """
 
     options: ClassVar = {
@@ -66,14 +66,14 @@ class DeskFault(Fault):
 
     @field_validator("operation")
     @classmethod
-    def _known_operation(cls, operation: str | None) -> str | None:
+    def _check_operation(cls, operation: str | None) -> str | None:
         if operation is not None and operation not in OPERATIONS:
             raise ValueError(f"unknown operation {operation!r}; known: {', '.join(sorted(OPERATIONS))}")
         return operation
 
     def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
         pairs = ((self.tenant, tenant), (self.operation, operation), (self.ticket_id, ticket_id))
-        return all(wanted in {None, actual} for wanted, actual in pairs)
+        return all(selector in {None, actual} for selector, actual in pairs)
 
 
 def _throttled(fault: DeskFault) -> Response:
@@ -90,8 +90,8 @@ def _throttled(fault: DeskFault) -> Response:
     return Json(documents[fault.shape], fault.code if "code" in fault.model_fields_set else 400, headers)
 
 
-def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Response:
-    given = fault.model_fields_set
+def _replacement(fault: DeskFault, operation: str) -> Response:
+    fields = fault.model_fields_set
     match fault.kind:
         case "status":
             code = CODE_OF_HTTP_STATUS.get(fault.code, INTERNAL)
@@ -99,7 +99,7 @@ def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Response:
         case "throttled":
             return _throttled(fault)
         case "html":
-            return page(fault.message if "message" in given else PORTAL, fault.code if "code" in given else 200)
+            return page(fault.message if "message" in fields else PORTAL, fault.code if "code" in fields else 200)
         case "inner_failure":
             return failure(RefusedError(fault.inner_code, fault.message), http_status=200)
         case "warning":
@@ -136,7 +136,7 @@ async def misbehave(fault: DeskFault, request: Request, entry: Entry, perform: C
             perform()
         if fault.kind == "silence":
             await pause(request)
-        response = _in_place_of_an_answer(fault, entry.operation)
+        response = _replacement(fault, entry.operation)
     entry.status = response.status_code
     entry.end("cut" if fault.kind == "cut" else "answered")
     return response

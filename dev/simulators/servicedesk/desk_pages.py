@@ -25,10 +25,10 @@ _HEADERS = {
 }
 
 
-def _shown(value: str | None) -> str:
+def _printable(value: str | None) -> str:
     """Replace characters that HTML does not allow; the template escapes the others."""
-    shown = "".join(char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in value or "")
-    return shown.encode("utf-8", "replace").decode()
+    text = "".join(char if char >= " " or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in value or "")
+    return text.encode("utf-8", "replace").decode()
 
 
 def _moment(seconds: float) -> str:
@@ -42,7 +42,7 @@ def _height(markup: str) -> int:
 
 
 _ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-_ENVIRONMENT.filters |= {"shown": _shown, "moment": _moment, "height": _height, "in_progress": is_in_progress}
+_ENVIRONMENT.filters |= {"shown": _printable, "moment": _moment, "height": _height, "in_progress": is_in_progress}
 _PAGE = _ENVIRONMENT.get_template("pages.html")
 
 
@@ -69,7 +69,7 @@ class DeskPages:
     def routes(self) -> list[Route]:
         return [
             Route("/", self._front, methods=["GET"]),
-            Route("/desks/{tenant}", self._one_desk, methods=["GET"]),
+            Route("/desks/{tenant}", self._show_desk, methods=["GET"]),
             Route("/desks/{tenant}/tickets", self._create, methods=["POST"]),
             Route("/desks/{tenant}/tickets/{ticket_id}", self._ticket_page, methods=["GET"]),
             Route("/desks/{tenant}/tickets/{ticket_id}/{act}", self._act, methods=["POST"]),
@@ -82,7 +82,7 @@ class DeskPages:
         desks = list(self._desks.values())
         return _desk_page(desks[0]) if len(desks) == 1 else _page("Desks", desks=desks)
 
-    async def _one_desk(self, request: Request) -> Response:
+    async def _show_desk(self, request: Request) -> Response:
         return _desk_page(self._desk(request))
 
     async def _create(self, request: Request) -> Response:

@@ -56,21 +56,21 @@ def searched(tickets: list[StoredTicket], list_info: Json, options: DeskOptions)
     if criteria is None:
         return tickets, list_info
     criterion = criteria[0] if isinstance(criteria, list) and len(criteria) == 1 else criteria
-    known = isinstance(criterion, dict) and criterion.keys() == {"field", "condition", "value"}
-    kind = (criterion["field"], criterion["condition"]) if known else None
-    if kind not in _CRITERIA or not (options.list_criteria or kind == _NUMBER):
+    is_complete = isinstance(criterion, dict) and criterion.keys() == {"field", "condition", "value"}
+    key = (criterion["field"], criterion["condition"]) if is_complete else None
+    if key not in _CRITERIA or not (options.list_criteria or key == _NUMBER):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "search_criteria")
-    if (kind == _NUMBER and options.edition != "cloud") or not isinstance(criterion["value"], str):
+    if (key == _NUMBER and options.edition != "cloud") or not isinstance(criterion["value"], str):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
-    rest = {name: value for name, value in list_info.items() if name != "search_criteria"}
-    if kind == _NUMBER:
-        return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], rest
+    remaining = {name: value for name, value in list_info.items() if name != "search_criteria"}
+    if key == _NUMBER:
+        return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], remaining
     if not criterion["value"].isdecimal():
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
-    return [ticket for ticket in tickets if _CRITERIA[kind](ticket) > int(criterion["value"])], rest
+    return [ticket for ticket in tickets if _CRITERIA[key](ticket) > int(criterion["value"])], remaining
 
 
-def wanted_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | None, Json]:
+def required_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | None, Json]:
     """Return the fields of `fields_required`, or None, and the rest of `list_info`.
 
     The Splunk SOAR connector for desks on premises requests `last_updated_time` this way; cloud clients request a
@@ -79,13 +79,13 @@ def wanted_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | No
     fields = list_info.get("fields_required")
     if fields is None:
         return None, list_info
-    known = isinstance(fields, list) and all(name in FIELDS[options.edition] for name in fields)
-    if not options.list_fields or not known:
+    are_known = isinstance(fields, list) and all(name in FIELDS[options.edition] for name in fields)
+    if not options.list_fields or not are_known:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "fields_required")
     return fields, {name: value for name, value in list_info.items() if name != "fields_required"}
 
 
-def in_its_order(tickets: Sequence[StoredTicket], order: str) -> Sequence[StoredTicket]:
+def in_list_order(tickets: Sequence[StoredTicket], order: str) -> Sequence[StoredTicket]:
     """Return tickets, given newest first, in the order of `list_order`."""
     if order == "oldest first":
         return tickets[::-1]
@@ -93,17 +93,17 @@ def in_its_order(tickets: Sequence[StoredTicket], order: str) -> Sequence[Stored
 
 
 def select(
-    found: Sequence[T],
+    items: Sequence[T],
     list_info: Json,
     sortable: Mapping[str, Callable[[T], Any]],
-    others: frozenset[str] = frozenset(),
+    extra_keys: frozenset[str] = frozenset(),
 ) -> tuple[list[T], Json]:
     """Return the requested page of `found`, and the `list_info` of the reply.
 
     `found` is in the list's own order. `sortable` maps the sort fields that a real desk is known to take to their
     keys; `others` are keys that the operation handles itself. Raises RefusedError for everything else.
     """
-    for name in list_info.keys() - _KNOWN - others:
+    for name in list_info.keys() - _KNOWN - extra_keys:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
     rows = _positive(list_info, "row_count", DEFAULT_ROWS)
     if rows > MAX_ROWS:
@@ -119,6 +119,6 @@ def select(
         if field not in sortable:
             raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "sort_field")
         order = {"sort_field": field, "sort_order": list_info.get("sort_order", "asc")}
-        found = sorted(found, key=sortable[field], reverse=order["sort_order"] == "desc")
-    page = list(found[start - 1 : start - 1 + rows])
-    return page, {"has_more_rows": len(found) > start - 1 + rows, "start_index": start, "row_count": len(page), **order}
+        items = sorted(items, key=sortable[field], reverse=order["sort_order"] == "desc")
+    page = list(items[start - 1 : start - 1 + rows])
+    return page, {"has_more_rows": len(items) > start - 1 + rows, "start_index": start, "row_count": len(page), **order}

@@ -41,7 +41,7 @@ from dev.simulators.servicedesk.envelope import (
     success,
     success_list,
 )
-from dev.simulators.servicedesk.listing import by_number, in_its_order, searched, select, wanted_fields
+from dev.simulators.servicedesk.listing import by_number, in_list_order, required_fields, searched, select
 from dev.simulators.servicedesk.records import Mail, Note, Resolution, StoredTicket
 from dev.simulators.servicedesk.shapes import (
     moment,
@@ -69,10 +69,7 @@ _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllS
 
 @dataclass(frozen=True, slots=True)
 class DeskCall:
-    """A request to a desk.
-
-    `input_data` is decoded JSON, the bare text if invalid, or None.
-    """
+    """A request; `input_data` is decoded JSON, the bare text if invalid, or None."""
 
     operation: str
     ticket_id: str | None
@@ -83,16 +80,16 @@ class DeskCall:
 
     @property
     def input_data(self) -> Any:
-        given = self.form.get("input_data")
+        text = self.form.get("input_data")
         try:
-            return None if given is None else json.loads(given)
+            return None if text is None else json.loads(text)
         except (ValueError, RecursionError):
-            return given
+            return text
 
     def refuse_other_fields(self) -> None:
         """Raise RefusedError for an unknown field; reads of one item take none."""
-        known = set() if self.operation.startswith("read_") else {"input_data"}
-        for name in self.form.keys() - known:
+        accepted = set() if self.operation.startswith("read_") else {"input_data"}
+        for name in self.form.keys() - accepted:
             raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
 
     def document(self) -> Document:
@@ -161,15 +158,15 @@ def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Response:
     options = desk.settings
     visible = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
     newest_first = sorted(visible, key=_SORTABLE["created_time"], reverse=True)
-    found, list_info = searched(newest_first, call.list_info(), options)
-    fields, list_info = wanted_fields(list_info, options)
+    tickets, list_info = searched(newest_first, call.list_info(), options)
+    fields, list_info = required_fields(list_info, options)
     if options.same_page:
         list_info = {**list_info, "start_index": 1}
     # A constant key keeps the order.
     sortable = _SORTABLE if options.list_order == "asked" else dict.fromkeys(_SORTABLE, lambda _ticket: 0)
-    rows, reply = select(in_its_order(found, options.list_order), list_info, sortable)
-    shown = [ticket_in_list(ticket, options.edition, fields) for ticket in rows]
-    return success_list({"list_info": reply, "requests": shown})
+    rows, reply = select(in_list_order(tickets, options.list_order), list_info, sortable)
+    documents = [ticket_in_list(ticket, options.edition, fields) for ticket in rows]
+    return success_list({"list_info": reply, "requests": documents})
 
 
 def write_resolution(desk: SimulatedDesk, call: DeskCall) -> Response:
@@ -190,10 +187,7 @@ def _note_shape(desk: SimulatedDesk) -> dict[str, Any]:
 
 
 def add_note(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `POST /requests/{id}/notes`.
-
-    There is no idempotency key: posting twice makes two notes.
-    """
+    """Handle `POST /requests/{id}/notes`; posting twice makes two notes."""
     ticket = _changeable(desk, call)
     flags = (*_FLAGS, "notify_technician") if desk.settings.edition == "cloud" else _FLAGS
     fields = call.written(_note_key(desk), "description", flags)
@@ -207,8 +201,8 @@ def list_notes(desk: SimulatedDesk, call: DeskCall) -> Response:
     sortable = {} if desk.settings.edition == "cloud" else _SORTABLE_NOTES
     in_order = sorted(ticket.notes.values(), key=_SORTABLE_NOTES["last_updated_time"])
     rows, reply = select(in_order, call.list_info(), sortable)
-    shown = [note_in_list(note, ticket, **_note_shape(desk)) for note in rows]
-    return success_list({"list_info": reply, desk.settings.note_list_key: shown})
+    documents = [note_in_list(note, ticket, **_note_shape(desk)) for note in rows]
+    return success_list({"list_info": reply, desk.settings.note_list_key: documents})
 
 
 def read_note(desk: SimulatedDesk, call: DeskCall) -> Response:
@@ -217,15 +211,12 @@ def read_note(desk: SimulatedDesk, call: DeskCall) -> Response:
     return success({_note_key(desk): note_in_full(note, ticket, **_note_shape(desk))})
 
 
-def kept_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[Document]:
+def full_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[Document]:
     return [note_in_full(note, ticket, **_note_shape(desk)) for note in ticket.notes.values()]
 
 
 def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Response:
-    """Handle `GET /requests/{id}/conversations`: newest first, without texts.
-
-    The cloud includes notes.
-    """
+    """Handle `GET /requests/{id}/conversations`: newest first; the cloud adds notes."""
     ticket = desk.find(call.ticket_id)
     mails = list(reversed(ticket.mails.values()))
     if desk.settings.edition == "cloud":
@@ -233,8 +224,8 @@ def list_conversations(desk: SimulatedDesk, call: DeskCall) -> Response:
         rows += [_cloud_row(note.id, "NOTES", note.created_ms) for note in ticket.notes.values()]
     else:
         rows = [_mail_in_list(mail, ticket) for mail in mails]
-    shown, reply = select(rows, call.list_info(), {})
-    return success_list({"list_info": reply, "conversations": shown})
+    documents, reply = select(rows, call.list_info(), {})
+    return success_list({"list_info": reply, "conversations": documents})
 
 
 def read_notification(desk: SimulatedDesk, call: DeskCall) -> Response:
@@ -245,9 +236,9 @@ def read_notification(desk: SimulatedDesk, call: DeskCall) -> Response:
 
 def _mail_in_list(mail: Mail, ticket: StoredTicket) -> Document:
     sender = person(mail.sent_by, "onpremises")
-    of_it: Document = {"id": mail.id, "type": "conversation", "subject": ticket.subject, "from": sender, "to": []}
+    fields: Document = {"id": mail.id, "type": "conversation", "subject": ticket.subject, "from": sender, "to": []}
     place = f"/api/v3/requests/{ticket.id}/notifications/{mail.id}"
-    return of_it | {"sent_time": moment(mail.sent_ms), "has_attachments": False, "content_url": place}
+    return fields | {"sent_time": moment(mail.sent_ms), "has_attachments": False, "content_url": place}
 
 
 def _cloud_row(item_id: str, kind: str, at: int) -> Document:
@@ -261,10 +252,10 @@ def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Response:
     name = chosen.get("name") if isinstance(chosen, dict) and chosen.keys() == {"name"} else None
     if name not in _FILTERS:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "filter_by")
-    found = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
-    rows, reply = select(found, info, {}, frozenset({"filter_by"}))
-    shown = [solution_in_list(solution, texts=desk.settings.list_texts) for solution in rows]
-    return success_list({"list_info": reply, "solutions": shown})
+    solutions = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
+    rows, reply = select(solutions, info, {}, frozenset({"filter_by"}))
+    documents = [solution_in_list(solution, texts=desk.settings.list_texts) for solution in rows]
+    return success_list({"list_info": reply, "solutions": documents})
 
 
 def read_solution(desk: SimulatedDesk, call: DeskCall) -> Response:
@@ -296,13 +287,10 @@ OPERATIONS = _HANDLERS.keys() | {"token", UNKNOWN}
 
 
 def find_operation(method: str, segments: list[str]) -> tuple[str, str | None, str | None]:
-    """Return the operation and the ids of ticket and item.
-
-    `segments` are the parts of the path behind `/api/v3`.
-    """
-    for wanted, path, handler in _ROUTES:
+    """Return the operation and ids of ticket and item for a path below `/api/v3`."""
+    for route_method, path, handler in _ROUTES:
         pattern = path.split("/")
-        if wanted != method or len(pattern) != len(segments):
+        if route_method != method or len(pattern) != len(segments):
             continue
         parts = dict(zip(pattern, segments, strict=True))
         if all(part == segment or part.startswith("{") for part, segment in parts.items()):

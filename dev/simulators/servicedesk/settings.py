@@ -28,22 +28,21 @@ class DeskOptions(BaseModel):
 
     `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token. `note_list_key` is the
     key of a list of notes (the cloud's is not documented). `note_key` is that of a note, if not the edition's: an older
-    build on premises has the cloud's. `portal_id` makes a desk on premises one of several portals: only calls that name
-    it, by its `portal` in the path or by header `PORTALID`, are answered.
+    build on premises has the cloud's. `portal_id` makes a desk on premises one of several portals. It then answers only
+    calls with its `portal` in the path, or with the header `PORTALID`.
 
-    `webhook_on_update` sends a webhook at each change of a ticket, our own note included: a trigger may run on each
+    `webhook_on_update` sends a webhook at each change of a ticket, our own note included. A trigger may run on each
     edit of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request
-    is edited"); whether a note is an edit is not documented, so it is one here. `webhook_form` and `trigger_command`
-    replace our signing as on a real desk: its own webhook, or a custom trigger's command, in which
-    `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises). The command wins over the form, the
-    form over `webhook_url`.
+    is edited"). Whether a note is an edit is not documented, so it is one here. `webhook_form` and `trigger_command`
+    replace our signing as on a real desk. `webhook_form` is its own webhook. `trigger_command` is a custom trigger, in
+    which `$COMPLETE_V3_JSON_FILE` is a file with the ticket. The command precedes the form, the form `webhook_url`.
 
     `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur. `history` and
     `articles` are the numbers of tickets and solutions beside the seed, from the last `history_days`. Lists support
-    everything by default: `list_order` other than `asked` ignores the sort field, `list_fields` and `list_criteria`
-    false refuse `fields_required` and criteria of time like an older build, `list_texts` false omits the texts from a
-    list of solutions, `same_page` always returns the first page, and `forgets` is the share (0 to 1) of tickets that
-    are temporarily missing. `clock_seconds` is the advance of its clock.
+    everything by default. `list_order` other than `asked` ignores the sort field. `list_fields` and `list_criteria`
+    false refuse `fields_required` and criteria of time, like an older build. `list_texts` false omits the texts of
+    solutions. `same_page` always returns the first page. `forgets` is the share (0 to 1) of temporarily missing
+    tickets. `clock_seconds` is the advance of its clock.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -78,7 +77,7 @@ class DeskOptions(BaseModel):
     forgets: float = Field(default=0, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _credentials_of_the_edition(self) -> Self:
+    def _check_credentials(self) -> Self:
         if self.edition == "onpremises" and not self.api_key:
             raise ValueError("an on-premises desk needs api_key")
         if self.edition == "cloud" and not (self.client_id and self.client_secret and self.refresh_token):
@@ -94,7 +93,7 @@ class DeskConfig(BaseModel):
     desks: dict[str, DeskOptions] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _no_reserved_names(self) -> Self:
+    def _check_names(self) -> Self:
         for tenant in self.desks:
             if tenant in RESERVED_NAMES or "/" in tenant:
                 raise ValueError(f"{tenant!r} cannot be the name of a desk here")

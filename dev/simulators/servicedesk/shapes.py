@@ -38,30 +38,30 @@ _MARKUP = re.compile(r"<[^>]*>")
 def moment(epoch_ms: int | None) -> Json | None:
     if epoch_ms is None:
         return None
-    shown = datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%b %d, %Y %I:%M %p")
-    return {"value": str(epoch_ms), "display_value": shown}
+    text = datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%b %d, %Y %I:%M %p")
+    return {"value": str(epoch_ms), "display_value": text}
 
 
 def person(user: DeskUser | None, edition: Edition) -> Json | None:
     if user is None:
         return None
     vip = "is_vip_user" if edition == "cloud" else "is_vipuser"
-    known = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
-    return known | {"department": None, vip: False}
+    fields = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
+    return fields | {"department": None, vip: False}
 
 
 def _technician(user: DeskUser | None, edition: Edition) -> Json | None:
     """Return the ticket's technician; the cloud uses another shape than for users."""
     if user is None or edition == "onpremises":
         return person(user, edition)
-    known = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
-    return known | {"cost_per_hour": "0", "photo_url": None, "sms_mail_id": None}
+    fields = {"id": user.id, "name": user.name, "email_id": user.email_id, "phone": None, "mobile": None}
+    return fields | {"cost_per_hour": "0", "photo_url": None, "sms_mail_id": None}
 
 
-def _named(name: str | None, known: tuple[str, ...]) -> Json | None:
+def _named(name: str | None, names: tuple[str, ...]) -> Json | None:
     if name is None:
         return None
-    return {"id": str(known.index(name) + 1 if name in known else 900), "name": name}
+    return {"id": str(names.index(name) + 1 if name in names else 900), "name": name}
 
 
 def is_in_progress(ticket: StoredTicket) -> bool:
@@ -134,10 +134,7 @@ def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str]
 
 
 def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return the common part of all ticket answers.
-
-    On premises the display id is the id.
-    """
+    """Return the fields of all ticket answers; on premises the display id is the id."""
     display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
     return display_id | {
         "id": ticket.id,

@@ -84,10 +84,7 @@ class Resend(BaseModel):
 
 
 class WebhookSender:
-    """Sends webhooks and records the newest 20,000.
-
-    Open it within the server's event loop.
-    """
+    """Sends webhooks and records the newest 20,000. Open it in the server's loop."""
 
     def __init__(self) -> None:
         self._deliveries: deque[SentWebhook] = deque(maxlen=MAX_DELIVERIES)
@@ -107,10 +104,7 @@ class WebhookSender:
         await self._client.aclose()
 
     def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, event: str) -> None:
-        """Announce a created or updated ticket in the background.
-
-        The desk's settings define how.
-        """
+        """Announce a created or updated ticket in the background, as the desk is set up."""
         settings = desk.settings
         if settings.trigger_command is not None:
             delivery = self._remember(desk, ticket.id, shlex.join(settings.trigger_command), {}, "")
@@ -154,10 +148,7 @@ class WebhookSender:
         delivery.seconds = round(time.monotonic() - started, 4)
 
     async def send(self, delivery: SentWebhook, method: str = "POST") -> None:
-        """Send a webhook once and record the result.
-
-        It does not raise for a receiver's failure.
-        """
+        """Send a webhook once and record the result, also a receiver's failure."""
         started = time.monotonic()
         try:
             response = await self._client.request(
@@ -214,7 +205,7 @@ def filled(form: WebhookForm, ticket: StoredTicket) -> str:
         "PRIORITY": ticket.priority or "",
         "STATUS": ticket.status,
     }
-    return _VARIABLE.sub(lambda found: values[found[1]], form.body)
+    return _VARIABLE.sub(lambda match: values[match[1]], form.body)
 
 
 def _body(tenant: str, ticket_id: str, subject: str, event: str) -> str:

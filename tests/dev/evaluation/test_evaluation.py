@@ -15,7 +15,7 @@ from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries,
 from dev.evaluation.__main__ import main
 from dev.evaluation.cases import EvaluatedTicket, chosen, earlier_by_number, with_finds
 from dev.evaluation.judge import Judgement, judged
-from dev.evaluation.models import HEAD, ask_models, rows_of, sources_right
+from dev.evaluation.models import HEAD, evaluate_models, rows_of, sources_right
 from dev.evaluation.runner import TicketRun, question_about
 from dev.evaluation.things import KnownTexts, things_of
 from dev.evaluation.truth import ideas, names_fix
@@ -73,7 +73,7 @@ async def test_a_model_is_asked_by_the_products_client(model: Simulator, capsys:
         openai_base_url=f"{model.url}/v1",
     )
     model.order(kind="status", code=403, times=1)
-    asked = await ask_models(cases, [MODEL, "gpt-6-sol"], ["2"], settings, 1)
+    asked = await evaluate_models(cases, [MODEL, "gpt-6-sol"], ["2"], settings, 1)
     assert "6 answers are paid for" in capsys.readouterr().err
     first, second = asked
     assert [one.failed for one in first.judgements] == ["OpenAI API: 403 Forbidden", "", ""]
