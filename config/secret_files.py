@@ -169,6 +169,7 @@ class SecretFiles:
 
 
 def unreadable(name: str) -> str:
+    """Return the problem text for a setting with an unreadable file."""
     return f"{name}: its file can't be read as text"
 
 

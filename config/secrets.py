@@ -37,6 +37,7 @@ def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[s
 
 
 def not_for_the_api(names: Iterable[str]) -> list[str]:
+    """Return the `names` that the API must not have, sorted."""
 
     def is_foreign(name: str) -> bool:
         keys_of = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}

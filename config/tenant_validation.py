@@ -64,6 +64,7 @@ def tables_in(text: str) -> Tables:
 
 
 def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, list[str]]:
+    """Validate a table; return None and its problems if it is invalid."""
     try:
         return TenantSettings.model_validate({} if table is None else table), []
     except ValidationError as failure:
@@ -71,6 +72,7 @@ def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, l
 
 
 def has_path(table: object, path: str) -> bool:
+    """Return True if the table has a key at the dotted `path`."""
     for key in path.split("."):
         if not isinstance(table, Mapping) or key not in table:
             return False

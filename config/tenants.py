@@ -26,6 +26,7 @@ Names = Mapping[str, frozenset[str]]
 
 
 def fold_all(known: Mapping[str, str]) -> dict[str, str]:
+    """Return kind -> folded name, as the rules compare them."""
     return {kind: fold(name) for kind, name in known.items()}
 
 
@@ -342,6 +343,7 @@ TENANTS_TOML = "tenants.toml"
 
 
 def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of `tenants.toml`, for editors."""
     tenant_id = Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,63}$")]
     return TypeAdapter(dict[tenant_id, TenantSettings]).json_schema()
 
@@ -423,4 +425,5 @@ class Tenant:
 
     @property
     def opens_webhook(self) -> bool:
+        """True if the tenant has a secret or token for webhooks."""
         return bool(self.webhook_secrets or self.webhook_token)

@@ -318,6 +318,7 @@ class Database:
                 await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))
 
     async def call_for_one(self, question: TextClause, **values: Any) -> Any:
+        """Return the first column of the first row; None without a row."""
         rows = await self.call(question, **values)
         return next(iter(rows[0].values())) if rows else None
 
@@ -342,6 +343,7 @@ class Database:
         await self.call(_NOTHING)
 
     async def close(self) -> None:
+        """Close the pool and its connections."""
         await self._engine.dispose()
 
 
@@ -391,8 +393,10 @@ Item = TypeVar("Item")
 
 
 def split(items: Sequence[Item], size: int = PAGE) -> list[Sequence[Item]]:
+    """Return the items in batches of at most `size`."""
     return [items[begin : begin + size] for begin in range(0, len(items), size)]
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition `column = ANY (values)`, with one bind parameter."""
     return column == any_(literal(list(values), ARRAY(column.type)))

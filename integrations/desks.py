@@ -25,6 +25,7 @@ _CHANGED_SECONDS = 1.0
 
 
 def kind_of(desk: DeskSettings) -> DeskKind:
+    """Return the kind for a desk's edition."""
     return KINDS[desk.edition]
 
 
@@ -103,4 +104,5 @@ class Desks:
             raise DeferredError("desk key changed", _CHANGED_SECONDS)
 
     async def close(self) -> None:
+        """Close the connections to all desks."""
         await self._http.aclose()

@@ -44,6 +44,7 @@ class ExternalError(Exception):
         self.values: dict[str, object] = {"reason": cause}
 
     def log(self) -> None:
+        """Log the phrase that support greps for, with the reason."""
         log_event(self.phrase, self.values, also=self.also)
 
 
@@ -121,6 +122,7 @@ class DeskUnavailableError(_DeskError, TemporaryError):
 
     @property
     def unusable(self) -> bool:
+        """True if the desk sent an answer that is not the API's."""
         return self.values["reason"] == "invalid answer"
 
 

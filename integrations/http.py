@@ -52,6 +52,7 @@ class EgressConfig:
 
     @classmethod
     def of(cls, settings: DeskClientSettings | EmbeddingSettings | ConsoleSettings, ca_bundle: Path | None) -> Self:
+        """Return the network settings of a process, with `ca_bundle` for these calls."""
         return cls(settings.https_proxy, settings.no_proxy or "", ca_bundle)
 
     def by_proxy(self, url: str) -> bool:
@@ -144,6 +145,7 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> httpx2.AsyncBaseTransport:
+    """Return a transport through the proxy or direct, without spans."""
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEPALIVE_SECONDS
     )

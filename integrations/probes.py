@@ -131,6 +131,7 @@ async def _probe(client: DeskClient, seen: DeskProbe, target: ProbeTarget, marks
 
 
 async def probe_model(tenant: Tenant, settings: ModelAddressSettings) -> ModelProbe:
+    """Request the model list without a key; any answer proves the server is up."""
     if tenant.model.withdrawn:
         return ModelProbe(failure="the tenant's own key was withdrawn")
     url = f"{tenant.model.base_url or settings.openai_base_url}/models"

@@ -48,6 +48,7 @@ _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 
 def keys_of(tenant_id: str) -> list[str]:
+    """Return the Redis keys of a tenant's rate."""
     return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
 
 

@@ -61,6 +61,7 @@ class Breaker:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
+        """Raise DeferredError while the breaker is open, or its probe runs."""
         if self._open_until is None:
             return
         left = self._open_until - self._monotonic()

@@ -428,9 +428,11 @@ class Embedders:
         return None
 
     def in_use(self) -> Sequence[Embedder]:
+        """Return the distinct embedders of all tenants."""
         found = (self.of(tenant.id) for tenant in self._tenants.all())
         return list({id(each): each for each in found if each is not None}.values())
 
     async def close(self) -> None:
+        """Close the clients of all embedders."""
         for embedder in self._embedders.values():
             await embedder.close()

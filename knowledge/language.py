@@ -20,6 +20,7 @@ _UNLIKELY = 1e-4
 
 
 def languages_of_tenant(tenant: Tenant | None) -> Sequence[str]:
+    """Return the languages of a tenant's texts; all known ones by default."""
     return (tenant.desk.languages if tenant is not None and tenant.desk is not None else ()) or LANGUAGES
 
 

@@ -27,6 +27,7 @@ _INDEXED_AT_ONCE = 20
 
 
 def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
+    """Return the index columns of a text: terms, weights and version."""
     terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
     return {"terms": list(terms), "weights": list(terms.values()), "indexed": index_version(languages)}
 
@@ -42,6 +43,7 @@ def index_version(languages: Sequence[str]) -> int:
 
 
 async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
+    """Index outdated copies, at most about `most` of each kind; return their number."""
     done = 0
     both: tuple[type[Ticket] | type[Passage], ...] = (Ticket, Passage)
     for copies in both:
@@ -122,10 +124,12 @@ async def save_document(
 
 
 async def remove_document(database: Database, tenant_id: str, path: str) -> int:
+    """Delete an added document; return the number of its parts."""
     return await save_document(database, tenant_id, path, ())
 
 
 async def added_documents(database: Database, tenant_id: str) -> list[AddedDocument]:
+    """Return the documents added from files, by path."""
     path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
     question = (
         select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))
@@ -239,6 +243,7 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
 
 
 async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
+    """Delete copies of tickets that the tenant's rules exclude; return their number."""
     names = Jsonb({kind: list(excluded) for kind, excluded in forbidden.items()})
     removed, count = 0, _AT_ONCE
     while forbidden and count == _AT_ONCE:
@@ -249,14 +254,17 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
+    """Update the kinds of copied tickets: ticket id -> kind -> folded name."""
     await database.call_as(tenant_id, _NOTE_KINDS, listed=Jsonb(listed))
 
 
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
+    """Update the display numbers of copied tickets: ticket id -> number."""
     await database.call_as(tenant_id, _NUMBER, listed=Jsonb(listed))
 
 
 async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
+    """Mark a copy's kinds as unknown, so that rules on kinds exclude it."""
     await database.call_as(tenant_id, _HIDE_KINDS, ticket=ticket_id)
 
 
@@ -300,4 +308,5 @@ async def remove_passages(database: Database, tenant_id: str, source_id: str) ->
 
 
 async def remove_expired(database: Database, tenant_id: str) -> int:
+    """Delete passages of expired solutions; return their number."""
     return await delete_passages(database, tenant_id, Passage.expires_at <= func.now())

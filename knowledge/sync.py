@@ -70,6 +70,7 @@ class DeskSync(DeskTasks):
         self._throttles = throttles or SyncThrottles()
 
     async def run_round(self, seconds: float) -> None:
+        """Drop metrics of removed tenants; then run a round, see `DeskTasks.run_round`."""
         drop_other_tenants(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
         await super().run_round(seconds)
 
@@ -91,6 +92,8 @@ class DeskSync(DeskTasks):
         metrics.SYNCS.labels(tenant_id, "failed").inc()
 
     async def sync(self, tenant_id: str, desk: DeskSettings, seconds: float) -> SyncResult:
+        """Sync one tenant's desk for at most about `seconds`."""
+
         def tenant() -> Tenant:
             # A tenant that was just removed has no desk to sync.
             return self._tenants.get(tenant_id) or Tenant(tenant_id)

@@ -147,6 +147,7 @@ async def record_listed(
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
+    """Return the ids of up to `most` due items, the newest change first."""
     (rows,) = await database.call_as(tenant_id, _NEXT, collection=collection, most=most)
     return [str(row["item_id"]) for row in rows]
 
@@ -160,6 +161,7 @@ async def mark_read(
     created_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> None:
+    """Record that an item was read; None keeps its stored time."""
     values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
     await database.call_as(tenant_id, _READ, **values)
 
@@ -170,10 +172,12 @@ async def postpone(database: Database, tenant_id: str, collection: Collection, i
 
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    """Delete items not listed since `moment`; return the number of deleted copies."""
     return await _remove(database, tenant_id, collection, "seen_at", moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    """Delete items created before `moment`; return the number of deleted copies."""
     return await _remove(database, tenant_id, collection, "created_at", moment)
 
 
@@ -197,11 +201,13 @@ async def _remove(database: Database, tenant_id: str, collection: Collection, co
 
 
 async def count_missing(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    """Count items that no list has contained since `moment`."""
     ((counted,),) = await database.call_as(tenant_id, _COUNT_MISSING, collection=collection, moment=moment)
     return int(counted["missing"])
 
 
 async def schedule_uncopied(database: Database, tenant_id: str, collection: Collection) -> None:
+    """Make items without a copy due, after a change of the rules."""
     await database.call_as(tenant_id, _SCHEDULE_UNCOPIED[collection])
 
 
@@ -235,6 +241,7 @@ _EXTENT = text("""
 
 
 async def extent(database: Database, tenant_id: str) -> Extent:
+    """Return counts and times of a desk's copies."""
     ((row,),) = await database.call_as(tenant_id, _EXTENT)
     return Extent(**row)
 

@@ -342,4 +342,5 @@ class Outage:
             log_event(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
+        """End the outage: the next failure is logged at once."""
         self._logged_at = None

@@ -177,6 +177,7 @@ def span(
 
 
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
+    """Start a client span that is not current; the caller ends it."""
     return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**attributes, **tags()})
 
 
@@ -199,6 +200,7 @@ def record_failure(failed: trace.Span, failure: BaseException, reason: str | Non
 
 
 def queue_span(parent: Context | None, since: datetime, until: datetime) -> None:
+    """Record the wait in the queue as a span that has already ended."""
     start, end = _nanoseconds(since), _nanoseconds(until)
     waited = _tracer.start_span(
         QUEUE,
@@ -214,6 +216,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def traceparent() -> str:
+    """Return the current span as a W3C header; empty without a span."""
     current = trace.get_current_span().get_span_context()
     return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags:02x}" if current.is_valid else ""
 
@@ -227,6 +230,7 @@ def context_of(traceparent_header: str | None) -> Context | None:
 
 
 def own_trace() -> Context:
+    """Return an empty context, so that a span starts a new trace."""
     return Context()
 
 
@@ -247,4 +251,5 @@ def untraced() -> Iterator[None]:
 
 
 def is_untraced() -> bool:
+    """Return True in a block of `untraced`."""
     return _untraced.get()

@@ -78,6 +78,7 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
+    """Store a record, unless its ticket, requester or a source was forgotten."""
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
     answer = None if exchange.answer is None else json.dumps(exchange.answer)
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
@@ -129,6 +130,7 @@ def _answered(days: int) -> Select[AuditRecord]:
 
 
 async def newest(database: Database, tenant_id: str, most: int, *, days: int) -> list[AuditRecord]:
+    """Return up to `most` answered enhancements of the last `days`, newest first."""
     async with database.tenant(tenant_id) as session:
         return [*await session.scalars(_answered(days).order_by(AuditRecord.at.desc()).limit(most))]
 
@@ -136,22 +138,26 @@ async def newest(database: Database, tenant_id: str, most: int, *, days: int) ->
 async def last_of_jobs(
     database: Database, tenant_id: str, job_ids: Sequence[UUID], *, days: int
 ) -> dict[UUID, AuditRecord]:
+    """Return job id -> last answered record of the last `days`."""
     async with database.tenant(tenant_id) as session:
         question = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
         return {record.job_id: record for record in await session.scalars(question)}
 
 
 async def is_kept(database: Database, record: AuditRecord) -> bool:
+    """Return True if the record is still stored: it may be purged or erased."""
     async with database.tenant(record.tenant_id) as session:
         mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
         return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
 
 
 async def tenants(database: Database) -> list[str]:
+    """Return the ids of all tenants with records."""
     return [row["tenant_id"] for row in await database.call(_TENANTS)]
 
 
 async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:
+    """Delete up to `most` records older than `days`; return their number."""
     async with database.tenant(tenant_id) as session:
         gone = await session.execute(_PURGE, {"days": days, "most": most})
         return int(gone.rowcount)  # type: ignore[attr-defined]

@@ -57,6 +57,7 @@ class Which:
 
     @property
     def all(self) -> bool:
+        """True for a whole tenant."""
         return self.ticket_id is None and self.requester is None
 
     @property
@@ -90,6 +91,7 @@ class EndedJob(NamedTuple):
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
+    """Count the rows that an erasure would erase, page by page."""
     transaction = partial(database.tenant, which.tenant_id)
     numbers = None
     if not which.all:

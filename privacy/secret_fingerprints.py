@@ -73,6 +73,7 @@ class Remembered(NamedTuple):
 
 
 def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen:
+    """Return the report of a secret; an empty tenant means the process."""
     return SecretSeen(tenant_id or OF_PROCESS, setting, digest(setting, secret), uses)
 
 
@@ -101,6 +102,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
 
 
 async def remembered(database: Database, tenant_id: str, places: Mapping[str, str]) -> dict[str, Remembered]:
+    """Return setting -> known secret, for `places` (setting -> secret)."""
     key, rows = await database.call_as(tenant_id or OF_PROCESS, _KEY, _REMEMBERED, hours=LATELY_HOURS)
     by_fingerprint = {bytes(row["fingerprint"]): Remembered(**row) for row in rows}
     known = {
@@ -112,6 +114,7 @@ async def remembered(database: Database, tenant_id: str, places: Mapping[str, st
 
 
 async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]:
+    """Return setting -> its secret in use, as reported within two hours."""
     (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
     found: dict[str, list[Remembered]] = {}
     for row in rows:
@@ -127,6 +130,7 @@ def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
 
 
 async def purge(database: Database) -> None:
+    """Delete uses and secrets past their retention."""
     await database.call(_PURGE, uses=_USES_KEPT, secrets=_SECRETS_KEPT)
 
 
@@ -203,4 +207,5 @@ class SecretUsage:
         self._told, self._again_at = there, now + _TELL_SECONDS
 
     def forget(self) -> None:
+        """Report all secrets again at the next look."""
         self._told = None

@@ -37,6 +37,7 @@ def of_requester(address: str) -> ColumnElement[bytes]:
 
 
 def fold(address: str) -> str:
+    """Return a mail address in the form that is hashed."""
     return address.strip().casefold()
 
 
@@ -62,6 +63,7 @@ _KEEP_KEY = text("SELECT tenant_id FROM tombstone_keys FOR UPDATE")
 
 
 def new_key() -> bytes:
+    """Return a random key, used if the tenant has none."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
@@ -70,6 +72,7 @@ async def make_key(session: AsyncSession) -> None:
 
 
 async def leave(session: AsyncSession, tenant_id: str, hashes: Iterable[ColumnElement[bytes]]) -> None:
+    """Write tombstones; existing ones stay as they are."""
     for of_what in hashes:
         stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
         await session.execute(stone.on_conflict_do_nothing())
@@ -88,9 +91,11 @@ ARE_LEFT = text("""
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
+    """Return True if one of a ticket's ids, or its requester, has a tombstone."""
     return bool(await session.scalar(ARE_LEFT, {"numbers": list(ticket_ids), "folded": fold(requester)}))
 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:
+    """Return the ids that have a tombstone."""
     async with database.tenant(tenant_id) as session:
         return {*await session.scalars(_FORGOTTEN_AMONG, {"numbers": list(ticket_ids)})}

@@ -41,6 +41,7 @@ def marker(job_id: object) -> str:
 
 
 def is_note(text: str) -> bool:
+    """Return True for the plain text of any enhancement note of this system."""
     return text.startswith(_BEGINS) and _MARKED.search(text) is not None
 
 

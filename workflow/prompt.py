@@ -199,6 +199,7 @@ def _encoding() -> tiktoken.Encoding:
 
 
 def versions() -> list[str]:
+    """Return all versions of the instructions, oldest first."""
     return sorted((path.stem for path in _VERSIONS.glob("*.txt")), key=lambda version: (len(version), version))
 
 

@@ -69,6 +69,7 @@ _IDLE_PRECISION_SECONDS = 0.1
 def open_openai(
     base_url: str, api_key: str, egress: EgressConfig, *, connections: int, timeout: httpx2.Timeout
 ) -> AsyncOpenAI:
+    """Return a client of the openai package without its own retries."""
     return AsyncOpenAI(
         api_key=api_key or "none",  # required by the package
         base_url=base_url,

@@ -53,6 +53,7 @@ class Models:
         self.limits = SpendingLimits(tenants, book)
 
     def of(self, tenant_id: str) -> "TenantModel":
+        """Return the tenant's model; its settings are read for each call."""
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
@@ -95,6 +96,7 @@ class Models:
         return at_start if now is None else now
 
     def client(self, endpoint: Endpoint) -> ModelClient:
+        """Return the endpoint's client, opened at its first use."""
         if endpoint not in self.clients:
             self.clients[endpoint] = ModelClient(
                 api_key=endpoint.api_key,
@@ -130,6 +132,7 @@ class Models:
         self._replaced_at[first.server] = now
 
     async def close(self) -> None:
+        """Close all clients, each after its calls in flight."""
         for client in self.clients.values():
             await client.close()
 

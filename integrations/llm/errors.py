@@ -109,6 +109,7 @@ def _denied_in_words(status: int, message: object) -> ExternalError | None:
 
 
 def classed(failure: openai.OpenAIError) -> ExternalError:
+    """Map the package's exception to an ExternalError."""
     if isinstance(failure, openai.APIStatusError):
         wait = retry_after_of(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
