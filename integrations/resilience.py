@@ -202,7 +202,7 @@ class Hold:
         try:
             yield watched
         except DeniedError as denied:
-            reason = next((reason for reason in self._reasons if reason == denied.why), None)
+            reason = next((reason for reason in self._reasons if reason == denied.hold_reason), None)
             if reason is None:
                 raise
             if era == self._era:

@@ -111,9 +111,9 @@ class SpendingBook:
                         return  # retried with the next paid call
                     await asyncio.sleep(self._pause)
                     continue
-                left = self._unwritten.pop(key)
-                if left != spent:
-                    self._unwritten[key] = left.plus(Spent(-spent.tokens, -spent.dollars))
+                unwritten = self._unwritten.pop(key)
+                if unwritten != spent:
+                    self._unwritten[key] = unwritten.plus(Spent(-spent.tokens, -spent.dollars))
                 self._known[key[0]] = key[1], Spent(**total)
 
 

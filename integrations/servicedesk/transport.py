@@ -89,15 +89,15 @@ class DeskCalls:
         limits.breaker.check()
         self._check_throttle()
         posts = method == "POST"
-        holds = [each for each in (limits.hold, limits.note_hold if posts else None) if each is not None]
-        for each in holds:
-            each.check()
+        holds = [hold for hold in (limits.hold, limits.note_hold if posts else None) if hold is not None]
+        for hold in holds:
+            hold.check()
         async with self._slot():
             await limits.rate.take(caller, begun=begun)
             # Again after the rate: a background call may have waited minutes for it.
             limits.check()
             with ExitStack() as watches:
-                watched = [watches.enter_context(each.watch()) for each in holds]
+                watched = [watches.enter_context(hold.watch()) for hold in holds]
                 call = watches.enter_context(metrics.external_call("servicedesk", self._tenant_id, ExternalError))
                 send = partial(self._send, method, path, data)
                 answer = await self._authorized(send, about_to_send, caller, is_limited=own_permission or posts)
@@ -105,7 +105,7 @@ class DeskCalls:
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for hold, call_of_hold in zip(holds, watched, strict=True):
                     # Only a posted note proves the permission for notes: without it, a note may also fail otherwise.
-                    call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.put_off
+                    call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.is_temporary
         if answer.throttled:
             answer.failure().log()
             seconds = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
