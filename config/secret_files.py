@@ -92,7 +92,7 @@ class SecretFiles:
     def read(self) -> dict[str, str]:
         """Return the settings in force; the first successful read applies all files."""
         try:
-            found = self._found()
+            found = self._read_files()
         except OSError as failure:
             # A network share that is briefly unavailable must not close tenants.
             self._list_failed = not isinstance(failure, FileNotFoundError | NotADirectoryError)
@@ -106,7 +106,7 @@ class SecretFiles:
         self._started = not self.never_listed
         return dict(self._values)
 
-    def _found(self) -> dict[str, _File]:
+    def _read_files(self) -> dict[str, _File]:
         if self._folder is None:
             return {}
         names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))

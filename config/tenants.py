@@ -163,8 +163,8 @@ class TicketRules(TicketsSection, ContextSection):
 
     def hidden_from(self, known: Mapping[str, str]) -> Names:
         """Return the names that exclude a ticket from the context of this one."""
-        own = fold_all(known)
-        hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
+        folded = fold_all(known)
+        hidden = {kind: names - {folded.get(kind, "")} for kind, names in self.within.items()}
         kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
         return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
 
