@@ -44,8 +44,8 @@ def parse_moment(given: str) -> datetime:
     try:
         if ago := _AGO.fullmatch(given):
             return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * dict(_UNITS)[ago[2]])
-        read = datetime.fromisoformat(given)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = datetime.fromisoformat(given)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
 

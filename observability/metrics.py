@@ -341,8 +341,8 @@ def server_gone(server: str) -> None:
 
 def purged(**counts: int) -> None:
     """Count purged rows by kind of row."""
-    for what, count in counts.items():
-        PURGED.labels(what).inc(count)
+    for kind, count in counts.items():
+        PURGED.labels(kind).inc(count)
 
 
 class FewValues:
@@ -413,5 +413,5 @@ def external_call(
         if is_counted:
             CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
             # A model's latency does not depend on the tenant.
-            whose = ("", model) if model else (tenant_id, "")
-            CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)
+            labels = ("", model) if model else (tenant_id, "")
+            CALL_SECONDS.labels(server, *labels).observe(time.monotonic() - began)

@@ -98,9 +98,9 @@ class FileExporter(SpanExporter):
 
 
 def _line(span: ReadableSpan) -> str:
-    shown = json.loads(span.to_json(indent=None))
-    shown["attributes"] = {name: value for name, value in shown["attributes"].items() if name not in _TEXTS}
-    return f"\n{json.dumps(shown)}"  # the line break ends a line cut by a full disk
+    record = json.loads(span.to_json(indent=None))
+    record["attributes"] = {name: value for name, value in record["attributes"].items() if name not in _TEXTS}
+    return f"\n{json.dumps(record)}"  # the line break ends a line cut by a full disk
 
 
 class Tracing:
@@ -108,8 +108,8 @@ class Tracing:
 
     def __init__(self, service_name: str, traces_dir: Path | None = None) -> None:
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override ours.
-        ours = Resource({SERVICE_NAME: service_name})
-        self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
+        defaults = Resource({SERVICE_NAME: service_name})
+        self._provider = TracerProvider(resource=defaults.merge(_named_by_operator()))
         if traces_dir is not None:
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))

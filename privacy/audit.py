@@ -82,9 +82,9 @@ async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: Model
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
     answer = None if exchange.answer is None else json.dumps(exchange.answer)
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
-    numbers = ("number", "desk_id")
-    named = [source[name] for source in exchange.sources for name in numbers if name in source]
-    values |= {"id": job_id, "named": named, "forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
+    keys = ("number", "desk_id")
+    numbers = [source[name] for source in exchange.sources for name in keys if name in source]
+    values |= {"id": job_id, "named": numbers, "forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
     await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _KEEP, **values)
 
 
@@ -99,25 +99,25 @@ async def records(
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
     """Yield a tenant's records that meet all conditions, oldest first."""
-    question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
+    query = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
     if days is not None:
-        question = question.where(_kept_for(days))
+        query = query.where(_kept_for(days))
     if ticket_id is not None:
         numbers = (AuditRecord.ticket_id, AuditRecord.desk_id, AuditRecord.display_id)
-        question = question.where(or_(*(number == ticket_id for number in numbers)))
+        query = query.where(or_(*(number == ticket_id for number in numbers)))
     if job_id is not None:
-        question = question.where(AuditRecord.job_id == job_id)
+        query = query.where(AuditRecord.job_id == job_id)
     if since is not None:
-        question = question.where(AuditRecord.at >= since)
-    rest = question
+        query = query.where(AuditRecord.at >= since)
+    page_query = query
     while True:
         async with database.tenant(tenant_id) as session:
-            found = (await session.scalars(rest)).all()
-        for record in found:
+            rows = (await session.scalars(page_query)).all()
+        for record in rows:
             yield record
-        if len(found) < page:
+        if len(rows) < page:
             return
-        rest = question.where(tuple_(AuditRecord.at, AuditRecord.job_id) > (found[-1].at, found[-1].job_id))
+        page_query = query.where(tuple_(AuditRecord.at, AuditRecord.job_id) > (rows[-1].at, rows[-1].job_id))
 
 
 def _kept_for(days: int) -> ColumnElement[bool]:
@@ -140,15 +140,15 @@ async def last_of_jobs(
 ) -> dict[UUID, AuditRecord]:
     """Return job id -> last answered record of the last `days`."""
     async with database.tenant(tenant_id) as session:
-        question = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
-        return {record.job_id: record for record in await session.scalars(question)}
+        query = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
+        return {record.job_id: record for record in await session.scalars(query)}
 
 
 async def is_kept(database: Database, record: AuditRecord) -> bool:
     """Return True if the record is still stored: it may be purged or erased."""
     async with database.tenant(record.tenant_id) as session:
-        mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
-        return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
+        conditions = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
+        return await session.scalar(select(AuditRecord.job_id).where(*conditions)) is not None
 
 
 async def tenants(database: Database) -> list[str]:
@@ -159,5 +159,5 @@ async def tenants(database: Database) -> list[str]:
 async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:
     """Delete up to `most` records older than `days`; return their number."""
     async with database.tenant(tenant_id) as session:
-        gone = await session.execute(_PURGE, {"days": days, "most": most})
-        return int(gone.rowcount)  # type: ignore[attr-defined]
+        result = await session.execute(_PURGE, {"days": days, "most": most})
+        return int(result.rowcount)  # type: ignore[attr-defined]

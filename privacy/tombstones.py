@@ -19,7 +19,7 @@ FORGOTTEN = "forgotten"
 NAMED_FORGOTTEN = "its answer named what was forgotten"
 """Reasons of jobs that an erasure ends or asks again."""
 _KEY_BYTES = 32
-_NOBODY = b""
+_NO_REQUESTER = b""
 # A subquery: it is read once, however many are hashed.
 _KEY = literal_column("(SELECT key FROM tombstone_keys)", BYTEA)
 _FORGOTTEN_AMONG = text("SELECT forgotten_among(:numbers)").bindparams(bindparam("numbers", type_=ARRAY(Text)))
@@ -33,7 +33,7 @@ def of_ticket(ticket_id: str) -> ColumnElement[bytes]:
 def of_requester(address: str) -> ColumnElement[bytes]:
     """Return the keyed hash of a mail address: empty for none, null without a key."""
     folded = fold(address)
-    return _hash("requester", folded) if folded else literal(_NOBODY)
+    return _hash("requester", folded) if folded else literal(_NO_REQUESTER)
 
 
 def fold(address: str) -> str:
@@ -73,9 +73,9 @@ async def make_key(session: AsyncSession) -> None:
 
 async def leave(session: AsyncSession, tenant_id: str, hashes: Iterable[ColumnElement[bytes]]) -> None:
     """Write tombstones; existing ones stay as they are."""
-    for of_what in hashes:
-        stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
-        await session.execute(stone.on_conflict_do_nothing())
+    for key_hash in hashes:
+        tombstone = insert(Tombstone).values(tenant_id=tenant_id, hash=key_hash, left_at=func.now())
+        await session.execute(tombstone.on_conflict_do_nothing())
 
 
 OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
