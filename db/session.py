@@ -279,7 +279,7 @@ class Database:
                     await cursors[-1].execute(statement, values)
             return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
-    async def call(self, query: TextClause, /, **values: Any) -> Sequence[Row]:
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
         """Return the rows of a database function, in one transaction and round trip."""
         statement = _for_driver(query)
         async with self._direct(statement) as driver:
@@ -317,7 +317,7 @@ class Database:
                 # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
                 await asyncio.shield(asyncio.ensure_future(greenlet_spawn(pooled.invalidate)))
 
-    async def call_for_one(self, query: TextClause, /, **values: Any) -> Any:
+    async def call_for_one(self, query: TextClause, **values: Any) -> Any:
         """Return the first column of the first row; None without a row."""
         rows = await self.call(query, **values)
         return next(iter(rows[0].values())) if rows else None

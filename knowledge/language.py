@@ -31,15 +31,15 @@ def languages_of(text: str, among: Sequence[str] = LANGUAGES) -> list[str]:
     """
     if len(among) == 1:
         return list(among)
-    found = _likelihoods(_cleaned(text))
-    ranked = sorted(among, key=lambda language: -found.get(language, 0.0))
-    return ranked[:1] if found.get(ranked[0], 0.0) >= _CERTAIN else ranked
+    likelihoods = _likelihoods(_cleaned(text))
+    ranked = sorted(among, key=lambda language: -likelihoods.get(language, 0.0))
+    return ranked[:1] if likelihoods.get(ranked[0], 0.0) >= _CERTAIN else ranked
 
 
 # A job requests the same text up to three times, nearly at once: a fortieth of its CPU.
 @lru_cache(maxsize=16)
 def _likelihoods(text: str) -> dict[str, float]:
-    return {each["lang"]: each["score"] for each in _detector().detect(text, k=_ALL, threshold=_UNLIKELY)}
+    return {guess["lang"]: guess["score"] for guess in _detector().detect(text, k=_ALL, threshold=_UNLIKELY)}
 
 
 def _cleaned(text: str) -> str:
