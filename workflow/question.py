@@ -67,7 +67,7 @@ def question_of(
         budget_for(attempt.model.name, tenant_settings.prompt_tokens),
     )
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
-    language = _wanted_language(tenant_settings.language, ticket.subject, ticket.description)
+    language = _requested_language(tenant_settings.language, ticket.subject, ticket.description)
     instructions = _instructions(tenant_settings.rules, version)
     return ModelQuestion(
         instructions.prompt(case, language),
@@ -79,7 +79,7 @@ def question_of(
     )
 
 
-def _wanted_language(of_tenant: str, subject: str, description: str) -> str:
+def _requested_language(of_tenant: str, subject: str, description: str) -> str:
     languages = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
     return languages[0] if len(languages) == 1 else ""
 
@@ -97,7 +97,7 @@ def prompt_again(record: AuditRecord, note: NoteSettings, version: str | None) -
     if version is None:
         return Prompt(record.system, record.sent), record.prompt
     ticket = json.loads(record.sent)["ticket"]
-    language = _wanted_language(note.language, ticket["subject"], ticket["description"])
+    language = _requested_language(note.language, ticket["subject"], ticket["description"])
     instructions = Instructions(note.rules, version)
     return instructions.prompt(record.sent, language), instructions.version
 
