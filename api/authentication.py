@@ -57,8 +57,8 @@ _A_DAY_SECONDS = 86_400
 _MAX_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
-# Random secrets for unknown tenants. Each check tries two: its time must not reveal whether the tenant exists or has a
-# previous secret.
+# Random secrets for unknown tenants. Each check tries two secrets, so that its time reveals neither whether the tenant
+# exists nor whether it has a previous secret.
 _UNKNOWN_SECRETS = (token_hex(32), token_hex(32))
 _UNKNOWN_RETIRED_SECRET = token_hex(32)
 _UNKNOWN_TOKEN = token_hex(32)

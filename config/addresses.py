@@ -141,7 +141,7 @@ def _http_url(url: str) -> str:
 
 
 def _proxy_url(url: str) -> str:
-    # Without a scheme it is http, as in other programs that read this variable.
+    # The default scheme is http, as in other programs that read this variable.
     checked = _with_host(url if "://" in url else f"http://{url}", ("http", "https"))
     parts = urlsplit(checked)
     if parts.path.strip("/") or parts.query or parts.fragment:

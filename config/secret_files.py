@@ -37,8 +37,8 @@ class _File(NamedTuple):
 class _Change(NamedTuple):
     """A text that differs from the value in force.
 
-    `since`: of this text, `began`: of any change. Both by this process's clock, because a file's time may be ahead, or
-    set repeatedly by a copy program.
+    `since`: time of this text. `began`: time of the first change. Both are by this process's clock, because a file's
+    time may be ahead, or set repeatedly by a copy program.
     """
 
     text: str

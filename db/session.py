@@ -64,7 +64,7 @@ def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
 
 
 def _fail_span(span: Span, failure: BaseException) -> None:
-    # Only the SQLSTATE: the server's message may quote a row.
+    # The server's message is left out, because it may quote a row.
     state = getattr(failure, "sqlstate", None)
     if state is not None:
         span.set_attribute("db.response.status_code", str(state))
@@ -335,7 +335,7 @@ class Database:
             try:
                 yield connection
             finally:
-                # Not returned to the pool, where the session's locks would survive.
+                # Closed: in the pool, the session's locks would survive.
                 await connection.invalidate()
 
     async def ping(self) -> None:

@@ -52,7 +52,7 @@ _MAX_LINE_LENGTH = 400
 _MAX_SIGNATURE_LINES = 10
 _MAX_HEAD_LINES = 12
 _MAX_NOTICE_LINES = 8
-# So many words are a message; fewer than the second may only point to the mail below.
+# A text with the first number of words is a message. A text with fewer than the second may only point to a mail below.
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
 _QUOTED_LINES = 3

@@ -26,7 +26,7 @@ from integrations.resilience import Breaker
 
 _TIMEOUT_SECONDS = 1.0
 _TOO_LATE = f"it did not answer within {_TIMEOUT_SECONDS:g} s"
-# They become parts of a desk URL.
+# Numbers become parts of a desk URL.
 _Number = Annotated[str, StringConstraints(pattern="^[0-9]{1,20}$")]
 
 
@@ -120,7 +120,7 @@ async def _probe(client: DeskClient, probe: DeskProbe, target: ProbeTarget, mark
     desk_id = await client.id_of(target.number)
     is_wanted = marks.is_ours if target.job_id is None else partial(marks.is_of, target.job_id)
     if target.note_id is not None and await client.has_note(desk_id, target.note_id, is_wanted):
-        # One call in the usual case.
+        # The usual case takes one call.
         probe.note = True
         return
     ticket = await client.read_ticket(desk_id)

@@ -33,7 +33,7 @@ _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
-# For so long after its turn began, a call is reserved for a deferred caller.
+# A deferred caller's call is reserved for this time after its turn began.
 _EXPECTED_SECONDS = 15.0
 # A deferred caller that returns later than this loses its place.
 _LATE_SECONDS = 120.0

@@ -119,7 +119,7 @@ async def embed_some(
 def _masked_text(copy: UnembeddedCopy, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
     people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
-    # Each part is masked with a margin that is cut off later: half a number would not be recognised.
+    # A margin is masked and then cut off, because half a number would not be recognised.
     masked = [mask(part[: most + _MAX_VALUE_LENGTH], people)[:most] for part, most in parts]
     joined = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
     return joined, languages_of(text, languages)[0]

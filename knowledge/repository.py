@@ -22,7 +22,7 @@ from privacy import tombstones
 
 VERSION = 1
 """The version of `indexed`. A copy with another version is indexed again."""
-# Rows per transaction. It must be short, because other tenants' syncs wait for its connection.
+# Rows per transaction: a short one, because other tenants' syncs wait for its connection.
 _INDEXED_AT_ONCE = 20
 
 

@@ -38,7 +38,7 @@ class TenantSlots:
     def __init__(self, slots: int) -> None:
         self._free = slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        """In the order of their turns. A slot is free only while no caller waits."""
+        """Tenants in the order of their turns. A slot is free only while no caller waits."""
 
     @asynccontextmanager
     async def take(self, tenant_id: str) -> AsyncIterator[None]:
@@ -78,14 +78,14 @@ class TenantSlots:
 
 COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Times `through`: so many of the nearest copies are ranked. Without common words, only nearness determines strength.
+# Multiple of `through`: number of nearest copies to rank. Without common words, only nearness determines strength.
 _NEAREST = 2
-_ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
-FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
+_QUERY_PARAMETERS = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
+FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :through)"
 FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
 _STORED = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
 NEWEST = text(f"{_STORED} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
-_GIVEN = text(f"{_STORED} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
+_BY_DOCUMENT = text(f"{_STORED} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
 _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collection AND s.documents > :compared)"
 
 
@@ -106,7 +106,7 @@ class QueryEmbedding(Protocol):
 
     @property
     def vector(self) -> Sequence[float]:
-        """Its direction, one number per dimension."""
+        """The direction of the query, one number per dimension."""
         ...
 
     def nearness(self, documents: bytes) -> Sequence[float]:
@@ -154,7 +154,7 @@ class EmbeddingRanking:
         weighed = {row["document"]: strength(row["score"], row["asked"]) for row in matches}
         missing = list(weighed.keys() - {row["document"] for row in compared})
         if missing:
-            (missing_rows,) = await self._database.call_as(tenant_id, _GIVEN, **values, documents=missing)
+            (missing_rows,) = await self._database.call_as(tenant_id, _BY_DOCUMENT, **values, documents=missing)
             compared = [*compared, *missing_rows]
         # Embeddings of refused texts are empty.
         compared = [row for row in compared if row["embedding"]]

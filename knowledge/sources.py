@@ -189,7 +189,7 @@ class TicketSource:
         try:
             return await self._run.desk.list_tickets(start, changed_since=after)
         except DeskRefusedError:
-            # As for a list that ignores the query.
+            # The same result as for a list that ignores the query.
             return ListPage([ListedTicket("", "")], has_more=False)
 
     async def _record(self, listed: Sequence[ListedTicket], pass_from: datetime | None = None) -> tuple[int, int]:
@@ -218,7 +218,7 @@ class TicketSource:
         return len(kept), new
 
     def _row(self, ticket: ListedTicket) -> ListedItem:
-        # Without kinds: `_record` stores those in the copies, and a list may omit them at times.
+        # Kinds are left out: `_record` stores them in the copies, and a list may omit them at times.
         values = digest(ticket.status, ticket.subject, ticket.display_id)
         kinds = self._run.rules.forbidden.keys() | self._run.rules.within.keys()
         is_complete = kinds <= ticket.kinds.keys() or self._run.lists_changes
@@ -253,7 +253,7 @@ class TicketSource:
             if saved:
                 await run.on_read(run.tenant(), ticket, time.monotonic() - requested_at)
             else:
-                # It was forgotten, and so are its list values.
+                # The ticket was forgotten, so its list values are deleted too.
                 await sync_repository.remove(*run.key, "t", [ticket_id])
         created_at, changed_at = ticket.created_at, ticket.changed_at
         await sync_repository.mark_read(*run.key, "t", ticket_id, created_at=created_at, changed_at=changed_at)

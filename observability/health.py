@@ -139,7 +139,7 @@ class Rounds:
     def __init__(self, *, stuck_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stuck_seconds = stuck_seconds
         self._monotonic = monotonic
-        # Each attribute is written by one thread: the first by the work's, the other by the watchdog's.
+        # The work's thread writes the first attribute, the watchdog's thread the second.
         self._missed_at: float | None = None
         self._forgiven_until = -math.inf
 

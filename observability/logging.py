@@ -48,7 +48,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 # Format of `logging.captureWarnings`: `<file>:<line>: <category>: <text>`.
 _WARNING = re.compile(r"([^\n]*?):(\d+): (\w+): ")
 _QUIET = {
-    # One line per request, with its address: ServiceDesk Plus takes ticket text in the query.
+    # Their line per request has the address, and ServiceDesk Plus takes ticket text in the query.
     **dict.fromkeys(("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3"), logging.WARNING),
     **dict.fromkeys(("alembic", "asyncio", "kombu", "langchain", "langgraph", "sqlalchemy"), logging.WARNING),
     **dict.fromkeys(("langsmith", "psycopg", "uvicorn.access"), logging.ERROR),
@@ -280,7 +280,7 @@ class _Fit(logging.Filter):
             return True
         message = _message(record)
         if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
-            # By the exception's type name in the text: the record has nothing else of the failure.
+            # The type name of the exception in the text is all that the record has of the failure.
             reason = next((reason for name, reason in _REFUSALS.items() if name in message), "connection lost")
             message = log_events.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
             record.levelno, record.levelname = logging.ERROR, "ERROR"

@@ -45,7 +45,7 @@ _FLUSH_SECONDS = 5.0
 _INTO_FILES_MILLISECONDS = 1000
 FILE_BYTES = 4_000_000
 FOLDER_BYTES = 30_000_000  # checked before a process begins a file, so the new file is on top of it
-# Left out of files, where `ai-agents forget` would not erase them. A collector gets them if the operator enables it.
+# Not written to files, because `ai-agents forget` does not erase those. A collector gets them if the operator opts in.
 _TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
@@ -113,7 +113,7 @@ class Tracing:
         if traces_dir is not None:
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
-        # Last, because processors are closed in order, and an unresponsive collector uses all of the time.
+        # The collector is last: processors are closed in order, and an unresponsive one uses all of the time.
         if exports_spans():
             self._provider.add_span_processor(BatchSpanProcessor(Counted()))
         trace.set_tracer_provider(self._provider)

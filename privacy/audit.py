@@ -43,9 +43,9 @@ class ModelExchange:
     reason: str | None = None
 
 
-# Each source has its requester, as its copy says: the copy may be gone when that person is forgotten. Nothing is stored
-# if the ticket, the requester or a source was forgotten. The transaction shares the tenant's key, so an eraser runs
-# before it or finds its row.
+# The requester of each source is stored with it, because its copy may be gone when that person is forgotten. Nothing is
+# stored if the ticket, the requester or a source was forgotten. The transaction shares the tenant's key, so an eraser
+# runs before it or finds its row.
 _KEEP = text("""
     INSERT INTO audit_records (tenant_id, job_id, at, ticket_id, desk_id, display_id, requester, prompt, model, host,
         masking, system, sent, answer, reason, sources, input_tokens, output_tokens, cost, seconds)

@@ -175,7 +175,7 @@ async def erase(
     began = await work.begin()
     await work.erase_these_jobs(await work.unfinished_jobs())
     if scope.requester is not None:
-        # Tombstones for tickets that only jobs and records know: both may outlive the copies.
+        # Jobs and records may outlive the copies, so their tickets get tombstones too.
         await work.total(_MARK_JOBS)
         await work.total(_MARK_RECORDS)
     copies = await work.total(_ERASE_COPIES)

@@ -94,7 +94,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
         )
         row |= {"uses": int(str(row["uses"])) + secret.uses, "key": token_hex(_KEY_BYTES)}
     since: dict[tuple[str, str], datetime] = {}
-    # In batches: concurrent reports of the same secrets wait for their rows.
+    # Batches are short, because concurrent reports of the same secrets wait for their rows.
     for batch in split(list(rows.values()), AT_ONCE):
         recorded = await database.call(_KNOW, secrets=json.dumps(batch))
         since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in recorded}

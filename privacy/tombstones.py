@@ -17,7 +17,7 @@ from privacy.models import Tombstone
 
 FORGOTTEN = "forgotten"
 NAMED_FORGOTTEN = "its answer named what was forgotten"
-"""Reasons of jobs that an erasure ends or asks again."""
+"""Reasons of jobs that an erasure ends or repeats."""
 _KEY_BYTES = 32
 _NO_REQUESTER = b""
 # A subquery: it is read once, however many are hashed.
@@ -80,7 +80,7 @@ async def leave(session: AsyncSession, tenant_id: str, hashes: Iterable[ColumnEl
 
 OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
     (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END"""
-"""As `of_requester`, of an address that is folded already."""
+"""The SQL form of `of_requester`, for an address that is already folded."""
 ARE_LEFT = text("""
     SELECT EXISTS (SELECT FROM tombstones WHERE hash = ANY (
         ARRAY(SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k, unnest(:numbers) n)

@@ -256,7 +256,7 @@ class _ClaimVerifier:
         for item in self._specifics(text):
             if self._is_supported(item, sources):
                 continue
-            # Another source may have the same number by chance, in another matter.
+            # A plain number may occur in another source by chance.
             matches = [] if _PLAIN.fullmatch(item.key) else [each for each in self._sources if self._has([each], item)]
             if not matches:
                 return []
@@ -338,7 +338,7 @@ class _ClaimVerifier:
 
     def _source_text(self, source: str) -> SourceText:
         if source not in self._source_texts:
-            # As found and as sent: redaction may change a value's spelling.
+            # Both forms, because redaction may change a value's spelling.
             found = self._sources[source]
             as_found, as_sent = "\n".join(found.as_found), f"{found.title}\n{found.text}"
             texts = [as_found, f"{found.category} {found.group}"]

@@ -46,7 +46,7 @@ _KNOWN_CODES = re.compile(
     r"-?v?\d{1,4}(?:[.,]\d{1,2})?[a-z]?(?:[/-]v?\d[\d.:/-]*[a-z]?\d?)?(?:[/-][^\W\d_]{2,})*|iso-?\d{5}"
     r"|[a-z]\d{1,2}-[^\W\d_]{3,}"
 )
-# With or without thousands separators.
+# A number with or without thousands separators.
 _VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
 _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
 _HIVE = re.compile("|".join(_HIVES))
@@ -56,7 +56,7 @@ _MAX_LENGTH = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
-# Not the model's words: our markers of left-out parts, and placeholders of redacted values.
+# Markers of left-out parts, and placeholders of redacted values: they are not the model's words.
 _MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
 _MARKER_OR_PLACEHOLDER = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
@@ -183,7 +183,7 @@ class SourceText:
         if self._contains(specific.key) or plain_number(specific.key) in self._numbers:
             return True
         if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", specific.key)) is not None:
-            # As a word and a number, or as one word: KB 5034441, lap4711.
+            # A source may have a word and a number, or one word: KB 5034441, lap4711.
             return (code[2] in self._numbers and self._contains(code[1])) or self._contains(code[1] + code[2])
         if specific.key.startswith("0x"):
             return self._contains(specific.key[2:])

@@ -52,8 +52,8 @@ _MAX_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
-# OpenRouter's 404 if no endpoint takes all parts; it names none. The strict schema is left out first: the schema is
-# then in the prompt. Without `reasoning` a model may think, which costs; without `provider` it may ignore the rest.
+# OpenRouter's 404 if no endpoint accepts all parts; it names none. The strict schema is left out first, because the
+# prompt can contain it. Without `reasoning` a model may think, which costs; without `provider` it may ignore the rest.
 _NO_ENDPOINT = "No endpoints found that can handle the requested parameters"
 _UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
 # Quoted names, and words with an underscore: "no provider available" is about no parameter.
@@ -126,7 +126,7 @@ class ModelClient:
         self._total = total_seconds
         self._breaker = breaker
         self._hold = hold or Hold(breaker.server)
-        # Only a safety net: `idle_seconds` and `total_seconds` decide.
+        # `idle_seconds` and `total_seconds` end a call earlier.
         safety_net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=safety_net)
         self._wire = Wire(base_url, model)

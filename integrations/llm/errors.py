@@ -47,7 +47,7 @@ _STATUSES = {
 }
 """Statuses of codes in a stream, or in a body under HTTP 200."""
 _DENIED_STATUSES = {401: HoldReason.KEY_REFUSED, 402: HoldReason.OUT_OF_CREDIT, 404: HoldReason.NOT_FOUND}
-# Another 403 is about the one question: OpenRouter's moderation uses it.
+# Any other 403 concerns one question: OpenRouter's moderation uses it.
 _DENIED_CODES = {
     **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
     "invalid_api_key": HoldReason.KEY_REFUSED,
@@ -75,7 +75,7 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
     passes = status == 402 and retry_after is not None
     reason = next((_DENIED_CODES[code] for code in names if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
     if reason is not None and not passes:
-        # Without its code, a credit status would look like one for the rate or for the question.
+        # The code distinguishes missing credit from a rate limit or a refused question.
         code = next((code for code in names if code in _NO_CREDIT), None)
         return ModelDeniedError(status_words(status) + (f" (code {code})" if code else ""), reason)
     if passes or status in _LATER or status >= 500:

@@ -22,7 +22,7 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 
 SPENDING_LIMIT = "spending limit of today reached"
-# Then a waiting job checks whether the limit was raised.
+# A held job checks after this time whether the limit was raised.
 _MAX_HOLD_SECONDS = 3600.0
 _READ_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0

@@ -40,7 +40,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _MAX_ROWS = 100
 # Cloud ids have 18 digits (docs/dev/outside.md). No desk has so many tickets that a number reaches this length.
 _MIN_CLOUD_ID_LENGTH = 12
-# Then the additional fields are requested again: the refusal may have had another cause.
+# After this time the additional fields are requested again: the refusal may have had another cause.
 _PLAIN_SECONDS = 3600.0
 _CHANGED = "last_updated_time"
 # The last three are not in every edition's list unless requested.
@@ -49,7 +49,7 @@ _MAX_PAGES_OF_MAILS, _MAX_PAGES_OF_NOTES = 5, 20
 _ALWAYS_READ = 3
 _DESK_CLOCK_SECONDS = 900.0
 _MAX_TEXT_LENGTH, _MAX_MAIL_LENGTH = 50_000, 5_000
-# Of a conversation. A job does not wait for a slow desk.
+# Limits of a conversation: a job does not wait for a slow desk.
 _MAX_MAILS, _MAX_NOTES = 5, 3
 _CONVERSATION_SECONDS = 8.0
 
@@ -58,7 +58,7 @@ class ServiceDeskPlus:
     """One tenant's desk.
 
     Each method raises DeskTimeoutError, DeskUnavailableError or DeskRefusedError; methods about one ticket also
-    TicketNotFoundError. DeferredError, before anything is sent, while the desk is down, busy, or over its rate.
+    TicketNotFoundError. While the desk is down, busy or over its rate, DeferredError is raised before anything is sent.
     """
 
     def __init__(self, desk: DeskSettings, calls: DeskCalls) -> None:

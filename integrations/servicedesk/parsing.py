@@ -49,7 +49,7 @@ _MAX_NAME_LENGTH = 1_000
 _MAX_TIME, _MIN_BARE_TIME = 13, 12
 _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 _ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
-# Each is an object with a name, or a list of them.
+# The value of each key is an object with a name, or a list of such objects.
 _NAMED_OBJECTS = (
     *("category", "subcategory", "item", "group", "site", "template"),
     *("service_category", "assets", "configuration_items"),
@@ -343,7 +343,7 @@ def _person(body: dict[str, Any]) -> Person:
         return tuple(dict.fromkeys(filter(None, values)))
 
     name = values_of("name") or values_of("first_name", "last_name")
-    # Not in any observed ticket; if present, they must be redacted.
+    # No observed ticket has these fields; if present, they must be redacted.
     identifiers = values_of("login_name", "employee_id")
     return Person(" ".join(name), values_of("email_id", "sms_mail"), values_of("phone", "mobile"), identifiers)
 

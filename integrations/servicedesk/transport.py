@@ -28,7 +28,7 @@ _BUSY_SECONDS = (5.0, 6.0)
 # A new token does not add a missing permission, and only ten are granted in ten minutes.
 _FRESH_TOKEN_SECONDS = 3600.0
 MAX_REFUSED_TICKETS = 3
-"""A 403 for a note may concern its ticket only. For so many tickets in a row, our permission for notes is missing."""
+"""A 403 for a note may concern its ticket only. After so many tickets in a row, the permission for notes is missing."""
 
 _Send = Callable[[dict[str, str]], Awaitable[DeskAnswer]]
 
@@ -94,7 +94,7 @@ class DeskCalls:
             hold.check()
         async with self._slot():
             await limits.rate.take(caller, begun=begun)
-            # Again after the rate: a background call may have waited minutes for it.
+            # Checked again, because a background call may have waited minutes for the rate.
             limits.check()
             with ExitStack() as watches:
                 watched = [watches.enter_context(hold.watch()) for hold in holds]
@@ -104,7 +104,7 @@ class DeskCalls:
                 self._refuse(answer, caller, own_permission=own_permission)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for hold, call_of_hold in zip(holds, watched, strict=True):
-                    # Only a posted note proves the permission for notes: without it, a note may also fail otherwise.
+                    # Only a posted note proves the permission for notes. A note may also fail for other reasons.
                     call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.is_temporary
         if answer.throttled:
             answer.failure().log()

@@ -42,7 +42,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
     answered = claim.started_before and await attempt.answers.get(StoredKind.ANSWER, claim.job_id) is not None
     if not answered:
         attempt.model.check()
-    # Last: it may let this job through as the probe.
+    # This check is last, because it may admit this job as the probe.
     attempt.check_notes(answered=answered)
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
