@@ -219,15 +219,15 @@ class SignatureDiagnosis:
         finally:
             self._searches = False
 
-    async def _search(self, digests: list[tuple[bytes, str]], to_come: Iterator[Guess]) -> Cause | None:
+    async def _search(self, digests: list[tuple[bytes, str]], remaining: Iterator[Guess]) -> Cause | None:
         spent = 0.0
         while spent < self._seconds:
             began = time.thread_time()
-            batch = list(islice(to_come, _AT_ONCE))
+            batch = list(islice(remaining, _AT_ONCE))
             for key, signed, cause in batch:
                 digest = hmac.digest(key, signed, "sha256")
-                for given, reading in digests:
-                    if (cause.text or reading) and hmac.compare_digest(digest, given):
+                for signature, reading in digests:
+                    if (cause.text or reading) and hmac.compare_digest(digest, signature):
                         text, stored = (
                             " and ".join(filter(None, (words, reading)))
                             for words in (cause.text, cause.stored or cause.text)

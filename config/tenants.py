@@ -333,8 +333,8 @@ def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
     found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
     for tenant_id, settings in sorted(by_tenant(values).items()):
         if is_tenant_id(tenant_id):
-            own = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
-            found |= {(tenant_id, name): settings[name] for name in own}
+            names = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
+            found |= {(tenant_id, name): settings[name] for name in names}
     return {key: secret for key, secret in found.items() if secret != UNREADABLE}
 
 

@@ -162,8 +162,8 @@ class EmbeddingRanking:
         nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
         by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
         for near, at in {*nearest, *by_words}:
-            document, is_same = compared[at]["document"], compared[at]["language"] == query.language
-            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=is_same)
+            document, one_language = compared[at]["document"], compared[at]["language"] == query.language
+            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=one_language)
         best = heapq.nsmallest(words["through"], weighed, key=lambda document: (-weighed[document], -document))
         return RankedCopies(best, [weighed[document] for document in best])
 

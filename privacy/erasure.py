@@ -41,7 +41,7 @@ _ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
 # Few: deleting passages updates the counts of their terms, which blocks the tenant's other writers until the commit.
 _MAX_PASSAGES = 25
 # Tables without a statement of their own. The search index is erased with the copies.
-_OTHERS = (
+_OTHER_TABLES = (
     *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
     *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
 )
@@ -173,7 +173,7 @@ async def erase(
     """
     work = _Erasure(database, scope, page, on_ended)
     began = await work.begin()
-    await work.erase_these_jobs(await work.unfinished_jobs())
+    await work.erase_jobs_in_batches(await work.unfinished_jobs())
     if scope.requester is not None:
         # Jobs and records may outlive the copies, so their tickets get tombstones too.
         await work.total(_MARK_JOBS)
@@ -182,13 +182,13 @@ async def erase(
     # Running jobs may have read a copy before its erasure, and may write a text from it after `erase_jobs`.
     running_ids = await work.unfinished_jobs(running_only=True)
     await work.erase_jobs(None)
-    await work.erase_these_jobs(running_ids)
+    await work.erase_jobs_in_batches(running_ids)
     records = await work.total(_ERASE_RECORDS)
     running = set(running_ids).intersection(await work.unfinished_jobs(running_only=True))
     rows = 0
     if scope.all:
         copies += await work.erase_table("passages", _MAX_PASSAGES)
-        for table in _OTHERS:
+        for table in _OTHER_TABLES:
             await work.erase_table(table, page)
         rows = await work.total(_ERASE_ROWS, began=began) if job_rows else 0
         await work.erase_table("tombstone_keys", PAGE)
@@ -239,7 +239,7 @@ class _Erasure:
             total += sum(count for name, count in result.items() if name != "last")
         return total
 
-    async def erase_these_jobs(self, job_ids: Sequence[UUID]) -> None:
+    async def erase_jobs_in_batches(self, job_ids: Sequence[UUID]) -> None:
         for batch in split(job_ids, self.page):
             await self.erase_jobs(batch)
 

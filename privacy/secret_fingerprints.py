@@ -32,7 +32,7 @@ KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "C
 _KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
 _NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
 
-_KNOW = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
+_RECORD = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
 _KEY_BYTES = 32  # of a tenant's new key, as in `privacy.tombstones`
 _USES_KEPT = timedelta(days=7)  # by the hour
 _SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back is as old as it was
@@ -96,7 +96,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
     since: dict[tuple[str, str], datetime] = {}
     # Batches are short, because concurrent reports of the same secrets wait for their rows.
     for batch in split(list(rows.values()), AT_ONCE):
-        recorded = await database.call(_KNOW, secrets=json.dumps(batch))
+        recorded = await database.call(_RECORD, secrets=json.dumps(batch))
         since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in recorded}
     return since
 
@@ -153,9 +153,9 @@ async def reporting(
         while True:
             # Other parts of the process report that the database is away.
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
-                since_before = usage.since
+                earlier = usage.since
                 await usage.look()
-                if usage.since is not since_before:
+                if usage.since is not earlier:
                     of_tenants = {key: since for key, since in usage.since.items() if key[0] != OF_PROCESS}
                     metrics.secret_ages(of_tenants)
             await asyncio.sleep(LOOK_SECONDS)

@@ -63,7 +63,7 @@ def question_of(
         state.get("conversation", ()),
         similar,
         state["documents"],
-        redaction.redact if is_redacted else _as_it_is,
+        redaction.redact if is_redacted else _unredacted,
         budget_for(attempt.model.name, tenant_settings.prompt_tokens),
     )
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
@@ -84,7 +84,7 @@ def _requested_language(of_tenant: str, subject: str, description: str) -> str:
     return languages[0] if len(languages) == 1 else ""
 
 
-def _as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`
+def _unredacted(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`
     return text
 
 

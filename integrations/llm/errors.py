@@ -70,7 +70,7 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
     """Return the failure for a status and its codes; `param` is the refused part."""
     names = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in names:
-        return ModelRefusedError(status_words(status) + _named_part(names, param))
+        return ModelRefusedError(status_words(status) + _refused_part(names, param))
     # OpenRouter: a 402 with a Retry-After is a temporary budget.
     passes = status == 402 and retry_after is not None
     reason = next((_DENIED_CODES[code] for code in names if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
@@ -83,10 +83,10 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
         if status == 429 and _RATE in names:
             unavailable.reason += f" (code {_RATE})"  # only in the row: the log line must match the FAQ
         return unavailable
-    return ModelRefusedError(status_words(status) + _named_part(names, param))
+    return ModelRefusedError(status_words(status) + _refused_part(names, param))
 
 
-def _named_part(codes: list[str], param: object) -> str:
+def _refused_part(codes: list[str], param: object) -> str:
     """Return the refused part: ` (code unsupported_value, param temperature)`."""
     root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
     code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")

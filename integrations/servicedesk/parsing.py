@@ -244,7 +244,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         status=_name(body.get("status")),
         resolution=_resolution(body),
         requester=_name(body.get("requester"), "email_id"),
-        display_id=_other_number(body),
+        display_id=_display_id(body),
         group=_name(body.get("group")),
         site=_name(body.get("site")),
         template=_name(body.get("template")),
@@ -270,7 +270,7 @@ def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
         str(item["id"]),
         _name(item.get("status")),
         is_trashed(item),
-        _other_number(item),
+        _display_id(item),
         kinds={kind: _name(item[kind]) for kind in ("category", "group", "site", "template") if kind in item},
         subject=str(item.get("subject") or ""),
         created_at=moment_of(item.get("created_time")),
@@ -315,7 +315,7 @@ def moment_of(value: Any) -> datetime | None:
     return datetime.fromtimestamp(int(text) / 1000, UTC)
 
 
-def _other_number(body: dict[str, Any]) -> str:
+def _display_id(body: dict[str, Any]) -> str:
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
 

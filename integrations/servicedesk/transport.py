@@ -139,7 +139,7 @@ class DeskCalls:
             if about_to_send is not None:
                 await about_to_send()
             answer = await send(headers)
-            if answer.unauthorized and self._wants_fresh_token(headers, is_limited=is_limited):
+            if answer.unauthorized and self._needs_fresh_token(headers, is_limited=is_limited):
                 await self._token.drop(headers["Authorization"].rpartition(" ")[2])
                 headers = await self.credentials()
                 # A refused token did nothing, so the second call may be deferred.
@@ -151,7 +151,7 @@ class DeskCalls:
                 self._accepted = headers
         return answer
 
-    def _wants_fresh_token(self, refused: dict[str, str], *, is_limited: bool) -> bool:
+    def _needs_fresh_token(self, refused: dict[str, str], *, is_limited: bool) -> bool:
         if self._desk.edition != "cloud":
             return False
         if is_limited and refused == self._accepted:
