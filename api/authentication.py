@@ -57,8 +57,8 @@ _A_DAY_SECONDS = 86_400
 _MAX_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
-# Random secrets for unknown tenants. Each check tries two: its time must not reveal whether the tenant exists or has a
-# previous secret.
+# Random secrets for unknown tenants. Each check tries two secrets, so that its time reveals neither whether the tenant
+# exists nor whether it has a previous secret.
 _UNKNOWN_SECRETS = (token_hex(32), token_hex(32))
 _UNKNOWN_RETIRED_SECRET = token_hex(32)
 _UNKNOWN_TOKEN = token_hex(32)
@@ -90,7 +90,7 @@ class SignatureClaim:
     """True for Standard Webhooks: signatures, and keys with `whsec_`, are in base64."""
     written: str
     """The header as received."""
-    given: Sequence[bytes]
+    signatures: Sequence[bytes]
     timestamp: str | None
     prefix: bytes
     """Signed bytes before the body."""
@@ -259,10 +259,10 @@ def verify_token(
     tenant = tenants.get(tenant_id) or _UNKNOWN_TENANT
     token = headers.get(_TOKEN_HEADER)
     # Digests, because `compare_digest` reveals unequal lengths.
-    same = hmac.compare_digest(_digest(token or ""), _digest(tenant.webhook_token or _UNKNOWN_TOKEN))
+    matches = hmac.compare_digest(_digest(token or ""), _digest(tenant.webhook_token or _UNKNOWN_TOKEN))
     if token is None:
         raise _refusal("token missing", tenant, tenant_id, ticket_id)
-    if not (same and tenant.webhook_token):
+    if not (matches and tenant.webhook_token):
         cause = None if tenant.webhook_token else Cause("no token is set for the tenant")
         raise _refusal("token mismatch", tenant, tenant_id, ticket_id, cause)
     return tenant, Proof(TOKEN, token)
@@ -398,11 +398,11 @@ def verify_signature(
 
 
 def _matches(claim: SignatureClaim, secret: str, signed: bytes) -> bool:
-    """Compare with all given signatures, so that the time reveals nothing."""
-    expected, found = hmac.digest(claim.key_of(secret), signed, sha256), False
-    for given in claim.given:
-        found |= hmac.compare_digest(expected, given)
-    return found
+    """Compare with all signatures, so that the time reveals nothing."""
+    expected, matches = hmac.digest(claim.key_of(secret), signed, sha256), False
+    for signature in claim.signatures:
+        matches |= hmac.compare_digest(expected, signature)
+    return matches
 
 
 def _hex_signature(header: str) -> list[bytes]:
@@ -467,9 +467,9 @@ class SecretUsage:
         try:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    while some := batch[:AT_ONCE]:
-                        seen = [secret_fingerprints.seen(*secret, uses=uses) for secret, uses in some]
-                        await secret_fingerprints.know(self._database, seen)
+                    while part := batch[:AT_ONCE]:
+                        rows = [secret_fingerprints.seen(*secret, uses=uses) for secret, uses in part]
+                        await secret_fingerprints.know(self._database, rows)
                         # Committed: a later failure must not repeat it.
                         del batch[:AT_ONCE]
         except BaseException:

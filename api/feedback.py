@@ -76,7 +76,7 @@ TEXTS = {language: PageTexts(language=language, **table) for language, table in 
 
 def texts_for(accept_language: str) -> PageTexts:
     """Return the texts of the preferred `Accept-Language`, else English."""
-    liked: list[tuple[float, str]] = []
+    accepted: list[tuple[float, str]] = []
     for part in accept_language[:_MAX_READ].split(","):
         name, _, weight = part.partition(";")
         try:
@@ -85,8 +85,8 @@ def texts_for(accept_language: str) -> PageTexts:
             continue
         language = name.strip().lower().partition("-")[0]
         if quality > 0 and language in TEXTS:
-            liked.append((quality, language))
-    return TEXTS[max(liked, key=lambda each: each[0])[1] if liked else "en"]
+            accepted.append((quality, language))
+    return TEXTS[max(accepted, key=lambda each: each[0])[1] if accepted else "en"]
 
 
 _MAX_FIELDS, _LARGEST_FIELD_BYTES = 4, 256

@@ -78,9 +78,9 @@ async def _set_job_figures(state: ApiState) -> None:
     held_back: dict[tuple[str, str], int] = {}
     waiting = running = oldest = without = math.nan
     with suppress(*DATABASE_FAILURES, TimeoutError):
-        now = await within(_FIGURES_SECONDS, job_figures(state.database))
-        waiting, running = float(now.waiting), float(now.running)
-        oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
+        figures = await within(_FIGURES_SECONDS, job_figures(state.database))
+        waiting, running = float(figures.waiting), float(figures.running)
+        oldest, without = figures.oldest_waiting_seconds, float(figures.without_outcome)
         # Separate, because it times out with a million deferred jobs.
         held_back = await within(_FIGURES_SECONDS, jobs_held_back(state.database))
     metrics.JOBS.labels("waiting").set(waiting)

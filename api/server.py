@@ -159,10 +159,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._answer(503, "try again later")
             return
         crowd.wait(self, now)
-        for other in crowd.make_room(now):
+        for connection in crowd.make_room(now):
             # The application gets a disconnect.
             self._port.log_crowded()
-            other.transport.abort()
+            connection.transport.abort()
         self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_SECONDS, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -288,7 +288,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         if self._over or self.transport.is_closing():
             return
-        self._over, answered = True, self._all_answered()
+        self._over, all_answered = True, self._all_answered()
         if self._in_body and self.cycle.response_started:
             self.transport.close()
         elif self._in_body and not self.pipeline:
@@ -298,7 +298,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._answer(400, "malformed request")
         else:
             self._port.log_refused(status, reason)
-            if answered:
+            if all_answered:
                 self._answer(status, reason)
             elif self._in_body:
                 self.transport.close()
@@ -309,10 +309,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """Send a last answer; close later, so that a sending client gets no reset."""
         self._over = True
         body = f'{{"detail":"{reason}"}}'
-        again = "retry-after: 30\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+        retry_header = "retry-after: 30\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
         self.transport.write(
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n{again}\r\n{body}".encode()
+            f"content-length: {len(body)}\r\nconnection: close\r\n{retry_header}\r\n{body}".encode()
         )
         self.transport.write_eof()
         self._start("unread", _UNREAD_SECONDS, self.transport.close)

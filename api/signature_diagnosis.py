@@ -54,7 +54,7 @@ Guess = tuple[bytes, bytes, Cause]
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
     """Return digests that the header may contain, each with its encoding mistake."""
-    found = [(given, "") for given in claim.given]
+    found = [(signature, "") for signature in claim.signatures]
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
     if hexadecimal := _HEX.search(text):
@@ -80,29 +80,29 @@ def guesses(mismatch: SignatureMismatch, tenants: TenantDirectory) -> Iterator[G
     keys = [claim.key_of(secret) for secret in mismatch.secrets]
     yield from ((key, plain, Cause("")) for key in keys)
     yield claim.key_of(mismatch.retired), plain, Cause(f"signed with {RETIRED}")
-    own = (_secret_forms(secret, claim) for secret in mismatch.secrets)
-    for key, words in chain(*own, _around(mismatch.retired, RETIRED)):
+    forms = (_secret_forms(secret, claim) for secret in mismatch.secrets)
+    for key, words in chain(*forms, _extended_forms(mismatch.retired, RETIRED)):
         yield key, plain, Cause(f"signed with {words}")
     for signed, words in chain(_timestamp_forms(claim, body), _body_forms(claim.prefix, body)):
         yield from ((key, signed, Cause(words)) for key in keys)
-    others = _secrets_of_others(mismatch, tenants)
-    for secret, owner in others.items():
+    owners = _foreign_secrets(mismatch, tenants)
+    for secret, owner in owners.items():
         yield claim.key_of(secret), plain, _of_another(_secret_of(owner), owner)
     if claim.timestamp is None:
         for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
             signed = f"{int(mismatch.now) + seconds}.".encode() + body
             yield from ((key, signed, Cause("signed with a timestamp that was not sent")) for key in keys)
-    for secret, owner in others.items():
-        for key, words in _around(secret, _secret_of(owner)):
+    for secret, owner in owners.items():
+        for key, words in _extended_forms(secret, _secret_of(owner)):
             yield key, plain, _of_another(words, owner)
 
 
-def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
-    return ((form.format(secret).encode(), f"{words} {whose}") for form, words in _AROUND.items())
+def _extended_forms(secret: str, name: str) -> Iterator[tuple[bytes, str]]:
+    return ((form.format(secret).encode(), f"{words} {name}") for form, words in _AROUND.items())
 
 
 def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
-    yield from _around(secret, "the secret")
+    yield from _extended_forms(secret, "the secret")
     if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
         yield secret[1:-1].encode(), "the secret without the quotes around it"
     if claim.key_of(secret) != secret.encode():
@@ -131,26 +131,26 @@ def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes
     yield body + b"." + sent.encode(), "signed with the timestamp behind the body"
     if not (sent.isascii() and sent.isdecimal() and len(sent) <= 15):
         return
-    others = {
+    timestamps = {
         int(sent) // 1000: "the timestamp in seconds and not as it was sent",
         int(sent) * 1000: "the timestamp in milliseconds and not as it was sent",
     }
     for apart in range(1, _TIMESTAMPS_APART_SECONDS + 1):
-        others[int(sent) - apart] = f"a timestamp {apart} s earlier than the one sent"
-        others[int(sent) + apart] = f"a timestamp {apart} s later than the one sent"
-    for other, words in others.items():
-        yield front + f"{other}.".encode() + body, f"signed with {words}"
+        timestamps[int(sent) - apart] = f"a timestamp {apart} s earlier than the one sent"
+        timestamps[int(sent) + apart] = f"a timestamp {apart} s later than the one sent"
+    for timestamp, words in timestamps.items():
+        yield front + f"{timestamp}.".encode() + body, f"signed with {words}"
 
 
 def _body_forms(prefix: bytes, body: bytes) -> Iterator[tuple[bytes, str]]:
-    seen = {body}
-    for form, words in _other_bodies(body):
-        if form not in seen:
-            seen.add(form)
+    tried = {body}
+    for form, words in _changed_bodies(body):
+        if form not in tried:
+            tried.add(form)
             yield prefix + form, f"the body that was signed had {words}"
 
 
-def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
+def _changed_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
     for form in (body + b"\n", body + b"\r\n", body.rstrip(b"\r\n"), body.strip()):
         yield form, "other blanks or line breaks at its ends"
     unix = body.replace(b"\r\n", b"\n")
@@ -172,7 +172,7 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
                 yield form, "its JSON written in another way"
 
 
-def _secrets_of_others(mismatch: SignatureMismatch, tenants: TenantDirectory) -> dict[str, str]:
+def _foreign_secrets(mismatch: SignatureMismatch, tenants: TenantDirectory) -> dict[str, str]:
     """Map each secret of other tenants to its tenant id, or to "" if several have it."""
     found: dict[str, str] = {}
     for tenant in tenants.all():
@@ -219,15 +219,15 @@ class SignatureDiagnosis:
         finally:
             self._searches = False
 
-    async def _search(self, digests: list[tuple[bytes, str]], to_come: Iterator[Guess]) -> Cause | None:
+    async def _search(self, digests: list[tuple[bytes, str]], remaining: Iterator[Guess]) -> Cause | None:
         spent = 0.0
         while spent < self._seconds:
             began = time.thread_time()
-            batch = list(islice(to_come, _AT_ONCE))
+            batch = list(islice(remaining, _AT_ONCE))
             for key, signed, cause in batch:
                 digest = hmac.digest(key, signed, "sha256")
-                for given, reading in digests:
-                    if (cause.text or reading) and hmac.compare_digest(digest, given):
+                for signature, reading in digests:
+                    if (cause.text or reading) and hmac.compare_digest(digest, signature):
                         text, stored = (
                             " and ".join(filter(None, (words, reading)))
                             for words in (cause.text, cause.stored or cause.text)

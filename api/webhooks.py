@@ -78,9 +78,9 @@ def report(refused: WebhookError, recorder: RejectionRecorder) -> None:
     Identifiers are logged if well-formed, with `verified: no` unless the sender authenticated.
     """
     tenant_id, cause = refused.tenant_id, refused.cause
-    named = tenant_id if tenant_id is not None and is_tenant_id(tenant_id) else None
-    verified = None if refused.verified or not (refused.ticket_id or named) else "no"
-    fields = {"ticket_id": refused.ticket_id, "tenant_id": named, "verified": verified, "fields": refused.fields}
+    shown_tenant = tenant_id if tenant_id is not None and is_tenant_id(tenant_id) else None
+    verified = None if refused.verified or not (refused.ticket_id or shown_tenant) else "no"
+    fields = {"ticket_id": refused.ticket_id, "tenant_id": shown_tenant, "verified": verified, "fields": refused.fields}
     also = {name: value for name, value in (fields | {"cause": cause.text if cause else None}).items() if value}
     log_event(log_events.WEBHOOK_REJECTED, status=refused.status, reason=refused.reason, also=also)
     metrics.webhook(refused.reason, tenant_id if refused.known_tenant else None)
@@ -338,9 +338,9 @@ def _address(tenant_in_path: str | None) -> dict[str, str]:
 async def _diagnose(refused: WebhookError, state: ApiState, context: Context) -> None:
     mismatch = refused.mismatch
     try:
-        if mismatch is not None and (found := await state.diagnosis.cause(mismatch, state.tenants)) is not None:
-            refused.cause, refused.explained = found, True
-            if signature_diagnosis.RETIRED in found.text:
+        if mismatch is not None and (cause := await state.diagnosis.cause(mismatch, state.tenants)) is not None:
+            refused.cause, refused.explained = cause, True
+            if signature_diagnosis.RETIRED in cause.text:
                 state.secret_usage.count(mismatch.tenant_id, Proof(RETIRED, mismatch.retired))
     finally:
         context.run(report, refused, state.rejections)

@@ -39,8 +39,8 @@ def address_problem(url: str, *, secure: bool) -> str | None:
         ip.is_link_local or ip.is_multicast or ip.is_unspecified for ip in _reached(address)
     ):
         return "must not be a link-local, multicast or unspecified address"
-    here = host == "localhost" or (address is not None and address.is_loopback)
-    if secure and not url.lower().startswith("https:") and not here:
+    is_local = host == "localhost" or (address is not None and address.is_loopback)
+    if secure and not url.lower().startswith("https:") and not is_local:
         return "must begin with https://"
     return None
 
@@ -70,8 +70,8 @@ def _host(url: str) -> str | None:
 
 
 def _is_name(host: str) -> bool:
-    last = host.removesuffix(".").rpartition(".")[2]
-    return _NAME.fullmatch(host) is not None and _NUMBER.fullmatch(last) is None
+    top_label = host.removesuffix(".").rpartition(".")[2]
+    return _NAME.fullmatch(host) is not None and _NUMBER.fullmatch(top_label) is None
 
 
 def _ip(host: str) -> _Address | None:
@@ -117,7 +117,7 @@ def _postgres_url(url: str) -> str:
     authorities = parts.get("sslrootcert")
     # libpq's keyword for the system's trusted certificates.
     if authorities and authorities != "system":
-        _certificates(Path(str(authorities)), what="sslrootcert ")
+        _certificates(Path(str(authorities)), setting_prefix="sslrootcert ")
     return "postgresql://" + checked.split("://", 1)[1]
 
 
@@ -131,7 +131,7 @@ def _redis_url(url: str) -> str:
     parts = urlsplit(checked)
     options = parse_qs(parts.query)
     for path in options.get("ssl_ca_certs", []):
-        _certificates(Path(path), what="ssl_ca_certs ")
+        _certificates(Path(path), setting_prefix="ssl_ca_certs ")
     # Celery's client accepts any certificate by default; redis-py's own does not.
     return parts._replace(query=urlencode({"ssl_cert_reqs": ["required"]} | options, doseq=True), fragment="").geturl()
 
@@ -141,7 +141,7 @@ def _http_url(url: str) -> str:
 
 
 def _proxy_url(url: str) -> str:
-    # Without a scheme it is http, as in other programs that read this variable.
+    # The default scheme is http, as in other programs that read this variable.
     checked = _with_host(url if "://" in url else f"http://{url}", ("http", "https"))
     parts = urlsplit(checked)
     if parts.path.strip("/") or parts.query or parts.fragment:
@@ -149,11 +149,11 @@ def _proxy_url(url: str) -> str:
     return checked.rstrip("/")
 
 
-def _certificates(path: Path, *, what: str = "") -> Path:
+def _certificates(path: Path, *, setting_prefix: str = "") -> Path:
     try:
         ssl.create_default_context().load_verify_locations(cafile=str(path))
     except (OSError, ssl.SSLError):
-        raise ValueError(f"{what}must be a readable file of PEM certificates") from None
+        raise ValueError(f"{setting_prefix}must be a readable file of PEM certificates") from None
     return path
 
 

@@ -37,8 +37,8 @@ class _File(NamedTuple):
 class _Change(NamedTuple):
     """A text that differs from the value in force.
 
-    `since`: of this text, `began`: of any change. Both by this process's clock, because a file's time may be ahead, or
-    set repeatedly by a copy program.
+    `since`: time of this text. `began`: time of the first change. Both are by this process's clock, because a file's
+    time may be ahead, or set repeatedly by a copy program.
     """
 
     text: str
@@ -92,7 +92,7 @@ class SecretFiles:
     def read(self) -> dict[str, str]:
         """Return the settings in force; the first successful read applies all files."""
         try:
-            found = self._found()
+            found = self._read_files()
         except OSError as failure:
             # A network share that is briefly unavailable must not close tenants.
             self._list_failed = not isinstance(failure, FileNotFoundError | NotADirectoryError)
@@ -106,7 +106,7 @@ class SecretFiles:
         self._started = not self.never_listed
         return dict(self._values)
 
-    def _found(self) -> dict[str, _File]:
+    def _read_files(self) -> dict[str, _File]:
         if self._folder is None:
             return {}
         names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
@@ -169,6 +169,7 @@ class SecretFiles:
 
 
 def unreadable(name: str) -> str:
+    """Return the problem text for a setting with an unreadable file."""
     return f"{name}: its file can't be read as text"
 
 

@@ -29,18 +29,19 @@ def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[s
 
     Keys are ("", setting), as in `TenantDirectory.secrets`. The secret of an address is its password.
     """
-    found = {name: getattr(settings, name, None) for name in _KEYS}
-    found |= {name: _password(getattr(settings, name, None)) for name in _ADDRESSES}
-    found["database_url"] = _password_of_postgres(getattr(settings, "database_url", None))
-    of_its_start = {("", name.upper()): secret for name, secret in found.items() if secret}
-    return of_its_start | {whose: secret for whose, secret in tenants.secrets().items() if not whose[0]}
+    values = {name: getattr(settings, name, None) for name in _KEYS}
+    values |= {name: _password(getattr(settings, name, None)) for name in _ADDRESSES}
+    values["database_url"] = _password_of_postgres(getattr(settings, "database_url", None))
+    at_start = {("", name.upper()): secret for name, secret in values.items() if secret}
+    return at_start | {key: secret for key, secret in tenants.secrets().items() if not key[0]}
 
 
 def not_for_the_api(names: Iterable[str]) -> list[str]:
+    """Return the `names` that the API must not have, sorted."""
 
     def is_foreign(name: str) -> bool:
-        keys_of = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}
-        return keys_of or name in _NEVER_OF_THE_API or name.startswith("CONSOLE_TOKEN_")
+        is_tenant_key = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}
+        return is_tenant_key or name in _NEVER_OF_THE_API or name.startswith("CONSOLE_TOKEN_")
 
     # A name with "error" belongs to no tenant or token, and would match support's grep.
     return [name for name in sorted(names) if is_foreign(name) and "error" not in name.lower()]

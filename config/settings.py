@@ -111,8 +111,8 @@ def _sentence(problem: dict[str, object]) -> str:
     name = str(location[0]).upper() if isinstance(location, tuple) and location else "settings"
     if problem["type"] == "missing":
         return f"{name} is missing"
-    what = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{name} is wrong: {what[0].lower()}{what[1:]}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name} is wrong: {message[0].lower()}{message[1:]}"
 
 
 class TraceFileSettings(LogSettings):
@@ -391,8 +391,8 @@ def _origin(url: str) -> str:
     if parts.path.strip("/"):
         raise ValueError("must have no path: the console needs its own host or port")
     host, default = (parts.hostname or "").lower(), 443 if parts.scheme == "https" else 80
-    named = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+    authority = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{authority}" + (f":{parts.port}" if parts.port not in (None, default) else "")
 
 
 def _not_guessed(key: str) -> str:

@@ -100,6 +100,7 @@ class TenantDirectory:
         self._read_at = monotonic()
 
     def get(self, tenant_id: str) -> Tenant | None:
+        """Return the tenant by its current settings; None if it is unknown."""
         self._refresh()
         return self._tenants.get(tenant_id)
 

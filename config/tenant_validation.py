@@ -64,6 +64,7 @@ def tables_in(text: str) -> Tables:
 
 
 def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, list[str]]:
+    """Validate a table; return None and its problems if it is invalid."""
     try:
         return TenantSettings.model_validate({} if table is None else table), []
     except ValidationError as failure:
@@ -71,6 +72,7 @@ def settings_of(tenant_id: str, table: object) -> tuple[TenantSettings | None, l
 
 
 def has_path(table: object, path: str) -> bool:
+    """Return True if the table has a key at the dotted `path`."""
     for key in path.split("."):
         if not isinstance(table, Mapping) or key not in table:
             return False
@@ -119,7 +121,7 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
         tenants, problems = tenants_after({}, values, tables_in(values.get(TENANTS_TOML, "")), keys)
     except TenantsFileError as unusable:
         return {}, [TenantProblem("", str(unusable))]
-    return {name: one for name, one in tenants.items() if one != Tenant(name, usable=False)}, problems
+    return {name: tenant for name, tenant in tenants.items() if tenant != Tenant(name, usable=False)}, problems
 
 
 def tenants_after(
@@ -138,12 +140,12 @@ def tenants_after(
     tenants: dict[str, Tenant] = {}
     problems = []
     for tenant_id in sorted(variables.keys() | tables.keys()):
-        own = variables.get(tenant_id, {})
+        settings = variables.get(tenant_id, {})
         if (wrong_id := id_problem(tenant_id)) is not None:
-            named = f"WEBHOOK_SECRET_{setting_suffix(tenant_id)[:63]}" if own else TENANTS_TOML
-            problems.append(TenantProblem(tenant_id, f"{named}: {wrong_id}"))
+            place = f"WEBHOOK_SECRET_{setting_suffix(tenant_id)[:63]}" if settings else TENANTS_TOML
+            problems.append(TenantProblem(tenant_id, f"{place}: {wrong_id}"))
             continue
-        tenant, sentences = _read(before.get(tenant_id, Tenant(tenant_id)), own, tables.get(tenant_id), keys)
+        tenant, sentences = _read(before.get(tenant_id, Tenant(tenant_id)), settings, tables.get(tenant_id), keys)
         tenants[tenant_id] = tenant
         problems += [TenantProblem(tenant_id, sentence) for sentence in sentences]
     for tenant in list(tenants.values()):
@@ -157,10 +159,10 @@ def tenants_after(
 
 def _other_holders(tenant: Tenant, tenants: Mapping[str, Variables]) -> list[str]:
     return [
-        f"{name}_{setting_suffix(other)}"
-        for other, variables in sorted(tenants.items())
+        f"{name}_{setting_suffix(tenant_id)}"
+        for tenant_id, variables in sorted(tenants.items())
         for name in ("WEBHOOK_TOKEN", *_SIGN)
-        if other != tenant.id and variables.get(name) == tenant.webhook_token
+        if tenant_id != tenant.id and variables.get(name) == tenant.webhook_token
     ]
 
 
@@ -291,8 +293,8 @@ def _desk_problems(tenant_id: str, variables: Variables, settings: TenantSetting
     wrong += [f"{name}_{suffix} {ODD_KEY}" for name in DESK_KEYS if not may_be_sent(variables.get(name, ""))]
     if settings and edition == "cloud":
         of_table = settings.servicedesk
-        given = {"client_id": of_table.client_id, "accounts_url": of_table.accounts_url}
-        wrong += [f"{tenant_id}.servicedesk.{key} in {TENANTS_TOML} is missing" for key in given if not given[key]]
+        values = {"client_id": of_table.client_id, "accounts_url": of_table.accounts_url}
+        wrong += [f"{tenant_id}.servicedesk.{key} in {TENANTS_TOML} is missing" for key in values if not values[key]]
     if "SERVICEDESK_URL" in variables:
         problem = address_problem(variables["SERVICEDESK_URL"], secure=edition == "cloud")
         wrong += [f"SERVICEDESK_URL_{suffix} {problem}"] if problem else []

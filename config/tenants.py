@@ -26,6 +26,7 @@ Names = Mapping[str, frozenset[str]]
 
 
 def fold_all(known: Mapping[str, str]) -> dict[str, str]:
+    """Return kind -> folded name, as the rules compare them."""
     return {kind: fold(name) for kind, name in known.items()}
 
 
@@ -162,8 +163,8 @@ class TicketRules(TicketsSection, ContextSection):
 
     def hidden_from(self, known: Mapping[str, str]) -> Names:
         """Return the names that exclude a ticket from the context of this one."""
-        own = fold_all(known)
-        hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
+        folded = fold_all(known)
+        hidden = {kind: names - {folded.get(kind, "")} for kind, names in self.within.items()}
         kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
         return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
 
@@ -332,8 +333,8 @@ def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
     found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
     for tenant_id, settings in sorted(by_tenant(values).items()):
         if is_tenant_id(tenant_id):
-            own = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
-            found |= {(tenant_id, name): settings[name] for name in own}
+            names = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
+            found |= {(tenant_id, name): settings[name] for name in names}
     return {key: secret for key, secret in found.items() if secret != UNREADABLE}
 
 
@@ -342,6 +343,7 @@ TENANTS_TOML = "tenants.toml"
 
 
 def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of `tenants.toml`, for editors."""
     tenant_id = Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,63}$")]
     return TypeAdapter(dict[tenant_id, TenantSettings]).json_schema()
 
@@ -423,4 +425,5 @@ class Tenant:
 
     @property
     def opens_webhook(self) -> bool:
+        """True if the tenant has a secret or token for webhooks."""
         return bool(self.webhook_secrets or self.webhook_token)

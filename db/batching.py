@@ -52,27 +52,27 @@ class Batcher(Generic[Item, Result]):
             timer.cancel()
 
     async def _run(self) -> None:
-        under_way: list[tuple[Item, asyncio.Future[Result]]] = []
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
         try:
-            while under_way := self._next():
-                results = await self._work([item for item, _ in under_way])
-                for (_, future), result in zip(under_way, results, strict=True):
+            while batch := self._next():
+                results = await self._work([item for item, _ in batch])
+                for (_, future), result in zip(batch, results, strict=True):
                     _resolve(future, result)
         except Exception as failure:  # noqa: BLE001 -- raised to the waiting callers
-            under_way += self._waiting
+            batch += self._waiting
             self._waiting.clear()
-            for _, future in under_way:
+            for _, future in batch:
                 _resolve(future, failure)
         finally:
             self._running = None
 
     def _next(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        found: list[tuple[Item, asyncio.Future[Result]]] = []
-        while self._waiting and len(found) < self._most:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        while self._waiting and len(batch) < self._most:
             item, future = self._waiting.popleft()
             if not future.done():
-                found.append((item, future))
-        return found
+                batch.append((item, future))
+        return batch
 
 
 def _resolve(future: asyncio.Future[Result], result: Result | Exception) -> None:

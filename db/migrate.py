@@ -12,7 +12,7 @@ from db.schema import MIGRATIONS, DatabaseUnfitError, classified, require_releas
 from db.session import as_arguments, driver_url, session_options
 
 _ROOT = Path(__file__).resolve().parents[1]
-# In this order: a function in SQL needs those that it calls.
+# The order matters: an SQL function needs the functions that it calls.
 FUNCTIONS = [_ROOT / room / "functions.sql" for room in ("db", "privacy", "knowledge", "jobs")]
 _OWN_FUNCTIONS = text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p"
@@ -67,7 +67,7 @@ def _apply_functions(connection: Connection, role: str) -> None:
         functions = path.read_text(encoding="utf-8")
         connection.exec_driver_sql(functions)
         names += re.findall(r"(?m)^ *CREATE OR REPLACE FUNCTION (\w+)\(", functions)
-    # Others may have functions in this schema.
+    # The schema may contain functions of other programs.
     for signature in connection.scalars(_OWN_FUNCTIONS, {"names": names}).all():
         connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")

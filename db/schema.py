@@ -115,8 +115,8 @@ async def _check_server_and_role(session: AsyncSession) -> None:
     if version < OLDEST_POSTGRES:
         raise DatabaseUnfitError(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
     require_utf8(str(await session.scalar(text("SHOW server_encoding"))))
-    question = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
-    is_superuser, bypasses = (await session.execute(text(question))).one()
+    query = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    is_superuser, bypasses = (await session.execute(text(query))).one()
     if is_superuser or bypasses:
         raise DatabaseUnfitError("the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS")
     owns = "SELECT 1 FROM pg_class WHERE relname = 'jobs' AND relkind = 'r' AND pg_has_role(relowner, 'MEMBER')"
@@ -131,9 +131,9 @@ def require_utf8(encoding: str) -> None:
 
 async def _check_settings(session: AsyncSession) -> None:
     options = session_options(0)
-    question = text("SELECT setting FROM pg_settings WHERE name = :name")
+    query = text("SELECT setting FROM pg_settings WHERE name = :name")
     for name in REQUIRED_OPTIONS:
-        if await session.scalar(question, {"name": name}) != options[name]:
+        if await session.scalar(query, {"name": name}) != options[name]:
             raise DatabaseUnfitError(f"DATABASE_URL leads to a pooler that drops {name}: {_POOLER_REMEDY}")
 
 
@@ -142,14 +142,14 @@ async def _shares_session(database: Database) -> bool:
 
     A pooler gives its clients process ids of its own: if the first id is the server's, there is no pooler.
     """
-    async with database.connection() as one:
-        first = await _session_of(one)
-        raw: Any = (await one.get_raw_connection()).driver_connection
-        if raw.info.backend_pid == first:
+    async with database.connection() as connection:
+        session = await _session_of(connection)
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        if raw.info.backend_pid == session:
             return False
-        async with database.connection() as other:
+        async with database.connection() as second:
             for _ in range(_CHECKS):
-                if await _session_of(one) != first or await _session_of(other) == first:
+                if await _session_of(connection) != session or await _session_of(second) == session:
                     return True
     return False
 

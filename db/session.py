@@ -64,7 +64,7 @@ def _begin_span(server: Mapping[str, str | int], statement: str) -> Span | None:
 
 
 def _fail_span(span: Span, failure: BaseException) -> None:
-    # Only the SQLSTATE: the server's message may quote a row.
+    # The server's message is left out, because it may quote a row.
     state = getattr(failure, "sqlstate", None)
     if state is not None:
         span.set_attribute("db.response.status_code", str(state))
@@ -91,14 +91,14 @@ def _trace_statements(engine: Engine, server: Mapping[str, str | int]) -> None:
 
 
 @lru_cache
-def _for_driver(question: TextClause) -> str:
-    return str(question.compile(dialect=_dialect))
+def _for_driver(query: TextClause) -> str:
+    return str(query.compile(dialect=_dialect))
 
 
 def _as_sqlalchemy(failure: psycopg.Error, connection: Any = None) -> Exception:
-    gone = connection is not None and connection.closed
+    is_closed = connection is not None and connection.closed
     return DBAPIError.instance(
-        None, None, failure, psycopg.Error, hide_parameters=True, connection_invalidated=gone, dialect=_dialect
+        None, None, failure, psycopg.Error, hide_parameters=True, connection_invalidated=is_closed, dialect=_dialect
     )
 
 
@@ -261,27 +261,27 @@ class Database:
                 await session.execute(_SET_TENANT, {"tenant": tenant_id})
             yield session
 
-    async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
+    async def call_as(self, tenant_id: str, *queries: TextClause, **values: Any) -> list[Sequence[Row]]:
         """Return each statement's rows, in one transaction and round trip.
 
         It takes a third of the CPU of `tenant`: a pipeline is a transaction without BEGIN
         (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html). Statements with the execution option
         `binary` get results in binary format, in a quarter of the time if they are large.
         """
-        statements, values = [_for_driver(question) for question in questions], values | {"tenant": tenant_id}
+        statements, values = [_for_driver(query) for query in queries], values | {"tenant": tenant_id}
         async with self._direct(statements[0], piped=True) as driver:
             cursors = []
             async with driver.pipeline():
                 await driver.execute(_for_driver(_SET_TENANT), values)
-                for question, statement in zip(questions, statements, strict=True):
-                    binary = bool(question.get_execution_options().get("binary"))
+                for query, statement in zip(queries, statements, strict=True):
+                    binary = bool(query.get_execution_options().get("binary"))
                     cursors.append(driver.cursor(row_factory=dict_row, binary=binary))
                     await cursors[-1].execute(statement, values)
             return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
         """Return the rows of a database function, in one transaction and round trip."""
-        statement = _for_driver(question)
+        statement = _for_driver(query)
         async with self._direct(statement) as driver:
             cursor = driver.cursor(row_factory=dict_row)
             await cursor.execute(statement, values)
@@ -290,10 +290,10 @@ class Database:
     @asynccontextmanager
     async def _direct(self, statement: str, *, piped: bool = False) -> AsyncIterator[Any]:
         try:
-            lent = await self._engine.raw_connection()
+            pooled = await self._engine.raw_connection()
         except psycopg.Error as failure:
             raise _as_sqlalchemy(failure) from failure
-        driver: Any = lent.driver_connection
+        driver: Any = pooled.driver_connection
         span, done = None, False
         try:
             if not driver.autocommit:
@@ -311,14 +311,15 @@ class Database:
             # A cancelled caller may leave unread answers, which the next caller would receive; after an interrupted
             # pipeline the driver's own state is unreliable.
             if driver.info.transaction_status == TransactionStatus.IDLE and (done or not piped):
-                lent.close()
+                pooled.close()
             else:
                 driver.pgconn.finish()
                 # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
-                await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))
+                await asyncio.shield(asyncio.ensure_future(greenlet_spawn(pooled.invalidate)))
 
-    async def call_for_one(self, question: TextClause, **values: Any) -> Any:
-        rows = await self.call(question, **values)
+    async def call_for_one(self, query: TextClause, **values: Any) -> Any:
+        """Return the first column of the first row; None without a row."""
+        rows = await self.call(query, **values)
         return next(iter(rows[0].values())) if rows else None
 
     @asynccontextmanager
@@ -334,7 +335,7 @@ class Database:
             try:
                 yield connection
             finally:
-                # Not returned to the pool, where the session's locks would survive.
+                # Closed: in the pool, the session's locks would survive.
                 await connection.invalidate()
 
     async def ping(self) -> None:
@@ -342,6 +343,7 @@ class Database:
         await self.call(_NOTHING)
 
     async def close(self) -> None:
+        """Close the pool and its connections."""
         await self._engine.dispose()
 
 
@@ -357,23 +359,23 @@ async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Aw
     DATABASE_FAILURES when the connection, and so the lead, is lost, and TimeoutError at each later call. Waiting and
     the function also raise TimeoutError if the database does not answer for 10 s.
     """
-    question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
+    query = text("SELECT pg_try_advisory_lock(hashtext(:office))")
     async with AsyncExitStack() as stack:
         with tracing.untraced():
             async with asyncio.timeout(_ANSWER_SECONDS):
                 connection = await stack.enter_async_context(database.connection())
             while True:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    if await connection.scalar(question, {"office": f"ai-agents {office}"}):
+                    if await connection.scalar(query, {"office": f"ai-agents {office}"}):
                         break
                 await asyncio.sleep(_LEAD_PAUSE_SECONDS)
 
-        one_at_a_time = asyncio.Lock()
+        lock = asyncio.Lock()
         lost = False
 
         async def still_leads() -> None:
             nonlocal lost
-            async with one_at_a_time:
+            async with lock:
                 # Lost in an earlier call: the connection no longer has the cause.
                 if lost:
                     raise TimeoutError
@@ -391,8 +393,10 @@ Item = TypeVar("Item")
 
 
 def split(items: Sequence[Item], size: int = PAGE) -> list[Sequence[Item]]:
+    """Return the items in batches of at most `size`."""
     return [items[begin : begin + size] for begin in range(0, len(items), size)]
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition `column = ANY (values)`, with one bind parameter."""
     return column == any_(literal(list(values), ARRAY(column.type)))

@@ -25,6 +25,7 @@ _CHANGED_SECONDS = 1.0
 
 
 def kind_of(desk: DeskSettings) -> DeskKind:
+    """Return the kind for a desk's edition."""
     return KINDS[desk.edition]
 
 
@@ -51,8 +52,8 @@ class Desks:
         self._http = open_client(
             connections=connections, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)
         )
-        self._made: dict[str, tuple[DeskSettings, DeskClient]] = {}
-        self._there: Sequence[Tenant] = ()
+        self._clients: dict[str, tuple[DeskSettings, DeskClient]] = {}
+        self._known_tenants: Sequence[Tenant] = ()
 
     def of(self, tenant_id: str) -> DeskClient:
         """Return the tenant's desk.
@@ -60,15 +61,15 @@ class Desks:
         Raises DeskUnavailableError if there is none: a new tenant may reach this process later than the API. Raises
         DeferredError until unusable settings are fixed.
         """
-        self._forget_gone()
+        self._drop_removed()
         tenant = self._tenants.get(tenant_id)
         if tenant is not None and tenant.desk is None and not tenant.usable:
             raise DeferredError("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
         if tenant is None or tenant.desk is None:
             raise DeskUnavailableError("no desk configured")
-        made = self._made.get(tenant_id)
+        entry = self._clients.get(tenant_id)
         # A rotated webhook secret must not reset the desk's state.
-        if made is None or made[0] != tenant.desk:
+        if entry is None or entry[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
             kind = kind_of(tenant.desk)
@@ -84,23 +85,24 @@ class Desks:
                 note_hold=hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
             )
             desk = kind.open(tenant_id, tenant.desk, self._http, self._redis, self._timeout, limits)
-            self._made[tenant_id] = made = (tenant.desk, desk)
-        return made[1]
+            self._clients[tenant_id] = entry = (tenant.desk, desk)
+        return entry[1]
 
-    def _forget_gone(self) -> None:
+    def _drop_removed(self) -> None:
         tenants = self._tenants.all()
-        if tenants is self._there:
+        if tenants is self._known_tenants:
             return
-        self._there = tenants
-        there = {tenant.id for tenant in tenants if tenant.desk is not None}
-        for tenant_id in self._made.keys() - there:
-            del self._made[tenant_id]
+        self._known_tenants = tenants
+        configured = {tenant.id for tenant in tenants if tenant.desk is not None}
+        for tenant_id in self._clients.keys() - configured:
+            del self._clients[tenant_id]
             metrics.server_gone(f"desk of {tenant_id}")
 
     def _check_credentials(self, tenant_id: str, desk: DeskSettings) -> None:
         self.of(tenant_id)
-        if self._made[tenant_id][0].credentials != desk.credentials:
+        if self._clients[tenant_id][0].credentials != desk.credentials:
             raise DeferredError("desk key changed", _CHANGED_SECONDS)
 
     async def close(self) -> None:
+        """Close the connections to all desks."""
         await self._http.aclose()

@@ -44,6 +44,7 @@ class ExternalError(Exception):
         self.values: dict[str, object] = {"reason": cause}
 
     def log(self) -> None:
+        """Log the phrase that support greps for, with the reason."""
         log_event(self.phrase, self.values, also=self.also)
 
 
@@ -66,11 +67,11 @@ class PermanentError(ExternalError):
 
 
 class DeniedError(ExternalError):
-    """A refusal until an operator acts; a Hold for `why` defers the jobs."""
+    """A refusal until an operator acts; a Hold for `hold_reason` defers the jobs."""
 
-    def __init__(self, cause: str, why: str) -> None:
+    def __init__(self, cause: str, hold_reason: str) -> None:
         super().__init__(cause)
-        self.why = why
+        self.hold_reason = hold_reason
 
 
 class _ModelError(ExternalError):
@@ -121,6 +122,7 @@ class DeskUnavailableError(_DeskError, TemporaryError):
 
     @property
     def unusable(self) -> bool:
+        """True if the desk sent an answer that is not the API's."""
         return self.values["reason"] == "invalid answer"
 
 
@@ -131,8 +133,8 @@ class DeskRefusedError(_DeskError, PermanentError):
 class DeskDeniedError(_DeskError, DeniedError):
     """The desk refuses the credentials or their notes, or issues no token."""
 
-    def __init__(self, cause: str = "401", why: str = "desk credentials refused") -> None:
-        super().__init__(cause, why)
+    def __init__(self, cause: str = "401", hold_reason: str = "desk credentials refused") -> None:
+        super().__init__(cause, hold_reason)
 
 
 class TicketGoneError(Exception):

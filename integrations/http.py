@@ -52,6 +52,7 @@ class EgressConfig:
 
     @classmethod
     def of(cls, settings: DeskClientSettings | EmbeddingSettings | ConsoleSettings, ca_bundle: Path | None) -> Self:
+        """Return the network settings of a process, with `ca_bundle` for these calls."""
         return cls(settings.https_proxy, settings.no_proxy or "", ca_bundle)
 
     def by_proxy(self, url: str) -> bool:
@@ -60,8 +61,8 @@ class EgressConfig:
         if self.proxy is None or parts.scheme != "https" or _is_this_host(host):
             return False
         # An IPv6 address with a port would be parsed as another address.
-        named = host if ":" in host else f"{host}:{parts.port or 443}"
-        return not proxy_bypass_environment(named, {"no": self.no_proxy})
+        authority = host if ":" in host else f"{host}:{parts.port or 443}"
+        return not proxy_bypass_environment(authority, {"no": self.no_proxy})
 
 
 STRAIGHT = EgressConfig()
@@ -113,17 +114,17 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
     """Send each request through the proxy or directly."""
 
     def __init__(
-        self, egress: EgressConfig, through: httpx2.AsyncBaseTransport, past: httpx2.AsyncBaseTransport
+        self, egress: EgressConfig, proxied: httpx2.AsyncBaseTransport, direct: httpx2.AsyncBaseTransport
     ) -> None:
         self._egress = egress
-        self._through = through
-        self._past = past
+        self._proxied = proxied
+        self._direct = direct
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if not self._egress.by_proxy(str(request.url)):
-            return await self._past.handle_async_request(request)
+            return await self._direct.handle_async_request(request)
         try:
-            return await self._through.handle_async_request(request)
+            return await self._proxied.handle_async_request(request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
             # The proxy was reached, or its certificate is wrong.
             if any(isinstance(cause, ssl.SSLError) for cause in _causes(failure)):
@@ -131,8 +132,8 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
             raise httpx2.ProxyError("unreachable") from failure
 
     async def aclose(self) -> None:
-        await self._through.aclose()
-        await self._past.aclose()
+        await self._proxied.aclose()
+        await self._direct.aclose()
 
 
 @lru_cache(maxsize=8)
@@ -144,6 +145,7 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> httpx2.AsyncBaseTransport:
+    """Return a transport through the proxy or direct, without spans."""
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEPALIVE_SECONDS
     )
@@ -151,8 +153,8 @@ def open_transport(*, connections: int, egress: EgressConfig = STRAIGHT) -> http
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(**options)
     if egress.proxy is not None:
         tls = options["verify"] if egress.proxy.startswith("https:") else None
-        through = httpx2.AsyncHTTPTransport(**options, proxy=httpx2.Proxy(egress.proxy, ssl_context=tls))
-        transport = ProxiedTransport(egress, through, transport)
+        proxied = httpx2.AsyncHTTPTransport(**options, proxy=httpx2.Proxy(egress.proxy, ssl_context=tls))
+        transport = ProxiedTransport(egress, proxied, transport)
     return transport
 
 
@@ -236,8 +238,8 @@ def connection_words(failure: Exception) -> str:
     if not any(isinstance(cause, httpx2.ProxyError) for cause in causes):
         return "connection"
     status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
-    answered = "unreachable" if status is None else f"answered {status_words(int(status))}"
-    return f"connection: proxy {answered}"
+    state = "unreachable" if status is None else f"answered {status_words(int(status))}"
+    return f"connection: proxy {state}"
 
 
 def proxy_remedy(host: str) -> str:
@@ -278,9 +280,9 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
         if 0 <= seconds < math.inf:
             return seconds
-    plain = _seconds_of(headers.get("retry-after", "").strip())
-    within = _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
-    return float(within[1]) if within and not plain else plain
+    delay = _seconds_of(headers.get("retry-after", "").strip())
+    match = _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
+    return float(match[1]) if match and not delay else delay
 
 
 def _seconds_of(value: str) -> float | None:

@@ -52,7 +52,7 @@ _MAX_LINE_LENGTH = 400
 _MAX_SIGNATURE_LINES = 10
 _MAX_HEAD_LINES = 12
 _MAX_NOTICE_LINES = 8
-# So many words are a message; fewer than the second may only point to the mail below.
+# A text with the first number of words is a message. A text with fewer than the second may only point to a mail below.
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
 _QUOTED_LINES = 3
@@ -171,9 +171,9 @@ def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
     names: set[str] = set()
     last = min(len(lines), position + _MAX_HEAD_LINES)
     while position < last:
-        named = _NAMED.match(lines[position])
-        if named and named.group(1).lower() in _HEADS:
-            names.add(named.group(1).lower())
+        header = _NAMED.match(lines[position])
+        if header and header.group(1).lower() in _HEADS:
+            names.add(header.group(1).lower())
         elif not (names and ("@" in lines[position] or lines[position - 1].endswith(";"))):
             break  # neither a header nor a continued address line
         position += 1
@@ -250,8 +250,8 @@ def _is_greeting(line: str, bare: str) -> bool:
     for greeting in _PHRASES["greetings"]:
         if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
             greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()
-            named = [word for word in greeted if word.lower() not in _PHRASES["greeted"]]
-            return len(named) <= 2 and (not named or line.endswith((",", "!", ":"))) and all(map(_may_be_name, named))
+            names = [word for word in greeted if word.lower() not in _PHRASES["greeted"]]
+            return len(names) <= 2 and (not names or line.endswith((",", "!", ":"))) and all(map(_may_be_name, names))
     return False
 
 

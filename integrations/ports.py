@@ -25,40 +25,52 @@ class DeskClient(Protocol):
     """One tenant's desk of any kind; `workflow.ports.Desk` has methods and errors."""
 
     @property
-    def wants_failure_note(self) -> bool: ...
+    def wants_failure_note(self) -> bool:
+        """True if the tenant wants a note when GPT-4 fails finally."""
 
-    def link_to(self, ticket_id: str) -> str: ...
+    def link_to(self, ticket_id: str) -> str:
+        """Return the browser URL of a ticket; empty if unknown."""
 
     async def authenticate(self) -> None:
         """Fetch a token if the desk needs one, without a call of the desk itself."""
 
-    async def id_of(self, number: str) -> str: ...
+    async def id_of(self, number: str) -> str:
+        """Return the desk's id for a ticket number. Raises TicketNotFoundError."""
 
-    async def list_tickets(
-        self, start: int = 1, *, changed_since: datetime | None = None
-    ) -> ListPage[ListedTicket]: ...
+    async def list_tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
+        """Return a page of tickets from the `start`-th on, newest first."""
 
-    async def list_solutions(self, start: int = 1) -> ListPage[ListedSolution]: ...
+    async def list_solutions(self, start: int = 1) -> ListPage[ListedSolution]:
+        """Return a page of approved solutions from the `start`-th on."""
 
-    async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]: ...
+    async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
+        """Return ids and times of a ticket's mails, oldest first."""
 
-    async def read_mail(self, ticket_id: str, mail_id: str) -> str: ...
+    async def read_mail(self, ticket_id: str, mail_id: str) -> str:
+        """Return the text of a mail; empty if it was deleted."""
 
-    async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
+    async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
+        """Return a ticket, also a closed one. Raises TicketNotFoundError."""
 
-    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket: ...
+    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
+        """Return a ticket. Raises TicketClosedError for a closed one."""
 
-    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]: ...
+    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]:
+        """Return the mails and notes, oldest first, unless `is_ours`."""
 
-    async def read_solution(self, solution_id: str) -> Solution | None: ...
+    async def read_solution(self, solution_id: str) -> Solution | None:
+        """Return a solution; None if it was deleted."""
 
-    def check_notes(self, *, answered: bool) -> None: ...
+    def check_notes(self, *, answered: bool) -> None:
+        """Raise DeferredError while the desk refuses notes."""
 
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
-    ) -> str: ...
+    ) -> str:
+        """Add a note (HTML) for technicians only; return its id."""
 
-    async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool: ...
+    async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
+        """Return True if this note exists and its plain text `is_ours`."""
 
     async def find_note(
         self,
@@ -68,7 +80,8 @@ class DeskClient(Protocol):
         *,
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
-    ) -> str | None: ...
+    ) -> str | None:
+        """Return the id of the newest note that `is_ours`; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

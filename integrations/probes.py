@@ -26,7 +26,7 @@ from integrations.resilience import Breaker
 
 _TIMEOUT_SECONDS = 1.0
 _TOO_LATE = f"it did not answer within {_TIMEOUT_SECONDS:g} s"
-# They become parts of a desk URL.
+# Numbers become parts of a desk URL.
 _Number = Annotated[str, StringConstraints(pattern="^[0-9]{1,20}$")]
 
 
@@ -91,7 +91,7 @@ async def probe_desk(
         return DeskProbe(failure="this process has no desk of the tenant")
     if not desk.has_keys:
         return DeskProbe(failure="this process has no key of the tenant's desk: run this in a worker")
-    seen = DeskProbe(asked=True)
+    probe = DeskProbe(asked=True)
     async with open_client(connections=2, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)) as http:
         breaker = Breaker(f"desk of {tenant.id}", "desk unavailable", shown=False)
         limits = DeskLimits(breaker, ProbeRate(tenant.id, desk.rate_per_minute, redis), 1)
@@ -100,37 +100,38 @@ async def probe_desk(
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 # Before a call is taken from the rate.
                 await client.authenticate()
-                await _probe(client, seen, target, marks)
+                await _probe(client, probe, target, marks)
         except TicketGoneError:
-            seen.ticket = "gone"
+            probe.ticket = "gone"
         except DeferredError as held:
-            seen.asked = held.reason == THROTTLED
+            probe.asked = held.reason == THROTTLED
             busy = f"jobs use all calls of this minute ({held.reason})"
-            seen.failure = "it throttles our calls" if seen.asked else busy
+            probe.failure = "it throttles our calls" if probe.asked else busy
         except ProbeSkippedError as skipped:
-            seen.asked, seen.failure = False, str(skipped)
+            probe.asked, probe.failure = False, str(skipped)
         except ExternalError as failed:
-            seen.failure = failed.reason
+            probe.failure = failed.reason
         except TimeoutError:
-            seen.failure = _TOO_LATE
-    return seen
+            probe.failure = _TOO_LATE
+    return probe
 
 
-async def _probe(client: DeskClient, seen: DeskProbe, target: ProbeTarget, marks: NoteMarks) -> None:
+async def _probe(client: DeskClient, probe: DeskProbe, target: ProbeTarget, marks: NoteMarks) -> None:
     desk_id = await client.id_of(target.number)
     is_wanted = marks.is_ours if target.job_id is None else partial(marks.is_of, target.job_id)
     if target.note_id is not None and await client.has_note(desk_id, target.note_id, is_wanted):
-        # One call in the usual case.
-        seen.note = True
+        # The usual case takes one call.
+        probe.note = True
         return
     ticket = await client.read_ticket(desk_id)
-    seen.ticket = "closed" if ticket.closed else "open"
-    seen.numbers = tuple(filter(None, (ticket.ticket_id, ticket.display_id)))
+    probe.ticket = "closed" if ticket.closed else "open"
+    probe.numbers = tuple(filter(None, (ticket.ticket_id, ticket.display_id)))
     if target.job_id is not None or target.any_note:
-        seen.note = await client.find_note(desk_id, is_wanted, target.since) is not None
+        probe.note = await client.find_note(desk_id, is_wanted, target.since) is not None
 
 
 async def probe_model(tenant: Tenant, settings: ModelAddressSettings) -> ModelProbe:
+    """Request the model list without a key; any answer proves the server is up."""
     if tenant.model.withdrawn:
         return ModelProbe(failure="the tenant's own key was withdrawn")
     url = f"{tenant.model.base_url or settings.openai_base_url}/models"

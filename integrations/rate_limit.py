@@ -33,7 +33,7 @@ _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
-# For so long after its turn began, a call is reserved for a deferred caller.
+# A deferred caller's call is reserved for this time after its turn began.
 _EXPECTED_SECONDS = 15.0
 # A deferred caller that returns later than this loses its place.
 _LATE_SECONDS = 120.0
@@ -48,6 +48,7 @@ _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 
 def keys_of(tenant_id: str) -> list[str]:
+    """Return the Redis keys of a tenant's rate."""
     return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
 
 
@@ -71,11 +72,11 @@ class Pace:
 
     @classmethod
     def of(cls, per_minute: int, share: int = 1) -> Self:
-        mine = per_minute // share
-        if mine < 1:
+        calls = per_minute // share
+        if calls < 1:
             return cls(_MINUTE_SECONDS * share / max(1, per_minute), 1)
-        burst = max(1, mine // _BURST_SHARE)
-        return cls(_MINUTE_SECONDS / (mine - burst + 1), burst)
+        burst = max(1, calls // _BURST_SHARE)
+        return cls(_MINUTE_SECONDS / (calls - burst + 1), burst)
 
     @property
     def ahead(self) -> float:
@@ -87,8 +88,8 @@ class Pace:
 
         A new job makes all of its calls in one turn, unless they take longer than `patience`: then each has a turn.
         """
-        whole = self.interval * _CALLS_OF_A_JOB
-        return whole if priority is Priority.NEW and whole <= patience else self.interval
+        turn = self.interval * _CALLS_OF_A_JOB
+        return turn if priority is Priority.NEW and turn <= patience else self.interval
 
 
 class DeskRate:
@@ -144,12 +145,12 @@ class DeskRate:
         pace, apart = self._pace, self._pace.apart(priority, patience)
         seconds = (pace.interval, pace.ahead, patience, apart, MAX_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
         try:
-            given: list[str | int] = [priority, caller, *(round(value * _MICROSECONDS) for value in seconds)]
-            taken = await self._script(keys=self._keys, args=given)
+            arguments: list[str | int] = [priority, caller, *(round(value * _MICROSECONDS) for value in seconds)]
+            reply = await self._script(keys=self._keys, args=arguments)
         except (RedisError, OSError, TimeoutError):
             self._redis_again_at = self._monotonic() + _WITHOUT_REDIS_SECONDS
             return self._take_locally(patience)
-        return bool(taken[0]), int(taken[1]) / _MICROSECONDS
+        return bool(reply[0]), int(reply[1]) / _MICROSECONDS
 
     def _take_locally(self, patience: float) -> tuple[bool, float]:
         now = self._monotonic()

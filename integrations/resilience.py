@@ -61,6 +61,7 @@ class Breaker:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
+        """Raise DeferredError while the breaker is open, or its probe runs."""
         if self._open_until is None:
             return
         left = self._open_until - self._monotonic()
@@ -167,9 +168,9 @@ class Hold:
         self._began_at = self._refused_at = self._try_at = self._pays_at = 0.0
         self._era = 0
         for reason in self._reasons:
-            gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
+            gauge.labels(server, reason.value).set_function(partial(self._gauge_value, reason))
 
-    def _shown(self, reason: StrEnum) -> float:
+    def _gauge_value(self, reason: StrEnum) -> float:
         # Falls to 0 even without a successful probe: another process may have finished the held jobs.
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
@@ -201,7 +202,7 @@ class Hold:
         try:
             yield watched
         except DeniedError as denied:
-            reason = next((reason for reason in self._reasons if reason == denied.why), None)
+            reason = next((reason for reason in self._reasons if reason == denied.hold_reason), None)
             if reason is None:
                 raise
             if era == self._era:

@@ -54,10 +54,12 @@ class DeskTicket:
 
     @property
     def kinds(self) -> dict[str, str]:
+        """Kind -> name, of the kinds that rules may exclude."""
         return {"category": self.category, "group": self.group, "site": self.site, "template": self.template}
 
     @property
     def shown(self) -> str:
+        """The number that people see."""
         return self.display_id or self.ticket_id
 
 
@@ -125,6 +127,7 @@ class Usage:
     estimated: bool = False
 
     def plus(self, other: "Usage") -> "Usage":
+        """Return the sum; unreported costs count as 0 if one is reported."""
         cost = None if self.cost is None and other.cost is None else (self.cost or 0) + (other.cost or 0)
         tokens = (self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
         return Usage(*tokens, cost, self.model, self.estimated or other.estimated)

@@ -29,6 +29,7 @@ def _limit(rate_per_minute: int) -> tuple[int, float]:
 
 
 def call_seconds(desk: DeskSettings) -> float:
+    """Return the average seconds between two background calls to a desk."""
     calls, seconds = _limit(desk.rate_per_minute)
     return seconds / calls
 
@@ -63,6 +64,7 @@ class SyncThrottles:
         self._throttles: dict[tuple[str, int], SyncThrottle] = {}
 
     def of(self, tenant_id: str, desk: DeskSettings) -> SyncThrottle:
+        """Return the tenant's throttle; a changed rate gets a new one."""
         rate = desk.rate_per_minute
         return self._throttles.setdefault((tenant_id, rate), SyncThrottle(rate))
 
@@ -122,6 +124,7 @@ class DeskTasks(ABC):
                 raise failure
 
     async def stop(self) -> None:
+        """Cancel the running tasks and wait for their end."""
         running, self._running = list(self._running.values()), {}
         for task in running:
             task.cancel()

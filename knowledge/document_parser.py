@@ -194,11 +194,11 @@ def most_memory(cgroup: Path = _CGROUP) -> int:
         return _MAX_MEMORY
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MAX_MEMORY))
     try:
-        json.dump([part._asdict() for part in parts_of(Path(words[0]))], sys.stdout)
+        json.dump([part._asdict() for part in parts_of(Path(arguments[0]))], sys.stdout)
     except UnreadableError as unreadable:
         reason = str(unreadable)
     except OSError as failure:

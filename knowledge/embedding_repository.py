@@ -47,7 +47,7 @@ _NEXT = {
     """)
     for of in COLLECTIONS
 }
-_LEFT = text(f"""
+_COUNT_UNEMBEDDED = text(f"""
     SELECT (SELECT count(*) FROM tickets t WHERE {_UNEMBEDDED.format(collection="t")})
         + (SELECT count(*) FROM passages t WHERE {_UNEMBEDDED.format(collection="p")}) AS copies
 """)  # noqa: S608 -- constants
@@ -88,7 +88,7 @@ async def unembedded_copies(
 
 
 async def count_unembedded(database: Database, tenant_id: str, model: int) -> int:
-    ((row,),) = await database.call_as(tenant_id, _LEFT, model=model)
+    ((row,),) = await database.call_as(tenant_id, _COUNT_UNEMBEDDED, model=model)
     return int(row["copies"])
 
 

@@ -53,8 +53,8 @@ class EmbeddingSpace:
             [[self._unit(each, self._documents, of) for each in documents[of]] for of in documents]
         )
         cosines = np.einsum("lnd,kmd->lknm", query_units, document_units)
-        others = ~np.eye(cosines.shape[-1], dtype=bool)
-        return float(cosines[..., others].std())
+        unrelated = ~np.eye(cosines.shape[-1], dtype=bool)
+        return float(cosines[..., unrelated].std())
 
     def document_bytes(self, embedding: Any, language: str) -> bytes:
         """Return the stored form of a document's embedding: a byte for each dimension."""
@@ -70,8 +70,8 @@ class EmbeddingSpace:
         It is the cosine, in standard deviations of unrelated texts: about 0 for those, and comparable between models.
         """
         rows = np.frombuffer(documents, np.int8).reshape(-1, self.dimensions)
-        found = [self._near(query, rows[at : at + _ROWS].astype(np.float32)) for at in range(0, len(rows), _ROWS)]
-        return [float(each) for each in np.concatenate([*found, np.zeros(0)])]
+        parts = [self._near(query, rows[at : at + _ROWS].astype(np.float32)) for at in range(0, len(rows), _ROWS)]
+        return [float(each) for each in np.concatenate([*parts, np.zeros(0)])]
 
     def _near(self, query: Vector, rows: Vector) -> Vector:
         norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))

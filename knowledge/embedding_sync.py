@@ -58,7 +58,7 @@ class EmbeddingSync:
         with tracing.untraced():
             for tenant in self._tenants.all():
                 try:
-                    more |= await self._embed_some(tenant)
+                    more |= await self._embed_batch(tenant)
                 except (EmbeddingsUnavailableError, DeferredError):
                     continue  # logged by the embedder
                 except Exception as failure:  # noqa: BLE001 -- it must not end the sync
@@ -69,7 +69,7 @@ class EmbeddingSync:
                     )
         return more
 
-    async def _embed_some(self, tenant: Tenant) -> bool:
+    async def _embed_batch(self, tenant: Tenant) -> bool:
         if tenant.desk is not None and tenant.desk.embeddings == "none":
             await embedding_repository.remove_all(self._database, tenant.id)
             metrics.COPIES_TO_EMBED.labels(tenant.id).set(0)
@@ -82,10 +82,10 @@ class EmbeddingSync:
         if not to_make:
             return False
         languages, mask = languages_of_tenant(tenant), self._mask_of(tenant.id)
-        made, left = await embed_some(self._database, tenant.id, embedder, languages, mask)
-        metrics.COPIES_TO_EMBED.labels(tenant.id).set(left)
-        log_event(log_events.EMBEDDED, tenant_id=tenant.id, copies=made, left=left)
-        return bool(made) and left > 0
+        count, remaining = await embed_some(self._database, tenant.id, embedder, languages, mask)
+        metrics.COPIES_TO_EMBED.labels(tenant.id).set(remaining)
+        log_event(log_events.EMBEDDED, tenant_id=tenant.id, copies=count, left=remaining)
+        return bool(count) and remaining > 0
 
 
 async def embed_some(
@@ -99,27 +99,27 @@ async def embed_some(
 
     Raises EmbeddingsUnavailableError or DeferredError, or one of DATABASE_FAILURES.
     """
-    made, model = 0, await embedder.model_id()
+    count, model = 0, await embedder.model_id()
     for collection in COLLECTIONS:
         copies = await embedding_repository.unembedded_copies(database, tenant_id, collection, model, _COPIES_A_TURN)
-        for some in split(copies, embedder.batch_size):
-            texts = await asyncio.to_thread(lambda batch: [_masked_text(copy, languages, mask) for copy in batch], some)
+        for part in split(copies, embedder.batch_size):
+            texts = await asyncio.to_thread(lambda batch: [_masked_text(copy, languages, mask) for copy in batch], part)
             embedded = await embedder.embed_documents(texts)
-            rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, embedded, strict=True)]
-            for copy, _, each in rows:
-                if not each:
+            rows = [(copy, language, each) for copy, (_, language), each in zip(part, texts, embedded, strict=True)]
+            for copy, _, embedding in rows:
+                if not embedding:
                     also = {"tenant_id": tenant_id, "copy": copy.name}
                     reason = "the model refuses a text, which is found by its words"
                     log_event(log_events.EMBEDDINGS_FAILED, reason=reason, also=also)
             await embedding_repository.save(database, tenant_id, collection, model, rows)
-        made += len(copies)
-    return made, await embedding_repository.count_unembedded(database, tenant_id, model)
+        count += len(copies)
+    return count, await embedding_repository.count_unembedded(database, tenant_id, model)
 
 
 def _masked_text(copy: UnembeddedCopy, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
     people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
-    # Each part is masked with a margin that is cut off later: half a number would not be recognised.
+    # A margin is masked and then cut off, because half a number would not be recognised.
     masked = [mask(part[: most + _MAX_VALUE_LENGTH], people)[:most] for part, most in parts]
     joined = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
     return joined, languages_of(text, languages)[0]

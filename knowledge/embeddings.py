@@ -96,8 +96,8 @@ class EndpointModel:
         self._name = name
         self.key = f"{base_url} {name}"
         self.server = f"embeddings at {urlsplit(base_url).hostname}"
-        net = httpx2.Timeout(_DOCUMENT_SECONDS)
-        self._client = open_openai(base_url, api_key, egress, connections=_CONNECTIONS, timeout=net)
+        timeout = httpx2.Timeout(_DOCUMENT_SECONDS)
+        self._client = open_openai(base_url, api_key, egress, connections=_CONNECTIONS, timeout=timeout)
 
     async def embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
         seconds = _QUERY_SECONDS if is_query else _DOCUMENT_SECONDS
@@ -113,9 +113,9 @@ class EndpointModel:
         except AnswerTooLargeError:
             raise EmbeddingsUnavailableError("answer too large") from None
         except openai.APIStatusError as failure:
-            found = classed(failure)
-            kind = TextRefusedError if isinstance(found, PermanentError) else EmbeddingsUnavailableError
-            raise kind(_reason(found)) from None
+            error = classed(failure)
+            kind = TextRefusedError if isinstance(error, PermanentError) else EmbeddingsUnavailableError
+            raise kind(_reason(error)) from None
         except openai.OpenAIError as failure:
             raise EmbeddingsUnavailableError(_reason(classed(failure))) from None
         except (ValueError, RecursionError):
@@ -133,11 +133,11 @@ def _validated(answer: object, count: int) -> list[Sequence[float]]:
     data = getattr(answer, "data", None)
     rows = data if isinstance(data, list) else []
     numbered = [(getattr(row, "index", None), getattr(row, "embedding", None)) for row in rows]
-    found = {index: embedding for index, embedding in numbered if isinstance(index, int)}
+    by_index = {index: embedding for index, embedding in numbered if isinstance(index, int)}
     embeddings = [
-        each for each in map(found.get, range(count)) if isinstance(each, list) and all(map(_is_number, each))
+        each for each in map(by_index.get, range(count)) if isinstance(each, list) and all(map(_is_number, each))
     ]
-    if not len(found) == len(embeddings) == count or len({len(each) for each in embeddings}) != 1:
+    if not len(by_index) == len(embeddings) == count or len({len(each) for each in embeddings}) != 1:
         raise EmbeddingsUnavailableError("invalid answer")
     if not 0 < len(embeddings[0]) <= _MAX_DIMENSIONS:
         raise EmbeddingsUnavailableError("invalid answer")
@@ -302,24 +302,24 @@ class Embedder:
         except ImportError as missing:
             self.fail("NumPy can't be loaded: install the extra embeddings", missing)
         texts, sides = parallel_texts(), []
-        all_of_them = [text for each in texts.values() for text in each]
-        count = len(all_of_them) // len(texts)
-        at_once = self._model.batch_size
+        all_texts = [text for each in texts.values() for text in each]
+        count = len(all_texts) // len(texts)
+        batch_size = self._model.batch_size
         try:
             for is_query in (False, True) if self._model.separate_queries else (False,):
-                found: list[Sequence[float]] = []
-                for start in range(0, len(all_of_them), at_once):
-                    found += await self._embed(all_of_them[start : start + at_once], is_query=is_query)
-                sides.append({of: found[at * count : (at + 1) * count] for at, of in enumerate(texts)})
+                embeddings: list[Sequence[float]] = []
+                for start in range(0, len(all_texts), batch_size):
+                    embeddings += await self._embed(all_texts[start : start + batch_size], is_query=is_query)
+                sides.append({language: embeddings[at * count : (at + 1) * count] for at, language in enumerate(texts)})
             return await asyncio.to_thread(EmbeddingSpace, sides[-1], sides[0])
         except (TextRefusedError, ValueError) as unusable:
             self.fail(str(unusable), unusable)
 
     async def _embed(self, texts: Sequence[str], *, is_query: bool) -> list[Sequence[float]]:
         # No breaker: searches go on by words, so no job is held back.
-        left = self._rests_until - self._monotonic()
-        if left > 0:
-            raise DeferredError(f"{self.server} failed", left, extends_deadline=False)
+        rest = self._rests_until - self._monotonic()
+        if rest > 0:
+            raise DeferredError(f"{self.server} failed", rest, extends_deadline=False)
         try:
             embeddings = await self._model.embed(texts, is_query=is_query)
         except EmbeddingsUnavailableError as failure:
@@ -428,9 +428,11 @@ class Embedders:
         return None
 
     def in_use(self) -> Sequence[Embedder]:
-        found = (self.of(tenant.id) for tenant in self._tenants.all())
-        return list({id(each): each for each in found if each is not None}.values())
+        """Return the distinct embedders of all tenants."""
+        embedders = (self.of(tenant.id) for tenant in self._tenants.all())
+        return list({id(each): each for each in embedders if each is not None}.values())
 
     async def close(self) -> None:
+        """Close the clients of all embedders."""
         for embedder in self._embedders.values():
             await embedder.close()

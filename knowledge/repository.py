@@ -22,11 +22,12 @@ from privacy import tombstones
 
 VERSION = 1
 """The version of `indexed`. A copy with another version is indexed again."""
-# Rows per transaction. It must be short, because other tenants' syncs wait for its connection.
+# Rows per transaction: a short one, because other tenants' syncs wait for its connection.
 _INDEXED_AT_ONCE = 20
 
 
 def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
+    """Return the index columns of a text: terms, weights and version."""
     terms = weighed_terms(subject, text, languages_of(f"{subject} {text}", languages)[0]) if text else {}
     return {"terms": list(terms), "weights": list(terms.values()), "indexed": index_version(languages)}
 
@@ -42,23 +43,24 @@ def index_version(languages: Sequence[str]) -> int:
 
 
 async def index_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
+    """Index outdated copies, at most about `most` of each kind; return their number."""
     done = 0
-    both: tuple[type[Ticket] | type[Passage], ...] = (Ticket, Passage)
-    for copies in both:
-        count, left = _INDEXED_AT_ONCE, most
-        while count == _INDEXED_AT_ONCE and left > 0:
+    tables: tuple[type[Ticket] | type[Passage], ...] = (Ticket, Passage)
+    for copies in tables:
+        count, remaining = _INDEXED_AT_ONCE, most
+        while count == _INDEXED_AT_ONCE and remaining > 0:
             async with database.tenant(tenant_id) as session:
-                count = await _index_some(session, copies, languages)
+                count = await _index_batch(session, copies, languages)
             done += count
-            left -= count
+            remaining -= count
     return done
 
 
-async def _index_some(session: AsyncSession, copies: type[Ticket] | type[Passage], languages: Sequence[str]) -> int:
+async def _index_batch(session: AsyncSession, copies: type[Ticket] | type[Passage], languages: Sequence[str]) -> int:
     # Two ranges can use the index, `<>` can't. Locked rows are left to a later call.
-    others = or_(copies.indexed < index_version(languages), copies.indexed > index_version(languages))
-    some = select(copies).where(others).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
-    rows: Sequence[Any] = (await session.scalars(some)).all()
+    outdated = or_(copies.indexed < index_version(languages), copies.indexed > index_version(languages))
+    query = select(copies).where(outdated).limit(_INDEXED_AT_ONCE).with_for_update(skip_locked=True)
+    rows: Sequence[Any] = (await session.scalars(query)).all()
     for row in rows:
         if isinstance(row, Ticket):
             texts = ("subject", "description", "resolution", "conversation")
@@ -88,12 +90,12 @@ async def delete_passages(database: Database, tenant_id: str, *conditions: Colum
     Each transaction deletes a few: each passage decrements its terms' counts, which blocks other writers of the tenant.
     """
     key = tuple_(Passage.source_id, Passage.position)
-    some = select(Passage.source_id, Passage.position).where(*conditions).limit(_PASSAGES_AT_ONCE)
+    batch = select(Passage.source_id, Passage.position).where(*conditions).limit(_PASSAGES_AT_ONCE)
     deleted, count = 0, _PASSAGES_AT_ONCE
     while count == _PASSAGES_AT_ONCE:
         async with database.tenant(tenant_id) as session:
-            gone = delete(Passage).where(key.in_(some)).returning(Passage.position)
-            count = len((await session.scalars(gone)).all())
+            statement = delete(Passage).where(key.in_(batch)).returning(Passage.position)
+            count = len((await session.scalars(statement)).all())
         deleted += count
     return deleted
 
@@ -114,27 +116,29 @@ async def save_document(
         {**source, "position": position, "title": title, "body": body} | indexed(title, body, languages)
         for position, (title, body) in enumerate((storable(title), storable(text)) for title, text in parts)
     ]
-    before = await delete_passages(database, tenant_id, Passage.source_id == source["source_id"])
-    for some in split(rows, _PASSAGES_AT_ONCE):
+    old_count = await delete_passages(database, tenant_id, Passage.source_id == source["source_id"])
+    for batch in split(rows, _PASSAGES_AT_ONCE):
         async with database.tenant(tenant_id) as session:
-            await session.execute(insert(Passage).values(synced_at=func.now()), list(some))
-    return before
+            await session.execute(insert(Passage).values(synced_at=func.now()), list(batch))
+    return old_count
 
 
 async def remove_document(database: Database, tenant_id: str, path: str) -> int:
+    """Delete an added document; return the number of its parts."""
     return await save_document(database, tenant_id, path, ())
 
 
 async def added_documents(database: Database, tenant_id: str) -> list[AddedDocument]:
+    """Return the documents added from files, by path."""
     path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
-    question = (
+    query = (
         select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))
         .where(Passage.source_id.like(f"{_FILE}%"))
         .group_by(path)
         .order_by(path)
     )
     async with database.tenant(tenant_id) as session:
-        return [AddedDocument(*row) for row in await session.execute(question)]
+        return [AddedDocument(*row) for row in await session.execute(query)]
 
 
 # Rows per transaction, few for the reason in `delete_passages`.
@@ -210,12 +214,12 @@ async def save_ticket(
     normalised as in `config.tenants.fold`; None if unknown. `created_at`: by the desk's clock. `people`: persons named
     by the desk. `languages`: possible languages of the tenant's texts.
     """
-    shown = ticket.get("display_id") or None
+    display_id = ticket.get("display_id") or None
     columns = {"conversation": "", **ticket}
     values = columns | indexed_ticket(columns, languages)
-    values |= {"display_id": shown, "created_at": created_at, "people": Jsonb(people_to_keep(people))}
+    values |= {"display_id": display_id, "created_at": created_at, "people": Jsonb(people_to_keep(people))}
     values |= {"kinds": None if kinds is None else Jsonb(dict(kinds)), "folded": tombstones.fold(requester)}
-    values |= {"numbers": [ticket["ticket_id"], *([shown] if shown else [])], "key": tombstones.new_key()}
+    values |= {"numbers": [ticket["ticket_id"], *([display_id] if display_id else [])], "key": tombstones.new_key()}
     # One round trip: a desk's history has hundreds of thousands of tickets.
     *_, saved = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _SAVE, **values)
     if saved:
@@ -239,6 +243,7 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
 
 
 async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
+    """Delete copies of tickets that the tenant's rules exclude; return their number."""
     names = Jsonb({kind: list(excluded) for kind, excluded in forbidden.items()})
     removed, count = 0, _AT_ONCE
     while forbidden and count == _AT_ONCE:
@@ -249,14 +254,17 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
+    """Update the kinds of copied tickets: ticket id -> kind -> folded name."""
     await database.call_as(tenant_id, _NOTE_KINDS, listed=Jsonb(listed))
 
 
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
+    """Update the display numbers of copied tickets: ticket id -> number."""
     await database.call_as(tenant_id, _NUMBER, listed=Jsonb(listed))
 
 
 async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
+    """Mark a copy's kinds as unknown, so that rules on kinds exclude it."""
     await database.call_as(tenant_id, _HIDE_KINDS, ticket=ticket_id)
 
 
@@ -284,11 +292,9 @@ async def save_passages(
     of_source = Passage.source_id == source_id
     async with database.tenant(tenant_id) as session:
         stored = (await session.execute(select(*compared).where(of_source).order_by(Passage.position))).all()
-        if [each._asdict() for each in stored] == [
-            {column.key: row[column.key] for column in compared} for row in rows
-        ]:
-            kept = {"synced_at": func.now(), "expires_at": expires_at}
-            await session.execute(update(Passage).where(of_source).values(kept))
+        if [row._asdict() for row in stored] == [{column.key: row[column.key] for column in compared} for row in rows]:
+            values = {"synced_at": func.now(), "expires_at": expires_at}
+            await session.execute(update(Passage).where(of_source).values(values))
             return
         await session.execute(delete(Passage).where(of_source))
         if rows:
@@ -300,4 +306,5 @@ async def remove_passages(database: Database, tenant_id: str, source_id: str) ->
 
 
 async def remove_expired(database: Database, tenant_id: str) -> int:
+    """Delete passages of expired solutions; return their number."""
     return await delete_passages(database, tenant_id, Passage.expires_at <= func.now())

@@ -38,7 +38,7 @@ class TenantSlots:
     def __init__(self, slots: int) -> None:
         self._free = slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        """In the order of their turns. A slot is free only while no caller waits."""
+        """Tenants in the order of their turns. A slot is free only while no caller waits."""
 
     @asynccontextmanager
     async def take(self, tenant_id: str) -> AsyncIterator[None]:
@@ -78,14 +78,14 @@ class TenantSlots:
 
 COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Times `through`: so many of the nearest copies are ranked. Without common words, only nearness determines strength.
+# Multiple of `through`: number of nearest copies to rank. Without common words, only nearness determines strength.
 _NEAREST = 2
-_ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
-FIND_TEXTS = f"find_texts(:collection, {_ASKED}, :budget, :through)"
+_QUERY_PARAMETERS = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
+FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :through)"
 FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
 _STORED = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
 NEWEST = text(f"{_STORED} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
-_GIVEN = text(f"{_STORED} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
+_BY_DOCUMENT = text(f"{_STORED} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
 _LARGE = "EXISTS (SELECT FROM collection_sizes s WHERE s.collection = :collection AND s.documents > :compared)"
 
 
@@ -106,7 +106,7 @@ class QueryEmbedding(Protocol):
 
     @property
     def vector(self) -> Sequence[float]:
-        """Its direction, one number per dimension."""
+        """The direction of the query, one number per dimension."""
         ...
 
     def nearness(self, documents: bytes) -> Sequence[float]:
@@ -146,33 +146,33 @@ class EmbeddingRanking:
         `words`: parameters of `find_texts`; `through` is the number of results.
         """
         values = {**words, "model": query.model, "compared": self._compared}
-        questions = [FOUND, NEWEST]
+        queries = [FOUND, NEWEST]
         if await self._is_indexed(query.model):
-            questions = [FOUND, SCAN_SETTINGS, _nearest(query.model, len(query.vector))]
+            queries = [FOUND, SCAN_SETTINGS, _nearest(query.model, len(query.vector))]
             values["vector"] = str(list(query.vector))
-        found, *_, compared = await self._database.call_as(tenant_id, *questions, **values)
-        weighed = {row["document"]: strength(row["score"], row["asked"]) for row in found}
+        matches, *_, compared = await self._database.call_as(tenant_id, *queries, **values)
+        weighed = {row["document"]: strength(row["score"], row["asked"]) for row in matches}
         missing = list(weighed.keys() - {row["document"] for row in compared})
         if missing:
-            (others,) = await self._database.call_as(tenant_id, _GIVEN, **values, documents=missing)
-            compared = [*compared, *others]
+            (missing_rows,) = await self._database.call_as(tenant_id, _BY_DOCUMENT, **values, documents=missing)
+            compared = [*compared, *missing_rows]
         # Embeddings of refused texts are empty.
         compared = [row for row in compared if row["embedding"]]
         nearness = await asyncio.to_thread(query.nearness, b"".join(row["embedding"] for row in compared))
         nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
         by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
         for near, at in {*nearest, *by_words}:
-            document, same = compared[at]["document"], compared[at]["language"] == query.language
-            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=same)
+            document, one_language = compared[at]["document"], compared[at]["language"] == query.language
+            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=one_language)
         best = heapq.nsmallest(words["through"], weighed, key=lambda document: (-weighed[document], -document))
         return RankedCopies(best, [weighed[document] for document in best])
 
     async def _is_indexed(self, model: int) -> bool:
-        found, until = self._indexed.get(model, (False, 0.0))
+        is_indexed, until = self._indexed.get(model, (False, 0.0))
         if time.monotonic() >= until:
-            found = bool(await self._database.call_for_one(INDEX_EXISTS, name=index_name(model)))
-            self._indexed[model] = found, time.monotonic() + _INDEX_CHECK_SECONDS
-        return found
+            is_indexed = bool(await self._database.call_for_one(INDEX_EXISTS, name=index_name(model)))
+            self._indexed[model] = is_indexed, time.monotonic() + _INDEX_CHECK_SECONDS
+        return is_indexed
 
 
 _MAX_FOUND = 3
@@ -250,9 +250,9 @@ class PostgresSearch:
         names), or without a known name of that kind. The names of `people`, those of the ticket, are hidden from the
         embeddings' endpoint.
         """
-        named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
+        names = Jsonb({kind: list(names) for kind, names in forbidden.items()})
         about = (subject, description)
-        rows = await self._find("t", tenant_id, about, people, ticket_id=ticket_id, forbidden=named)
+        rows = await self._find("t", tenant_id, about, people, ticket_id=ticket_id, forbidden=names)
         return [SimilarTicket(**row | {"people": people_kept(row["people"])}) for row in rows]
 
     async def documents(
@@ -284,16 +284,16 @@ class PostgresSearch:
         async with self._slots.take(tenant_id):
             if embedding is None:
                 (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **words, **values)
-                found = [_weighed(row) for row in rows]
+                results = [_weighed(row) for row in rows]
             else:
                 weighed = await self._ranking.rank(tenant_id, embedding, words)
                 (rows,) = await self._database.call_as(
                     tenant_id, _AS_WEIGHED[collection], **weighed._asdict(), **values
                 )
-                found = [dict(row) for row in rows]
-        return [each for each in found if each["strength"] >= self._least]
+                results = [dict(row) for row in rows]
+        return [result for result in results if result["strength"] >= self._least]
 
 
 def _weighed(row: Row) -> dict[str, Any]:
-    found = dict(row)
-    return found | {"strength": strength(found.pop("score"), found.pop("asked"))}
+    result = dict(row)
+    return result | {"strength": strength(result.pop("score"), result.pop("asked"))}

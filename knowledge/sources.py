@@ -157,7 +157,7 @@ class TicketSource:
         since = state.changes_until
         if since is None or not self._run.lists_changes:
             return state
-        after, start, seen, in_order = since - _OVERLAP, 1, set[str](), True
+        after, start, last_ids, in_order = since - _OVERLAP, 1, set[str](), True
         for _ in range(_MAX_PAGES_OF_CHANGES):
             listed = await self._changed_after(after, start)
             times = [
@@ -167,9 +167,9 @@ class TicketSource:
                 self._run.lists_changes = False
                 return state
             ids = {each.ticket_id for each in listed.items}
-            if ids <= seen:
+            if ids <= last_ids:
                 break
-            seen, in_order = ids, in_order and times == sorted(times)
+            last_ids, in_order = ids, in_order and times == sorted(times)
             await self._record(listed.items)
             since = min(max(since, *times), state.now)
             if not listed.has_more:
@@ -189,7 +189,7 @@ class TicketSource:
         try:
             return await self._run.desk.list_tickets(start, changed_since=after)
         except DeskRefusedError:
-            # As for a list that ignores the query.
+            # The same result as for a list that ignores the query.
             return ListPage([ListedTicket("", "")], has_more=False)
 
     async def _record(self, listed: Sequence[ListedTicket], pass_from: datetime | None = None) -> tuple[int, int]:
@@ -200,12 +200,12 @@ class TicketSource:
         await repository.note_kinds(*run.key, kinds)
         # A copy made before numbers were stored is matched to its tombstone by number only now.
         ids = {each.ticket_id for each in listed}
-        left = await tombstones.forgotten_among(*run.key, {*ids, *numbers.values()})
+        forgotten = await tombstones.forgotten_among(*run.key, {*ids, *numbers.values()})
         rules = run.rules
         barred = {
             each.ticket_id
             for each in listed
-            if each.is_trashed or rules.forbid(each.kinds) or left & {each.ticket_id, numbers.get(each.ticket_id)}
+            if each.is_trashed or rules.forbid(each.kinds) or forgotten & {each.ticket_id, numbers.get(each.ticket_id)}
         }
         run.result.removed += await sync_repository.remove(*run.key, "t", list(barred))
         kept = [
@@ -217,12 +217,12 @@ class TicketSource:
         new = await sync_repository.record_listed(*run.key, "t", rows, hours=UNSEEN_HOURS, pass_from=pass_from)
         return len(kept), new
 
-    def _row(self, each: ListedTicket) -> ListedItem:
-        # Without kinds: `_record` stores those in the copies, and a list may omit them at times.
-        values = digest(each.status, each.subject, each.display_id)
+    def _row(self, ticket: ListedTicket) -> ListedItem:
+        # Kinds are left out: `_record` stores them in the copies, and a list may omit them at times.
+        values = digest(ticket.status, ticket.subject, ticket.display_id)
         kinds = self._run.rules.forbidden.keys() | self._run.rules.within.keys()
-        is_complete = kinds <= each.kinds.keys() or self._run.lists_changes
-        return ListedItem(each.ticket_id, values, each.created_at, each.changed_at, is_complete)
+        is_complete = kinds <= ticket.kinds.keys() or self._run.lists_changes
+        return ListedItem(ticket.ticket_id, values, ticket.created_at, ticket.changed_at, is_complete)
 
     async def read(self, ticket_id: str) -> None:
         run = self._run
@@ -253,7 +253,7 @@ class TicketSource:
             if saved:
                 await run.on_read(run.tenant(), ticket, time.monotonic() - requested_at)
             else:
-                # It was forgotten, and so are its list values.
+                # The ticket was forgotten, so its list values are deleted too.
                 await sync_repository.remove(*run.key, "t", [ticket_id])
         created_at, changed_at = ticket.created_at, ticket.changed_at
         await sync_repository.mark_read(*run.key, "t", ticket_id, created_at=created_at, changed_at=changed_at)
@@ -302,10 +302,10 @@ class SolutionSource:
             run.result.removed += await repository.remove_passages(*run.key, solution_id)
         else:
             bodies = _passages_of(solution)
-            about = (run.tenant_id, solution_id, solution.title, bodies)
+            arguments = (run.tenant_id, solution_id, solution.title, bodies)
             topic, expires_at = fold(solution.topic), solution.expires_at
             await repository.save_passages(
-                run.database, *about, topic=topic, expires_at=expires_at, languages=run.languages
+                run.database, *arguments, topic=topic, expires_at=expires_at, languages=run.languages
             )
             run.result.passages += len(bodies)
         await sync_repository.mark_read(*run.key, "p", solution_id)
@@ -321,8 +321,8 @@ def _is_expired(solution: Solution) -> bool:
     return solution.expires_at is not None and solution.expires_at <= datetime.now(UTC)
 
 
-def _row(each: ListedSolution) -> ListedItem:
+def _row(solution: ListedSolution) -> ListedItem:
     # If the list lacks both, the text may change without a change of the title.
-    is_complete = each.changed_at is not None or each.text is not None
-    values = [each.title, each.topic, each.text, *([each.expires_at] if each.expires_at else [])]
-    return ListedItem(each.solution_id, digest(*values), None, each.changed_at, is_complete)
+    is_complete = solution.changed_at is not None or solution.text is not None
+    values = [solution.title, solution.topic, solution.text, *([solution.expires_at] if solution.expires_at else [])]
+    return ListedItem(solution.solution_id, digest(*values), None, solution.changed_at, is_complete)

@@ -31,7 +31,7 @@ from observability.identifiers import bound
 from observability.logging import log_event
 
 _MAX_INDEXED = 1000
-_AGAIN_AFTER = timedelta(hours=1)
+_MIN_INTERVAL = timedelta(hours=1)
 _MAX_INTERVAL = timedelta(hours=UNSEEN_HOURS)
 _SHARE_OF_CALLS = 20
 _ROWS_A_PAGE = 100
@@ -70,6 +70,7 @@ class DeskSync(DeskTasks):
         self._throttles = throttles or SyncThrottles()
 
     async def run_round(self, seconds: float) -> None:
+        """Drop metrics of removed tenants; then run a round, see `DeskTasks.run_round`."""
         drop_other_tenants(tenant.id for tenant in self._tenants.all() if tenant.desk is not None)
         await super().run_round(seconds)
 
@@ -91,6 +92,8 @@ class DeskSync(DeskTasks):
         metrics.SYNCS.labels(tenant_id, "failed").inc()
 
     async def sync(self, tenant_id: str, desk: DeskSettings, seconds: float) -> SyncResult:
+        """Sync one tenant's desk for at most about `seconds`."""
+
         def tenant() -> Tenant:
             # A tenant that was just removed has no desk to sync.
             return self._tenants.get(tenant_id) or Tenant(tenant_id)
@@ -136,7 +139,7 @@ async def sync_tenant(
         await repository.index_again(database, tenant_id, run.languages, _MAX_INDEXED)
         sources = [SourceSync(run, TicketSource(run)), SourceSync(run, SolutionSource(run))]
         while sources and monotonic() < until:
-            sources = [each for each in sources if await each.step()]
+            sources = [source for source in sources if await source.step()]
     extent = await export_extent(database, tenant_id)
     if run.last_failure is not None and not run.items_read:
         raise run.last_failure
@@ -179,7 +182,7 @@ class SourceSync:
     async def step(self) -> bool:
         """List a page and read some items; return False if there was nothing to do."""
         listed = await self._list()
-        return bool(await self._read_some()) or listed
+        return bool(await self._read_batch()) or listed
 
     async def _list(self) -> bool:
         try:
@@ -223,7 +226,7 @@ class SourceSync:
     def _is_due(self, state: PassState) -> bool:
         if state.began_at is not None or state.ended_at is None:
             return True
-        if state.now - state.ended_at < _AGAIN_AFTER:
+        if state.now - state.ended_at < _MIN_INTERVAL:
             return False
         if state.missing or state.complete_from is None:
             return True
@@ -231,22 +234,22 @@ class SourceSync:
         took = state.next_start / _ROWS_A_PAGE * call_seconds(self._run.settings)
         return state.now - state.complete_from >= min(_MAX_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
-    def _rest_is_old(self, before: PassState, page: RecordedPage, after: PassState) -> bool:
+    def _rest_is_old(self, state: PassState, page: RecordedPage, after: PassState) -> bool:
         """Return True if a list, sorted newest first, has reached items too old."""
         # A list that begins with old items is not sorted newest first, even if all have the same time.
         oldest, last = self._run.oldest, after.last_created
-        newer = [created for created in (before.last_created, *page.created) if created is not None]
+        newer = [created for created in (state.last_created, *page.created) if created is not None]
         return after.in_order and last is not None and last < oldest <= max(newer)
 
     async def _complete(self, state: PassState, began_at: datetime) -> PassState:
         state = replace(state, now=(await sync_repository.load_pass(*self._key)).now)
-        before, ended = state.complete_from, state.complete_at
-        if before is not None and ended is not None and began_at - ended >= _AGAIN_AFTER:
-            self._run.result.removed += await sync_repository.remove_unlisted(*self._key, before)
+        complete_from, complete_at = state.complete_from, state.complete_at
+        if complete_from is not None and complete_at is not None and began_at - complete_at >= _MIN_INTERVAL:
+            self._run.result.removed += await sync_repository.remove_unlisted(*self._key, complete_from)
         self._run.result.removed += await sync_repository.remove_older(*self._key, self._run.oldest)
         return state.ended(await sync_repository.count_missing(*self._key, began_at))
 
-    async def _read_some(self) -> int:
+    async def _read_batch(self) -> int:
         """Read a few items; return their number, 0 after several failures in a row.
 
         A failure of one item is logged. The item is read again after an hour, or after UNSEEN_HOURS if the desk refused

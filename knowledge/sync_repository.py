@@ -83,7 +83,7 @@ _REMOVE = {
     for collection, (table, key) in _COPIES.items()
     for column in ("seen_at", "created_at")
 }
-_REMOVE_NAMED = {
+_REMOVE_ITEMS = {
     collection: (
         text(f"DELETE FROM listings WHERE collection = '{collection}' AND item_id = ANY (CAST(:items AS text[]))"),  # noqa: S608
         text(f"DELETE FROM {table} WHERE {key} = ANY (CAST(:items AS text[])) RETURNING 1"),  # noqa: S608
@@ -141,12 +141,13 @@ async def record_listed(
     ]
     values = {"collection": collection, "rows": Jsonb(listed), "since": pass_from, "hours": hours}
     of_pass, key = pass_from is not None, tombstones.new_key()
-    questions = (tombstones.MAKE_KEY, _RECORD_LISTED)
-    *_, (counted,) = await database.call_as(tenant_id, *questions, in_pass=of_pass, key=key, **values)
-    return int(counted["news"])
+    queries = (tombstones.MAKE_KEY, _RECORD_LISTED)
+    *_, (counts,) = await database.call_as(tenant_id, *queries, in_pass=of_pass, key=key, **values)
+    return int(counts["news"])
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
+    """Return the ids of up to `most` due items, the newest change first."""
     (rows,) = await database.call_as(tenant_id, _NEXT, collection=collection, most=most)
     return [str(row["item_id"]) for row in rows]
 
@@ -160,6 +161,7 @@ async def mark_read(
     created_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> None:
+    """Record that an item was read; None keeps its stored time."""
     values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
     await database.call_as(tenant_id, _READ, **values)
 
@@ -170,10 +172,12 @@ async def postpone(database: Database, tenant_id: str, collection: Collection, i
 
 
 async def remove_unlisted(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    """Delete items not listed since `moment`; return the number of deleted copies."""
     return await _remove(database, tenant_id, collection, "seen_at", moment)
 
 
 async def remove_older(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
+    """Delete items created before `moment`; return the number of deleted copies."""
     return await _remove(database, tenant_id, collection, "created_at", moment)
 
 
@@ -181,7 +185,7 @@ async def remove(database: Database, tenant_id: str, collection: Collection, ite
     """Delete items, listed or not, and their copies; return the number of copies."""
     if not items:
         return 0
-    _, copies = await database.call_as(tenant_id, *_REMOVE_NAMED[collection], items=list(items))
+    _, copies = await database.call_as(tenant_id, *_REMOVE_ITEMS[collection], items=list(items))
     return len(copies)
 
 
@@ -190,18 +194,20 @@ async def _remove(database: Database, tenant_id: str, collection: Collection, co
     copies, most = 0, _ROWS_AT_ONCE[collection]
     listed = most
     while listed == most:
-        question = _REMOVE[collection, column]
-        ((counted,),) = await database.call_as(tenant_id, question, most=most, moment=moment)
-        copies, listed = copies + counted["copied"], counted["listed"]
+        query = _REMOVE[collection, column]
+        ((counts,),) = await database.call_as(tenant_id, query, most=most, moment=moment)
+        copies, listed = copies + counts["copied"], counts["listed"]
     return copies
 
 
 async def count_missing(database: Database, tenant_id: str, collection: Collection, moment: datetime) -> int:
-    ((counted,),) = await database.call_as(tenant_id, _COUNT_MISSING, collection=collection, moment=moment)
-    return int(counted["missing"])
+    """Count items that no list has contained since `moment`."""
+    ((counts,),) = await database.call_as(tenant_id, _COUNT_MISSING, collection=collection, moment=moment)
+    return int(counts["missing"])
 
 
 async def schedule_uncopied(database: Database, tenant_id: str, collection: Collection) -> None:
+    """Make items without a copy due, after a change of the rules."""
     await database.call_as(tenant_id, _SCHEDULE_UNCOPIED[collection])
 
 
@@ -235,6 +241,7 @@ _EXTENT = text("""
 
 
 async def extent(database: Database, tenant_id: str) -> Extent:
+    """Return counts and times of a desk's copies."""
     ((row,),) = await database.call_as(tenant_id, _EXTENT)
     return Extent(**row)
 
@@ -286,12 +293,12 @@ class PassState:
         return replace(ended, complete_from=self.began_at, complete_at=self.now)
 
 
-_KEPT = [name for name in PassState.__dataclass_fields__ if name != "now"]
+_STORED = [name for name in PassState.__dataclass_fields__ if name != "now"]
 _SAVE = text(f"""
-    INSERT INTO passes (tenant_id, collection, {", ".join(_KEPT)})
-    SELECT current_setting('app.tenant_id'), :collection, {", ".join(f":{name}" for name in _KEPT)}
+    INSERT INTO passes (tenant_id, collection, {", ".join(_STORED)})
+    SELECT current_setting('app.tenant_id'), :collection, {", ".join(f":{name}" for name in _STORED)}
     FROM passes held WHERE held.collection = 't' AND held.held_by = :holder
-    ON CONFLICT (tenant_id, collection) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
+    ON CONFLICT (tenant_id, collection) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _STORED)}
 """)  # noqa: S608 -- names above
 
 
@@ -301,7 +308,7 @@ async def load_pass(database: Database, tenant_id: str, collection: Collection) 
 
 
 async def save_pass(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
-    values = {name: getattr(state, name) for name in _KEPT}
+    values = {name: getattr(state, name) for name in _STORED}
     await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
 
 

@@ -45,7 +45,7 @@ _STOP_WORDS = {
     language: frozenset(words.split())
     for language, words in tomllib.loads(Path(__file__).with_name("stop_words.toml").read_text("utf-8")).items()
 }
-# Weaker finds count as none. One in ten of the best right finds is lost by that.
+# Weaker finds are dropped. This loses one in ten of the best right finds.
 MIN = 0.35
 # A logistic regression over the training half of the set in dev/benchmarks/retrieval, among 475, 200, 60 and 15 earlier
 # tickets; docs/benchmarks.md has the results on the other half.

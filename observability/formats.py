@@ -24,15 +24,18 @@ def age(seconds: float) -> str:
 
 
 def when(moment: datetime) -> str:
+    """Format a time as `2026-01-31 12:00:00 UTC`; `moment` must be in UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def ago(at: datetime) -> str:
+    """Format the distance from now: `3m ago`, or `in 3m`."""
     seconds = (datetime.now(UTC) - at).total_seconds()
     return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
 
 
 def clock(at: datetime) -> str:
+    """Format a UTC time; today's without its date."""
     return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
@@ -41,13 +44,14 @@ def parse_moment(given: str) -> datetime:
     try:
         if ago := _AGO.fullmatch(given):
             return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * dict(_UNITS)[ago[2]])
-        read = datetime.fromisoformat(given)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = datetime.fromisoformat(given)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
 
 
 def counted(count: int, most: int | None = None) -> str:
+    """Format a count with separators; `1,000 or more` for a limited one."""
     return f"{count:,}" if most is None or count < most else f"{most:,} or more"
 
 
@@ -57,6 +61,7 @@ def percent(part: float | None) -> str:
 
 
 def dollars(cost: float | None) -> str:
+    """Format a cost in dollars with four decimals; `-` for None."""
     return "-" if cost is None else f"{cost:.4f}"
 
 

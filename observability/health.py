@@ -47,6 +47,7 @@ class Readiness:
         self._works = works
 
     def stop(self) -> None:
+        """Answer not ready from now on: the process ends."""
         self._stopping = True
 
     def __call__(self) -> tuple[bool, dict[str, str]]:
@@ -138,11 +139,12 @@ class Rounds:
     def __init__(self, *, stuck_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stuck_seconds = stuck_seconds
         self._monotonic = monotonic
-        # Each attribute is written by one thread: the first by the work's, the other by the watchdog's.
+        # The work's thread writes the first attribute, the watchdog's thread the second.
         self._missed_at: float | None = None
         self._forgiven_until = -math.inf
 
     def next_within(self, seconds: float) -> None:
+        """Expect the next step within `seconds`. Called in the work's thread."""
         self._missed_at = self._monotonic() + seconds + self._stuck_seconds
 
     def may_wait(self) -> None:
@@ -197,6 +199,7 @@ class Watchdog:
         self._loop_answered_at = self._looked_at = monotonic()
 
     def start(self) -> None:
+        """Start the thread, with the current time as the last progress."""
         self._loop_answered_at = self._looked_at = self._monotonic()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 

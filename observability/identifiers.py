@@ -58,6 +58,7 @@ def current() -> Mapping[str, str]:
 
 
 def tags() -> Mapping[str, str]:
+    """Return the bound identifiers that spans carry."""
     return _block.get().tags
 
 

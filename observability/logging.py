@@ -48,7 +48,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 # Format of `logging.captureWarnings`: `<file>:<line>: <category>: <text>`.
 _WARNING = re.compile(r"([^\n]*?):(\d+): (\w+): ")
 _QUIET = {
-    # One line per request, with its address: ServiceDesk Plus takes ticket text in the query.
+    # Their line per request has the address, and ServiceDesk Plus takes ticket text in the query.
     **dict.fromkeys(("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3"), logging.WARNING),
     **dict.fromkeys(("alembic", "asyncio", "kombu", "langchain", "langgraph", "sqlalchemy"), logging.WARNING),
     **dict.fromkeys(("langsmith", "psycopg", "uvicorn.access"), logging.ERROR),
@@ -234,10 +234,10 @@ def exception_trail(failure: BaseException) -> str:
     Messages are omitted: they may quote a row, an address with a password or a ticket.
     """
     parts: list[str] = []
-    seen: set[int] = set()
+    visited: set[int] = set()
     link: BaseException | None = failure
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    while link is not None and id(link) not in visited:
+        visited.add(id(link))
         name = f"{type(link).__module__}.{type(link).__qualname__}".removeprefix("builtins.")
         frames = " < ".join(reversed(_frames(link.__traceback__)))
         parts.append(f"{name} at {frames}" if frames else name)
@@ -250,8 +250,8 @@ def _frames(traceback: TracebackType | None) -> list[str]:
     while traceback is not None:
         code = traceback.tb_frame.f_code
         path = Path(code.co_filename)
-        shown = path.relative_to(_PROJECT) if path.is_relative_to(_PROJECT) else Path(*path.parts[-2:])
-        frames.append(f"{shown.as_posix()}:{traceback.tb_lineno} {code.co_name}")
+        short_path = path.relative_to(_PROJECT) if path.is_relative_to(_PROJECT) else Path(*path.parts[-2:])
+        frames.append(f"{short_path.as_posix()}:{traceback.tb_lineno} {code.co_name}")
         traceback = traceback.tb_next
     return frames[-_FRAMES_SHOWN:]
 
@@ -280,7 +280,7 @@ class _Fit(logging.Filter):
             return True
         message = _message(record)
         if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
-            # By the exception's type name in the text: the record has nothing else of the failure.
+            # The type name of the exception in the text is all that the record has of the failure.
             reason = next((reason for name, reason in _REFUSALS.items() if name in message), "connection lost")
             message = log_events.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
             record.levelno, record.levelname = logging.ERROR, "ERROR"
@@ -317,12 +317,12 @@ def _warning(record: logging.LogRecord) -> str:
 
     The text is omitted: it may quote a server's response.
     """
-    found = _WARNING.match(_message(record))
-    if found is None:
+    match = _WARNING.match(_message(record))
+    if match is None:
         return "Warning of a library"
-    path, line, category = Path(found[1]), found[2], found[3]
-    ours = path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
-    return f"{category} at {path.relative_to(_PROJECT).as_posix()}:{line}" if ours else f"{category} of a library"
+    path, line, category = Path(match[1]), match[2], match[3]
+    is_own = path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
+    return f"{category} at {path.relative_to(_PROJECT).as_posix()}:{line}" if is_own else f"{category} of a library"
 
 
 class Outage:
@@ -330,16 +330,17 @@ class Outage:
 
     def __init__(self, phrase: Phrase, again_seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic):
         self._phrase = phrase
-        self._again = again_seconds
+        self._log_again_seconds = again_seconds
         self._monotonic = monotonic
         self._logged_at: float | None = None
 
     def seen(self, reason: str, failure: BaseException | None = None) -> None:
         """Record a failed call; log it at once, then at most once a minute."""
         now = self._monotonic()
-        if self._logged_at is None or now - self._logged_at >= self._again:
+        if self._logged_at is None or now - self._logged_at >= self._log_again_seconds:
             self._logged_at = now
             log_event(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
+        """End the outage: the next failure is logged at once."""
         self._logged_at = None

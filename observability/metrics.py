@@ -308,6 +308,7 @@ def job_ended(tenant_id: str, job_id: UUID, outcome: str, reason: str = "") -> N
 
 
 def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float | None) -> None:
+    """Count (input, output) tokens of a call, and its dollars if reported."""
     for direction, count in zip(("input", "output"), tokens, strict=True):
         GPT4_TOKENS.labels(tenant_id, model, direction).inc(count)
     if cost is not None:
@@ -315,12 +316,14 @@ def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float
 
 
 def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
+    """Replace the numbers of held jobs: (tenant, reason) -> count."""
     JOBS_HELD_BACK.clear()
     for labels, count in jobs.items():
         JOBS_HELD_BACK.labels(*labels).set(count)
 
 
 def secret_ages(since: Mapping[tuple[str, str], datetime]) -> None:
+    """Replace the ages of secrets: (tenant, setting) -> first seen."""
     SECRET_AGE.clear()
     for (tenant_id, setting), moment in since.items():
         # A retired secret gives no access, whatever its age.
@@ -331,13 +334,15 @@ def secret_ages(since: Mapping[tuple[str, str], datetime]) -> None:
 
 
 def server_gone(server: str) -> None:
+    """Remove the series of a desk or model endpoint that is no longer used."""
     for gauge in (BREAKER_OPEN, MODEL_HELD, DESK_HELD):
         gauge.remove_by_labels({"server": server})
 
 
 def purged(**counts: int) -> None:
-    for what, count in counts.items():
-        PURGED.labels(what).inc(count)
+    """Count purged rows by kind of row."""
+    for kind, count in counts.items():
+        PURGED.labels(kind).inc(count)
 
 
 class FewValues:
@@ -359,10 +364,12 @@ _prompts, _models = FewValues(), FewValues()
 
 
 def voted(tenant_id: str, prompt: str, model: str, vote: str) -> None:
+    """Count a technician's vote on a note."""
     FEEDBACK.labels(tenant_id, _prompts.of(prompt), _models.of(model), vote).inc()
 
 
 def taken_up(tenant_id: str, prompt: str, model: str, ratio: float) -> None:
+    """Record the share of a resolution, 0 to 1, that the note's steps contain."""
     TAKEN_UP.labels(tenant_id, _prompts.of(prompt), _models.of(model)).observe(ratio)
 
 
@@ -406,5 +413,5 @@ def external_call(
         if is_counted:
             CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
             # A model's latency does not depend on the tenant.
-            whose = ("", model) if model else (tenant_id, "")
-            CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)
+            labels = ("", model) if model else (tenant_id, "")
+            CALL_SECONDS.labels(server, *labels).observe(time.monotonic() - began)

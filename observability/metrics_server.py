@@ -100,6 +100,7 @@ def _registry(process: str) -> CollectorRegistry:
 
 
 def render(process: str) -> bytes:
+    """Return the metrics of a process in the Prometheus text format."""
     return generate_latest(_registry(process))
 
 

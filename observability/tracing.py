@@ -45,7 +45,7 @@ _FLUSH_SECONDS = 5.0
 _INTO_FILES_MILLISECONDS = 1000
 FILE_BYTES = 4_000_000
 FOLDER_BYTES = 30_000_000  # checked before a process begins a file, so the new file is on top of it
-# Left out of files, where `ai-agents forget` would not erase them. A collector gets them if the operator enables it.
+# Not written to files, because `ai-agents forget` does not erase those. A collector gets them if the operator opts in.
 _TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
@@ -98,9 +98,9 @@ class FileExporter(SpanExporter):
 
 
 def _line(span: ReadableSpan) -> str:
-    shown = json.loads(span.to_json(indent=None))
-    shown["attributes"] = {name: value for name, value in shown["attributes"].items() if name not in _TEXTS}
-    return f"\n{json.dumps(shown)}"  # the line break ends a line cut by a full disk
+    record = json.loads(span.to_json(indent=None))
+    record["attributes"] = {name: value for name, value in record["attributes"].items() if name not in _TEXTS}
+    return f"\n{json.dumps(record)}"  # the line break ends a line cut by a full disk
 
 
 class Tracing:
@@ -108,12 +108,12 @@ class Tracing:
 
     def __init__(self, service_name: str, traces_dir: Path | None = None) -> None:
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override ours.
-        ours = Resource({SERVICE_NAME: service_name})
-        self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
+        defaults = Resource({SERVICE_NAME: service_name})
+        self._provider = TracerProvider(resource=defaults.merge(_named_by_operator()))
         if traces_dir is not None:
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
-        # Last, because processors are closed in order, and an unresponsive collector uses all of the time.
+        # The collector is last: processors are closed in order, and an unresponsive one uses all of the time.
         if exports_spans():
             self._provider.add_span_processor(BatchSpanProcessor(Counted()))
         trace.set_tracer_provider(self._provider)
@@ -177,6 +177,7 @@ def span(
 
 
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
+    """Start a client span that is not current; the caller ends it."""
     return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**attributes, **tags()})
 
 
@@ -199,6 +200,7 @@ def record_failure(failed: trace.Span, failure: BaseException, reason: str | Non
 
 
 def queue_span(parent: Context | None, since: datetime, until: datetime) -> None:
+    """Record the wait in the queue as a span that has already ended."""
     start, end = _nanoseconds(since), _nanoseconds(until)
     waited = _tracer.start_span(
         QUEUE,
@@ -214,6 +216,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def traceparent() -> str:
+    """Return the current span as a W3C header; empty without a span."""
     current = trace.get_current_span().get_span_context()
     return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags:02x}" if current.is_valid else ""
 
@@ -227,6 +230,7 @@ def context_of(traceparent_header: str | None) -> Context | None:
 
 
 def own_trace() -> Context:
+    """Return an empty context, so that a span starts a new trace."""
     return Context()
 
 
@@ -247,4 +251,5 @@ def untraced() -> Iterator[None]:
 
 
 def is_untraced() -> bool:
+    """Return True in a block of `untraced`."""
     return _untraced.get()

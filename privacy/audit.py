@@ -43,9 +43,9 @@ class ModelExchange:
     reason: str | None = None
 
 
-# Each source has its requester, as its copy says: the copy may be gone when that person is forgotten. Nothing is stored
-# if the ticket, the requester or a source was forgotten. The transaction shares the tenant's key, so an eraser runs
-# before it or finds its row.
+# The requester of each source is stored with it, because its copy may be gone when that person is forgotten. Nothing is
+# stored if the ticket, the requester or a source was forgotten. The transaction shares the tenant's key, so an eraser
+# runs before it or finds its row.
 _KEEP = text("""
     INSERT INTO audit_records (tenant_id, job_id, at, ticket_id, desk_id, display_id, requester, prompt, model, host,
         masking, system, sent, answer, reason, sources, input_tokens, output_tokens, cost, seconds)
@@ -78,12 +78,13 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
+    """Store a record, unless its ticket, requester or a source was forgotten."""
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
     answer = None if exchange.answer is None else json.dumps(exchange.answer)
     values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
-    numbers = ("number", "desk_id")
-    named = [source[name] for source in exchange.sources for name in numbers if name in source]
-    values |= {"id": job_id, "named": named, "forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
+    keys = ("number", "desk_id")
+    numbers = [source[name] for source in exchange.sources for name in keys if name in source]
+    values |= {"id": job_id, "named": numbers, "forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
     await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _KEEP, **values)
 
 
@@ -98,25 +99,25 @@ async def records(
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
     """Yield a tenant's records that meet all conditions, oldest first."""
-    question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
+    query = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
     if days is not None:
-        question = question.where(_kept_for(days))
+        query = query.where(_kept_for(days))
     if ticket_id is not None:
         numbers = (AuditRecord.ticket_id, AuditRecord.desk_id, AuditRecord.display_id)
-        question = question.where(or_(*(number == ticket_id for number in numbers)))
+        query = query.where(or_(*(number == ticket_id for number in numbers)))
     if job_id is not None:
-        question = question.where(AuditRecord.job_id == job_id)
+        query = query.where(AuditRecord.job_id == job_id)
     if since is not None:
-        question = question.where(AuditRecord.at >= since)
-    rest = question
+        query = query.where(AuditRecord.at >= since)
+    page_query = query
     while True:
         async with database.tenant(tenant_id) as session:
-            found = (await session.scalars(rest)).all()
-        for record in found:
+            rows = (await session.scalars(page_query)).all()
+        for record in rows:
             yield record
-        if len(found) < page:
+        if len(rows) < page:
             return
-        rest = question.where(tuple_(AuditRecord.at, AuditRecord.job_id) > (found[-1].at, found[-1].job_id))
+        page_query = query.where(tuple_(AuditRecord.at, AuditRecord.job_id) > (rows[-1].at, rows[-1].job_id))
 
 
 def _kept_for(days: int) -> ColumnElement[bool]:
@@ -129,6 +130,7 @@ def _answered(days: int) -> Select[AuditRecord]:
 
 
 async def newest(database: Database, tenant_id: str, most: int, *, days: int) -> list[AuditRecord]:
+    """Return up to `most` answered enhancements of the last `days`, newest first."""
     async with database.tenant(tenant_id) as session:
         return [*await session.scalars(_answered(days).order_by(AuditRecord.at.desc()).limit(most))]
 
@@ -136,22 +138,26 @@ async def newest(database: Database, tenant_id: str, most: int, *, days: int) ->
 async def last_of_jobs(
     database: Database, tenant_id: str, job_ids: Sequence[UUID], *, days: int
 ) -> dict[UUID, AuditRecord]:
+    """Return job id -> last answered record of the last `days`."""
     async with database.tenant(tenant_id) as session:
-        question = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
-        return {record.job_id: record for record in await session.scalars(question)}
+        query = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
+        return {record.job_id: record for record in await session.scalars(query)}
 
 
 async def is_kept(database: Database, record: AuditRecord) -> bool:
+    """Return True if the record is still stored: it may be purged or erased."""
     async with database.tenant(record.tenant_id) as session:
-        mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
-        return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
+        conditions = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
+        return await session.scalar(select(AuditRecord.job_id).where(*conditions)) is not None
 
 
 async def tenants(database: Database) -> list[str]:
+    """Return the ids of all tenants with records."""
     return [row["tenant_id"] for row in await database.call(_TENANTS)]
 
 
 async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:
+    """Delete up to `most` records older than `days`; return their number."""
     async with database.tenant(tenant_id) as session:
-        gone = await session.execute(_PURGE, {"days": days, "most": most})
-        return int(gone.rowcount)  # type: ignore[attr-defined]
+        result = await session.execute(_PURGE, {"days": days, "most": most})
+        return int(result.rowcount)  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ _ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
 # Few: deleting passages updates the counts of their terms, which blocks the tenant's other writers until the commit.
 _MAX_PASSAGES = 25
 # Tables without a statement of their own. The search index is erased with the copies.
-_OTHERS = (
+_OTHER_TABLES = (
     *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
     *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
 )
@@ -57,6 +57,7 @@ class Which:
 
     @property
     def all(self) -> bool:
+        """True for a whole tenant."""
         return self.ticket_id is None and self.requester is None
 
     @property
@@ -89,38 +90,39 @@ class EndedJob(NamedTuple):
     display_id: str | None
 
 
-async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
-    transaction = partial(database.tenant, which.tenant_id)
+async def stored(database: Database, scope: Which, *, page: int = PAGE) -> Stored:
+    """Count the rows that an erasure would erase, page by page."""
+    transaction = partial(database.tenant, scope.tenant_id)
     numbers = None
-    if not which.all:
+    if not scope.all:
         async with transaction() as session:
-            numbers = await _numbers_of(session, which, await _hash_of(session, which))
-    values = {"numbers": None if numbers is None else sorted(numbers), "address": which.address, "page": page}
-    found: Counter[str] = Counter()
+            numbers = await _numbers_of(session, scope, await _hash_of(session, scope))
+    values = {"numbers": None if numbers is None else sorted(numbers), "address": scope.address, "page": page}
+    totals: Counter[str] = Counter()
     for statement in (_COUNT_COPIES, _COUNT_JOBS, _COUNT_RECORDS):
         async for counts in _pages(transaction, statement, values):
-            found.update({name: count for name, count in counts.items() if name != "last"})
-    by_requester = which.requester is not None
+            totals.update({name: count for name, count in counts.items() if name != "last"})
+    by_requester = scope.requester is not None
     return Stored(
-        found["copies"],
-        found["answers"],
-        found["unfinished"],
-        found["unattributed"] if by_requester else 0,
-        found["records"],
-        by_requester and bool(numbers or found["naming"]),
+        totals["copies"],
+        totals["answers"],
+        totals["unfinished"],
+        totals["unattributed"] if by_requester else 0,
+        totals["records"],
+        by_requester and bool(numbers or totals["naming"]),
     )
 
 
-async def _hash_of(session: AsyncSession, which: Which) -> bytes | None:
-    if which.requester is None:
+async def _hash_of(session: AsyncSession, scope: Which) -> bytes | None:
+    if scope.requester is None:
         return None
-    return await session.scalar(select(tombstones.of_requester(which.requester)))
+    return await session.scalar(select(tombstones.of_requester(scope.requester)))
 
 
-async def _numbers_of(session: AsyncSession, which: Which, requester: bytes | None) -> set[str]:
-    found = {which.ticket_id} if which.ticket_id else set()
+async def _numbers_of(session: AsyncSession, scope: Which, requester: bytes | None) -> set[str]:
+    found = {scope.ticket_id} if scope.ticket_id else set()
     for numbers in _NUMBERS:
-        found |= {*await session.scalars(numbers, {"number": which.ticket_id, "requester": requester})}
+        found |= {*await session.scalars(numbers, {"number": scope.ticket_id, "requester": requester})}
     return found
 
 
@@ -157,7 +159,7 @@ class Erased(NamedTuple):
 
 async def erase(
     database: Database,
-    which: Which,
+    scope: Which,
     *,
     job_rows: bool = True,
     page: int = PAGE,
@@ -169,24 +171,24 @@ async def erase(
     `job_rows` is set, rows of jobs that had ended before are erased too. Jobs ended by the erasure keep their rows,
     because their messages may still arrive. Raises one of DATABASE_FAILURES.
     """
-    work = _Erasure(database, which, page, on_ended)
+    work = _Erasure(database, scope, page, on_ended)
     began = await work.begin()
-    await work.erase_these_jobs(await work.unfinished_jobs())
-    if which.requester is not None:
-        # Tombstones for tickets that only jobs and records know: both may outlive the copies.
+    await work.erase_jobs_in_batches(await work.unfinished_jobs())
+    if scope.requester is not None:
+        # Jobs and records may outlive the copies, so their tickets get tombstones too.
         await work.total(_MARK_JOBS)
         await work.total(_MARK_RECORDS)
     copies = await work.total(_ERASE_COPIES)
     # Running jobs may have read a copy before its erasure, and may write a text from it after `erase_jobs`.
-    at_work = await work.unfinished_jobs(running_only=True)
+    running_ids = await work.unfinished_jobs(running_only=True)
     await work.erase_jobs(None)
-    await work.erase_these_jobs(at_work)
+    await work.erase_jobs_in_batches(running_ids)
     records = await work.total(_ERASE_RECORDS)
-    running = set(at_work).intersection(await work.unfinished_jobs(running_only=True))
+    running = set(running_ids).intersection(await work.unfinished_jobs(running_only=True))
     rows = 0
-    if which.all:
+    if scope.all:
         copies += await work.erase_table("passages", _MAX_PASSAGES)
-        for table in _OTHERS:
+        for table in _OTHER_TABLES:
             await work.erase_table(table, page)
         rows = await work.total(_ERASE_ROWS, began=began) if job_rows else 0
         await work.erase_table("tombstone_keys", PAGE)
@@ -196,7 +198,7 @@ async def erase(
 @dataclass(slots=True)
 class _Erasure:
     database: Database
-    which: Which
+    scope: Which
     page: int
     on_ended: Callable[[Sequence[EndedJob]], None]
     requester: bytes | None = None
@@ -205,41 +207,41 @@ class _Erasure:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncSession]:
-        async with self.database.tenant(self.which.tenant_id) as session:
+        async with self.database.tenant(self.scope.tenant_id) as session:
             await tombstones.lock(session, shared=False)
             yield session
 
     def _pages(self, statement: TextClause, **values: object) -> AsyncIterator[RowMapping]:
-        which = self.which
-        scope = {"all": which.all, "ticket": which.ticket_id, "requester": self.requester, "address": which.address}
-        return _pages(self._alone, statement, {**scope, "page": self.page, **values})
+        scope = self.scope
+        target = {"all": scope.all, "ticket": scope.ticket_id, "requester": self.requester, "address": scope.address}
+        return _pages(self._alone, statement, {**target, "page": self.page, **values})
 
     async def begin(self) -> datetime:
         async with self._alone() as session:
-            self.requester = await _hash_of(session, self.which)
-            if self.which.ticket_id is not None:
-                numbers = await _numbers_of(session, self.which, None)
-                await tombstones.leave(session, self.which.tenant_id, map(tombstones.of_ticket, sorted(numbers)))
-            if self.which.requester is not None:
-                stone = tombstones.of_requester(self.which.requester)
-                await tombstones.leave(session, self.which.tenant_id, [stone])
+            self.requester = await _hash_of(session, self.scope)
+            if self.scope.ticket_id is not None:
+                numbers = await _numbers_of(session, self.scope, None)
+                await tombstones.leave(session, self.scope.tenant_id, map(tombstones.of_ticket, sorted(numbers)))
+            if self.scope.requester is not None:
+                tombstone = tombstones.of_requester(self.scope.requester)
+                await tombstones.leave(session, self.scope.tenant_id, [tombstone])
             began: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
         return began
 
     async def unfinished_jobs(self, *, running_only: bool = False) -> list[UUID]:
-        async with self.database.tenant(self.which.tenant_id) as session:
+        async with self.database.tenant(self.scope.tenant_id) as session:
             return sorted(await session.scalars(_UNFINISHED, {"running_only": running_only}))
 
     async def total(self, statement: TextClause, **values: object) -> int:
         """Run the statement for all pages; return the sum of its counts."""
-        found = 0
+        total = 0
         async for result in self._pages(statement, **values):
-            found += sum(count for name, count in result.items() if name != "last")
-        return found
+            total += sum(count for name, count in result.items() if name != "last")
+        return total
 
-    async def erase_these_jobs(self, job_ids: Sequence[UUID]) -> None:
-        for some in split(job_ids, self.page):
-            await self.erase_jobs(some)
+    async def erase_jobs_in_batches(self, job_ids: Sequence[UUID]) -> None:
+        for batch in split(job_ids, self.page):
+            await self.erase_jobs(batch)
 
     async def erase_jobs(self, job_ids: Sequence[UUID] | None) -> None:
         """Erase the texts of these jobs; None: of all jobs in scope."""
@@ -251,11 +253,11 @@ class _Erasure:
             self.on_ended(ended)
 
     async def erase_table(self, name: str, most: int) -> int:
-        some = text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- of a list above
+        statement = text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- of a list above
         erased, count = 0, most
         while count == most:
             async with self._alone() as session:
-                gone = await session.execute(some, {"most": most})
-                count = int(gone.rowcount)  # type: ignore[attr-defined]
+                result = await session.execute(statement, {"most": most})
+                count = int(result.rowcount)  # type: ignore[attr-defined]
             erased += count
         return erased

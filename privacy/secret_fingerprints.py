@@ -32,7 +32,7 @@ KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "C
 _KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
 _NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
 
-_KNOW = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
+_RECORD = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
 _KEY_BYTES = 32  # of a tenant's new key, as in `privacy.tombstones`
 _USES_KEPT = timedelta(days=7)  # by the hour
 _SECRETS_KEPT = timedelta(days=30)  # since a process had it: one that comes back is as old as it was
@@ -47,7 +47,7 @@ _REMEMBERED = text("""
 """)
 LATELY_HOURS = 24
 # Set secrets are reported once an hour; after this time without a report they count as gone.
-_TOLD_WITHIN = timedelta(hours=2)
+_REPORTED_WITHIN = timedelta(hours=2)
 AT_ONCE = 500
 
 
@@ -73,6 +73,7 @@ class Remembered(NamedTuple):
 
 
 def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen:
+    """Return the report of a secret; an empty tenant means the process."""
     return SecretSeen(tenant_id or OF_PROCESS, setting, digest(setting, secret), uses)
 
 
@@ -85,53 +86,56 @@ def digest(setting: str, secret: str) -> bytes:
 
 async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
     """Record secrets and uses; return the first time that each was seen."""
-    told: dict[tuple[str, bytes], dict[str, object]] = {}
+    rows: dict[tuple[str, bytes], dict[str, object]] = {}
     for secret in secrets:
-        row = told.setdefault(
+        row = rows.setdefault(
             (secret.tenant_id, secret.digest),
             {"tenant": secret.tenant_id, "setting": secret.setting, "digest": secret.digest.hex(), "uses": 0},
         )
         row |= {"uses": int(str(row["uses"])) + secret.uses, "key": token_hex(_KEY_BYTES)}
     since: dict[tuple[str, str], datetime] = {}
-    # In batches: concurrent reports of the same secrets wait for their rows.
-    for some in split(list(told.values()), AT_ONCE):
-        rows = await database.call(_KNOW, secrets=json.dumps(some))
-        since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in rows}
+    # Batches are short, because concurrent reports of the same secrets wait for their rows.
+    for batch in split(list(rows.values()), AT_ONCE):
+        recorded = await database.call(_RECORD, secrets=json.dumps(batch))
+        since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in recorded}
     return since
 
 
 async def remembered(database: Database, tenant_id: str, places: Mapping[str, str]) -> dict[str, Remembered]:
+    """Return setting -> known secret, for `places` (setting -> secret)."""
     key, rows = await database.call_as(tenant_id or OF_PROCESS, _KEY, _REMEMBERED, hours=LATELY_HOURS)
     by_fingerprint = {bytes(row["fingerprint"]): Remembered(**row) for row in rows}
-    known = {
-        setting: by_fingerprint.get(sha256(bytes(one["key"]) + digest(setting, secret)).digest())
-        for one in key
+    matches = {
+        setting: by_fingerprint.get(sha256(bytes(row["key"]) + digest(setting, secret)).digest())
+        for row in key
         for setting, secret in places.items()
     }
-    return {setting: found for setting, found in known.items() if found is not None}
+    return {setting: match for setting, match in matches.items() if match is not None}
 
 
 async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]:
+    """Return setting -> its secret in use, as reported within two hours."""
     (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
-    found: dict[str, list[Remembered]] = {}
+    by_setting: dict[str, list[Remembered]] = {}
     for row in rows:
-        if row["read_at"] - row["last_seen_at"] < _TOLD_WITHIN:
-            found.setdefault(row["setting"], []).append(Remembered(**row))
-    return {setting: _oldest_in_use(told) for setting, told in found.items()}
+        if row["read_at"] - row["last_seen_at"] < _REPORTED_WITHIN:
+            by_setting.setdefault(row["setting"], []).append(Remembered(**row))
+    return {setting: _oldest_in_use(known) for setting, known in by_setting.items()}
 
 
-def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
+def _oldest_in_use(secrets: Iterable[Remembered]) -> Remembered:
     """Return the oldest secret that a process not yet restarted may use."""
-    *older, newest = sorted(told, key=lambda one: one.first_seen_at)
-    return next((one for one in older if one.last_seen_at >= newest.first_seen_at), newest)
+    *older, newest = sorted(secrets, key=lambda secret: secret.first_seen_at)
+    return next((secret for secret in older if secret.last_seen_at >= newest.first_seen_at), newest)
 
 
 async def purge(database: Database) -> None:
+    """Delete uses and secrets past their retention."""
     await database.call(_PURGE, uses=_USES_KEPT, secrets=_SECRETS_KEPT)
 
 
 LOOK_SECONDS = 15.0
-_TELL_SECONDS = 3600.0
+_REPORT_SECONDS = 3600.0
 _ANSWER_SECONDS = 30.0
 
 
@@ -143,22 +147,22 @@ async def reporting(
 
     The ages of tenants' secrets are exported as a metric. The leader of housekeeping exports those of the processes.
     """
-    told = SecretUsage(database, secrets)
+    usage = SecretUsage(database, secrets)
 
     async def report() -> None:
         while True:
             # Other parts of the process report that the database is away.
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
-                before = told.since
-                await told.look()
-                if told.since is not before:
-                    of_tenants = {whose: since for whose, since in told.since.items() if whose[0] != OF_PROCESS}
+                earlier = usage.since
+                await usage.look()
+                if usage.since is not earlier:
+                    of_tenants = {key: since for key, since in usage.since.items() if key[0] != OF_PROCESS}
                     metrics.secret_ages(of_tenants)
             await asyncio.sleep(LOOK_SECONDS)
 
     task = asyncio.create_task(report())
     try:
-        yield told
+        yield usage
     finally:
         task.cancel()
         await asyncio.wait({task})
@@ -181,26 +185,27 @@ class SecretUsage:
         self._database = database
         self._secrets = secrets
         self._monotonic = monotonic
-        self._told: Mapping[tuple[str, str], str] | None = None
-        self._again_at = 0.0
+        self._reported: Mapping[tuple[str, str], str] | None = None
+        self._due_at = 0.0
         self.since: Mapping[tuple[str, str], datetime] = {}
 
     async def look(self) -> None:
         """Report if due. Raises one of DATABASE_FAILURES, or TimeoutError."""
-        there, now = self._secrets(), self._monotonic()
-        if there == self._told and now < self._again_at:
+        secrets, now = self._secrets(), self._monotonic()
+        if secrets == self._reported and now < self._due_at:
             return
-        told = [seen(*whose, secret) for whose, secret in there.items()]
+        report = [seen(*key, secret) for key, secret in secrets.items()]
         try:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    self.since = await know(self._database, told)
+                    self.since = await know(self._database, report)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise
             log_event(log_events.SECRET_AGES_UNKNOWN, reason="not recorded", failure=failure)
             return
-        self._told, self._again_at = there, now + _TELL_SECONDS
+        self._reported, self._due_at = secrets, now + _REPORT_SECONDS
 
     def forget(self) -> None:
-        self._told = None
+        """Report all secrets again at the next look."""
+        self._reported = None

@@ -17,9 +17,9 @@ from privacy.models import Tombstone
 
 FORGOTTEN = "forgotten"
 NAMED_FORGOTTEN = "its answer named what was forgotten"
-"""Reasons of jobs that an erasure ends or asks again."""
+"""Reasons of jobs that an erasure ends or repeats."""
 _KEY_BYTES = 32
-_NOBODY = b""
+_NO_REQUESTER = b""
 # A subquery: it is read once, however many are hashed.
 _KEY = literal_column("(SELECT key FROM tombstone_keys)", BYTEA)
 _FORGOTTEN_AMONG = text("SELECT forgotten_among(:numbers)").bindparams(bindparam("numbers", type_=ARRAY(Text)))
@@ -33,10 +33,11 @@ def of_ticket(ticket_id: str) -> ColumnElement[bytes]:
 def of_requester(address: str) -> ColumnElement[bytes]:
     """Return the keyed hash of a mail address: empty for none, null without a key."""
     folded = fold(address)
-    return _hash("requester", folded) if folded else literal(_NOBODY)
+    return _hash("requester", folded) if folded else literal(_NO_REQUESTER)
 
 
 def fold(address: str) -> str:
+    """Return a mail address in the form that is hashed."""
     return address.strip().casefold()
 
 
@@ -62,6 +63,7 @@ _KEEP_KEY = text("SELECT tenant_id FROM tombstone_keys FOR UPDATE")
 
 
 def new_key() -> bytes:
+    """Return a random key, used if the tenant has none."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
@@ -70,14 +72,15 @@ async def make_key(session: AsyncSession) -> None:
 
 
 async def leave(session: AsyncSession, tenant_id: str, hashes: Iterable[ColumnElement[bytes]]) -> None:
-    for of_what in hashes:
-        stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
-        await session.execute(stone.on_conflict_do_nothing())
+    """Write tombstones; existing ones stay as they are."""
+    for key_hash in hashes:
+        tombstone = insert(Tombstone).values(tenant_id=tenant_id, hash=key_hash, left_at=func.now())
+        await session.execute(tombstone.on_conflict_do_nothing())
 
 
 OF_REQUESTER = """CASE WHEN :folded = '' THEN '' ELSE
     (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END"""
-"""As `of_requester`, of an address that is folded already."""
+"""The SQL form of `of_requester`, for an address that is already folded."""
 ARE_LEFT = text("""
     SELECT EXISTS (SELECT FROM tombstones WHERE hash = ANY (
         ARRAY(SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k, unnest(:numbers) n)
@@ -88,9 +91,11 @@ ARE_LEFT = text("""
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
+    """Return True if one of a ticket's ids, or its requester, has a tombstone."""
     return bool(await session.scalar(ARE_LEFT, {"numbers": list(ticket_ids), "folded": fold(requester)}))
 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:
+    """Return the ids that have a tombstone."""
     async with database.tenant(tenant_id) as session:
         return {*await session.scalars(_FORGOTTEN_AMONG, {"numbers": list(ticket_ids)})}

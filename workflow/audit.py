@@ -58,9 +58,9 @@ async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) ->
 
 async def keep_left_records(attempt: Attempt) -> None:
     job_id = attempt.claim.job_id
-    left = await attempt.answers.get(StoredKind.RECORD, job_id) if attempt.claim.started_before else None
-    if left:
-        await keep_records(attempt, left)
+    records = await attempt.answers.get(StoredKind.RECORD, job_id) if attempt.claim.started_before else None
+    if records:
+        await keep_records(attempt, records)
         await attempt.answers.drop(job_id, StoredKind.RECORD)
 
 
@@ -78,24 +78,24 @@ def exchanges_of(
     if not attempt.tenant_settings().audit_days:
         return []
     sources = [*(unusable.sources if unusable else ()), *source_entries(question)]
-    found = list({source["id"]: source for source in sources}.values())
+    distinct_sources = list({source["id"]: source for source in sources}.values())
     return [
         ModelExchange(
             prompt=question.version,
-            model=each.model,
-            host=each.host,
+            model=result.model,
+            host=result.host,
             masking=question.masking,
             system=question.prompt.system,
             sent=question.prompt.user,
-            answer=each.content.model_dump(mode="json") if isinstance(each, ModelAnswer) else None,
-            reason=each.reason if isinstance(each, Unanswered) else None,
-            sources=found,
-            input_tokens=each.usage.input_tokens,
-            output_tokens=each.usage.output_tokens,
-            cost=each.usage.cost,
-            seconds=each.milliseconds / 1000,
+            answer=result.content.model_dump(mode="json") if isinstance(result, ModelAnswer) else None,
+            reason=result.reason if isinstance(result, Unanswered) else None,
+            sources=distinct_sources,
+            input_tokens=result.usage.input_tokens,
+            output_tokens=result.usage.output_tokens,
+            cost=result.usage.cost,
+            seconds=result.milliseconds / 1000,
         )
-        for each in results
+        for result in results
     ]
 
 

@@ -80,8 +80,8 @@ async def refuse_second_dry_run(attempt: Attempt) -> None:
     if not attempt.tenant_settings().dry_run:
         return
     claim = attempt.claim
-    other = await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
-    if other is not None:
+    other_job = await retry_until_available(details.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+    if other_job is not None:
         raise NoNoteWantedError(ALREADY_ENHANCED)
 
 

@@ -98,10 +98,10 @@ async def _leave(attempt: Attempt) -> None:
 
 
 async def _read(attempt: Attempt) -> DeskTicket:
-    named = attempt.claim.ticket_id
-    desk_id = attempt.claim.desk_id or await attempt.desk.id_of(named)
+    number = attempt.claim.ticket_id
+    desk_id = attempt.claim.desk_id or await attempt.desk.id_of(number)
     ticket = await attempt.desk.read_open_ticket(desk_id)
-    shown = ticket.shown if desk_id == named else named
+    shown = ticket.shown if desk_id == number else number
     if shown != desk_id:
         attempt.claim = replace(attempt.claim, desk_id=desk_id, display_id=shown)
     return ticket

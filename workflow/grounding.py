@@ -86,7 +86,7 @@ class Grounding:
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
         is_sure = texts.has_content(cause) and not is_demoted and verifier.all_supported(cause.text)
-        named = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
+        cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [texts(question, "question") for question in answer.questions if question]
         return Content(
             prompt=prompt,
@@ -99,15 +99,15 @@ class Grounding:
             questions=questions[:_MAX_QUESTIONS],
             suggestions=self._suggestions(answer),
             nothing_found=nothing_found,
-            left_out=len(named - found.keys()),
+            left_out=len(cited_ids - found.keys()),
         )
 
     def _noted(self, source: FoundSource, gives: str) -> NoteSource:
         # The original, not the redacted text of the model.
         found, title = source.found, cut(without_links(source.as_found[0]), _MAX_LENGTH["title"])
         if isinstance(found, Document):
-            shown = title or source.id
-            return NoteSource(id=source.id, kind="document", title=shown, gives=gives, expires_at=found.expires_at)
+            name = title or source.id
+            return NoteSource(id=source.id, kind="document", title=name, gives=gives, expires_at=found.expires_at)
         return NoteSource(
             id=source.id,
             kind="ticket",
@@ -119,14 +119,14 @@ class Grounding:
         )
 
     def _suggestions(self, answer: Enhancement) -> list[Suggested]:
-        known = {
+        known_values = {
             "category": {fold(source.category) for source in self.case.sources},
             "priority": _PRIORITIES,
             "group": {fold(source.group) for source in self.case.sources},
         }
         kept = []
         for name, suggestion in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
-            if suggestion.value and fold(suggestion.value) in known[name] - {fold(self.case.ticket[name])}:
+            if suggestion.value and fold(suggestion.value) in known_values[name] - {fold(self.case.ticket[name])}:
                 value = without_links(self.restore(cut(suggestion.value, _MAX_LENGTH["value"])))
                 kept.append(Suggested.model_validate({"field": name, "value": value, "strength": suggestion.strength}))
         return kept
@@ -162,12 +162,12 @@ def _name(source: FoundSource) -> str:
 
 
 def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
-    known = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
-    known |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
-    known |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}
+    ids = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
+    ids |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
+    ids |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}
 
-    def id_of(named: str) -> str:
-        return known.get(named.strip(" []()").casefold(), named)
+    def id_of(citation: str) -> str:
+        return ids.get(citation.strip(" []()").casefold(), citation)
 
     def with_ids(claim: Statement) -> Statement:
         return claim.model_copy(update={"sources": [id_of(each) for each in claim.sources]})
@@ -227,9 +227,9 @@ class _Texts:
 
     def _names_inline(self, found: re.Match[str]) -> str:
         ids = re.findall(_ID, found[1].lower())
-        known = [self._names[each] for each in ids if each in self._names]
-        unknown = [] if len(known) == len(ids) else [self._words.no_ticket]
-        return f" ({', '.join([*known, *unknown])})"
+        names = [self._names[each] for each in ids if each in self._names]
+        unknown = [] if len(names) == len(ids) else [self._words.no_ticket]
+        return f" ({', '.join([*names, *unknown])})"
 
 
 class _ClaimVerifier:
@@ -238,8 +238,8 @@ class _ClaimVerifier:
     def __init__(self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str) -> None:
         self._case = case
         self._sources = {each.id: each for each in case.sources}
-        self._read: dict[str, SourceText] = {}
-        self._found: dict[str, list[Specific]] = {}
+        self._source_texts: dict[str, SourceText] = {}
+        self._specifics_by_text: dict[str, list[Specific]] = {}
         self._restore = restore
         self._rules = rules
         self._language = language
@@ -252,20 +252,20 @@ class _ClaimVerifier:
         """
         if not cited or not self._links_supported(text):
             return []
-        known = [*cited]
-        for one in self._specifics(text):
-            if self._is_supported(one, known):
+        sources = [*cited]
+        for item in self._specifics(text):
+            if self._is_supported(item, sources):
                 continue
-            # Another source may have the same number by chance, in another matter.
-            others = [] if _PLAIN.fullmatch(one.wanted) else [each for each in self._sources if self._has([each], one)]
-            if not others:
+            # A plain number may occur in another source by chance.
+            matches = [] if _PLAIN.fullmatch(item.key) else [each for each in self._sources if self._has([each], item)]
+            if not matches:
                 return []
-            known.append(others[0])
-        return known
+            sources.append(matches[0])
+        return sources
 
     def all_supported(self, text: str) -> bool:
         return self._links_supported(text) and all(
-            self._is_supported(one, self._sources) for one in self._specifics(text)
+            self._is_supported(specific, self._sources) for specific in self._specifics(text)
         )
 
     def marked(self, text: str, kind: str, source: str = "") -> str:
@@ -293,38 +293,38 @@ class _ClaimVerifier:
     def _links_supported(self, text: str) -> bool:
         for found in _DEFANGED.findall(text):
             link = _BROKEN.sub(r"\1", found).replace("hxxp", "http").rstrip(_TRAILING)
-            one = Specific(0, len(link), folded_key(link).strip("/"))
-            if not KNOWN_LINKS.fullmatch(link.casefold()) and not self._is_supported(one, self._sources):
+            specific = Specific(0, len(link), folded_key(link).strip("/"))
+            if not KNOWN_LINKS.fullmatch(link.casefold()) and not self._is_supported(specific, self._sources):
                 return False
         return True
 
     def _specifics(self, text: str) -> list[Specific]:
-        if text not in self._found:
+        if text not in self._specifics_by_text:
             # A ticket number identifies the ticket, and is not a specific.
             tickets = [found.span() for found in _TICKETS.finditer(text)]
-            self._found[text] = [
-                self._base(one, text)
-                for one in specifics_of(text, self._language)
-                if not any(begin <= one.begin < end for begin, end in tickets)
+            self._specifics_by_text[text] = [
+                self._base(specific, text)
+                for specific in specifics_of(text, self._language)
+                if not any(begin <= specific.begin < end for begin, end in tickets)
             ]
-        return self._found[text]
+        return self._specifics_by_text[text]
 
-    def _base(self, one: Specific, text: str) -> Specific:
+    def _base(self, specific: Specific, text: str) -> Specific:
         """Return the specific without `'s` or a joined noun, if that form has a source."""
-        if one.is_number:
-            return one
+        if specific.is_number:
+            return specific
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):
-            shorter = pattern.sub("", text[one.begin : one.end])
-            base = one._replace(wanted=one.wanted[: len(shorter)])
-            if shorter and base != one and self._is_supported(base, self._sources):
+            shorter = pattern.sub("", text[specific.begin : specific.end])
+            base = specific._replace(key=specific.key[: len(shorter)])
+            if shorter and base != specific and self._is_supported(base, self._sources):
                 return base
-        return one
+        return specific
 
-    def _is_supported(self, one: Specific, sources: Iterable[str]) -> bool:
-        return self._ticket_and_rules.has(one) or self._has(sources, one)
+    def _is_supported(self, specific: Specific, sources: Iterable[str]) -> bool:
+        return self._ticket_and_rules.has(specific) or self._has(sources, specific)
 
-    def _has(self, sources: Iterable[str], one: Specific) -> bool:
-        return any(self._source_text(each).has(one) for each in sources)
+    def _has(self, sources: Iterable[str], specific: Specific) -> bool:
+        return any(self._source_text(source).has(specific) for source in sources)
 
     # Most answers have no specifics, so texts are parsed on demand.
     @cached_property
@@ -337,10 +337,10 @@ class _ClaimVerifier:
         return SourceText([self._rules], and_of=self._ticket)
 
     def _source_text(self, source: str) -> SourceText:
-        if source not in self._read:
-            # As found and as sent: redaction may change a value's spelling.
+        if source not in self._source_texts:
+            # Both forms, because redaction may change a value's spelling.
             found = self._sources[source]
             as_found, as_sent = "\n".join(found.as_found), f"{found.title}\n{found.text}"
             texts = [as_found, f"{found.category} {found.group}"]
-            self._read[source] = SourceText(texts if as_sent == as_found else [*texts, self._restore(as_sent)])
-        return self._read[source]
+            self._source_texts[source] = SourceText(texts if as_sent == as_found else [*texts, self._restore(as_sent)])
+        return self._source_texts[source]

@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 3.0
 _MAX_AT_ONCE = 500
 
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
@@ -43,13 +43,13 @@ class Leases:
         if not await self._giving_back.put(claim):
             raise LeaseLostError
 
-    async def _renew_all(self, held: Sequence[Claim]) -> list[bool | Exception]:
+    async def _renew_all(self, batch: Sequence[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await claims.renew(self._database, held, self.lease_seconds)
+            return await claims.renew(self._database, batch, self.lease_seconds)
 
-    async def _give_all_back(self, held: Sequence[Claim]) -> list[bool | Exception]:
+    async def _give_all_back(self, batch: Sequence[Claim]) -> list[bool | Exception]:
         with tracing.untraced():
-            return await claims.release(self._database, held)
+            return await claims.release(self._database, batch)
 
 
 @contextlib.asynccontextmanager
@@ -102,7 +102,7 @@ def _move(limit: asyncio.Timeout, when: float | None) -> None:
 
 
 async def retry_until_available(
-    call: Callable[Given, Awaitable[Result]], *given: Given.args, **named: Given.kwargs
+    call: Callable[Params, Awaitable[Result]], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
     """Retry a read or write while the database is down, until the lease ends.
 
@@ -110,7 +110,7 @@ async def retry_until_available(
     """
     while True:
         try:
-            return await call(*given, **named)
+            return await call(*args, **kwargs)
         except DATABASE_FAILURES as failure:
             if not is_away(failure):
                 raise

@@ -41,6 +41,7 @@ def marker(job_id: object) -> str:
 
 
 def is_note(text: str) -> bool:
+    """Return True for the plain text of any enhancement note of this system."""
     return text.startswith(_BEGINS) and _MARKED.search(text) is not None
 
 
@@ -66,20 +67,20 @@ def to_html(
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}
 
-    def named(claim: NoteText) -> list[NoteSource]:
+    def cited(claim: NoteText) -> list[NoteSource]:
         return [sources[each] for each in claim.sources if each in sources]
 
     def unmentioned(claim: NoteText) -> list[NoteSource]:
-        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in named(claim)}
-        return [each for each in named(claim) if f"{words.origin.format(names[each.id])})" not in claim.text]
+        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in cited(claim)}
+        return [each for each in cited(claim) if f"{words.origin.format(names[each.id])})" not in claim.text]
 
     return _NOTE.render(
         content=content,
         words=words,
-        named=named,
+        named=cited,
         untold=unmentioned,
-        known=[step for step in content.next_steps if named(step)],
-        guessed=[step for step in content.next_steps if not named(step)],
+        known=[step for step in content.next_steps if cited(step)],
+        guessed=[step for step in content.next_steps if not cited(step)],
         author=cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,

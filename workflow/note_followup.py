@@ -33,7 +33,7 @@ class NoteFollowUp:
         `seconds_ago` is the greatest age of the ticket's state. Raises one of DATABASE_FAILURES.
         """
         if ticket.closed:
-            # First: the age of the state counts from the call.
+            # This is first, because `seconds_ago` counts from now.
             await refresh.note_closed(self.database, tenant.id, ticket.ticket_id, seconds_ago)
             if ticket.resolution:
                 await self._measure_uptake(tenant, ticket)

@@ -114,9 +114,9 @@ def case_of(
     }
     messages = [_begin(each, _MAX_MESSAGE_LENGTH, mask)[0] for each in conversation]
     masked = partial(mask, own=False)
-    finds: list[SimilarTicket | Document] = [*similar_tickets, *documents]
-    found = {source.id: source for source in (_source(each, masked) for each in finds)}
-    case = PromptContext(ticket_fields, messages, list(found.values()))
+    results: list[SimilarTicket | Document] = [*similar_tickets, *documents]
+    sources = {source.id: source for source in (_source(each, masked) for each in results)}
+    case = PromptContext(ticket_fields, messages, list(sources.values()))
     text = case.as_json()
     fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
     return case if fits else _within(case, budget)
@@ -149,23 +149,23 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
 def _within(case: PromptContext, budget: int) -> PromptContext:
     ticket = dict(case.ticket)
     ticket["description"] = _begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
-    left = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
+    remaining = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
     messages: list[str] = []
-    message_budget = min(left, int(budget * _FOR_CONVERSATION))
-    for each in reversed(case.conversation):
-        taken = count_tokens(each) + 4
-        if taken > message_budget:
+    message_budget = min(remaining, int(budget * _FOR_CONVERSATION))
+    for message in reversed(case.conversation):
+        tokens = count_tokens(message) + 4
+        if tokens > message_budget:
             break
-        messages.insert(0, each)
-        message_budget, left = message_budget - taken, left - taken
+        messages.insert(0, message)
+        message_budget, remaining = message_budget - tokens, remaining - tokens
     kept: dict[str, FoundSource] = {}
     for source in sorted(case.sources, key=lambda each: -each.found.strength):
         frame = count_tokens(json.dumps({**source.as_json(), "text": "", "resolution": ""})) + _FRAME
-        text = _begin_of(source.text, left - frame)
+        text = _begin_of(source.text, remaining - frame)
         if not text:
             continue
         kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
-        left -= frame + count_tokens(text)
+        remaining -= frame + count_tokens(text)
     return PromptContext(ticket, messages, [kept[source.id] for source in case.sources if source.id in kept])
 
 
@@ -199,6 +199,7 @@ def _encoding() -> tiktoken.Encoding:
 
 
 def versions() -> list[str]:
+    """Return all versions of the instructions, oldest first."""
     return sorted((path.stem for path in _VERSIONS.glob("*.txt")), key=lambda version: (len(version), version))
 
 

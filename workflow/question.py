@@ -63,11 +63,11 @@ def question_of(
         state.get("conversation", ()),
         similar,
         state["documents"],
-        redaction.redact if is_redacted else _as_it_is,
+        redaction.redact if is_redacted else _unredacted,
         budget_for(attempt.model.name, tenant_settings.prompt_tokens),
     )
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
-    language = _wanted_language(tenant_settings.language, ticket.subject, ticket.description)
+    language = _requested_language(tenant_settings.language, ticket.subject, ticket.description)
     instructions = _instructions(tenant_settings.rules, version)
     return ModelQuestion(
         instructions.prompt(case, language),
@@ -79,12 +79,12 @@ def question_of(
     )
 
 
-def _wanted_language(of_tenant: str, subject: str, description: str) -> str:
+def _requested_language(of_tenant: str, subject: str, description: str) -> str:
     languages = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
     return languages[0] if len(languages) == 1 else ""
 
 
-def _as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`
+def _unredacted(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`
     return text
 
 
@@ -97,7 +97,7 @@ def prompt_again(record: AuditRecord, note: NoteSettings, version: str | None) -
     if version is None:
         return Prompt(record.system, record.sent), record.prompt
     ticket = json.loads(record.sent)["ticket"]
-    language = _wanted_language(note.language, ticket["subject"], ticket["description"])
+    language = _requested_language(note.language, ticket["subject"], ticket["description"])
     instructions = Instructions(note.rules, version)
     return instructions.prompt(record.sent, language), instructions.version
 

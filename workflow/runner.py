@@ -77,8 +77,8 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
         "messaging.message.id": job_id,
         "attempt": claim.attempt,
     }
-    other = other_numbers(claim.ticket_id, claim.desk_id, claim.display_id)
-    with bound(**ids, **other, attempt=str(claim.attempt)):
+    other_ids = other_numbers(claim.ticket_id, claim.desk_id, claim.display_id)
+    with bound(**ids, **other_ids, attempt=str(claim.attempt)):
         if not claim.another_first:
             tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:

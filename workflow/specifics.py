@@ -46,7 +46,7 @@ _KNOWN_CODES = re.compile(
     r"-?v?\d{1,4}(?:[.,]\d{1,2})?[a-z]?(?:[/-]v?\d[\d.:/-]*[a-z]?\d?)?(?:[/-][^\W\d_]{2,})*|iso-?\d{5}"
     r"|[a-z]\d{1,2}-[^\W\d_]{3,}"
 )
-# With or without thousands separators.
+# A number with or without thousands separators.
 _VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
 _HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
 _HIVE = re.compile("|".join(_HIVES))
@@ -56,9 +56,9 @@ _MAX_LENGTH = 2000
 _DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
-# Not the model's words: our markers of left-out parts, and placeholders of redacted values.
+# Markers of left-out parts, and placeholders of redacted values: they are not the model's words.
 _MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
-_OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
+_MARKER_OR_PLACEHOLDER = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
 _NO_BLANKS = re.compile(r"\S+")
 # Brackets of a defanged link: `example[.]com`.
 _DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
@@ -136,7 +136,7 @@ _TIME = (
 _BEHIND_TIME = re.compile(
     rf"(?i)[\s\u00a0-]?(?:[%‰]|(?:{_TIME}|uhr|[ap]\.?m|times|mal|x|[gm]hz|fois|veces|volte|keer|vezes)\b)"
 )
-_ITS_UNIT = re.compile(
+_UNIT_BEHIND = re.compile(
     rf"(?i)[\s\u00a0-]?(?:%|(?:{_TIME}|bytes?|octets?|bits?|percent|prozent|pour cent|por ciento|[kmg]o|[kmgt]i?b"
     r"|[mg]hz)\b)"
 )
@@ -148,7 +148,7 @@ _INSTALLED = re.compile(
     r"(?:\s(?:sie|bitte|zuerst|d'abord|primero|prima|eerst|first|the|an?|any|our|your|new|newest|latest|current|also|free|tool|program|app|agent|client|den|die|das"
     r"|ein(?:en?)?|neue[ns]?|neuesten?|aktuellen?|les?|la|une?|los|las|el|una|il|lo|gli|uno|de|het|een|[oa]s?|uma?)){0,4}\s)$"
 )
-_NEAR = 60
+_MAX_DISTANCE = 60
 _BEFORE_NAME = frozenset({"sie", "bitte", "ihr", "ihnen"})
 _WORD = r"[^\W\d_a-zß-öø-ÿ][^\W\d_]+"
 _NAMES = re.compile(rf"(?<=[^\W_,:;] )(?<![.!?:]\s)({_WORD}(?: {_WORD}){{0,3}})(?!\w)")
@@ -159,11 +159,11 @@ _EVERYWHERE = _WORDS["places"] | _FILES | _PRODUCTS
 
 
 class Specific(NamedTuple):
-    """The position of a specific in a text, and `wanted`, its key in a SourceText."""
+    """The position of a specific in a text, and its `key` for a SourceText."""
 
     begin: int
     end: int
-    wanted: str
+    key: str
     is_number: bool = False
 
 
@@ -175,24 +175,24 @@ class SourceText:
         self._numbers = set(_runs(self._text))
         self._also = and_of
 
-    def has(self, one: Specific) -> bool:
-        if self._also is not None and self._also.has(one):
+    def has(self, specific: Specific) -> bool:
+        if self._also is not None and self._also.has(specific):
             return True
-        if one.is_number:
-            return one.wanted in self._numbers
-        if self._contains(one.wanted) or plain_number(one.wanted) in self._numbers:
+        if specific.is_number:
+            return specific.key in self._numbers
+        if self._contains(specific.key) or plain_number(specific.key) in self._numbers:
             return True
-        if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", one.wanted)) is not None:
-            # As a word and a number, or as one word: KB 5034441, lap4711.
+        if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", specific.key)) is not None:
+            # A source may have a word and a number, or one word: KB 5034441, lap4711.
             return (code[2] in self._numbers and self._contains(code[1])) or self._contains(code[1] + code[2])
-        if one.wanted.startswith("0x"):
-            return self._contains(one.wanted[2:])
-        return "-" in one.wanted and self._contains(one.wanted.replace("-", " "))
+        if specific.key.startswith("0x"):
+            return self._contains(specific.key[2:])
+        return "-" in specific.key and self._contains(specific.key.replace("-", " "))
 
-    def _contains(self, wanted: str) -> bool:
+    def _contains(self, key: str) -> bool:
         # 4.2 is not part of 1.4.2.
-        before = r"(?<!\w)(?<!\d\.)" if wanted[0].isdigit() else r"(?<!\w)"
-        return wanted in self._text and re.search(rf"{before}{re.escape(wanted)}(?!\w)", self._text) is not None
+        before = r"(?<!\w)(?<!\d\.)" if key[0].isdigit() else r"(?<!\w)"
+        return key in self._text and re.search(rf"{before}{re.escape(key)}(?!\w)", self._text) is not None
 
 
 def folded_key(text: str) -> str:
@@ -217,20 +217,20 @@ def _runs(text: str) -> Iterator[str]:
 
 def specifics_of(text: str, language: str) -> list[Specific]:
     """Return the specifics of a text, in order and without overlaps."""
-    cleaned = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES)))
+    cleaned = _NO_BLANKS.sub(_no_defanged, _MARKER_OR_PLACEHOLDER.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES)))
     if len(cleaned) > _MIN_CUT_LENGTH and cleaned.endswith("…"):
         # The last word may be incomplete.
         cleaned = cleaned[: cleaned.rfind(" ") + 1]
     found: list[Specific] = []
     if "/" in cleaned or "\\" in cleaned:
         found, cleaned = [*_paths(cleaned)], _PATH.sub(_blank, cleaned)
-    found += [*_tokens(cleaned), *(_numbers(cleaned) if _DIGIT.search(cleaned) else ()), *_named(cleaned, language)]
-    found.sort(key=lambda one: (one.begin, -one.end))
-    kept: list[Specific] = []
-    for one in found:
-        if not kept or one.begin >= kept[-1].end:
-            kept.append(one)
-    return kept
+    found += [*_tokens(cleaned), *(_numbers(cleaned) if _DIGIT.search(cleaned) else ()), *_names(cleaned, language)]
+    found.sort(key=lambda specific: (specific.begin, -specific.end))
+    distinct: list[Specific] = []
+    for specific in found:
+        if not distinct or specific.begin >= distinct[-1].end:
+            distinct.append(specific)
+    return distinct
 
 
 def _no_defanged(found: re.Match[str]) -> str:
@@ -263,8 +263,8 @@ def _tokens(text: str) -> Iterator[Specific]:
         elif token in _WORDS["codes"] or _EXAMPLES.fullmatch(token):
             continue
         elif (code := _CODE.fullmatch(token)) and not _is_common(code, text, found):
-            wanted = token.removeprefix("v") if code["version"] else token
-            yield Specific(found.start(), found.end(), folded_key(wanted))
+            key = token.removeprefix("v") if code["version"] else token
+            yield Specific(found.start(), found.end(), folded_key(key))
 
 
 def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
@@ -310,11 +310,11 @@ def _number(found: re.Match[str], known: frozenset[str]) -> Iterator[Specific]:
     group = found.lastindex or 0
     number = plain_number(found[group])
     if number not in known:
-        unit = _ITS_UNIT.match(found.string, found.end())
+        unit = _UNIT_BEHIND.match(found.string, found.end())
         yield Specific(found.start(group), unit.end() if unit else found.end(), number, is_number=True)
 
 
-def _named(text: str, language: str) -> Iterator[Specific]:
+def _names(text: str, language: str) -> Iterator[Specific]:
     for found in _INNER.finditer(text):
         name = found[0].casefold()
         is_common = name.removesuffix("s") in _PRODUCTS or name in _PRODUCTS | _FIRST_WORDS
@@ -329,5 +329,5 @@ def _named(text: str, language: str) -> Iterator[Specific]:
             continue
         # German nouns have capitals too: two adjacent ones count as a name.
         is_name = len(words) > 1 or language != "de"
-        if is_name and _INSTALLED.search(text[max(0, found.start() - _NEAR) : found.start()]):
+        if is_name and _INSTALLED.search(text[max(0, found.start() - _MAX_DISTANCE) : found.start()]):
             yield Specific(found.start(1), found.end(1), words[0])

@@ -73,11 +73,13 @@ class StoredAnswers:
         self._seconds = seconds
 
     async def put(self, kind: StoredKind, job_id: UUID, value: Any) -> None:
+        """Store a value for the next attempt, in place of an earlier one."""
         with suppress(*_FAILURES):
             stored = json.dumps(value, ensure_ascii=False, default=asdict)
             await self._redis.set(f"{kind}:{job_id}", stored, ex=self._seconds)
 
     async def get(self, kind: StoredKind, job_id: UUID) -> Any:
+        """Return the value of a kind; None if missing or unreadable."""
         try:
             stored = await self._redis.get(f"{kind}:{job_id}")
             return None if stored is None else _READ[kind](json.loads(stored))
@@ -85,5 +87,6 @@ class StoredAnswers:
             return None
 
     async def drop(self, job_id: UUID, *kind: StoredKind) -> None:
+        """Delete the values of these kinds, or of all."""
         with suppress(*_FAILURES):
             await self._redis.delete(*(f"{each}:{job_id}" for each in kind or StoredKind))

@@ -52,8 +52,8 @@ _MAX_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
-# OpenRouter's 404 if no endpoint takes all parts; it names none. The strict schema is left out first: the schema is
-# then in the prompt. Without `reasoning` a model may think, which costs; without `provider` it may ignore the rest.
+# OpenRouter's 404 if no endpoint accepts all parts; it names none. The strict schema is left out first, because the
+# prompt can contain it. Without `reasoning` a model may think, which costs; without `provider` it may ignore the rest.
 _NO_ENDPOINT = "No endpoints found that can handle the requested parameters"
 _UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
 # Quoted names, and words with an underscore: "no provider available" is about no parameter.
@@ -69,6 +69,7 @@ _IDLE_PRECISION_SECONDS = 0.1
 def open_openai(
     base_url: str, api_key: str, egress: EgressConfig, *, connections: int, timeout: httpx2.Timeout
 ) -> AsyncOpenAI:
+    """Return a client of the openai package without its own retries."""
     return AsyncOpenAI(
         api_key=api_key or "none",  # required by the package
         base_url=base_url,
@@ -125,9 +126,9 @@ class ModelClient:
         self._total = total_seconds
         self._breaker = breaker
         self._hold = hold or Hold(breaker.server)
-        # Only a safety net: `idle_seconds` and `total_seconds` decide.
-        net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
-        self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=net)
+        # `idle_seconds` and `total_seconds` end a call earlier.
+        safety_net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
+        self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=safety_net)
         self._wire = Wire(base_url, model)
         self._in_flight = 0
         self._is_closing = False
@@ -161,8 +162,8 @@ class ModelClient:
         call = _ModelCall(on_paid)
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
         async with self._in_flight_call(call, on_unanswered):
-            for repairs in (False, True) if unusable is None else (True,):
-                if repairs:
+            for is_repair in (False, True) if unusable is None else (True,):
+                if is_repair:
                     messages += repair(unusable or "")
                 completion = await self._complete(messages, answer_type, call)
                 call.pay(completion.usage)
@@ -179,7 +180,7 @@ class ModelClient:
                         round(completion.first_seconds * 1000),
                         self._host,
                     )
-                if not repairs:
+                if not is_repair:
                     unusable = completion.text
                     await on_unusable(unusable)
             raise ModelRefusedError("invalid answer")
@@ -243,7 +244,7 @@ class ModelClient:
         return completion
 
     async def _read(self, request: dict[str, Any], completion: Completion, call: _ModelCall) -> None:
-        before, call.sent = call.sent, True
+        was_sent, call.sent = call.sent, True
         began = asyncio.get_running_loop().time()
         silence = asyncio.timeout(self._idle)
 
@@ -273,7 +274,7 @@ class ModelClient:
             raise of_too_large(failure.response) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as failure:
             if never_connected(failure):
-                call.sent = before
+                call.sent = was_sent
             raise ModelUnavailableError(connection_words(failure)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
@@ -370,10 +371,10 @@ def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
     if isinstance(refusal, openai.NotFoundError):
         unnamed = _UNNAMED if message_of(refusal).startswith(_NO_ENDPOINT) else ()
         return next((name for name in unnamed if name in parts.values()), None)
-    return next((parts[name] for name in _named(refusal) if name in parts), None)
+    return next((parts[name] for name in _refused_names(refusal) if name in parts), None)
 
 
-def _named(refusal: Refusal) -> list[str]:
+def _refused_names(refusal: Refusal) -> list[str]:
     param: object = refusal.param
     if isinstance(param, str) and param:
         return [re.split(r"[.\[]", param)[0]]

@@ -49,10 +49,11 @@ class Models:
         self._connections = connections
         self.clients: dict[Endpoint, ModelClient] = {}
         self._replaced_at: dict[str, float] = {}
-        self._kept_for: tuple[Sequence[Tenant], int] = ((), 0)
+        self._cleaned_for: tuple[Sequence[Tenant], int] = ((), 0)
         self.limits = SpendingLimits(tenants, book)
 
     def of(self, tenant_id: str) -> "TenantModel":
+        """Return the tenant's model; its settings are read for each call."""
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
@@ -91,10 +92,11 @@ class Models:
         return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
 
     def _process_key(self, name: str, at_start: str | None) -> str | None:
-        now = self._tenants.process_key(name)
-        return at_start if now is None else now
+        current = self._tenants.process_key(name)
+        return at_start if current is None else current
 
     def client(self, endpoint: Endpoint) -> ModelClient:
+        """Return the endpoint's client, opened at its first use."""
         if endpoint not in self.clients:
             self.clients[endpoint] = ModelClient(
                 api_key=endpoint.api_key,
@@ -108,19 +110,19 @@ class Models:
             )
         return self.clients[endpoint]
 
-    async def close_gone(self) -> None:
+    async def close_unused(self) -> None:
         """Close the clients of unused endpoints, each after its calls in flight."""
         tenants = self._tenants.all()
         # The number of clients is compared too: an endpoint chosen before a change may get its client after it.
-        if tenants is self._kept_for[0] and len(self.clients) == self._kept_for[1]:
+        if tenants is self._cleaned_for[0] and len(self.clients) == self._cleaned_for[1]:
             return
-        wanted = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
-        gone = {endpoint: self.clients.pop(endpoint) for endpoint in self.clients.keys() - wanted}
+        used = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
+        unused = {endpoint: self.clients.pop(endpoint) for endpoint in self.clients.keys() - used}
         # After a change of the key, the new endpoint has the same server name, and uses the metric.
-        for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self.clients}:
+        for server in {endpoint.server for endpoint in unused} - {endpoint.server for endpoint in self.clients}:
             metrics.server_gone(server)
-        self._kept_for = (tenants, len(self.clients))
-        for client in gone.values():
+        self._cleaned_for = (tenants, len(self.clients))
+        for client in unused.values():
             await client.close()
 
     def log_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
@@ -130,6 +132,7 @@ class Models:
         self._replaced_at[first.server] = now
 
     async def close(self) -> None:
+        """Close all clients, each after its calls in flight."""
         for client in self.clients.values():
             await client.close()
 
@@ -187,7 +190,7 @@ class TenantModel:
             unusable = text
             await on_unusable(text)
 
-        async def of(endpoint: Endpoint) -> ModelAnswer[Structured]:
+        async def complete_at(endpoint: Endpoint) -> ModelAnswer[Structured]:
             def paid(usage: Usage) -> None:
                 paid_for.add(endpoint)
                 self._models.limits.paid(self._tenant_id, usage)
@@ -198,25 +201,25 @@ class TenantModel:
                     prompt, answer_type, paid, unusable=unusable, on_unusable=keep, on_unanswered=on_unanswered
                 )
             finally:
-                await self._models.close_gone()
+                await self._models.close_unused()
 
         first = self._models.first(self._tenant_id)
         try:
-            return await of(first)
+            return await complete_at(first)
         except (DeferredError, TemporaryError) as failure:
             # Read again: the tenant may have got a key or an address of its own during the first call.
             fallback = self._models.fallback(self._tenant_id)
             if fallback is None or (isinstance(failure, TemporaryError) and not failure.down):
                 raise
-            failed = failure
+            first_failure = failure
         try:
-            answer = await of(fallback)
+            answer = await complete_at(fallback)
         except (DeferredError, ExternalError) as failure:
-            _log(failed if fallback in paid_for else failure)
+            _log(first_failure if fallback in paid_for else failure)
             if fallback in paid_for:
                 raise
-            raise failed from None
-        _log(failed)
+            raise first_failure from None
+        _log(first_failure)
         self._models.log_fallback(first, fallback)
         metrics.FALLBACK_ANSWERS.labels(self._tenant_id).inc()
         return answer

@@ -47,7 +47,7 @@ _STATUSES = {
 }
 """Statuses of codes in a stream, or in a body under HTTP 200."""
 _DENIED_STATUSES = {401: HoldReason.KEY_REFUSED, 402: HoldReason.OUT_OF_CREDIT, 404: HoldReason.NOT_FOUND}
-# Another 403 is about the one question: OpenRouter's moderation uses it.
+# Any other 403 concerns one question: OpenRouter's moderation uses it.
 _DENIED_CODES = {
     **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
     "invalid_api_key": HoldReason.KEY_REFUSED,
@@ -68,25 +68,25 @@ _DENIED_MESSAGES = {
 
 def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> ExternalError:
     """Return the failure for a status and its codes; `param` is the refused part."""
-    named = [code for code in codes if isinstance(code, str)]
-    if CONTENT_FILTER in named:
-        return ModelRefusedError(status_words(status) + _named_part(named, param))
+    names = [code for code in codes if isinstance(code, str)]
+    if CONTENT_FILTER in names:
+        return ModelRefusedError(status_words(status) + _refused_part(names, param))
     # OpenRouter: a 402 with a Retry-After is a temporary budget.
     passes = status == 402 and retry_after is not None
-    why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
-    if why is not None and not passes:
-        # Without its code, a credit status would look like one for the rate or for the question.
-        code = next((code for code in named if code in _NO_CREDIT), None)
-        return ModelDeniedError(status_words(status) + (f" (code {code})" if code else ""), why)
+    reason = next((_DENIED_CODES[code] for code in names if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
+    if reason is not None and not passes:
+        # The code distinguishes missing credit from a rate limit or a refused question.
+        code = next((code for code in names if code in _NO_CREDIT), None)
+        return ModelDeniedError(status_words(status) + (f" (code {code})" if code else ""), reason)
     if passes or status in _LATER or status >= 500:
         unavailable = ModelUnavailableError(status_words(status), retry_after)
-        if status == 429 and _RATE in named:
+        if status == 429 and _RATE in names:
             unavailable.reason += f" (code {_RATE})"  # only in the row: the log line must match the FAQ
         return unavailable
-    return ModelRefusedError(status_words(status) + _named_part(named, param))
+    return ModelRefusedError(status_words(status) + _refused_part(names, param))
 
 
-def _named_part(codes: list[str], param: object) -> str:
+def _refused_part(codes: list[str], param: object) -> str:
     """Return the refused part: ` (code unsupported_value, param temperature)`."""
     root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
     code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")
@@ -102,13 +102,14 @@ def of_error(code: object, kind: object, message: object = None, param: object =
 
 def _denied_in_words(status: int, message: object) -> ExternalError | None:
     text = message if isinstance(message, str) else ""
-    why = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
+    reason = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
     if status == 403:
-        why = next((why for words, why in _DENIED_MESSAGES.items() if text.startswith(words)), None)
-    return None if why is None else ModelDeniedError(status_words(status), why)
+        reason = next((reason for words, reason in _DENIED_MESSAGES.items() if text.startswith(words)), None)
+    return None if reason is None else ModelDeniedError(status_words(status), reason)
 
 
 def classed(failure: openai.OpenAIError) -> ExternalError:
+    """Map the package's exception to an ExternalError."""
     if isinstance(failure, openai.APIStatusError):
         wait = retry_after_of(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))

@@ -22,7 +22,7 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 
 SPENDING_LIMIT = "spending limit of today reached"
-# Then a waiting job checks whether the limit was raised.
+# A held job checks after this time whether the limit was raised.
 _MAX_HOLD_SECONDS = 3600.0
 _READ_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
@@ -93,6 +93,7 @@ class SpendingBook:
         return self.known(tenant_id)
 
     async def close(self) -> None:
+        """Wait up to 2 s for unwritten spending, then drop it."""
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_CLOSE_SECONDS)
             self._writing.cancel()
@@ -110,24 +111,28 @@ class SpendingBook:
                         return  # retried with the next paid call
                     await asyncio.sleep(self._pause)
                     continue
-                left = self._unwritten.pop(key)
-                if left != spent:
-                    self._unwritten[key] = left.plus(Spent(-spent.tokens, -spent.dollars))
+                unwritten = self._unwritten.pop(key)
+                if unwritten != spent:
+                    self._unwritten[key] = unwritten.plus(Spent(-spent.tokens, -spent.dollars))
                 self._known[key[0]] = key[1], Spent(**total)
 
 
 async def purge(database: Database, tenant_id: str, days: int) -> None:
+    """Delete a tenant's spending of days older than `days`."""
     await database.call_as(tenant_id, _PURGE, days=days)
 
 
 class Book(Protocol):
     """Today's spending per tenant, by call, process and in all. No method raises."""
 
-    def paid(self, tenant_id: str, spent: Spent) -> None: ...
+    def paid(self, tenant_id: str, spent: Spent) -> None:
+        """Add the cost of a call to today's spending, without waiting for a write."""
 
-    def known(self, tenant_id: str) -> Spent: ...
+    def known(self, tenant_id: str) -> Spent:
+        """Return today's spending as this process knows it."""
 
-    async def read(self, tenant_id: str) -> Spent: ...
+    async def read(self, tenant_id: str) -> Spent:
+        """Return today's spending of all workers, as far as it can be read."""
 
 
 class SpendingLimits:
@@ -146,9 +151,11 @@ class SpendingLimits:
         metrics.SPENDING_USED.callback = self._used_shares
 
     def check(self, tenant_id: str) -> None:
+        """Raise DeferredError if the known spending reached a limit of today."""
         self._check_limit(tenant_id, self._book.known(tenant_id))
 
     async def check_fresh(self, tenant_id: str) -> None:
+        """Check the spending of all workers. Raises DeferredError as `check` does."""
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
             self._check_limit(tenant_id, await self._book.read(tenant_id))

@@ -69,8 +69,8 @@ class Completion:
         if chunk.get("usage"):
             self.reported = chunk["usage"]
             self.usage = _usage_of(self.reported)
-        found = [self._add_choice(choice) for choice in choices or []]
-        return any(found)
+        content_flags = [self._add_choice(choice) for choice in choices or []]
+        return any(content_flags)
 
     def _add_choice(self, choice: object) -> bool:
         # Compatible endpoints send chunks without a delta.
@@ -140,14 +140,14 @@ async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     to end its lines with a CR alone.
     """
     data: list[bytes] = []
-    begun: list[bytes] = []
+    buffered: list[bytes] = []
     done = False
     async for part in response.aiter_raw():
-        begun.append(part)
+        buffered.append(part)
         if b"\n" not in part:
             continue
-        *lines, rest = b"".join(begun).split(b"\n")
-        begun = [rest]
+        *lines, rest = b"".join(buffered).split(b"\n")
+        buffered = [rest]
         for line in lines:
             if line.startswith(b"data:"):
                 data.append(line[5:].strip())

@@ -47,7 +47,7 @@ class AccessToken:
         # The hash prevents that a token is sent to another desk.
         settings = "\0".join((desk.url, desk.accounts_url, desk.client_id, desk.refresh_token))
         self._key = f"{KEY}{tenant_id}:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
-        self._kept: tuple[str, float] = ("", 0.0)
+        self._cached: tuple[str, float] = ("", 0.0)
         self._lock = asyncio.Lock()
 
     async def get(self) -> str:
@@ -56,20 +56,20 @@ class AccessToken:
         Raises DeskDeniedError, DeskRefusedError, DeskUnavailableError or DeskTimeoutError.
         """
         async with self._lock:
-            return self._own() or await self._shared() or await self._fetch_once()
+            return self._cached_token() or await self._shared() or await self._fetch_once()
 
     async def drop(self, token: str) -> None:
         """Drop a refused token, unless another process has replaced it already."""
-        if self._own() == token:
-            self._kept = ("", 0.0)
+        if self._cached_token() == token:
+            self._cached = ("", 0.0)
         if self._redis is not None and await self._shared() == token:
             with suppress(RedisError):
                 await self._redis.delete(self._key)
-                self._kept = ("", 0.0)
+                self._cached = ("", 0.0)
 
-    def _own(self) -> str | None:
-        token, ends = self._kept
-        return token if time.time() < ends - _SPARE_SECONDS else None
+    def _cached_token(self) -> str | None:
+        token, expires_at = self._cached
+        return token if time.time() < expires_at - _SPARE_SECONDS else None
 
     async def _shared(self) -> str | None:
         stored = None
@@ -78,9 +78,9 @@ class AccessToken:
                 stored = await self._redis.get(self._key)
         if stored is None:
             return None
-        token, ends = json.loads(stored)
-        self._kept = (token, float(ends))
-        return self._own()
+        token, expires_at = json.loads(stored)
+        self._cached = (token, float(expires_at))
+        return self._cached_token()
 
     async def _fetch_once(self) -> str:
         async with self._locked():
@@ -88,10 +88,10 @@ class AccessToken:
             if (token := await self._shared()) is not None:
                 return token
             token, lifetime = await self._request()
-            self._kept = (token, time.time() + lifetime)
+            self._cached = (token, time.time() + lifetime)
             if self._redis is not None:
                 with suppress(RedisError):
-                    await self._redis.set(self._key, json.dumps(self._kept), ex=max(1, int(lifetime)))
+                    await self._redis.set(self._key, json.dumps(self._cached), ex=max(1, int(lifetime)))
             return token
 
     @asynccontextmanager

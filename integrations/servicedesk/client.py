@@ -40,7 +40,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _MAX_ROWS = 100
 # Cloud ids have 18 digits (docs/dev/outside.md). No desk has so many tickets that a number reaches this length.
 _MIN_CLOUD_ID_LENGTH = 12
-# Then the additional fields are requested again: the refusal may have had another cause.
+# After this time the additional fields are requested again: the refusal may have had another cause.
 _PLAIN_SECONDS = 3600.0
 _CHANGED = "last_updated_time"
 # The last three are not in every edition's list unless requested.
@@ -49,7 +49,7 @@ _MAX_PAGES_OF_MAILS, _MAX_PAGES_OF_NOTES = 5, 20
 _ALWAYS_READ = 3
 _DESK_CLOCK_SECONDS = 900.0
 _MAX_TEXT_LENGTH, _MAX_MAIL_LENGTH = 50_000, 5_000
-# Of a conversation. A job does not wait for a slow desk.
+# Limits of a conversation: a job does not wait for a slow desk.
 _MAX_MAILS, _MAX_NOTES = 5, 3
 _CONVERSATION_SECONDS = 8.0
 
@@ -58,7 +58,7 @@ class ServiceDeskPlus:
     """One tenant's desk.
 
     Each method raises DeskTimeoutError, DeskUnavailableError or DeskRefusedError; methods about one ticket also
-    TicketNotFoundError. DeferredError, before anything is sent, while the desk is down, busy, or over its rate.
+    TicketNotFoundError. While the desk is down, busy or over its rate, DeferredError is raised before anything is sent.
     """
 
     def __init__(self, desk: DeskSettings, calls: DeskCalls) -> None:
@@ -76,8 +76,8 @@ class ServiceDeskPlus:
             return f"{desk.url}/ui/requests/{quote(ticket_id, safe='')}/details"
         if urlsplit(desk.url).path.strip("/"):
             return ""
-        named = {"woMode": "viewWO", "woID": ticket_id} | ({"PORTALID": desk.portal_id} if desk.portal_id else {})
-        return f"{desk.url}/WorkOrder.do?{urlencode(named)}"
+        query = {"woMode": "viewWO", "woID": ticket_id} | ({"PORTALID": desk.portal_id} if desk.portal_id else {})
+        return f"{desk.url}/WorkOrder.do?{urlencode(query)}"
 
     async def authenticate(self) -> None:
         await self._calls.credentials()
@@ -91,14 +91,14 @@ class ServiceDeskPlus:
         if self._desk.edition != "cloud" or not is_number(number) or len(number) >= _MIN_CLOUD_ID_LENGTH:
             return number
         criterion = {"field": "display_id", "condition": "is", "value": number}
-        wanted = {"list_info": {"row_count": 1, "search_criteria": criterion}}
-        found = parsing.items_of(
-            checked(await self._calls.make("GET", "/requests", wanted, caller=number, begun=False)), "requests"
+        data = {"list_info": {"row_count": 1, "search_criteria": criterion}}
+        items = parsing.items_of(
+            checked(await self._calls.make("GET", "/requests", data, caller=number, begun=False)), "requests"
         )
-        if not found:
+        if not items:
             raise TicketNotFoundError(number)
-        desk_id = str(found[0]["id"])
-        if len(found) > 1 or str(found[0].get("display_id")) != number or not is_number(desk_id):
+        desk_id = str(items[0]["id"])
+        if len(items) > 1 or str(items[0].get("display_id")) != number or not is_number(desk_id):
             raise DeskUnavailableError("invalid answer")
         return desk_id
 
@@ -108,20 +108,20 @@ class ServiceDeskPlus:
         With `changed_since`, only tickets changed after that, by the desk's clock, in that order. A desk may ignore the
         order, and omit requested fields: the caller must check the items.
         """
-        wanted: dict[str, Any] = {"row_count": _MAX_ROWS, "start_index": start}
+        list_info: dict[str, Any] = {"row_count": _MAX_ROWS, "start_index": start}
         if changed_since is None:
-            wanted |= {"sort_field": "created_time", "sort_order": "desc"}
+            list_info |= {"sort_field": "created_time", "sort_order": "desc"}
         else:
-            after = str(round(changed_since.timestamp() * 1000))
-            criterion = {"field": _CHANGED, "condition": "greater than", "value": after}
-            wanted |= {"sort_field": _CHANGED, "sort_order": "asc", "search_criteria": criterion}
-        listed = await self._list(wanted)
+            milliseconds = str(round(changed_since.timestamp() * 1000))
+            criterion = {"field": _CHANGED, "condition": "greater than", "value": milliseconds}
+            list_info |= {"sort_field": _CHANGED, "sort_order": "asc", "search_criteria": criterion}
+        listed = await self._list(list_info)
         tickets = [parsing.listed_ticket_of(item) for item in parsing.items_of(listed, "requests")]
         return ListPage(list({ticket.ticket_id: ticket for ticket in tickets}.values()), parsing.has_more(listed))
 
-    async def _list(self, wanted: dict[str, Any]) -> DeskAnswer:
-        async def get(**more: Any) -> DeskAnswer:
-            return checked(await self._calls.make("GET", "/requests", {"list_info": wanted | more}))
+    async def _list(self, list_info: dict[str, Any]) -> DeskAnswer:
+        async def get(**fields: Any) -> DeskAnswer:
+            return checked(await self._calls.make("GET", "/requests", {"list_info": list_info | fields}))
 
         if time.monotonic() < self._plain_until:
             return await get()
@@ -137,10 +137,10 @@ class ServiceDeskPlus:
 
         Raises DeskRefusedError if the permission for solutions is missing, under any status.
         """
-        wanted = {"row_count": _MAX_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
-        listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_permission=True))
+        list_info = {"row_count": _MAX_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
+        listed = checked(await self._calls.make("GET", "/solutions", {"list_info": list_info}, own_permission=True))
         solutions = [parsing.listed_solution_of(item) for item in parsing.items_of(listed, "solutions")]
-        return ListPage(list({one.solution_id: one for one in solutions}.values()), parsing.has_more(listed))
+        return ListPage(list({each.solution_id: each for each in solutions}.values()), parsing.has_more(listed))
 
     async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
         """Return ids and times (or `LONG_AGO`) of up to 500 mails, oldest first."""
@@ -155,18 +155,18 @@ class ServiceDeskPlus:
         self, ticket_id: str, *names: str, most_pages: int, begun: bool = True
     ) -> tuple[list[dict[str, Any]], bool]:
         """Return a ticket's list, under one of `names`, and True if it is complete."""
-        found: dict[str, dict[str, Any]] = {}
+        items: dict[str, dict[str, Any]] = {}
         for _ in range(most_pages):
-            wanted = {"list_info": {"row_count": _MAX_ROWS, "start_index": len(found) + 1}}
+            data = {"list_info": {"row_count": _MAX_ROWS, "start_index": len(items) + 1}}
             path = f"/requests/{ticket_id}/{names[0]}"
-            answer = checked(await self._calls.make("GET", path, wanted, caller=ticket_id, begun=begun), ticket_id)
-            known = len(found)
-            found |= {str(item["id"]): item for item in parsing.items_of(answer, *names)}
+            answer = checked(await self._calls.make("GET", path, data, caller=ticket_id, begun=begun), ticket_id)
+            count = len(items)
+            items |= {str(item["id"]): item for item in parsing.items_of(answer, *names)}
             if not parsing.has_more(answer):
-                return list(found.values()), True
-            if len(found) == known:
+                return list(items.values()), True
+            if len(items) == count:
                 break  # the same page again
-        return list(found.values()), False
+        return list(items.values()), False
 
     async def read_mail(self, ticket_id: str, mail_id: str) -> str:
         """Return the text of a mail; empty for a deleted one and for other items."""
@@ -249,7 +249,7 @@ class ServiceDeskPlus:
                 text = listed_text or await self._note_text(ticket_id, note_id)
             except DeferredError:
                 if on_held_back is not None:
-                    await on_held_back([left for left, _ in notes[number:]])
+                    await on_held_back([unread_id for unread_id, _ in notes[number:]])
                 raise
             if is_ours(plain_text(text)):
                 return note_id
@@ -281,17 +281,17 @@ class ServiceDeskPlus:
 
         A failure or the timeout ends the reading; it raises only if nothing was read.
         """
-        found: list[tuple[float, str]] = []
+        messages: list[tuple[float, str]] = []
         try:
             async with asyncio.timeout(_CONVERSATION_SECONDS):
                 async for at, text in self._conversation(ticket, is_ours):
-                    found.append((at, text))
+                    messages.append((at, text))
         except TimeoutError:
             pass
         except (ExternalError, DeferredError):
-            if not found:
+            if not messages:
                 raise
-        return [text for _, text in sorted(found, key=lambda each: each[0]) if text.strip()]
+        return [text for _, text in sorted(messages, key=lambda message: message[0]) if text.strip()]
 
     async def _conversation(
         self, ticket: DeskTicket, is_ours: Callable[[str], bool]

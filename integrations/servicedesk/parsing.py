@@ -49,8 +49,8 @@ _MAX_NAME_LENGTH = 1_000
 _MAX_TIME, _MIN_BARE_TIME = 13, 12
 _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 _ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
-# Each is an object with a name, or a list of them.
-_THINGS = (
+# The value of each key is an object with a name, or a list of such objects.
+_NAMED_OBJECTS = (
     *("category", "subcategory", "item", "group", "site", "template"),
     *("service_category", "assets", "configuration_items"),
 )
@@ -86,7 +86,7 @@ class DeskAnswer:
         return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
 
     @property
-    def put_off(self) -> bool:
+    def is_temporary(self) -> bool:
         """True for a retry later, possible before credentials are checked."""
         return self.effective_status in _LATER
 
@@ -118,12 +118,12 @@ class DeskAnswer:
         failure: ExternalError = DeskDeniedError() if self.unauthorized else DeskRefusedError(str(status))
         if status == UNCLEAR:
             failure = DeskUnavailableError("invalid answer", outcome_unknown=self.posted)
-        elif self.put_off or 500 <= status < 600:
+        elif self.is_temporary or 500 <= status < 600:
             # A 5xx may have failed after the work was done.
             failure = DeskUnavailableError(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
-        shown = self.code if 200 <= self.status < 300 else self.status
-        if shown not in (UNCLEAR, status) and shown not in _HTTP_OF_CODE:
-            failure.also = {"desk_code": shown}
+        desk_code = self.code if 200 <= self.status < 300 else self.status
+        if desk_code not in (UNCLEAR, status) and desk_code not in _HTTP_OF_CODE:
+            failure.also = {"desk_code": desk_code}
         return failure
 
 
@@ -133,13 +133,13 @@ def decode(status: int, content: bytes, retry_after: float | None, *, posted: bo
         body = load_json(content)
     except ValueError:
         body = None
-    known: dict[str, Any] = body if isinstance(body, dict) else {}
-    answer = DeskAnswer(status, _code(known), known, retry_after, posted)
+    fields: dict[str, Any] = body if isinstance(body, dict) else {}
+    answer = DeskAnswer(status, _code(fields), fields, retry_after, posted)
     outer = content if body is None else json.dumps(_without_texts(body)).encode()
     by_name = not (answer.succeeded and answer.code == SUCCESS) and is_throttled(outer)
     if by_name or not _THROTTLED_CODES.isdisjoint((status, answer.code)):
         return replace(answer, throttled=True)
-    if body is not known and 200 <= status < 300:
+    if body is not fields and 200 <= status < 300:
         # A login page or a proxy's page under 200.
         raise DeskUnavailableError("invalid answer", outcome_unknown=posted)
     return answer
@@ -166,18 +166,18 @@ def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
 
 
 def _code(body: dict[str, Any]) -> int:
-    return max(map(_code_of, _objects(body.get("response_status"))), key=_badness, default=0)
+    return max(map(_code_of, _objects(body.get("response_status"))), key=_severity, default=0)
 
 
 def _code_of(entry: dict[str, Any]) -> int:
     inner = [_number(message.get("status_code")) for message in _objects(entry.get("messages"))]
     failures = [code for code in inner if code >= WARNING or code == UNCLEAR]
-    code = max(failures, key=_badness, default=_number(entry.get("status_code")))
+    code = max(failures, key=_severity, default=_number(entry.get("status_code")))
     is_not_done = str(entry.get("status")).casefold() in _NOT_DONE
     return UNCLEAR if is_not_done and code in (0, SUCCESS) else code
 
 
-def _badness(code: int) -> int:
+def _severity(code: int) -> int:
     if code > WARNING:
         return 5
     return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)
@@ -200,13 +200,13 @@ def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
     A desk may omit an empty list, in a success without a list of another name. Raises DeskUnavailableError otherwise.
     """
     body = answer.body
-    found = next((body[key] for key in keys if key in body), None)
-    if found is None and answer.code == SUCCESS and not any(key in body for key in keys):
-        others = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
-        found = None if others else []
-    if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
+    items = next((body[key] for key in keys if key in body), None)
+    if items is None and answer.code == SUCCESS and not any(key in body for key in keys):
+        other_lists = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
+        items = None if other_lists else []
+    if not isinstance(items, list) or not all(isinstance(item, dict) and item.get("id") for item in items):
         raise DeskUnavailableError("invalid answer")
-    return found
+    return items
 
 
 def has_more(answer: DeskAnswer) -> bool:
@@ -242,9 +242,9 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         priority=_name(body.get("priority")),
         category=_name(body.get("category")),
         status=_name(body.get("status")),
-        resolution=_solved(body),
+        resolution=_resolution(body),
         requester=_name(body.get("requester"), "email_id"),
-        display_id=_other_number(body),
+        display_id=_display_id(body),
         group=_name(body.get("group")),
         site=_name(body.get("site")),
         template=_name(body.get("template")),
@@ -258,7 +258,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
     )
 
 
-def _solved(body: dict[str, Any]) -> str:
+def _resolution(body: dict[str, Any]) -> str:
     parts = (("resolution", "content"), ("closure_info", "closure_comments"))
     found = [str(part.get(name) or "") for key, name in parts for part in _objects(body.get(key))]
     lines = dict.fromkeys(unwrapped(lines_of(each)[:_MAX_TEXT_LENGTH]) for each in found)
@@ -270,7 +270,7 @@ def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
         str(item["id"]),
         _name(item.get("status")),
         is_trashed(item),
-        _other_number(item),
+        _display_id(item),
         kinds={kind: _name(item[kind]) for kind in ("category", "group", "site", "template") if kind in item},
         subject=str(item.get("subject") or ""),
         created_at=moment_of(item.get("created_time")),
@@ -315,7 +315,7 @@ def moment_of(value: Any) -> datetime | None:
     return datetime.fromtimestamp(int(text) / 1000, UTC)
 
 
-def _other_number(body: dict[str, Any]) -> str:
+def _display_id(body: dict[str, Any]) -> str:
     number = str(body.get("display_id") or "")
     return number if is_number(number) and number != str(body["id"]) else ""
 
@@ -338,17 +338,17 @@ def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
 
 
 def _person(body: dict[str, Any]) -> Person:
-    def those(*names: str) -> tuple[str, ...]:
+    def values_of(*names: str) -> tuple[str, ...]:
         values = (str(body.get(name) or "").strip()[:_MAX_PERSONAL_VALUE_LENGTH] for name in names)
         return tuple(dict.fromkeys(filter(None, values)))
 
-    name = those("name") or those("first_name", "last_name")
-    # Not in any observed ticket; if present, they must be redacted.
-    others = those("login_name", "employee_id")
-    return Person(" ".join(name), those("email_id", "sms_mail"), those("phone", "mobile"), others)
+    name = values_of("name") or values_of("first_name", "last_name")
+    # No observed ticket has these fields; if present, they must be redacted.
+    identifiers = values_of("login_name", "employee_id")
+    return Person(" ".join(name), values_of("email_id", "sms_mail"), values_of("phone", "mobile"), identifiers)
 
 
 def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
-    things = [each for name in _THINGS for each in _objects(ticket.get(name))]
-    names = (str(each.get("name") or "").strip()[:_MAX_PERSONAL_VALUE_LENGTH] for each in things)
+    objects = [each for name in _NAMED_OBJECTS for each in _objects(ticket.get(name))]
+    names = (str(each.get("name") or "").strip()[:_MAX_PERSONAL_VALUE_LENGTH] for each in objects)
     return tuple(dict.fromkeys(filter(None, names)))[:_MAX_TERMS]

@@ -28,7 +28,7 @@ _BUSY_SECONDS = (5.0, 6.0)
 # A new token does not add a missing permission, and only ten are granted in ten minutes.
 _FRESH_TOKEN_SECONDS = 3600.0
 MAX_REFUSED_TICKETS = 3
-"""A 403 for a note may concern its ticket only. For so many tickets in a row, our permission for notes is missing."""
+"""A 403 for a note may concern its ticket only. After so many tickets in a row, the permission for notes is missing."""
 
 _Send = Callable[[dict[str, str]], Awaitable[DeskAnswer]]
 
@@ -89,23 +89,23 @@ class DeskCalls:
         limits.breaker.check()
         self._check_throttle()
         posts = method == "POST"
-        holds = [each for each in (limits.hold, limits.note_hold if posts else None) if each is not None]
-        for each in holds:
-            each.check()
+        holds = [hold for hold in (limits.hold, limits.note_hold if posts else None) if hold is not None]
+        for hold in holds:
+            hold.check()
         async with self._slot():
             await limits.rate.take(caller, begun=begun)
-            # Again after the rate: a background call may have waited minutes for it.
+            # Checked again, because a background call may have waited minutes for the rate.
             limits.check()
             with ExitStack() as watches:
-                watched = [watches.enter_context(each.watch()) for each in holds]
+                watched = [watches.enter_context(hold.watch()) for hold in holds]
                 call = watches.enter_context(metrics.external_call("servicedesk", self._tenant_id, ExternalError))
                 send = partial(self._send, method, path, data)
                 answer = await self._authorized(send, about_to_send, caller, is_limited=own_permission or posts)
                 self._refuse(answer, caller, own_permission=own_permission)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
                 for hold, call_of_hold in zip(holds, watched, strict=True):
-                    # Only a posted note proves the permission for notes: without it, a note may also fail otherwise.
-                    call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.put_off
+                    # Only a posted note proves the permission for notes. A note may also fail for other reasons.
+                    call_of_hold.granted = answer.succeeded if hold is limits.note_hold else not answer.is_temporary
         if answer.throttled:
             answer.failure().log()
             seconds = THROTTLED_SECONDS if answer.retry_after is None else max(1.0, answer.retry_after)
@@ -139,7 +139,7 @@ class DeskCalls:
             if about_to_send is not None:
                 await about_to_send()
             answer = await send(headers)
-            if answer.unauthorized and self._wants_fresh_token(headers, is_limited=is_limited):
+            if answer.unauthorized and self._needs_fresh_token(headers, is_limited=is_limited):
                 await self._token.drop(headers["Authorization"].rpartition(" ")[2])
                 headers = await self.credentials()
                 # A refused token did nothing, so the second call may be deferred.
@@ -151,7 +151,7 @@ class DeskCalls:
                 self._accepted = headers
         return answer
 
-    def _wants_fresh_token(self, refused: dict[str, str], *, is_limited: bool) -> bool:
+    def _needs_fresh_token(self, refused: dict[str, str], *, is_limited: bool) -> bool:
         if self._desk.edition != "cloud":
             return False
         if is_limited and refused == self._accepted:

@@ -172,10 +172,10 @@ async def test_with_both_away_no_event_is_taken(own: Own, new_event: NewEvent) -
 class SlowThenSilent(Database):
     calls = 0
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
         self.calls += 1
         await asyncio.sleep(1.7 if self.calls == 1 else 60)
-        return await super().call(question, **values)
+        return await super().call(query, **values)
 
 
 @pytest.mark.usefixtures("redis")

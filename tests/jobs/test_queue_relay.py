@@ -188,8 +188,8 @@ async def test_a_refused_step_stops_no_other(
 
 
 class _Late(Database):
-    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
-        rows = await super().call(question, **values)
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
+        rows = await super().call(query, **values)
         await asyncio.sleep(0.5)
         return rows
 

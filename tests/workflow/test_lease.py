@@ -93,9 +93,9 @@ _JOBS = 30
 class CountedCalls(Database):
     calls = 0
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
         self.calls += 1
-        return await super().call(question, **values)
+        return await super().call(query, **values)
 
 
 @pytest.fixture

@@ -291,9 +291,9 @@ class Silent(Database):
         super().__init__(url, application_name="silent")
         self.committed = asyncio.Event()
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
-        rows = await super().call(question, **values)
-        if "complete_job" in str(question):
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
+        rows = await super().call(query, **values)
+        if "complete_job" in str(query):
             self.committed.set()
             await asyncio.sleep(60)
         return rows
@@ -324,10 +324,10 @@ GIVEN_BACK, LOST = "reason=worker stopping", "reason=claim lost; left to another
 class Distant(Database):
     """A database with one connection and slow statements."""
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+    async def call(self, query: TextClause, **values: Any) -> Sequence[Row]:
         async with self._one:
             await asyncio.sleep(0.04)
-            return await super().call(question, **values)
+            return await super().call(query, **values)
 
     def __init__(self, url: str) -> None:
         super().__init__(url, application_name="distant", pool_size=1, lock_seconds=0.3)

@@ -29,9 +29,9 @@ from workflow.stored_answers import StoredKind, UnusableAnswer
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Request GPT-4's answer and commit it, or commit an earlier attempt's."""
     attempt, claim = runtime.context, runtime.context.claim
-    kept = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
-    if kept is not None:
-        content, model = Content.model_validate(kept[0]), kept[1]
+    stored = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
+    if stored is not None:
+        content, model = Content.model_validate(stored[0]), stored[1]
         await commit(attempt, content, model, [], None)
         await keep_left_records(attempt)
         log_event(log_events.GPT4_ANSWER_KEPT)
@@ -49,7 +49,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         unusable = await answers.get(StoredKind.UNUSABLE, job_id)
     requested_at = time.monotonic()
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
-    in_vain: list[Unanswered] = []
+    unanswered: list[Unanswered] = []
     request = _request_attributes(attempt.model, question.version)
     if attempt.capture_messages:
         request |= _messages(question.prompt)
@@ -59,16 +59,16 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             metrics.step("gpt4"),
             metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
         ):
-            answer, repaired = await _request_answer(attempt, question, unusable, in_vain.append)
+            answer, repaired = await _request_answer(attempt, question, unusable, unanswered.append)
             span.set_attributes(_response_attributes(answer))
             if attempt.capture_messages:
                 span.set_attributes(_reply(answer))
     except BaseException as stopped:
         keep = keep_records if isinstance(stopped, Exception) else leave_records
-        await keep(attempt, exchanges_of(attempt, question, in_vain, unusable))
+        await keep(attempt, exchanges_of(attempt, question, unanswered, unusable))
         raise
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
-    exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
+    exchanges = exchanges_of(attempt, question, [*unanswered, answer], unusable)
     await commit(attempt, content, answer.model, exchanges, requested_at)
     if repaired:
         # Dropped only after the commit: an attempt that stops while Redis is slow must not lose a paid answer.
@@ -140,12 +140,12 @@ async def commit(
     If the row can't be written, answer and records are stored for the next attempt. `requested_at` is from
     `time.monotonic()`.
     """
-    kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
+    stored, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     took = None if requested_at is None else time.monotonic() - requested_at
     try:
-        await retry_until_available(claims.save_answer, attempt.database, attempt.claim, kept, model, took)
+        await retry_until_available(claims.save_answer, attempt.database, attempt.claim, stored, model, took)
     except BaseException:
-        await attempt.answers.put(StoredKind.ANSWER, job_id, (kept, model))
+        await attempt.answers.put(StoredKind.ANSWER, job_id, (stored, model))
         await leave_records(attempt, exchanges)
         raise
     await keep_records(attempt, exchanges)

@@ -31,7 +31,7 @@ from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind
 
 _Find = Callable[[Attempt, DeskTicket], Awaitable[Sequence[Any]]]
-_Found = dict[_Find, tuple[Any, ...]]
+_Results = dict[_Find, tuple[Any, ...]]
 """The results of the searches that ended in time."""
 
 
@@ -42,32 +42,32 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
     answered = claim.started_before and await attempt.answers.get(StoredKind.ANSWER, claim.job_id) is not None
     if not answered:
         attempt.model.check()
-    # Last: it may let this job through as the probe.
+    # This check is last, because it may admit this job as the probe.
     attempt.check_notes(answered=answered)
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
         ticket = await _read_ticket(attempt)
         await refuse_ticket(attempt, ticket)
         await refuse_forgotten(attempt, ticket)
-        found: _Found = {}
+        results: _Results = {}
         late = False
         try:
             async with asyncio.timeout(attempt.context_seconds):
                 await asyncio.gather(
-                    _search(find_tickets, attempt, ticket, found, "ticket history not searched"),
-                    _search(find_documents, attempt, ticket, found, "documents not searched"),
-                    _search(_read_conversation, attempt, ticket, found, "conversation not read"),
+                    _search(find_tickets, attempt, ticket, results, "ticket history not searched"),
+                    _search(find_documents, attempt, ticket, results, "documents not searched"),
+                    _search(_read_conversation, attempt, ticket, results, "conversation not read"),
                 )
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
             log_event(log_events.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
             late = True
-        if late or not found.keys() >= {find_tickets, find_documents}:
+        if late or not results.keys() >= {find_tickets, find_documents}:
             with suppress(*DATABASE_FAILURES):
                 reason = CONTEXT_LATE if late else CONTEXT_FAILED
                 await claims.context_incomplete(attempt.database, attempt.claim, reason)
-        tickets, documents = found.get(find_tickets, ()), found.get(find_documents, ())
-        conversation = found.get(_read_conversation, ())
+        tickets, documents = results.get(find_tickets, ()), results.get(find_documents, ())
+        conversation = results.get(_read_conversation, ())
         log_event(
             log_events.CONTEXT_GATHERED,
             ticket_history="Yes" if tickets else "No",
@@ -79,7 +79,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 "took_ms": round((time.monotonic() - started) * 1000),
             },
         )
-    nothing_found = (found.get(find_tickets), found.get(find_documents)) == ((), ())
+    nothing_found = (results.get(find_tickets), results.get(find_documents)) == ((), ())
     if nothing_found and not answered and not attempt.tenant_settings().note.if_nothing_found:
         raise NoNoteWantedError(NOTHING_FOUND)
     return {
@@ -99,15 +99,15 @@ async def _read_ticket(attempt: Attempt) -> DeskTicket:
     the desk's errors, NoNoteWantedError, LeaseLostError, and DeferredError if a job of the ticket's other number
     precedes.
     """
-    named = attempt.claim.ticket_id
+    number = attempt.claim.ticket_id
     if attempt.claim.desk_id is None:
-        desk_id = await attempt.desk.id_of(named)
-        if desk_id != named:
-            await _store_numbers(attempt, desk_id, named)
-    known = attempt.claim.desk_id is not None
-    ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk, begun=known)
-    if not known and ticket.shown != ticket.ticket_id:
-        await _store_numbers(attempt, named, ticket.shown)
+        desk_id = await attempt.desk.id_of(number)
+        if desk_id != number:
+            await _store_numbers(attempt, desk_id, number)
+    has_desk_id = attempt.claim.desk_id is not None
+    ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk, begun=has_desk_id)
+    if not has_desk_id and ticket.shown != ticket.ticket_id:
+        await _store_numbers(attempt, number, ticket.shown)
     return ticket
 
 
@@ -138,10 +138,10 @@ async def _read_conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[s
     return ()
 
 
-async def _search(find: _Find, attempt: Attempt, ticket: DeskTicket, found: _Found, otherwise: str) -> None:
+async def _search(find: _Find, attempt: Attempt, ticket: DeskTicket, results: _Results, failure_reason: str) -> None:
     try:
-        found[find] = tuple(await find(attempt, ticket))
+        results[find] = tuple(await find(attempt, ticket))
     except DATABASE_FAILURES as failure:
-        log_event(log_events.DATABASE_UNREACHABLE, reason=otherwise, failure=failure)
+        log_event(log_events.DATABASE_UNREACHABLE, reason=failure_reason, failure=failure)
     except ExternalError as failure:
         log_event(failure.phrase, failure.values, also=failure.also)

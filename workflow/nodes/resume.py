@@ -53,7 +53,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
             return {"note_id": note_id}
         await refuse_second_note(attempt)
         if await retry_until_available(claims.must_wait_for_another, attempt.database, attempt.claim):
-            # Its claim considered only running jobs, because it may have posted; the next one considers all.
+            # The claim considered only running jobs, because this job may have posted; the next claim considers all.
             raise DeferredError(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
