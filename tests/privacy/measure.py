@@ -59,7 +59,7 @@ NAMES = {
     "person": "other people",
     "login": "labelled logins",
     "login_bare": "logins without a label",
-    "id": "numbers of people",
+    "id": "personal numbers",
     "birth_date": "dates of birth",
     "network": "hosts",
 }
