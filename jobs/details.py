@@ -40,6 +40,7 @@ OTHER_OF_TICKET = (
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
+    """Return the id of the latest other dry run of the job's ticket with an answer."""
     async with database.tenant(tenant_id) as session:
         return await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
 
@@ -144,10 +145,12 @@ async def listed(
 
 
 async def owners(database: Database, ticket_id: str) -> list[str]:
+    """Return the tenants that have a job of the ticket, sorted."""
     return [row["tenant_id"] for row in await database.call(_OWNERS, ticket=ticket_id)]
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
+    """Return the job's row, of any tenant; None if there is none."""
     tenant_id = await tenant_of(database, job_id)
     if tenant_id is None:
         return None
@@ -172,6 +175,7 @@ async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
 
 
 async def events(database: Database, job: Details) -> list[Happened]:
+    """Return the job's events, oldest first."""
     columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
     async with database.tenant(job.tenant_id) as session:
         rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
@@ -179,15 +183,18 @@ async def events(database: Database, job: Details) -> list[Happened]:
 
 
 def remark_of(events: Sequence[Happened]) -> str | None:
+    """Return the remark of the first event, such as SIGNED_BY_PREVIOUS."""
     return next((event.reason for event in events if event.what == "accepted"), None)
 
 
 async def tenant_of(database: Database, job_id: UUID) -> str | None:
+    """Return the job's tenant; None if there is no such job."""
     tenant_id: str | None = await database.call_for_one(_TENANT, id=job_id)
     return tenant_id
 
 
 async def numbers_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return the known ticket numbers of each existing job, by its id."""
     question = select(Job.id, Job.ticket_id, Job.desk_id, Job.display_id).where(among(Job.id, job_ids))
     async with database.tenant(tenant_id) as session:
         return {job_id: [*filter(None, numbers)] for job_id, *numbers in await session.execute(question)}

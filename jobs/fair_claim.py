@@ -52,6 +52,7 @@ class FairShares:
         self._shares = Shares()
 
     def shares(self) -> Shares:
+        """Return the current shares, with slots charged for short jobs."""
         now = self._monotonic()
         while self._charged and self._charged[0][0] <= now:
             self._charged.popleft()

@@ -133,6 +133,7 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
+    """Store the share (0 to 1) of steps in the resolution; None if not stored."""
     row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
@@ -167,6 +168,7 @@ class FeedbackLinks:
 
     @classmethod
     def of(cls, settings: FeedbackSettings) -> Self | None:
+        """Return the links; None without FEEDBACK_URL or FEEDBACK_KEY."""
         if settings.feedback_url is None or settings.feedback_key is None:
             return None
         previous = settings.feedback_previous_key if isinstance(settings, FeedbackPageSettings) else None

@@ -77,6 +77,7 @@ class Inbox:
         return [UUID(first) for first in firsts]
 
     async def get(self, job_id: UUID) -> Event | None:
+        """Return the event of a job; delete it and return None if it is unreadable."""
         key = str(job_id)
         with reaching_redis():
             value = await self._redis.hget(INBOX, key)
@@ -91,11 +92,13 @@ class Inbox:
             return await self._events(found if isinstance(found, dict) else {})
 
     async def all(self) -> list[Event]:
+        """Return all readable events."""
         with reaching_redis():
             found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
         return [event for event in found if event is not None]
 
     async def of_tenant(self, tenant_id: str) -> list[Event]:
+        """Return the tenant's readable events; reads all events."""
         return [event for event in await self.all() if event.tenant_id == tenant_id]
 
     async def _events(self, found: Mapping[Any, Any]) -> list[Event]:

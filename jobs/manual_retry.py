@@ -45,6 +45,7 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
 
 
 def why_not(state: str) -> str:
+    """Return why a job of this state can't be retried."""
     return {
         JobState.COMPLETED: "it is completed: its note is in the ticket",
         JobState.RUNNING: "it is running: a worker has it",

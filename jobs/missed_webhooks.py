@@ -117,6 +117,7 @@ class NewTicket(NamedTuple):
 
     @property
     def numbers(self) -> set[str]:
+        """Return the ticket's id and, if known, its display id."""
         return {self.ticket_id, self.display_id or self.ticket_id}
 
 
@@ -131,11 +132,13 @@ class RecoveryBatch(NamedTuple):
 
 
 async def load(database: Database, tenant_id: str) -> ComparisonProgress | None:
+    """Return the tenant's progress; None before its first comparison."""
     (rows,) = await database.call_as(tenant_id, _LOAD)
     return ComparisonProgress(**rows[0]) if rows else None
 
 
 async def begin(database: Database, tenant_id: str, newest: datetime | None) -> None:
+    """Start comparing after `newest` (the desk's time), or from now if None."""
     await database.call_as(tenant_id, _BEGIN, newest=newest, own=sorted(OWN_EVENTS))
 
 
@@ -148,6 +151,7 @@ async def compare(
 
 
 async def mark_compared(database: Database, tenant_id: str) -> None:
+    """Record that a comparison is complete."""
     await database.call_as(tenant_id, _ALL_DONE)
 
 
@@ -169,10 +173,12 @@ async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, co
 
 
 async def leave_out(database: Database, tenant_id: str, ticket_id: str) -> None:
+    """Exclude a listed ticket for good: it gets no job."""
     await database.call_as(tenant_id, _LEAVE_OUT, ticket=ticket_id)
 
 
 async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
+    """Delete listed tickets that have no job."""
     await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
 
 
@@ -348,15 +354,18 @@ async def seen_open_again(
 async def posted_notes(
     database: Database, tenant_id: str, after: datetime, until: datetime, *, most: int
 ) -> list[PostedNote]:
+    """Return the newest notes of jobs ended after `after`, oldest first."""
     (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
     return [PostedNote(**row) for row in reversed(rows)]
 
 
 async def mark_notes_checked(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
+    """Record that notes of jobs ended by `until` are checked; count a removed one."""
     await database.call_as(tenant_id, _NOTES_UNTIL, until=until, removed=int(removed))
 
 
 async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None:
+    """Return the tenant's figures; None before its first comparison."""
     _, rows = await database.call_as(tenant_id, _LAST_WEBHOOK, _FIGURES, own=sorted(OWN_EVENTS))
     return ReconcileFigures(**rows[0]) if rows else None
 

@@ -76,10 +76,12 @@ class ProbeClient:
         return str(found[1])
 
     async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
+        """Return the probe of the tenant's desk; its `failure` has any problem."""
         about = PROBE_TARGET.dump_json(sought, exclude_defaults=True).decode()
         return await self._probe("desk", tenant_id, about, DeskProbe)
 
     async def model(self, tenant_id: str | None) -> ModelProbe:
+        """Return the probe of the tenant's model; its `failure` has any problem."""
         return await self._probe("model", tenant_id, "", ModelProbe)
 
     async def _probe(self, kind: Kind, tenant_id: str | None, about: str, result: type[Result]) -> Result:
@@ -93,6 +95,7 @@ class ProbeClient:
             return result(failure="housekeeping's answer can't be read: it runs another release")
 
     async def close(self) -> None:
+        """Close the connections to Redis."""
         await self._redis.aclose()
 
 
@@ -103,6 +106,7 @@ class ProbeRequests:
         self._redis = redis
 
     async def take(self) -> ProbeRequest | None:
+        """Return the next valid request, None after 1 s. Raises QueueUnavailableError."""
         with reaching_redis(), suppress(ValidationError):
             # Not BRPOP: its blocked clients are counted as workers (`read_queue`).
             found = await self._redis.blpop([QUESTIONS], timeout=_TAKE_SECONDS)
@@ -111,6 +115,7 @@ class ProbeRequests:
         return None
 
     async def answer(self, request: ProbeRequest, answer: str) -> None:
+        """Send the answer (JSON). Raises QueueUnavailableError."""
         key = f"{ANSWER}{request.id}"
         with reaching_redis():
             async with self._redis.pipeline() as pipeline:

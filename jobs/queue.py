@@ -128,10 +128,12 @@ class JobQueue:
         return int(listed), int(held)
 
     async def close(self) -> None:
+        """Close the connections to Redis."""
         await self._redis.aclose()
 
 
 async def eviction_policy(redis: Redis) -> str | None:
+    """Return Redis' `maxmemory-policy`; None if it can't be read."""
     try:
         memory = await redis.info("memory")
     except (RedisError, OSError):
@@ -150,12 +152,14 @@ async def warn_of_eviction(redis: Redis) -> None:
 
 
 def message_of(job_id: UUID, traceparent: str) -> str:
+    """Return a job's message in Celery's format."""
     job = str(job_id)
     body = base64.b64encode(f'[["{job}"], {{}}, {_EMBEDDED}]'.encode()).decode()
     return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
 
 
 def job_id_of(message: bytes) -> UUID | None:
+    """Return the job id of a message; None if it is malformed or another task's."""
     try:
         headers = json.loads(message)["headers"]
         return UUID(headers["id"]) if headers["task"] == TASK else None

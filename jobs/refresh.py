@@ -58,19 +58,23 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
+    """Record that the ticket was read as closed `seconds_ago`."""
     await database.call_as(tenant_id, _CLOSED, ticket=ticket_id, ago=timedelta(seconds=seconds_ago))
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    """Return True if the ticket was closed after its note, and no job has followed."""
     (rows,) = await database.call_as(tenant_id, _REOPENED, ticket=ticket_id, event=SEEN_REOPENED)
     return bool(rows)
 
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
+    """Delete the record that the ticket was closed."""
     await database.call_as(tenant_id, _NOT_WANTED, ticket=ticket_id)
 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
+    """Return the time of the last further note within REFRESH_APART, or None."""
     ((row,),) = await database.call_as(tenant_id, _LATELY, ids=list(job_ids), apart=REFRESH_APART)
     at: datetime | None = row["at"]
     return at

@@ -50,6 +50,7 @@ async def record(
 
 
 async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
+    """Store a rejection with 429, the newest one of a ticket within an hour."""
     values = {"ticket": ticket_id, "reason": reason, "most": MAX_FULL_PER_HOUR}
     await database.call_as(tenant_id, _RECORD_FULL, **values)
 
@@ -141,16 +142,19 @@ class RefusedTenant(NamedTuple):
 
 
 async def refused_tenants(database: Database, since: datetime) -> list[RefusedTenant]:
+    """Return tenants whose last webhook was rejected after `since`."""
     rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MAX_TENANTS)
     return [RefusedTenant(**row) for row in rows]
 
 
 async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    """Return True if a webhook of the ticket was rejected or is missing."""
     ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
     return bool(row["heard_of"])
 
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
+    """Return results of the tenant's webhooks; `numbers` are a ticket's."""
     questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
     values = {"numbers": list(numbers), "most": MAX_FROM_UNKNOWN_PER_HOUR, **OF_WEBHOOKS}
     refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)

@@ -172,6 +172,7 @@ async def has_room(database: Database, tenant_id: str, most: int | None) -> bool
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:
+    """Return the job's state; None if it has no row."""
     state = await database.call_for_one(_STATE, id=job_id)
     return None if state is None else JobState(state)
 
@@ -198,10 +199,12 @@ async def _published(database: Database, question: Any, **values: object) -> lis
 
 
 async def take_due(database: Database, most: int) -> list[PublishedJob]:
+    """Mark up to `most` due jobs as published and return them."""
     return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
 async def recover(database: Database, most: int) -> list[PublishedJob]:
+    """Requeue up to `most` jobs with expired leases and attempts left."""
     return await _published(database, _RECOVER, most=most, attempts=MAX_ATTEMPTS, reason=WORKER_LOST)
 
 

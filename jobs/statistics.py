@@ -41,11 +41,13 @@ class JobFigures(NamedTuple):
 
 
 async def job_figures(database: Database) -> JobFigures:
+    """Return the figures of all tenants' jobs."""
     (row,) = await database.call(_FIGURES, overdue=OVERDUE)
     return JobFigures(**row)
 
 
 async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
+    """Return the number of deferred jobs by tenant and reason."""
     rows = await database.call(_HELD_BACK)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
@@ -58,6 +60,7 @@ class HeldJobs(NamedTuple):
 
 
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
+    """Return the tenant's deferred jobs by reason; counts up to MAX_COUNTED."""
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MAX_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
@@ -91,6 +94,7 @@ class WorkerActivity:
 
 
 async def worker_activity(database: Database) -> WorkerActivity:
+    """Return the workers' activity, of all tenants."""
     (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
     return WorkerActivity(**row)
 
@@ -132,6 +136,7 @@ MODERATE, HIGH, CRITICAL = 20, 50, 100
 
 
 def reading_of(waiting: int) -> Reading:
+    """Return the level of a queue length, as in the dashboards."""
     if waiting > CRITICAL:
         return "critical"
     return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
@@ -142,6 +147,7 @@ _LISTENS_SECONDS = 10
 
 
 async def queue_activity(redis: Redis | None, seconds: float) -> tuple[QueueActivity | None, str]:
+    """Return the queue's state, or None and the reason, empty without Redis."""
     if redis is None:
         return None, ""
     try:

@@ -338,6 +338,7 @@ async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:
 
 
 async def within(part: Awaitable[Part]) -> Part | None:
+    """Return the result, or None on failure or after STORE_SECONDS."""
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await part

@@ -57,6 +57,7 @@ class Evidence(NamedTuple):
 
 
 def evidence(facts: Facts) -> list[Evidence]:
+    """Return the evidence: events by time, then the present state."""
     past = [*_of_webhooks(facts), *_of_attempts(facts)]
     return [*sorted(past, key=lambda fact: fact.at or facts.read_at), *(Evidence(None, what) for what in _now(facts))]
 
@@ -144,6 +145,7 @@ def _queue_and_workers(facts: Facts) -> Iterator[str]:
 
 
 def not_checked(facts: Facts) -> list[str]:
+    """List sources that were not checked, each with the reason."""
     away, late = facts.database_failure, "the database did not answer in time"
     no_webhooks = ""
     if facts.webhooks is None and not away:
@@ -162,6 +164,7 @@ def not_checked(facts: Facts) -> list[str]:
 
 
 def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+    """Return the report as JSON fields; the trace has no URL without `jaeger_url`."""
     line, command = log_line(facts)
     trace, link = trace_of(facts, jaeger_url)
     return {
@@ -179,16 +182,19 @@ def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[s
 
 
 def document(diagnosis: Diagnosis) -> str:
+    """Return the path and heading of the verdict's section in the FAQ."""
     return f"{FAQ}#{diagnosis.anchor or diagnosis.verdict.anchor}"
 
 
 def trace_of(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
+    """Return trace id and Jaeger URL of the job, each empty if unknown."""
     known = facts.job or facts.inbox
     found = trace_id(known) if known else None
     return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""
 
 
 def log_line(facts: Facts) -> tuple[str, str]:
+    """Return the expected log line and a command that finds it."""
     of, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
     values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **known}
     line = phrase.template.format(**values)

@@ -64,6 +64,7 @@ class VerdictCode(StrEnum):
 
     @property
     def status(self) -> int:
+        """Return the exit status of `ai-agents diagnose`."""
         return OF_VERDICTS[self]
 
 

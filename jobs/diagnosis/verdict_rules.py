@@ -61,6 +61,7 @@ _DESK = {VerdictCode.DESK_FAILING, VerdictCode.RATE_HELD, VerdictCode.TENANT_CLO
 
 
 def judge(facts: Facts) -> Diagnosis:
+    """Return the diagnosis; other faults found are added to its text and actions."""
     return _with_other_faults(facts, _judge(facts))
 
 
