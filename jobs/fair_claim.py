@@ -25,21 +25,17 @@ MIN_TURN = timedelta(seconds=1)  # a started job occupies a slot at least for so
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Weights and limits, only of tenants that differ from the default.
-
-    `charged`: slots of jobs that ended within MIN_TURN, by tenant.
-    """
+    """Weights and limits, only of tenants that differ from the default."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     most_running: Mapping[str, int] = field(default_factory=dict)
-    charged: Mapping[str, int] = field(default_factory=dict)
+    charged: Mapping[str, int] = field(default_factory=dict)  # slots of jobs that ended within MIN_TURN
 
 
 class FairShares:
     """The tenants' shares of the workers, for each claim.
 
-    A start occupies a slot for at least a second. Otherwise a tenant whose jobs are deferred at once, because its desk
-    is down, would get every turn.
+    A start occupies a slot for MIN_TURN: a tenant whose jobs are deferred at once must not get every turn.
     """
 
     def __init__(
@@ -59,10 +55,9 @@ class FairShares:
         tenants = self._tenants()
         if tenants is not self._seen:
             self._seen = tenants
-            self._shares = Shares(
-                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
-                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
-            )
+            weights = {each.id: each.share.weight for each in tenants if each.share.weight != 1}
+            limits = {each.id: each.share.most_running for each in tenants if each.share.most_running}
+            self._shares = Shares(weights, limits)
         return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
 
     @contextmanager
@@ -83,7 +78,7 @@ class NoStartableJobError(Exception):
 
 _CLAIM = text(
     "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
-    " :weights, :most, :charged, :looks)"
+    " :weights, :most, :charged, :compared)"
 )
 
 
@@ -97,8 +92,8 @@ async def claim_next(database: Database, owner: str, lease_seconds: float, share
     limits = {"attempts": MAX_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": MAX_LIFE, "echo": ECHO}
     reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
     tenants = {"weights": shares.weights, "most": shares.most_running, "charged": shares.charged}
-    given = {name: json.dumps(value) for name, value in tenants.items()} | {"looks": MAX_TENANTS_COMPARED}
-    rows = await database.call(_CLAIM, **claim, **limits, **reasons, **given)
+    by_tenant = {name: json.dumps(value) for name, value in tenants.items()}
+    rows = await database.call(_CLAIM, **claim, **limits, **reasons, **by_tenant, compared=MAX_TENANTS_COMPARED)
     if not rows:
         return None
     row = dict(rows[0])

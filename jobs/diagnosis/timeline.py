@@ -11,13 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from jobs import repository
 from jobs.details import Details, Happened
+from jobs.intake import RECOVER, REFRESH
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 from privacy import tombstones
 
-# In place of the webhook's span, for a job without one.
-REFRESH, RECOVER = "Refresh", "Recover"
-PAUSE = "Pause"
-"""From the end of an attempt until the next one is due."""
+PAUSE = "Pause"  # from the end of an attempt until the next one is due
 PAUSE_AND_QUEUE = "Pause and Queue"
 CONTEXT_AND_GPT4 = "Context and GPT-4"
 _HELD = "held back: "

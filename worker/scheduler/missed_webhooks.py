@@ -131,7 +131,7 @@ class Reconciliation(DeskTasks):
             metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(figures.last_webhook_at.timestamp())
         found = await missed_webhooks.take_findings(self._database, tenant.id)
         if found is not None and any(found[1:]):
-            since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
+            since = f"{found.since:%Y-%m-%dT%H:%M:%SZ}"
             log_event(log_events.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
 
     async def stop(self) -> None:
@@ -219,7 +219,7 @@ class MissedTickets:
         for ticket in await self._without_forgotten(tickets):
             if not in_redis.isdisjoint(ticket.numbers):
                 continue
-            if not ticket.tells_all:
+            if not ticket.is_complete:
                 reads += 1
                 if reads > _MAX_READ or not await self._is_wanted(ticket):
                     continue
