@@ -204,8 +204,7 @@ async def schedule_final_check(database: Database, held: Claim, seconds: float, 
 async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
-    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, up to MAX_LIFE after
-    acceptance or manual retry.
+    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, within MAX_LIFE.
     """
     pause = timedelta(seconds=seconds)
     extension = pause if extends_deadline else timedelta(0)

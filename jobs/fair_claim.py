@@ -20,7 +20,7 @@ from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, MAX_ATTEMPTS, MAX_LIFE, NOTE_MISSING
 
 MAX_TENANTS_COMPARED = 16  # by one claim
-MIN_TURN = timedelta(seconds=1)  # a started job occupies a slot at least for so long
+MIN_TURN = timedelta(seconds=1)  # least charge for a start: jobs that are deferred at once must not get every turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,7 @@ class Shares:
 
 
 class FairShares:
-    """The tenants' shares of the workers, for each claim.
-
-    A start occupies a slot for MIN_TURN: a tenant whose jobs are deferred at once must not get every turn.
-    """
+    """The tenants' shares of the workers, for each claim."""
 
     def __init__(
         self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic

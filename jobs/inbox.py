@@ -20,8 +20,7 @@ from observability import log_events, metrics
 from observability.logging import log_event
 
 INBOX = "inbox"
-DELIVERY = "delivery:"
-"""Prefix of the delivery keys, before tenant id and colon."""
+DELIVERY = "delivery:"  # prefix of the delivery keys, before tenant id and colon
 _MAX_PUBLISHED = 100
 _PUT_SECONDS = 1.0
 _EVENT = TypeAdapter(Event)

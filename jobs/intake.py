@@ -32,7 +32,9 @@ _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _MIN_SECONDS = 0.25
 _MAX_RECORDED = 100
-REFRESH, RECOVER = "Refresh", "Recover"  # spans in place of the webhook's, for a job without one
+# In place of the webhook's span, for a job without one.
+REFRESH_SPAN = "Refresh"
+RECOVER_SPAN = "Recover"
 
 Result = TypeVar("Result")
 RecoveryReason = Literal["webhook missed", "webhook refused with 429", "polled"]
@@ -47,10 +49,7 @@ _late: set[asyncio.Task[Any]] = set()
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of `work`, or raise TimeoutError after `seconds`.
-
-    Cancelled work is not awaited: psycopg needs up to 10 s to cancel a statement if the server does not respond.
-    """
+    """Return the result of `work`, or raise TimeoutError after `seconds`."""
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -59,6 +58,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
         raise
     if done:
         return task.result()
+    # Not awaited: psycopg needs up to 10 s to cancel a statement if the server does not respond.
     _late.add(task)
     task.add_done_callback(_end_late)
     task.cancel()
@@ -186,7 +186,7 @@ class Intake:
         return await repository.accept_all(self._database, events, self._deadline, published=published)
 
     async def publish(
-        self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
+        self, job_id: UUID, ticket_id: str, traceparent: str, cause: Literal["webhook", "due", "lost"] = "webhook"
     ) -> bool:
         """Publish and log a job's message; return True if Redis took it."""
         try:
@@ -197,7 +197,7 @@ class Intake:
             return False
         self.queue_breaker.worked()
         self.queue_outage.over()
-        metrics.series(metrics.JOBS_QUEUED, why).inc()
+        metrics.series(metrics.JOBS_QUEUED, cause).inc()
         log_event(log_events.JOB_QUEUED, job_id=str(job_id), ticket_id=ticket_id)
         return True
 
@@ -223,24 +223,24 @@ async def request_refresh(
 
     `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
-    with _own_event(REFRESH, tenant_id, ticket_id, event) as created:
+    with _own_event(REFRESH_SPAN, tenant_id, ticket_id, event) as created:
         await repository.accept_all(database, [created], job_deadline_seconds, published=False)
         log_event(log_events.REFRESH_ASKED, job_id=created.job_id, ticket_id=ticket_id, reason=event)
     return created.job_id
 
 
 async def recover_job(
-    database: Database, tenant_id: str, ticket: NewTicket, why: RecoveryReason, job_deadline_seconds: int
+    database: Database, tenant_id: str, ticket: NewTicket, reason: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
-    """Create the job of a missed ticket, for the relay; return its id, or None if one exists.
+    """Create the job of a missed ticket, for the relay; return None if it has one.
 
     Raises one of DATABASE_FAILURES.
     """
     others = other_numbers(ticket.ticket_id, None, ticket.display_id)
-    with _own_event(RECOVER, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
+    with _own_event(RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
         if not await missed_webhooks.recover(database, event, timedelta(seconds=job_deadline_seconds)):
             return None
-        log_event(log_events.JOB_RECOVERED, job_id=event.job_id, ticket_id=ticket.ticket_id, reason=why)
+        log_event(log_events.JOB_RECOVERED, job_id=event.job_id, ticket_id=ticket.ticket_id, reason=reason)
     return event.job_id
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from db.session import Database
 from jobs.refresh import OF_TICKET
-from jobs.repository import DELIVERY_KNOWN, MAX_RECOVERED_PER_MINUTE, OWN_EVENTS, Event
+from jobs.repository import DELIVERY_KNOWN, MAX_RECOVERED_PER_MINUTE, MAX_TENANTS, OWN_EVENTS, Event
 
 _LOAD = text("""
     SELECT now() AS now, r.since, r.compared_until, r.notes_until,
@@ -91,10 +91,10 @@ _RECOVER = text(f"""
 
 
 class ComparisonProgress(NamedTuple):
-    """Progress of a tenant's comparison; `since` and `compared_until` are the desk's time."""
+    """Progress of a tenant's comparison."""
 
     now: datetime  # the database's time
-    since: datetime
+    since: datetime  # the desk's time, as is `compared_until`
     compared_until: datetime
     notes_until: datetime  # notes of jobs that ended by then were checked
     ahead: timedelta  # least lead of the desk's clock over the database's, measured at the first comparison
@@ -154,7 +154,7 @@ async def overdue(
 
 
 async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
-    """Mark a webhook as missed, and count it if `counts`; return False if it has come or was marked before."""
+    """Mark a missed webhook, counted if `counts`; False if it came or was marked."""
     (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
     return bool(rows)
 
@@ -172,7 +172,7 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
 async def to_recover(
     database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False
 ) -> RecoveryBatch:
-    """Return missed tickets within MAX_RECOVERED_PER_MINUTE; `only_refused`: with 429."""
+    """Return missed tickets within the limit; `only_refused`: refused with 429."""
     values = {"oldest": oldest, "only_refused": only_refused, "most": MAX_RECOVERED_PER_MINUTE + 1}
     (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
@@ -253,7 +253,6 @@ MISSED_LATELY = text(f"""
 _MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
 MAX_MISSED = 1_000  # newest missed webhooks that a tenant's page counts
 MAX_MISSED_PER_TENANT = 100
-_MAX_TENANTS = 2_000
 _SEEN_WITHOUT_WEBHOOK = text("""
     SELECT m.ticket_id, m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
     FROM missing_webhooks m
@@ -358,7 +357,7 @@ async def take_findings(database: Database, tenant_id: str) -> HourlyFindings | 
 
 async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedCount]:
     """Return each tenant's count of missed tickets, if it has any."""
-    rows = await database.call(_MISSED_OF_ALL, since=since, most=MAX_MISSED_PER_TENANT, tenants=_MAX_TENANTS)
+    rows = await database.call(_MISSED_OF_ALL, since=since, most=MAX_MISSED_PER_TENANT, tenants=MAX_TENANTS)
     return {row.pop("tenant_id"): MissedCount(**row) for row in map(dict, rows) if row["missed"]}
 
 

@@ -55,7 +55,7 @@ _MISTAKES = {
 
 
 class MalformedBodyError(Exception):
-    """The problem of an unreadable body, quoting nothing of it; `ticket_id` if readable."""
+    """Problem of an unreadable body, without a quote; `ticket_id` if readable."""
 
     def __init__(self, problem: str, ticket_id: str | None = None) -> None:
         super().__init__(problem)

@@ -32,7 +32,7 @@ _REOPENED = text(f"""
         SELECT FROM found f
         WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
 """)  # noqa: S608
-_NOT_WANTED = text(f"""
+_FORGET_CLOSING = text(f"""
     WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
 """)  # noqa: S608
@@ -46,15 +46,15 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
     """Store and return the reason of a job's further note: `asked` or `reopened`.
 
     Return None without a further note, REFRESHED_LATELY if the ticket had one within the hour. `reopened`: the tenant
-    wants notes for reopened tickets. Raises LeaseLostError.
+    gets notes for reopened tickets. Raises LeaseLostError.
     """
-    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
+    claim = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
     limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}
-    rows = await database.call(_BEGIN, **given, **limits, reopened=reopened)
+    rows = await database.call(_BEGIN, **claim, **limits, reopened=reopened)
     if not rows:
         raise LeaseLostError
-    why: str | None = rows[0]["why"]
-    return why
+    reason: str | None = rows[0]["why"]
+    return reason
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
@@ -70,7 +70,7 @@ async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bo
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
     """Delete the record that the ticket was closed."""
-    await database.call_as(tenant_id, _NOT_WANTED, ticket=ticket_id)
+    await database.call_as(tenant_id, _FORGET_CLOSING, ticket=ticket_id)
 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
