@@ -32,7 +32,7 @@ _BEGIN = text("""
 _HAS_JOB = """(
     EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
     OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id))"""
-_NOTE_SEEN = text(f"""
+_RECORD_SEEN = text(f"""
     INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all)
     SELECT m.tenant_id, m.ticket_id, m.display_id, m.created_at, :seen_at, m.is_complete
     FROM (SELECT current_setting('app.tenant_id') AS tenant_id, r.* FROM jsonb_to_recordset(:tickets)
@@ -40,10 +40,10 @@ _NOTE_SEEN = text(f"""
     WHERE NOT {_HAS_JOB}
     ON CONFLICT DO NOTHING
 """)  # noqa: S608 -- constants
-_CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {_HAS_JOB}")  # noqa: S608
+_DELETE_ARRIVED = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {_HAS_JOB}")  # noqa: S608
 # Never in the future: a wrong creation time must not hide the tickets before it.
-_COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
-_ALL_DONE = text("UPDATE reconciliations SET compared_at = now()")
+_COMPARED_UNTIL = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
+_MARK_COMPARED = text("UPDATE reconciliations SET compared_at = now()")
 _OVERDUE = text("""
     SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all AS is_complete FROM missing_webhooks m
     WHERE m.missed_at IS NULL AND NOT m.left_out AND m.seen_at <= :before AND m.created_at >= :oldest
@@ -137,12 +137,14 @@ async def compare(
 ) -> None:
     """Record tickets without a job, and delete recorded ones that have one by now."""
     rows = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
-    await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(rows), seen_at=seen_at, until=until)
+    await database.call_as(
+        tenant_id, _RECORD_SEEN, _DELETE_ARRIVED, _COMPARED_UNTIL, tickets=Jsonb(rows), seen_at=seen_at, until=until
+    )
 
 
 async def mark_compared(database: Database, tenant_id: str) -> None:
     """Record that a comparison is complete."""
-    await database.call_as(tenant_id, _ALL_DONE)
+    await database.call_as(tenant_id, _MARK_COMPARED)
 
 
 async def overdue(
@@ -209,7 +211,7 @@ _REOPENED = text(f"""
         UPDATE reconciliations SET reopened = reopened + 1 WHERE EXISTS (SELECT FROM reported)
     ) SELECT r.id AS job_id, EXISTS (SELECT FROM reported) AS is_new FROM reopened r
 """)  # noqa: S608
-_NOTED = text("""
+_POSTED_NOTES = text("""
     SELECT j.id AS job_id, j.ticket_id, coalesce(j.desk_id, j.ticket_id) AS desk_id, j.note_id, j.note_attempted_at,
            j.finished_at
     FROM jobs j WHERE j.tenant_id = current_setting('app.tenant_id') AND j.state = 'completed' AND j.note_id <> ''
@@ -234,7 +236,7 @@ _FIGURES = text(f"""
            r.last_webhook_at, r.compared_at
     FROM reconciliations r LEFT JOIN missing_webhooks m ON true GROUP BY r.last_webhook_at, r.compared_at
 """)  # noqa: S608
-_TAKE_FOUND = text("""
+_TAKE_FINDINGS = text("""
     WITH before AS (
         SELECT r.told_at AS since, r.missed, r.recovered, r.notes_removed, r.reopened FROM reconciliations r
         WHERE r.told_at <= now() - interval '1 hour' FOR UPDATE
@@ -334,7 +336,7 @@ async def posted_notes(
     database: Database, tenant_id: str, after: datetime, until: datetime, *, most: int
 ) -> list[PostedNote]:
     """Return the newest notes of jobs ended after `after`, oldest first."""
-    (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
+    (rows,) = await database.call_as(tenant_id, _POSTED_NOTES, after=after, until=until, most=most)
     return [PostedNote(**row) for row in reversed(rows)]
 
 
@@ -351,7 +353,7 @@ async def figures(database: Database, tenant_id: str) -> ReconcileFigures | None
 
 async def take_findings(database: Database, tenant_id: str) -> HourlyFindings | None:
     """Return the findings and reset them, once an hour; None in between."""
-    (rows,) = await database.call_as(tenant_id, _TAKE_FOUND)
+    (rows,) = await database.call_as(tenant_id, _TAKE_FINDINGS)
     return HourlyFindings(**rows[0]) if rows else None
 
 

@@ -36,7 +36,7 @@ _FORGET_CLOSING = text(f"""
     WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
 """)  # noqa: S608
-_LATELY = text("""
+_LAST_REFRESH = text("""
     SELECT max(j.finished_at) AS at FROM jobs j WHERE j.id = ANY (CAST(:ids AS uuid[])) AND j.state = 'completed'
     AND j.refresh IS NOT NULL AND j.finished_at > now() - CAST(:apart AS interval)
 """)
@@ -75,6 +75,6 @@ async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
     """Return the time of the last further note within REFRESH_APART, or None."""
-    ((row,),) = await database.call_as(tenant_id, _LATELY, ids=list(job_ids), apart=REFRESH_APART)
+    ((row,),) = await database.call_as(tenant_id, _LAST_REFRESH, ids=list(job_ids), apart=REFRESH_APART)
     at: datetime | None = row["at"]
     return at

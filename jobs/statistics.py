@@ -64,7 +64,7 @@ async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs
 
 # `pg_stat_activity` is read here, not in `signs_of_work`: only the role of a session sees its application name, and
 # that function runs as its owner (SECURITY DEFINER).
-_SIGNS = text(
+_WORKER_ACTIVITY = text(
     "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
     " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
     " FROM signs_of_work(:lately) s"
@@ -87,7 +87,7 @@ class WorkerActivity:
 
 async def worker_activity(database: Database) -> WorkerActivity:
     """Return the workers' activity, of all tenants."""
-    (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
+    (row,) = await database.call(_WORKER_ACTIVITY, lately=LATELY, leases=LEASES)
     return WorkerActivity(**row)
 
 

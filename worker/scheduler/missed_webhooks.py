@@ -261,7 +261,7 @@ class MissedTickets:
         """
         database, tenant_id = self.database, self.tenant.id
         while started := self.current():
-            why: RecoveryReason = "webhook missed" if started.recovers else "webhook refused with 429"
+            cause: RecoveryReason = "webhook missed" if started.recovers else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
             batch = await missed_webhooks.to_recover(database, tenant_id, oldest, only_refused=not started.recovers)
             for ticket in await self._without_forgotten(batch.tickets):
@@ -271,7 +271,7 @@ class MissedTickets:
                     return
                 if not await has_room(database, tenant_id, tenant.share.most_waiting):
                     return
-                reason = "polled" if tenant.polled else why
+                reason = "polled" if tenant.polled else cause
                 if await recover_job(database, tenant_id, ticket, reason, self.job_deadline_seconds):
                     metrics.RECONCILE_FOUND.labels(tenant_id, "recovered").inc()
             if batch.more_in is None or time.monotonic() + batch.more_in >= until:
