@@ -214,8 +214,8 @@ async def defer(database: Database, held: Claim, seconds: float, reason: str, *,
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:
     """Record that a failed job posts its failure note; return False if it must not.
 
-    It must not after a failure note of the ticket (its desk may send a webhook for each), if this job was retried
-    since, or if another job may have posted an enhancement. The claim must have the ticket's numbers.
+    A ticket gets one failure note, because its desk may send a webhook for each. It gets none if this job was retried
+    since, or if another job may have posted its enhancement. The claim must have the ticket's numbers.
     """
     values = {"attempt": held.attempt, "desk_id": held.desk_id, "display_id": held.display_id, "missing": NOTE_MISSING}
     return await _change(database, held, "begin_failure_note", **values)

@@ -137,9 +137,8 @@ async def compare(
 ) -> None:
     """Record tickets without a job, and delete recorded ones that have one by now."""
     rows = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
-    await database.call_as(
-        tenant_id, _RECORD_SEEN, _DELETE_ARRIVED, _COMPARED_UNTIL, tickets=Jsonb(rows), seen_at=seen_at, until=until
-    )
+    values = {"tickets": Jsonb(rows), "seen_at": seen_at, "until": until}
+    await database.call_as(tenant_id, _RECORD_SEEN, _DELETE_ARRIVED, _COMPARED_UNTIL, **values)
 
 
 async def mark_compared(database: Database, tenant_id: str) -> None:

@@ -55,7 +55,7 @@ _MISTAKES = {
 
 
 class MalformedBodyError(Exception):
-    """Problem of an unreadable body, without a quote; `ticket_id` if readable."""
+    """Problem of an unreadable body, quoting none of it; `ticket_id` if readable."""
 
     def __init__(self, problem: str, ticket_id: str | None = None) -> None:
         super().__init__(problem)
@@ -96,10 +96,8 @@ def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
 
 
 def read_signed(body: bytes) -> Payload:
-    """Return the payload of a signed body, a JSON object.
-
-    Raises MalformedBodyError, also for a repeated `tenant_id` or `ticket_id`: parsers differ in the value they use.
-    """
+    """Return the payload of a signed body, a JSON object. Raises MalformedBodyError."""
+    # A repeated name is refused: parsers differ in the value they use.
     value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
         raise MalformedBodyError(_NO_OBJECT)

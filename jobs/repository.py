@@ -233,9 +233,9 @@ async def count_listed(database: Database, most: int) -> tuple[int, int]:
 
 
 async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
-    """Take up to `most` jobs, oldest first, and mark them as published again.
+    """Mark up to `most` jobs with lost messages as published and return them.
 
-    They are as many as those that need a message, less the `messages` that exist.
+    Oldest first. As many messages are lost as jobs need one, less the `messages` that exist.
     """
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)

@@ -243,7 +243,7 @@ BEHIND_ANOTHER = frozenset({ANOTHER_FIRST, DUPLICATE, ALREADY_ENHANCED, REFRESHE
 
 
 def known_cause(reason: str) -> JobCause | None:
-    """Return the cause of a reason, or of the failure before a deadline; None if new."""
+    """Return a reason's cause (of a passed deadline: the failure before it), or None."""
     if refused := _FILTERED.fullmatch(reason):
         return _model(f"the model's content filter refuses the request: {refused[1]} ({refused[2]})", _FILTER)
     if refused := _BAD_REQUEST.fullmatch(reason):
