@@ -19,7 +19,7 @@ from jobs import details, refresh
 from jobs.details import Listed
 from jobs.intake import request_refresh
 from jobs.models import JobState
-from jobs.repository import ASKED_BY_HAND, REFRESH_APART
+from jobs.repository import REFRESH_APART, REFRESH_BY_HAND
 from observability.formats import when
 
 
@@ -43,7 +43,7 @@ def run(chosen: argparse.Namespace) -> int:
                 print(as_json({"asked": False, "why": refusal}))
             return NOT_DONE_EXIT
         deadline = settings.job_deadline_seconds
-        job_id = await request_refresh(database, tenant_id, chosen.ticket, ASKED_BY_HAND, deadline)
+        job_id = await request_refresh(database, tenant_id, chosen.ticket, REFRESH_BY_HAND, deadline)
         if chosen.json:
             print(as_json({"asked": True, "job_id": job_id, "tenant_id": tenant_id, "ticket_id": chosen.ticket}))
         else:

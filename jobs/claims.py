@@ -62,6 +62,7 @@ class Claim:
 
     @property
     def id_in_desk(self) -> str:
+        """Return the desk's id of the ticket, or its webhook's number while unknown."""
         return self.desk_id or self.ticket_id
 
     def seconds_left(self) -> float:
@@ -74,17 +75,16 @@ class Claim:
         return self.seen_open_at is not None and self.claimed_at - self.seen_open_at < SEEN_OPEN_VALID
 
 
-_KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
+_STORE_NUMBERS = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
 
 
 async def store_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
     """Store both numbers of the ticket and return the updated claim.
 
-    Raises LeaseLostError. If the returned claim has `another_first`, the caller must defer the job: it is still
-    claimed.
+    Raises LeaseLostError. The caller must defer the job, still claimed, if the claim has `another_first`.
     """
-    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
-    rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
+    values = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
+    rows = await database.call(_STORE_NUMBERS, **values, desk_id=desk_id, display_id=display_id)
     if not rows:
         raise LeaseLostError
     return replace(held, desk_id=desk_id, display_id=display_id, **rows[0])
@@ -111,26 +111,31 @@ async def _read(database: Database, held: Claim, *columns: Any) -> Any:
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
+    """Return GPT-4's committed answer and its model, or None."""
     row = await _read(database, held, Job.enhancement, Job.model)
     return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
 
 
 async def event_of(database: Database, held: Claim) -> str:
+    """Return the event name of the webhook, empty if it had none."""
     row = await _read(database, held, Job.event)
     return (row and row.event) or ""
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:
+    """Return True if an attempt has begun to post the note."""
     row = await _read(database, held, Job.note_attempted_at)
     return row is not None and row.note_attempted_at is not None
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:
+    """Return True if the job ended because its ticket was erased."""
     row = await _read(database, held, Job.state, Job.reason)
     return row is not None and (row.state, row.reason) == (JobState.SKIPPED, tombstones.FORGOTTEN)
 
 
 async def erase_answer(database: Database, held: Claim) -> None:
+    """Erase GPT-4's answer from the claimed job."""
     erased = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
     async with database.tenant(held.tenant_id) as session:
         await session.execute(erased.values(enhancement=None))
@@ -139,25 +144,24 @@ async def erase_answer(database: Database, held: Claim) -> None:
 async def save_answer(
     database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
 ) -> None:
-    """Commit GPT-4's answer.
-
-    `took_seconds` is the call's duration, None for an answer of an earlier attempt.
-    """
+    """Commit GPT-4's answer; `took_seconds` is None for one of an earlier attempt."""
     took = None if took_seconds is None else timedelta(seconds=took_seconds)
     await _write(database, held, "keep_answer", answer=json.dumps(answer), model=model, took=took)
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
+    """Record that the note is being posted, and renew the lease."""
     await _write(database, held, "begin_posting", lease=timedelta(seconds=lease_seconds))
 
 
 async def undo_posting(database: Database, held: Claim) -> None:
     """Undo `about_to_post`: the desk certainly has no note."""
-    await _write(database, held, "end_posting", what="not posted", before=held.note_attempted_at)
+    await _write(database, held, "end_posting", event="not posted", before=held.note_attempted_at)
 
 
 async def note_missing(database: Database, held: Claim) -> None:
-    await _write(database, held, "end_posting", what="note not there", before=None)
+    """Record that the note of an earlier attempt is not in the ticket."""
+    await _write(database, held, "end_posting", event="note not there", before=None)
 
 
 async def seen_open(database: Database, held: Claim) -> None:
@@ -167,45 +171,44 @@ async def seen_open(database: Database, held: Claim) -> None:
 
 
 async def context_incomplete(database: Database, held: Claim, reason: str) -> None:
-    await _write(database, held, "tell_of_attempt", what=CONTEXT_INCOMPLETE, reason=reason)
+    """Add an event: this attempt's context is incomplete, with the reason."""
+    await _write(database, held, "tell_of_attempt", event=CONTEXT_INCOMPLETE, reason=reason)
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:
+    """End the job as completed, with the id of its note."""
     await _write(database, held, "complete_job", note=note_id)
 
 
 async def skip(database: Database, held: Claim, reason: str) -> None:
+    """End the job as skipped: it needs no note."""
     await _write(database, held, "skip_job", reason=reason)
 
 
 async def fail(database: Database, held: Claim, reason: str) -> None:
+    """End the job as failed; only a manual retry starts it again."""
     await _write(database, held, "fail_job", reason=reason)
 
 
 async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
+    """End the attempt as failed; the next one is due in `seconds`."""
     await _write(database, held, "retry_job_later", later=timedelta(seconds=seconds), reason=reason)
 
 
 async def schedule_final_check(database: Database, held: Claim, seconds: float, reason: str) -> None:
-    """Schedule a last attempt that only searches for the note.
-
-    It is one attempt beyond the limit, and its deadline is extended.
-    """
-    later = timedelta(seconds=seconds)
-    await _write(
-        database, held, "look_once_more", attempts=MAX_ATTEMPTS, later=later, reason=reason, look=FINAL_CHECK_TIME
-    )
+    """Schedule a search for the note, beyond MAX_ATTEMPTS and with a later deadline."""
+    values = {"attempts": MAX_ATTEMPTS, "later": timedelta(seconds=seconds), "reason": reason}
+    await _write(database, held, "look_once_more", **values, time_limit=FINAL_CHECK_TIME)
 
 
 async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
-    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, up to MAX_LIFE after
-    acceptance or manual retry.
+    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, within MAX_LIFE.
     """
-    lasts = timedelta(seconds=seconds)
-    longer = lasts if extends_deadline else timedelta(0)
-    await _write(database, held, "hold_job_back", lasts=lasts, reason=reason, longer=longer, longest=MAX_LIFE)
+    pause = timedelta(seconds=seconds)
+    extension = pause if extends_deadline else timedelta(0)
+    await _write(database, held, "hold_job_back", pause=pause, reason=reason, extension=extension, most=MAX_LIFE)
 
 
 async def may_leave_failure_note(database: Database, held: Claim) -> bool:
@@ -219,6 +222,7 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
 
 
 async def failure_note_not_left(database: Database, held: Claim) -> None:
+    """Undo `may_leave_failure_note`: the note was not posted."""
     await _change(database, held, "end_failure_note", attempt=held.attempt)
 
 
@@ -240,6 +244,7 @@ async def renew(database: Database, held: Sequence[Claim], lease_seconds: float)
 
 
 async def release(database: Database, held: Sequence[Claim]) -> list[bool | Exception]:
+    """Return unfinished jobs to the queue; results as of `renew`."""
     return await _change_held(database, held, _GIVE_BACK)
 
 
@@ -273,16 +278,13 @@ async def _change_all(database: Database, held: Sequence[Claim], change: TextCla
     return [bool(row["changed"]) for row in await database.call(change, **columns, **values)]
 
 
-_ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
+_MUST_WAIT = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
 
 
 async def must_wait_for_another(database: Database, held: Claim) -> bool:
-    """Return True if another waiting job of the ticket must run first.
-
-    It must if it is older, or may have posted its note.
-    """
+    """Return True if an older job of the ticket, or one that may have posted, waits."""
     async with database.tenant(held.tenant_id) as session:
-        return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
+        return bool(await session.scalar(_MUST_WAIT, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
 
 
 async def erase_answers(database: Database, held: Claim) -> None:
@@ -299,7 +301,7 @@ async def erase_answers(database: Database, held: Claim) -> None:
         await session.execute(erased.values(enhancement=None))
 
 
-_NOTE = text(
+_STORE_REQUESTER = text(
     f"UPDATE jobs SET requester = {tombstones.OF_REQUESTER} WHERE id = :id AND claim_token = :token"  # noqa: S608
 ).bindparams(bindparam("folded", type_=Text))
 
@@ -308,6 +310,6 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
     """Store the requester; return True if requester or ticket was forgotten."""
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
-    questions = (tombstones.MAKE_KEY, _NOTE, tombstones.ARE_LEFT)
-    *_, (row,) = await database.call_as(held.tenant_id, *questions, key=tombstones.new_key(), **values)
+    statements = (tombstones.MAKE_KEY, _STORE_REQUESTER, tombstones.ARE_LEFT)
+    *_, (row,) = await database.call_as(held.tenant_id, *statements, key=tombstones.new_key(), **values)
     return bool(row["are_left"])

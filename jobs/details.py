@@ -19,7 +19,8 @@ from jobs.repository import DRY_RUN, Event
 
 _Other = aliased(Job)
 _NUMBERS = (Job.ticket_id, Job.desk_id)
-OTHER_OF_TICKET = (
+# Correlated to a job: id of the latest other dry run of its ticket that has an answer, or null.
+_OTHER_OF_TICKET = (
     select(_Other.id)
     .where(
         _Other.tenant_id == Job.tenant_id,
@@ -36,12 +37,12 @@ OTHER_OF_TICKET = (
     .correlate(Job)
     .scalar_subquery()
 )
-"""Subquery, correlated to a job: id of the latest other dry run of its ticket that has an answer, or null."""
 
 
 async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
+    """Return the id of the latest other dry run of the job's ticket with an answer."""
     async with database.tenant(tenant_id) as session:
-        return await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
+        return await session.scalar(select(_OTHER_OF_TICKET).where(Job.id == job_id))
 
 
 async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
@@ -51,7 +52,7 @@ async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[st
 
 
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
-_IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
+_IS_OF = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
 _LIST = text("SELECT now() AS read_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
 _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
 
@@ -60,8 +61,7 @@ _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, 
 class Listed:
     """One job in a list."""
 
-    read_at: datetime
-    """The database's time of the query: compare the other times with this one."""
+    read_at: datetime  # the database's time of the query: compare the other times with this one
     id: UUID
     tenant_id: str
     ticket_id: str
@@ -101,8 +101,7 @@ class Details:
     model: str | None
     note_attempted_at: datetime | None
     note_id: str | None
-    refresh: str | None
-    """The reason of a further note; None for a first one."""
+    refresh: str | None  # the reason of a further note; None for a first one
     dry_run_job: UUID | None
 
 
@@ -144,34 +143,35 @@ async def listed(
 
 
 async def owners(database: Database, ticket_id: str) -> list[str]:
+    """Return the tenants that have a job of the ticket, sorted."""
     return [row["tenant_id"] for row in await database.call(_OWNERS, ticket=ticket_id)]
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
+    """Return the job's row, of any tenant; None if there is none."""
     tenant_id = await tenant_of(database, job_id)
     if tenant_id is None:
         return None
-    computed: dict[str, ColumnElement[Any]] = {
+    columns: dict[str, ColumnElement[Any]] = {
+        **Job.__table__.c,
         "read_at": func.now(),
         "answered": Job.enhancement.is_not(None),
-        "dry_run_job": OTHER_OF_TICKET,
+        "dry_run_job": _OTHER_OF_TICKET,
     }
-    columns = [
-        computed[name].label(name) if name in computed else Job.__table__.c[name]
-        for name in Details.__dataclass_fields__
-    ]
     async with database.tenant(tenant_id) as session:
-        row = (await session.execute(select(*columns).where(Job.id == job_id))).mappings().one_or_none()
+        query = select(*(columns[name].label(name) for name in Details.__dataclass_fields__)).where(Job.id == job_id)
+        row = (await session.execute(query)).mappings().one_or_none()
     return None if row is None else Details(**row)
 
 
 async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
     """Return True if the job is the tenant's, without revealing other tenants' jobs."""
-    (found,) = await database.call_as(tenant_id, _IS_THEIRS, id=job_id)
-    return bool(found)
+    (rows,) = await database.call_as(tenant_id, _IS_OF, id=job_id)
+    return bool(rows)
 
 
 async def events(database: Database, job: Details) -> list[Happened]:
+    """Return the job's events, oldest first."""
     columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
     async with database.tenant(job.tenant_id) as session:
         rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
@@ -179,18 +179,21 @@ async def events(database: Database, job: Details) -> list[Happened]:
 
 
 def remark_of(events: Sequence[Happened]) -> str | None:
+    """Return the remark of the first event, such as SIGNED_BY_PREVIOUS."""
     return next((event.reason for event in events if event.what == "accepted"), None)
 
 
 async def tenant_of(database: Database, job_id: UUID) -> str | None:
+    """Return the job's tenant; None if there is no such job."""
     tenant_id: str | None = await database.call_for_one(_TENANT, id=job_id)
     return tenant_id
 
 
 async def numbers_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    question = select(Job.id, Job.ticket_id, Job.desk_id, Job.display_id).where(among(Job.id, job_ids))
+    """Return the known ticket numbers of each existing job, by its id."""
+    query = select(Job.id, Job.ticket_id, Job.desk_id, Job.display_id).where(among(Job.id, job_ids))
     async with database.tenant(tenant_id) as session:
-        return {job_id: [*filter(None, numbers)] for job_id, *numbers in await session.execute(question)}
+        return {job_id: [*filter(None, numbers)] for job_id, *numbers in await session.execute(query)}
 
 
 def trace_id(job: Details | Event) -> str | None:

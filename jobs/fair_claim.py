@@ -20,27 +20,20 @@ from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, MAX_ATTEMPTS, MAX_LIFE, NOTE_MISSING
 
 MAX_TENANTS_COMPARED = 16  # by one claim
-MIN_TURN = timedelta(seconds=1)  # a started job occupies a slot at least for so long
+MIN_TURN = timedelta(seconds=1)  # least charge for a start: jobs that are deferred at once must not get every turn
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Weights and limits, only of tenants that differ from the default.
-
-    `charged`: slots of jobs that ended within MIN_TURN, by tenant.
-    """
+    """Weights and limits, only of tenants that differ from the default."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     most_running: Mapping[str, int] = field(default_factory=dict)
-    charged: Mapping[str, int] = field(default_factory=dict)
+    charged: Mapping[str, int] = field(default_factory=dict)  # slots of jobs that ended within MIN_TURN
 
 
 class FairShares:
-    """The tenants' shares of the workers, for each claim.
-
-    A start occupies a slot for at least a second. Otherwise a tenant whose jobs are deferred at once, because its desk
-    is down, would get every turn.
-    """
+    """The tenants' shares of the workers, for each claim."""
 
     def __init__(
         self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
@@ -52,16 +45,16 @@ class FairShares:
         self._shares = Shares()
 
     def shares(self) -> Shares:
+        """Return the current shares, with slots charged for short jobs."""
         now = self._monotonic()
         while self._charged and self._charged[0][0] <= now:
             self._charged.popleft()
         tenants = self._tenants()
         if tenants is not self._seen:
             self._seen = tenants
-            self._shares = Shares(
-                weights={each.id: each.share.weight for each in tenants if each.share.weight != 1},
-                most_running={each.id: each.share.most_running for each in tenants if each.share.most_running},
-            )
+            weights = {each.id: each.share.weight for each in tenants if each.share.weight != 1}
+            limits = {each.id: each.share.most_running for each in tenants if each.share.most_running}
+            self._shares = Shares(weights, limits)
         return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
 
     @contextmanager
@@ -82,7 +75,7 @@ class NoStartableJobError(Exception):
 
 _CLAIM = text(
     "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
-    " :weights, :most, :charged, :looks)"
+    " :weights, :most, :charged, :compared)"
 )
 
 
@@ -96,8 +89,8 @@ async def claim_next(database: Database, owner: str, lease_seconds: float, share
     limits = {"attempts": MAX_ATTEMPTS, "wait": ANOTHER_FIRST_WAIT, "longest": MAX_LIFE, "echo": ECHO}
     reasons = {"another_first": ANOTHER_FIRST, "missing": NOTE_MISSING}
     tenants = {"weights": shares.weights, "most": shares.most_running, "charged": shares.charged}
-    given = {name: json.dumps(value) for name, value in tenants.items()} | {"looks": MAX_TENANTS_COMPARED}
-    rows = await database.call(_CLAIM, **claim, **limits, **reasons, **given)
+    by_tenant = {name: json.dumps(value) for name, value in tenants.items()}
+    rows = await database.call(_CLAIM, **claim, **limits, **reasons, **by_tenant, compared=MAX_TENANTS_COMPARED)
     if not rows:
         return None
     row = dict(rows[0])

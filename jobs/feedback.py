@@ -121,8 +121,7 @@ async def record_vote(
 
     None without a note or for a forgotten ticket. Delete an older note's measurement. Raises one of DATABASE_FAILURES.
     """
-    values = {"vote": vote.value, "reason": None if reason is None else reason.value}
-    row = await _written(database, tenant_id, _VOTE, id=job_id, **values)
+    row = await _write(database, tenant_id, _VOTE, id=job_id, vote=vote.value, reason=reason and reason.value)
     return None if row is None else RecordedVote(NoteVersion(row["prompt"], row["model"]), row["changed"])
 
 
@@ -133,11 +132,12 @@ async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) ->
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
-    row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
+    """Store the share (0 to 1) of steps in the resolution; None if not stored."""
+    row = await _write(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
     return None if row is None else NoteVersion(row["prompt"], row["model"])
 
 
-async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
+async def _write(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
     values |= {"forgotten": tombstones.FORGOTTEN, "key": tombstones.new_key()}
     before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
     *_, rows = await database.call_as(tenant_id, *before, statement, **values)
@@ -167,6 +167,7 @@ class FeedbackLinks:
 
     @classmethod
     def of(cls, settings: FeedbackSettings) -> Self | None:
+        """Return the links; None without FEEDBACK_URL or FEEDBACK_KEY."""
         if settings.feedback_url is None or settings.feedback_key is None:
             return None
         previous = settings.feedback_previous_key if isinstance(settings, FeedbackPageSettings) else None

@@ -20,8 +20,7 @@ from observability import log_events, metrics
 from observability.logging import log_event
 
 INBOX = "inbox"
-DELIVERY = "delivery:"
-"""Prefix of the delivery keys, before tenant id and colon."""
+DELIVERY = "delivery:"  # prefix of the delivery keys, before tenant id and colon
 _MAX_PUBLISHED = 100
 _PUT_SECONDS = 1.0
 _EVENT = TypeAdapter(Event)
@@ -77,29 +76,29 @@ class Inbox:
         return [UUID(first) for first in firsts]
 
     async def get(self, job_id: UUID) -> Event | None:
-        key = str(job_id)
+        """Return the event of a job; delete it and return None if it is unreadable."""
         with reaching_redis():
-            value = await self._redis.hget(INBOX, key)
-            events = [] if value is None else await self._events({key: value})
+            stored = await self._redis.hget(INBOX, str(job_id))
+        events = [] if stored is None else await self._events({str(job_id): stored})
         return events[0] if events else None
 
     async def some(self, most: int) -> list[Event]:
         with reaching_redis():
-            if not await self._redis.hlen(INBOX):
-                return []
-            _, found = await self._redis.hscan(INBOX, count=most)
-            return await self._events(found if isinstance(found, dict) else {})
+            _, entries = await self._redis.hscan(INBOX, count=most)
+        return await self._events(entries if isinstance(entries, dict) else {})
 
     async def all(self) -> list[Event]:
+        """Return all readable events."""
         with reaching_redis():
-            found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
-        return [event for event in found if event is not None]
+            entries = [entry async for entry in self._redis.hscan_iter(INBOX, count=1000)]
+        return [event for key, stored in entries if (event := _event(key, stored)) is not None]
 
     async def of_tenant(self, tenant_id: str) -> list[Event]:
+        """Return the tenant's readable events; reads all events."""
         return [event for event in await self.all() if event.tenant_id == tenant_id]
 
-    async def _events(self, found: Mapping[Any, Any]) -> list[Event]:
-        events = {key: _event(key, value) for key, value in found.items()}
+    async def _events(self, entries: Mapping[Any, Any]) -> list[Event]:
+        events = {key: _event(key, stored) for key, stored in entries.items()}
         unreadable = [key for key, event in events.items() if event is None]
         if unreadable:
             await self.discard(unreadable)

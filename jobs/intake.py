@@ -32,8 +32,9 @@ _PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _MIN_SECONDS = 0.25
 _MAX_RECORDED = 100
-_REFRESH_SPAN = "Refresh"
-_RECOVER_SPAN = "Recover"
+# In place of the webhook's span, for a job without one.
+REFRESH_SPAN = "Refresh"
+RECOVER_SPAN = "Recover"
 
 Result = TypeVar("Result")
 RecoveryReason = Literal["webhook missed", "webhook refused with 429", "polled"]
@@ -48,11 +49,7 @@ _late: set[asyncio.Task[Any]] = set()
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of `work`, or raise TimeoutError after `seconds`.
-
-    Unlike `asyncio.timeout`, it does not await the cancelled work: psycopg needs up to ten seconds to cancel a
-    statement if the server does not respond.
-    """
+    """Return the result of `work`, or raise TimeoutError after `seconds`."""
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -61,6 +58,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
         raise
     if done:
         return task.result()
+    # Not awaited: psycopg needs up to 10 s to cancel a statement if the server does not respond.
     _late.add(task)
     task.add_done_callback(_end_late)
     task.cancel()
@@ -74,10 +72,7 @@ def _end_late(task: asyncio.Task[Any]) -> None:
 
 
 class StoreBreaker:
-    """Circuit breaker of a store: a failure opens it for `rest_seconds`.
-
-    After that, one call probes the store.
-    """
+    """Circuit breaker: a failure opens it for `rest_seconds`, then one call probes."""
 
     def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest_seconds
@@ -155,14 +150,14 @@ class Intake:
         if job_id == event.job_id:
             bind(job_id=str(event.job_id))
             if published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
-                await self._leave_to_relay(event.job_id, until)
+                left = max(_MIN_SECONDS, until - asyncio.get_running_loop().time())
+                # If this fails, the relay detects the missing message (`Relay._publish_lost`).
+                with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+                    await within(left, repository.unpublish(self._database, [event.job_id]))
         return job_id
 
     async def _record_batch(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
-        """Insert the events; return each one's job id and `published` mark.
-
-        For a duplicate, the id is the first job's.
-        """
+        """Insert events; return job ids (a duplicate's is the first) and `published`."""
         published = self.queue_breaker.allows_call()
         with tracing.untraced():
             job_ids = await within(self._database_seconds, self._insert(events, published))
@@ -191,7 +186,7 @@ class Intake:
         return await repository.accept_all(self._database, events, self._deadline, published=published)
 
     async def publish(
-        self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
+        self, job_id: UUID, ticket_id: str, traceparent: str, cause: Literal["webhook", "due", "lost"] = "webhook"
     ) -> bool:
         """Publish and log a job's message; return True if Redis took it."""
         try:
@@ -202,21 +197,12 @@ class Intake:
             return False
         self.queue_breaker.worked()
         self.queue_outage.over()
-        metrics.series(metrics.JOBS_QUEUED, why).inc()
+        metrics.series(metrics.JOBS_QUEUED, cause).inc()
         log_event(log_events.JOB_QUEUED, job_id=str(job_id), ticket_id=ticket_id)
         return True
 
-    async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
-        left = max(_MIN_SECONDS, until - asyncio.get_running_loop().time())
-        # If this fails, the relay detects the missing message (`Relay._publish_lost`).
-        with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
-            await within(left, repository.unpublish(self._database, [job_id]))
-
     async def _keep_in_redis(self, event: Event) -> UUID | None:
-        """Store event and message in Redis; return the job's id, None on failure.
-
-        For a duplicate, returns the first job's id.
-        """
+        """Store event and message; return the (first) job's id, or None on failure."""
         try:
             job_id = await self._inbox.put(event)
         except QueueUnavailableError as failure:
@@ -233,28 +219,28 @@ class Intake:
 async def request_refresh(
     database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
 ) -> UUID:
-    """Create the job of a further enhancement and return its id.
+    """Create the job of a further enhancement, for the relay, and return its id.
 
-    The relay publishes it. `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
+    `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
-    with _own_event(_REFRESH_SPAN, tenant_id, ticket_id, event) as created:
+    with _own_event(REFRESH_SPAN, tenant_id, ticket_id, event) as created:
         await repository.accept_all(database, [created], job_deadline_seconds, published=False)
         log_event(log_events.REFRESH_ASKED, job_id=created.job_id, ticket_id=ticket_id, reason=event)
     return created.job_id
 
 
 async def recover_job(
-    database: Database, tenant_id: str, ticket: NewTicket, why: RecoveryReason, job_deadline_seconds: int
+    database: Database, tenant_id: str, ticket: NewTicket, reason: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
-    """Create the job of a missed ticket; return its id, or None if one exists.
+    """Create the job of a missed ticket, for the relay; return None if it has one.
 
-    The relay publishes it. Raises one of DATABASE_FAILURES.
+    Raises one of DATABASE_FAILURES.
     """
     others = other_numbers(ticket.ticket_id, None, ticket.display_id)
-    with _own_event(_RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
+    with _own_event(RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
         if not await missed_webhooks.recover(database, event, timedelta(seconds=job_deadline_seconds)):
             return None
-        log_event(log_events.JOB_RECOVERED, job_id=event.job_id, ticket_id=ticket.ticket_id, reason=why)
+        log_event(log_events.JOB_RECOVERED, job_id=event.job_id, ticket_id=ticket.ticket_id, reason=reason)
     return event.job_id
 
 

@@ -33,18 +33,19 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values) if tenant_id else ()
     if tenant_id is None or not rows:
         raise NotRetriedError("no job has this id")
-    (found,) = rows
-    if not found["retried"]:
-        raise NotRetriedError(why_not(found["state"]))
-    was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
-    numbers = found["desk_id"], found["display_id"]
-    job = Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *numbers)
-    other = other_numbers(job.ticket_id, *numbers)
-    report_in_new_span("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
+    (row,) = rows
+    if not row["retried"]:
+        raise NotRetriedError(why_not(row["state"]))
+    was = f"{row['state']}: {row['reason']}" if row["reason"] else str(row["state"])
+    numbers = row["desk_id"], row["display_id"]
+    job = Retried(job_id, tenant_id, row["ticket_id"], row["traceparent"], was, *numbers)
+    others = other_numbers(job.ticket_id, *numbers)
+    report_in_new_span("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **others)
     return job
 
 
 def why_not(state: str) -> str:
+    """Return why a job of this state can't be retried."""
     return {
         JobState.COMPLETED: "it is completed: its note is in the ticket",
         JobState.RUNNING: "it is running: a worker has it",

@@ -27,20 +27,16 @@ class OutcomeKind(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     RETRIED = "retried"
-    FINAL_CHECK = "looked for once more"
-    """The note may be in the ticket: one last attempt only searches for it."""
+    FINAL_CHECK = "looked for once more"  # the note may be in the ticket: one last attempt only searches for it
     DEFERRED = "held back"
     RELEASED = "given back"
     LEASE_LOST = "claim lost"
 
-    DUPLICATE = "duplicate"
-    """A duplicate from the inbox: its sender got a job id of its own."""
+    DUPLICATE = "duplicate"  # from the inbox: its sender got a job id of its own
     FORGOTTEN = "forgotten"
     RETRIED_BY_HAND = "retried by hand"
-    RECOVERED = "recovered"
-    """The lease expired, and attempts are left."""
-    WORKER_LOST = "worker lost"
-    """The lease expired in the last attempt."""
+    RECOVERED = "recovered"  # the lease expired, and attempts are left
+    WORKER_LOST = "worker lost"  # the lease expired in the last attempt
     EXPIRED = "expired"
 
 
@@ -51,15 +47,11 @@ class Outcome:
     kind: OutcomeKind
     reason: str = ""
     words: str = "not retried"
-    seconds: float = 0.0
-    """Duration of a completed attempt, or time until a waiting job is due."""
+    seconds: float = 0.0  # duration of a completed attempt, or time until a waiting job is due
     note_id: str = ""
-    extends_deadline: bool = True
-    """True if the time of a hold is added to the job's deadline."""
-    failure: BaseException | None = None
-    """Recorded in the span, which gets the status `error`."""
-    unforeseen: bool = False
-    """True if the log line contains the failure too."""
+    extends_deadline: bool = True  # the time of a hold is added to the job's deadline
+    failure: BaseException | None = None  # recorded in the span, which gets the status `error`
+    unforeseen: bool = False  # the log line contains the failure too
 
 
 class _Report(NamedTuple):
@@ -72,15 +64,14 @@ class _Report(NamedTuple):
 
 _FAILURE = "{reason}; {words}"
 _HELD_BACK = "{reason}, held back for {seconds:.0f}s"
+_HOLD_SPAN = "{kind}: {reason}"
 _REPORTS = {
     OutcomeKind.COMPLETED: _Report(JobState.COMPLETED, log_events.TASK_COMPLETED, "completed"),
     OutcomeKind.SKIPPED: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, "skipped", span="{reason}"),
     OutcomeKind.FAILED: _Report(JobState.FAILED, log_events.TASK_FAILED, "failed", _FAILURE),
     OutcomeKind.RETRIED: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
     OutcomeKind.FINAL_CHECK: _Report(JobState.WAITING, log_events.TASK_FAILED, "retried", _FAILURE),
-    OutcomeKind.DEFERRED: _Report(
-        JobState.WAITING, log_events.JOB_REQUEUED, "held back", _HELD_BACK, "{kind}: {reason}"
-    ),
+    OutcomeKind.DEFERRED: _Report(JobState.WAITING, log_events.JOB_REQUEUED, "held back", _HELD_BACK, _HOLD_SPAN),
     OutcomeKind.RELEASED: _Report(JobState.WAITING, log_events.JOB_REQUEUED, "given back"),
     OutcomeKind.LEASE_LOST: _Report(None, log_events.TASK_FAILED, "claim lost", _FAILURE),
     OutcomeKind.DUPLICATE: _Report(JobState.SKIPPED, log_events.TASK_SKIPPED, span="{reason}"),
@@ -92,8 +83,7 @@ _REPORTS = {
 }
 
 
-JobRef = Claim | Event | PublishedJob | Retried
-"""A job's identifiers."""
+JobRef = Claim | Event | PublishedJob | Retried  # with a job's identifiers
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:

@@ -55,10 +55,7 @@ _MISTAKES = {
 
 
 class MalformedBodyError(Exception):
-    """An unreadable body.
-
-    The message has the problem, but quotes nothing of the body. `ticket_id` is set if readable.
-    """
+    """Problem of an unreadable body, quoting none of it; `ticket_id` if readable."""
 
     def __init__(self, problem: str, ticket_id: str | None = None) -> None:
         super().__init__(problem)
@@ -67,17 +64,13 @@ class MalformedBodyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The known fields of a webhook's body.
-
-    `ticket_id` is None unless well-formed. `problems`: unusable field -> cause, for the desk's admin; it quotes nothing
-    of the body. `is_check`: a test of the authentication, without a ticket.
-    """
+    """The known fields of a webhook's body."""
 
     tenant_id: str | None = None
-    ticket_id: str | None = None
+    ticket_id: str | None = None  # None unless well-formed
     event: str | None = None
-    problems: Mapping[str, str] = field(default_factory=dict)
-    is_check: bool = False
+    problems: Mapping[str, str] = field(default_factory=dict)  # unusable field -> cause, quoting nothing of the body
+    is_check: bool = False  # a test of the authentication, without a ticket
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
@@ -103,10 +96,8 @@ def signed_headers(secret: str, body: bytes, now: float) -> dict[str, str]:
 
 
 def read_signed(body: bytes) -> Payload:
-    """Return the payload of a signed body, a JSON object.
-
-    Raises MalformedBodyError, also for a repeated `tenant_id` or `ticket_id`: parsers differ in the value they use.
-    """
+    """Return the payload of a signed body, a JSON object. Raises MalformedBodyError."""
+    # A repeated name is refused: parsers differ in the value they use.
     value = _load(_decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
         raise MalformedBodyError(_NO_OBJECT)
@@ -124,13 +115,13 @@ def read_unsigned(body: bytes) -> Payload:
         raise MalformedBodyError("it is a multipart form, choose JSON or plain text for it")
     # JSON parsers may ignore the byte order mark (RFC 8259, 8.1).
     text = _decoded(body).removeprefix("\ufeff")
-    field, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
+    place, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
     try:
         value = _alone(_load(text, named_once=(*_TENANTS, *_TICKETS, "event"), strict=False))
     except MalformedBodyError as malformed:
-        raise MalformedBodyError(f"{field}{malformed}") from None
+        raise MalformedBodyError(f"{place}{malformed}") from None
     if not isinstance(value, dict):
-        raise MalformedBodyError(field + _NO_OBJECT)
+        raise MalformedBodyError(place + _NO_OBJECT)
     ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
     tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], "tenant_id occurs twice")
     event = _trimmed(value.get("event"))
@@ -180,10 +171,7 @@ def _decoded(body: bytes) -> str:
 
 
 def _load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
-    """Parse a JSON text; unless `strict`, strings may contain raw line breaks.
-
-    Raises MalformedBodyError, also if an object has one of the names `named_once` twice.
-    """
+    """Parse JSON; unless `strict`, strings may contain raw line breaks."""
     if _too_deep(text):
         raise MalformedBodyError("nested too deeply")
     if text.startswith("\ufeff"):
@@ -214,10 +202,7 @@ def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
 
 
 def _too_deep(text: str) -> bool:
-    """Return True for excessive nesting.
-
-    The json module's own limit depends on the Python version.
-    """
+    # The json module's own limit depends on the Python version.
     if text.count("[") + text.count("{") <= _DEEPEST:
         return False  # the usual case
     depth = 0

@@ -31,10 +31,8 @@ from observability.logging import log_event
 
 QUEUE = "celery"
 TASK = "ai_agents.enhance"
-UNACKED = "unacked"
-"""Celery's hash of unacknowledged messages: those of running jobs."""
-TRANSPORT = {"priority_steps": [0]}
-"""Transport option of workers: other steps would make them read further lists."""
+UNACKED = "unacked"  # Celery's hash of unacknowledged messages: those of running jobs
+TRANSPORT = {"priority_steps": [0]}  # option of workers: other steps would make them read further lists
 _PUBLISH_SECONDS = 1.0
 _MAX_PUSHED = 100
 _EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "chord": None})
@@ -82,14 +80,12 @@ class _TlsConnection(_LossDetection, SSLConnection):
 
 
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
-    """Return a client that times out after `seconds`.
-
-    A command is retried once if its connection was closed; redis-py's default is ten retries.
-    """
+    """Return a client that times out after `seconds` and retries once."""
     client: Redis = Redis.from_url(
         url,
         socket_timeout=seconds,
         socket_connect_timeout=min(seconds, 0.5),
+        # Only if the connection was closed; redis-py's default is ten retries.
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         decode_responses=True,
         # Invalid UTF-8 affects its own value only, not the whole reply.
@@ -121,17 +117,24 @@ class JobQueue:
     async def sizes(self) -> tuple[int, int]:
         """Return the numbers of waiting and held messages. Raises QueueUnavailableError."""
         with reaching_redis():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.llen(QUEUE)
-                pipeline.hlen(UNACKED)
-                listed, held = await pipeline.execute()
-        return int(listed), int(held)
+            return await read_sizes(self._redis)
 
     async def close(self) -> None:
+        """Close the connections to Redis."""
         await self._redis.aclose()
 
 
+async def read_sizes(redis: Redis) -> tuple[int, int]:
+    """Return the numbers of waiting and held messages. Raises failures of Redis."""
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.llen(QUEUE)
+        pipeline.hlen(UNACKED)
+        waiting, held = await pipeline.execute()
+    return int(waiting), int(held)
+
+
 async def eviction_policy(redis: Redis) -> str | None:
+    """Return Redis' `maxmemory-policy`; None if it can't be read."""
     try:
         memory = await redis.info("memory")
     except (RedisError, OSError):
@@ -140,22 +143,21 @@ async def eviction_policy(redis: Redis) -> str | None:
 
 
 async def warn_of_eviction(redis: Redis) -> None:
-    """Log a warning if Redis may evict keys.
-
-    The relay would restore a lost message, but not an event that is in the inbox while Postgres is away.
-    """
+    """Log a warning if Redis may evict keys: events of the inbox would be lost."""
     policy = await eviction_policy(redis)
     if policy not in (None, SAFE_POLICY):
         log_event(log_events.REDIS_MAY_EVICT, policy=policy)
 
 
 def message_of(job_id: UUID, traceparent: str) -> str:
+    """Return a job's message in Celery's format."""
     job = str(job_id)
     body = base64.b64encode(f'[["{job}"], {{}}, {_EMBEDDED}]'.encode()).decode()
     return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
 
 
 def job_id_of(message: bytes) -> UUID | None:
+    """Return the job id of a message; None if it is malformed or another task's."""
     try:
         headers = json.loads(message)["headers"]
         return UUID(headers["id"]) if headers["task"] == TASK else None

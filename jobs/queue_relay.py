@@ -18,7 +18,7 @@ from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span, span_of_job
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.repository import RETRIED_BY_HAND, PublishedJob
+from jobs.repository import DEADLINE_PASSED, LAST_WORKER_LOST, RETRIED_BY_HAND, PublishedJob
 from observability import log_events, metrics, tracing
 from observability.identifiers import other_numbers
 from observability.logging import log_event
@@ -37,8 +37,6 @@ _LONG_LIST = 10_000
 # A live worker claims a message's job, or gives the message back, within half a minute.
 _SURE_SECONDS = 40.0
 _SPAN = "Relay"
-_DEADLINE_PASSED = "deadline passed"
-_WORKER_LOST = "worker lost at its last attempt"
 
 
 class Shortage:
@@ -49,11 +47,7 @@ class Shortage:
         self._seen: deque[tuple[float, int]] = deque()
 
     def lost(self, short: int, *, unclaimed: int) -> int:
-        """Return how many of the `short` missing messages are lost.
-
-        `unclaimed`: messages that workers may hold without a claim. They are not lost at first. A shortage at every
-        check for 40 seconds is lost too: those workers may be dead.
-        """
+        """Return how many of `short` messages are lost; workers may hold `unclaimed`."""
         now = self._monotonic()
         if short <= 0:
             self._seen.clear()
@@ -70,10 +64,7 @@ class Shortage:
 
 
 class Relay:
-    """The relay's loop.
-
-    `most_running` returns the maximum jobs in flight by tenant, for tenants with a limit.
-    """
+    """The relay's loop; `most_running`: limits of jobs in flight, by tenant."""
 
     def __init__(
         self,
@@ -98,15 +89,13 @@ class Relay:
         self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
-        """Run a round each second until cancelled.
-
-        The last round gets some seconds to finish: it may have ended jobs without reporting them yet.
-        """
+        """Run a round each second until cancelled."""
         while True:
             under_way = asyncio.ensure_future(self.once())
             try:
                 await asyncio.shield(under_way)
             except asyncio.CancelledError:
+                # It may have ended jobs without reporting them yet.
                 await asyncio.wait({under_way}, timeout=_LAST_ROUND_SECONDS)
                 under_way.cancel()
                 for step in self._under_way.values():
@@ -115,10 +104,7 @@ class Relay:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def once(self) -> bool:
-        """Run each step once; return True if all succeeded.
-
-        A step that waits for a lock or times out does not block the others. An unavailable store ends the round.
-        """
+        """Run each step once; return True if all succeeded."""
         worked = True
         for step in (
             self._end_overdue,
@@ -136,7 +122,7 @@ class Relay:
                 worked = False
                 self._intake.database_outage.seen(_reason(failure), failure)
                 if is_away(failure) and not is_locked(failure):
-                    break
+                    break  # unavailable; a locked row or a late step does not end the round
             except QueueUnavailableError as failure:
                 worked = False
                 self._intake.queue_outage.seen("the relay waits", failure)
@@ -149,11 +135,7 @@ class Relay:
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step, or await it if it is still running.
-
-        Raises TimeoutError and the step's exceptions. A late step continues and is not restarted: it may have ended
-        jobs without reporting them yet.
-        """
+        """Run a step, or await it if it is late: it may have jobs to report."""
         name = step.__name__
         if name not in self._under_way:
             self._under_way[name] = asyncio.ensure_future(step())
@@ -169,8 +151,8 @@ class Relay:
             _report(job, Outcome(OutcomeKind.RECOVERED, repository.WORKER_LOST))
 
     async def _fail_lost(self) -> None:
-        for job in await repository.fail_lost(self._database, _BATCH, _WORKER_LOST):
-            _report(job, Outcome(OutcomeKind.WORKER_LOST, _WORKER_LOST, failure=LeaseLostError()))
+        for job in await repository.fail_lost(self._database, _BATCH, LAST_WORKER_LOST):
+            _report(job, Outcome(OutcomeKind.WORKER_LOST, LAST_WORKER_LOST, failure=LeaseLostError()))
 
     async def _publish_due(self) -> None:
         await self._publish(await repository.take_due(self._database, _BATCH), "due")
@@ -183,14 +165,11 @@ class Relay:
     async def _end_overdue(self) -> None:
         if most := self._most_running():
             await repository.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
-        for job in await repository.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
-            _report(job, Outcome(OutcomeKind.EXPIRED, _DEADLINE_PASSED, failure=TimeoutError()))
+        for job in await repository.expire(self._database, _LARGE_BATCH, DEADLINE_PASSED):
+            _report(job, Outcome(OutcomeKind.EXPIRED, DEADLINE_PASSED, failure=TimeoutError()))
 
     async def _empty_inbox(self) -> None:
-        """Move events into rows.
-
-        Other replicas and workers do the same; the process that removes an event reports it.
-        """
+        """Move events into rows; the process that removes an event reports it."""
         moved = 0
         events = await self._inbox.some(_BATCH)
         # In random order, so that no stuck event blocks others for ever.
@@ -228,14 +207,14 @@ class Relay:
         if lost == _LARGE_BATCH:
             self._lost_checked_at = 0.0  # more are left for the next round
 
-    async def _publish(self, due: Sequence[PublishedJob], why: Literal["due", "lost"]) -> None:
-        published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
+    async def _publish(self, due: Sequence[PublishedJob], cause: Literal["due", "lost"]) -> None:
+        published = await asyncio.gather(*(self._publish_one(job, cause) for job in due))
         if failed := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
             await repository.unpublish(self._database, failed)
 
-    async def _publish_one(self, job: PublishedJob, why: Literal["due", "lost"]) -> bool:
+    async def _publish_one(self, job: PublishedJob, cause: Literal["due", "lost"]) -> bool:
         with span_of_job(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
-            return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
+            return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), cause)
 
 
 def _reason(failure: Exception) -> str:

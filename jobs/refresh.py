@@ -32,11 +32,11 @@ _REOPENED = text(f"""
         SELECT FROM found f
         WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
 """)  # noqa: S608
-_NOT_WANTED = text(f"""
+_FORGET_CLOSING = text(f"""
     WITH found AS {OF_TICKET}
     UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
 """)  # noqa: S608
-_LATELY = text("""
+_LAST_REFRESH = text("""
     SELECT max(j.finished_at) AS at FROM jobs j WHERE j.id = ANY (CAST(:ids AS uuid[])) AND j.state = 'completed'
     AND j.refresh IS NOT NULL AND j.finished_at > now() - CAST(:apart AS interval)
 """)
@@ -46,31 +46,35 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
     """Store and return the reason of a job's further note: `asked` or `reopened`.
 
     Return None without a further note, REFRESHED_LATELY if the ticket had one within the hour. `reopened`: the tenant
-    wants notes for reopened tickets. Raises LeaseLostError.
+    gets notes for reopened tickets. Raises LeaseLostError.
     """
-    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
+    claim = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
     limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}
-    rows = await database.call(_BEGIN, **given, **limits, reopened=reopened)
+    rows = await database.call(_BEGIN, **claim, **limits, reopened=reopened)
     if not rows:
         raise LeaseLostError
-    why: str | None = rows[0]["why"]
-    return why
+    reason: str | None = rows[0]["why"]
+    return reason
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
+    """Record that the ticket was read as closed `seconds_ago`."""
     await database.call_as(tenant_id, _CLOSED, ticket=ticket_id, ago=timedelta(seconds=seconds_ago))
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    """Return True if the ticket was closed after its note, and no job has followed."""
     (rows,) = await database.call_as(tenant_id, _REOPENED, ticket=ticket_id, event=SEEN_REOPENED)
     return bool(rows)
 
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
-    await database.call_as(tenant_id, _NOT_WANTED, ticket=ticket_id)
+    """Delete the record that the ticket was closed."""
+    await database.call_as(tenant_id, _FORGET_CLOSING, ticket=ticket_id)
 
 
 async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
-    ((row,),) = await database.call_as(tenant_id, _LATELY, ids=list(job_ids), apart=REFRESH_APART)
+    """Return the time of the last further note within REFRESH_APART, or None."""
+    ((row,),) = await database.call_as(tenant_id, _LAST_REFRESH, ids=list(job_ids), apart=REFRESH_APART)
     at: datetime | None = row["at"]
     return at

@@ -8,12 +8,11 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.repository import MAX_RECOVERED_PER_MINUTE, OWN_EVENTS
+from jobs.repository import MAX_RECOVERED_PER_MINUTE, MAX_TENANTS, OWN_EVENTS
 
 MAX_PER_HOUR = 200
 MAX_FROM_UNKNOWN_PER_HOUR = 50
-MAX_FULL_PER_HOUR = 60 * MAX_RECOVERED_PER_MINUTE
-"""Recorded tickets refused with 429: reconciliation creates no more jobs in an hour."""
+MAX_FULL_PER_HOUR = 60 * MAX_RECOVERED_PER_MINUTE  # refused with 429: reconciliation creates no more jobs in an hour
 _RECORD = text("""
     INSERT INTO rejections (tenant_id, ticket_id, status, reason)
     SELECT current_setting('app.tenant_id'), CAST(:ticket AS text), :status, n.reason
@@ -39,17 +38,15 @@ _RECORD_FULL = text("""
 async def record(
     database: Database, tenant_id: str, ticket_id: str | None, status: int, reason: str, *, proved: bool
 ) -> None:
-    """Store a rejection of a known tenant, within an hourly limit against floods.
-
-    The limit applies to each reason, with and without a cause. It is smaller without a valid secret (not `proved`), so
-    that strangers do not use up the desk's.
-    """
+    """Store a rejection of a known tenant, within an hourly limit of each reason."""
+    # Without a valid secret, strangers must not use up the desk's limit.
     most = MAX_PER_HOUR if proved else MAX_FROM_UNKNOWN_PER_HOUR
     values = {"ticket": ticket_id, "status": status, "reason": reason, "most": most}
     await database.call_as(tenant_id, _RECORD, **values)
 
 
 async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
+    """Store a rejection with 429, the newest one of a ticket within an hour."""
     values = {"ticket": ticket_id, "reason": reason, "most": MAX_FULL_PER_HOUR}
     await database.call_as(tenant_id, _RECORD_FULL, **values)
 
@@ -79,8 +76,7 @@ class Receiving:
     """Recent results of a tenant's webhooks. `shares_used_up`: some were not stored."""
 
     refused: Sequence[RefusedWebhook]
-    since: datetime | None
-    """First rejection for the newest one's reason since a webhook was last accepted."""
+    since: datetime | None  # first rejection for the newest one's reason since a webhook was last accepted
     unread: Sequence[RefusalCount]
     last_accepted_at: datetime | None
     shares_used_up: bool
@@ -115,20 +111,17 @@ LAST_ACCEPTED = text("""
         (SELECT r.last_webhook_at FROM reconciliations r WHERE r.tenant_id = :tenant)) AS accepted_at
 """)
 """Time of the tenant's last accepted webhook, from its jobs or its reconciliation."""
+# Parameters of `LAST_ACCEPTED`: events without a webhook, and the number of searched jobs.
 OF_WEBHOOKS = {"own": sorted(OWN_EVENTS), "newest": 10_000}
-"""Parameters of `LAST_ACCEPTED`: events without a webhook, and the number of searched jobs."""
 _USED_UP = text(
     "SELECT 1 AS one FROM rejections WHERE tenant_id = :tenant AND rejected_at > now() - interval '1 hour'"
     " GROUP BY split_part(reason, ':', 1), position(':' IN reason) > 0 HAVING count(*) >= :most LIMIT 1"
 )
-
-
 _REFUSED_TENANTS = text("SELECT * FROM refused_tenants(:since, CAST(:own AS text[]), :most)")
-_MAX_TENANTS = 2_000
-_HEARD_OF = text("""
+_HAS_RECORD = text("""
     SELECT EXISTS (SELECT FROM rejections r WHERE r.tenant_id = :tenant AND r.ticket_id = :ticket)
         OR EXISTS (SELECT FROM missing_webhooks m WHERE m.tenant_id = :tenant AND m.job_id IS NULL
-            AND :ticket IN (m.ticket_id, m.display_id)) AS heard_of
+            AND :ticket IN (m.ticket_id, m.display_id)) AS has_record
 """)
 
 
@@ -141,19 +134,22 @@ class RefusedTenant(NamedTuple):
 
 
 async def refused_tenants(database: Database, since: datetime) -> list[RefusedTenant]:
-    rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MAX_TENANTS)
+    """Return tenants whose last webhook was rejected after `since`."""
+    rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=MAX_TENANTS)
     return [RefusedTenant(**row) for row in rows]
 
 
 async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
-    return bool(row["heard_of"])
+    """Return True if a webhook of the ticket was rejected or is missing."""
+    ((row,),) = await database.call_as(tenant_id, _HAS_RECORD, ticket=ticket_id)
+    return bool(row["has_record"])
 
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
-    questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
+    """Return results of the tenant's webhooks; `numbers` are a ticket's."""
+    statements = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
     values = {"numbers": list(numbers), "most": MAX_FROM_UNKNOWN_PER_HOUR, **OF_WEBHOOKS}
-    refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)
+    refused, since, unread, (last,), full = await database.call_as(tenant_id, *statements, **values)
     return Receiving(
         refused=[RefusedWebhook(**row) for row in refused],
         since=since[0]["since"],

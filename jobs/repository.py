@@ -24,6 +24,7 @@ DELIVERY_KNOWN = timedelta(minutes=10)  # after the first delivery, a repeated o
 KEYS_KEPT = timedelta(hours=1)  # retention of expired dedupe keys, for events that waited in Redis
 REJECTIONS_KEPT = timedelta(days=7)  # retention of rejections, and of tickets without a webhook
 MAX_RECOVERED_PER_MINUTE = 60  # jobs for a tenant's missed webhooks
+MAX_TENANTS = 2_000  # with refused or missed webhooks, in one list
 PUBLISHED_LATELY = timedelta(seconds=3)  # for so long after publication, the message may not be in the list yet
 OVERDUE = timedelta(minutes=1)  # a job without an outcome so long after its deadline is reported
 SIGNED_KEY = "signed:"  # prefix of dedupe keys of signed bytes: valid even after a job was skipped or failed
@@ -38,17 +39,18 @@ OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"
 NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"
 WORKER_LOST = "worker lost"
-CONTEXT_INCOMPLETE = "context incomplete"
-"""An event of an attempt; the next two are its reasons."""
+LAST_WORKER_LOST = "worker lost at its last attempt"
+DEADLINE_PASSED = "deadline passed"
+CONTEXT_INCOMPLETE = "context incomplete"  # an event of an attempt; the next two are its reasons
 CONTEXT_LATE = "context gathering timeout"
 CONTEXT_FAILED = "context not searched"
 RETRIED_BY_HAND = "retried by hand"
 SIGNED_BY_PREVIOUS = "signed by the previous secret"  # remark in the job's first event
-ASKED_BY_HAND = "(by hand) refresh"
+REFRESH_BY_HAND = "(by hand) refresh"
 SEEN_REOPENED = "(by its copy) reopened"
 RECOVERED = "(by reconciliation) recovered"
-OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
-"""Events of jobs without a webhook. Webhooks cannot name them: parentheses are not allowed in their events."""
+# Events of jobs without a webhook. Webhooks cannot name them: parentheses are not allowed in their events.
+OWN_EVENTS = frozenset({REFRESH_BY_HAND, SEEN_REOPENED, RECOVERED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,14 @@ async def accept_all(
 ) -> list[UUID]:
     """Record webhooks; return their job ids (for a duplicate, the first job's).
 
-    `published`: the caller publishes the messages right after the commit; otherwise the relay does. One refused event
-    fails the whole batch. Raises one of DATABASE_FAILURES.
+    `published`: the caller publishes after the commit, else the relay. Raises DATABASE_FAILURES for the whole batch.
     """
     first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
     for batch in _without_common_keys(events):
-        given = json.dumps([_fields(event) | {"remark": event.remark} for event in batch])
-        rows = await database.call(_ACCEPT, events=given, published=published, known=DELIVERY_KNOWN, deadline=deadline)
-        first_ids |= {row["id"]: row["first_id"] for row in rows}
+        rows = json.dumps([_fields(event) | {"remark": event.remark} for event in batch])
+        values = {"events": rows, "published": published, "known": DELIVERY_KNOWN, "deadline": deadline}
+        first_ids |= {row["id"]: row["first_id"] for row in await database.call(_ACCEPT, **values)}
     return [first_ids.get(event.job_id, event.job_id) for event in events]
 
 
@@ -139,15 +140,12 @@ def _fields(event: Event) -> dict[str, Any]:
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
     """Record a webhook from the inbox; return False for a duplicate.
 
-    The sender of a duplicate got a job id of its own, so the duplicate gets a row too, with the state `skipped`. The
-    message was published with the inbox entry; if it is lost, the relay publishes another. Raises one of
-    DATABASE_FAILURES; a locked delivery fails after 100 ms.
+    A duplicate gets a row too, `skipped`: its sender got a job id of its own. The message was published with the inbox
+    entry. Raises one of DATABASE_FAILURES; a locked delivery fails after 100 ms.
     """
-    late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
-    deadline = timedelta(seconds=deadline_seconds)
-    return bool(
-        await database.call_for_one(_ACCEPT_LATE, **{**_fields(event), "id": event.job_id}, **late, deadline=deadline)
-    )
+    values = _fields(event) | {"id": event.job_id, "accepted_at": event.accepted_at, "duplicate": DUPLICATE}
+    limits = {"known": DELIVERY_KNOWN, "deadline": timedelta(seconds=deadline_seconds)}
+    return bool(await database.call_for_one(_ACCEPT_LATE, **values, **limits))
 
 
 _IS_FULL = text(
@@ -172,6 +170,7 @@ async def has_room(database: Database, tenant_id: str, most: int | None) -> bool
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:
+    """Return the job's state; None if it has no row."""
     state = await database.call_for_one(_STATE, id=job_id)
     return None if state is None else JobState(state)
 
@@ -183,8 +182,8 @@ def _with_numbers(call: str) -> TextClause:
 
 _TAKE_DUE = _with_numbers("take_due_jobs(:most, :by_hand)")
 _RECOVER = _with_numbers("recover_jobs(:most, :attempts, :reason)")
-_FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
-_EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :look)")
+_FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :time_limit)")
+_EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :time_limit)")
 _PUT_OFF = text("SELECT put_off_deadlines(CAST(:most AS jsonb), :ahead, :by, :longest, :rows)")
 _TAKE_WITHOUT_MESSAGE = _with_numbers("take_jobs_without_message(:messages, :most, :lately, :by_hand)")
 _COUNT = text("SELECT * FROM count_listed_jobs(:lately, :most)")
@@ -192,45 +191,38 @@ _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
 _PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 
 
-async def _published(database: Database, question: Any, **values: object) -> list[PublishedJob]:
-    rows = await database.call(question, **values)
+async def _published(database: Database, statement: TextClause, **values: object) -> list[PublishedJob]:
+    rows = await database.call(statement, **values)
     return [PublishedJob(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
 
 
 async def take_due(database: Database, most: int) -> list[PublishedJob]:
+    """Mark up to `most` due jobs as published and return them."""
     return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
 async def recover(database: Database, most: int) -> list[PublishedJob]:
+    """Requeue up to `most` jobs with expired leases and attempts left."""
     return await _published(database, _RECOVER, most=most, attempts=MAX_ATTEMPTS, reason=WORKER_LOST)
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return the jobs whose worker was lost in their last attempt.
-
-    A job that may have a note gets a final check instead.
-    """
-    values = {"attempts": MAX_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": FINAL_CHECK_TIME}
+    """Fail and return jobs with lost workers and no attempts left, as `expire` does."""
+    values = {"attempts": MAX_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "time_limit": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
-    """Extend the deadlines of waiting jobs of tenants at their limit.
-
-    `most`: tenant id -> maximum jobs in flight. Deadlines are extended PUT_OFF_AHEAD before they end, so that an
-    attempt still fits, or at half of a shorter `deadline_seconds`.
-    """
+    """Extend deadlines of waiting jobs of tenants that run `most` jobs, their limit."""
     by = timedelta(seconds=deadline_seconds)
+    # So early that an attempt still fits.
     ahead = min(PUT_OFF_AHEAD, by / 2)
     await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=MAX_LIFE, rows=rows)
 
 
 async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return the jobs past their deadline.
-
-    A job that may have a note gets a final check instead.
-    """
-    values = {"attempts": MAX_ATTEMPTS, "reason": reason, "look": FINAL_CHECK_TIME}
+    """Fail and return overdue jobs; those that may have a note get a final check."""
+    values = {"attempts": MAX_ATTEMPTS, "reason": reason, "time_limit": FINAL_CHECK_TIME}
     return await _published(database, _EXPIRE, most=most, **values)
 
 
@@ -241,10 +233,9 @@ async def count_listed(database: Database, most: int) -> tuple[int, int]:
 
 
 async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
-    """Take up to `most` jobs whose messages were lost, oldest first.
+    """Mark up to `most` jobs with lost messages as published and return them.
 
-    The number of lost messages is that of the jobs that need one, less the `messages` that exist. The jobs are marked
-    as published again.
+    Oldest first. As many messages are lost as jobs need one, less the `messages` that exist.
     """
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)

@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.queue import QUEUE, UNACKED
+from jobs.queue import read_sizes
 from jobs.repository import OVERDUE
 
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
@@ -29,23 +29,22 @@ MAX_COUNTED = 10_000  # jobs that a page counts at most
 
 
 class JobFigures(NamedTuple):
-    """Counts of unfinished jobs.
-
-    `without_outcome`: jobs more than a minute past their deadline, 0 in normal operation.
-    """
+    """Counts of unfinished jobs."""
 
     waiting: int
     running: int
     oldest_waiting_seconds: float
-    without_outcome: int
+    without_outcome: int  # more than a minute past their deadline: 0 in normal operation
 
 
 async def job_figures(database: Database) -> JobFigures:
+    """Return the figures of all tenants' jobs."""
     (row,) = await database.call(_FIGURES, overdue=OVERDUE)
     return JobFigures(**row)
 
 
 async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
+    """Return the number of deferred jobs by tenant and reason."""
     rows = await database.call(_HELD_BACK)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
@@ -58,40 +57,37 @@ class HeldJobs(NamedTuple):
 
 
 async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
+    """Return the tenant's deferred jobs by reason; counts up to MAX_COUNTED."""
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MAX_COUNTED)
     return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 
 # `pg_stat_activity` is read here, not in `signs_of_work`: only the role of a session sees its application name, and
 # that function runs as its owner (SECURITY DEFINER).
-_SIGNS = text(
+_WORKER_ACTIVITY = text(
     "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
     " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
     " FROM signs_of_work(:lately) s"
 )
-LEASES = "ai-agents leases"
-"""Application name of the sessions in which workers renew their leases; each running worker has one."""
+LEASES = "ai-agents leases"  # application name of each running worker's sessions for its leases
 LATELY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerActivity:
-    """Signs of running workers, from the database.
+    """Signs of running workers, from the database."""
 
-    `workers`: those with a leased job. `silent`: running jobs whose lease expired. `last_started_at`: the latest start
-    of a running job, or of any job in the last ten minutes. `connected`: a worker has a session for its leases; it has
-    none right after a kill, and for up to 12 s after a restart of Postgres.
-    """
-
-    workers: int
+    workers: int  # with a leased job
     running: int
-    silent: int
-    last_started_at: datetime | None
+    silent: int  # running jobs with an expired lease
+    last_started_at: datetime | None  # of a running job, or of any job in the last ten minutes
+    # A worker has a session for its leases: none right after a kill, and up to 12 s after a restart of Postgres.
     connected: bool = True
 
 
 async def worker_activity(database: Database) -> WorkerActivity:
-    (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
+    """Return the workers' activity, of all tenants."""
+    (row,) = await database.call(_WORKER_ACTIVITY, lately=LATELY, leases=LEASES)
     return WorkerActivity(**row)
 
 
@@ -100,30 +96,23 @@ REDIS_REFUSES = "it refuses our password"
 
 @dataclass(frozen=True, slots=True)
 class QueueActivity:
-    """State of the queue in Redis.
+    """State of the queue in Redis."""
 
-    `waiting`: messages in the list. `held`: messages taken but not acknowledged. `listening`: workers that poll, None
-    if unknown. `quiet`: connections of full or stuck workers; a killed worker has none. `takes_nothing`: Redis accepts
-    no writes, because its memory is full, its disk fails, or it is a replica.
-    """
-
-    waiting: int
-    held: int
-    listening: int | None
-    takes_nothing: bool = False
-    quiet: int = 0
+    waiting: int  # messages in the list
+    held: int  # messages taken but not acknowledged
+    listening: int | None  # workers that poll; None if unknown
+    takes_nothing: bool = False  # Redis accepts no writes: its memory is full, its disk fails, or it is a replica
+    quiet: int = 0  # connections of full or stuck workers; a killed worker has none
 
 
 def is_without_worker(queue: QueueActivity | None, work: WorkerActivity | None) -> bool:
-    """Return True if no worker listens or holds a job; False if unknown.
-
-    A dead worker has neither a session in Postgres nor a connection to Redis.
-    """
+    """Return True if no worker listens or holds a job; False if unknown."""
     if queue is None or queue.listening != 0:
         return False
     if queue.quiet:
         # Leases of a healthy worker may expire while Postgres is away.
         return work is not None and not work.workers and not work.silent
+    # A dead worker has neither a session in Postgres nor a connection to Redis.
     return work is None or not work.workers or not work.connected
 
 
@@ -132,6 +121,7 @@ MODERATE, HIGH, CRITICAL = 20, 50, 100
 
 
 def reading_of(waiting: int) -> Reading:
+    """Return the level of a queue length, as in the dashboards."""
     if waiting > CRITICAL:
         return "critical"
     return "high" if waiting >= HIGH else "moderate" if waiting >= MODERATE else "normal"
@@ -142,6 +132,7 @@ _LISTENS_SECONDS = 10
 
 
 async def queue_activity(redis: Redis | None, seconds: float) -> tuple[QueueActivity | None, str]:
+    """Return the queue's state, or None and the reason, empty without Redis."""
     if redis is None:
         return None, ""
     try:
@@ -154,14 +145,9 @@ async def queue_activity(redis: Redis | None, seconds: float) -> tuple[QueueActi
 
 
 async def read_queue(redis: Redis) -> QueueActivity:
-    """Return the state of the queue. Raises RedisError, OSError or TimeoutError.
-
-    A managed Redis may permit only the lengths; the rest is then unknown.
-    """
-    async with redis.pipeline(transaction=False) as pipeline:
-        pipeline.llen(QUEUE)
-        pipeline.hlen(UNACKED)
-        waiting, held = await pipeline.execute()
+    """Return the state of the queue. Raises RedisError, OSError or TimeoutError."""
+    waiting, held = await read_sizes(redis)
+    # Unknown if a managed Redis permits only the lengths.
     listening, quiet, takes_nothing = None, 0, False
     with contextlib.suppress(ResponseError):
         clients = await redis.client_list()
@@ -174,4 +160,4 @@ async def read_queue(redis: Redis) -> QueueActivity:
         is_full = 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
         follows = role.get("role") == "slave" and bool(int(role.get("slave_read_only", 1)))
         takes_nothing = is_full or follows or disk.get("aof_last_write_status", "ok") != "ok"
-    return QueueActivity(int(waiting), int(held), listening, takes_nothing, quiet)
+    return QueueActivity(waiting, held, listening, takes_nothing, quiet)

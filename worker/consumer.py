@@ -31,14 +31,16 @@ _NO_LIST = "ai-agents:no-list"
 _PAUSE_SECONDS = 1.0
 
 
-def stop_worker(exit_status: int, why: str) -> None:
+def stop_worker(exit_status: int, reason: str) -> None:
+    """Stop the worker gracefully, once; `reason` is for Celery's log."""
     if state.should_stop is not None and state.should_stop is not False:
         return
     setattr(state, "should_stop", exit_status)  # noqa: B010 -- typed as None where it is declared
-    signals.worker_shutting_down.send(sender=None, sig=why, how="Warm", exitcode=exit_status)
+    signals.worker_shutting_down.send(sender=None, sig=reason, how="Warm", exitcode=exit_status)
 
 
 def end_after(seconds: float) -> None:
+    """End the process with STUCK_EXIT in `seconds`, whatever its threads do."""
     timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
     timer.daemon = True
     timer.start()
@@ -108,10 +110,7 @@ def _pause_if_refused(exc: Exception) -> None:
 
 
 class TakenMessages:
-    """Watchdog check that waiting messages are taken.
-
-    `look` returns a problem if messages have waited for `stuck_seconds` and none was taken, unless `is_full`.
-    """
+    """Watchdog check that waiting messages are taken."""
 
     def __init__(self, redis: Redis, *, stuck_seconds: float, is_full: Callable[[], bool]) -> None:
         self._redis = redis
@@ -120,9 +119,11 @@ class TakenMessages:
         self._waiting_since: float | None = None
 
     def picked_up(self) -> None:
+        """Record that a message was taken."""
         self._waiting_since = None
 
     def look(self, now: float) -> str | None:
+        """Return a problem if messages waited `stuck_seconds` and none was taken."""
         if self._is_full() or not self._jobs_wait():
             self._waiting_since = None
             return None

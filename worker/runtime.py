@@ -169,6 +169,7 @@ class Resources:
         return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
 
     def watch(self, consumer: QuietConsumer) -> None:
+        """Start the watchdog and the readiness probe: the worker takes messages now."""
         end_loading()
         self._watchdog.start()
         self._readiness.start(lambda: consumer.connection is not None)
@@ -211,20 +212,21 @@ class Resources:
     def start_draining(self) -> None:
         """Drain, from a signal handler; release unfinished jobs after the grace period."""
         grace = self._settings.worker_grace_seconds
-        self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._give_back_the_rest)
+        self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._release_jobs)
         self._readiness.stop()
         self._watchdog.stop()
         # The log comes last: it may block.
         end_after(grace + 4 * _CLOSE_SECONDS)
         log_event(log_events.PROCESS_STOPPING, process="Worker")
 
-    def _give_back_the_rest(self) -> None:
+    def _release_jobs(self) -> None:
         # Each cancelled task releases its claim before its thread returns the message to the list.
         self._grace_is_over = True
         for task in self._running:
             task.cancel()
 
     def close(self) -> None:
+        """Close connections within _CLOSE_SECONDS, write the last spans, end the loop."""
         closing = asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)
         concurrent.futures.wait([closing], timeout=_CLOSE_SECONDS)
         self._tracing.close()
@@ -233,5 +235,5 @@ class Resources:
 
 
 def _secrets(settings: WorkerSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
-    keys = {whose: key for whose, key in tenants.secrets().items() if whose[1] in MODEL_KEYS}
-    return own_secrets(settings, tenants) | keys
+    model_keys = {(tenant, name): key for (tenant, name), key in tenants.secrets().items() if name in MODEL_KEYS}
+    return own_secrets(settings, tenants) | model_keys

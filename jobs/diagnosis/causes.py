@@ -16,8 +16,10 @@ from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.repository import (
     ALREADY_ENHANCED,
     ANOTHER_FIRST,
+    DEADLINE_PASSED,
     DRY_RUN,
     DUPLICATE,
+    LAST_WORKER_LOST,
     LEFT_OUT,
     NOTE_MISSING,
     NOTHING_FOUND,
@@ -28,13 +30,11 @@ from jobs.repository import (
 )
 from privacy.tombstones import FORGOTTEN, NAMED_FORGOTTEN
 
-DEADLINE_PASSED = "deadline passed"
-ENDED_UNHELD = "worker lost at its last attempt"
-"""Begins the reason of a job that the relay ended, because its last worker was lost."""
 # The database appends the earlier reason if it ends a job itself (`expire_jobs`).
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
 _STATUS_PAGE = "check the status page of the model's provider"
+_DESK_STATE = "ask the client whether the desk is up and whether it limits our account"
 _NEW_KEY = (
     "ask the client for a new key: SERVICEDESK_API_KEY_{suffix} on premises; in the cloud "
     "SERVICEDESK_CLIENT_SECRET_{suffix} and SERVICEDESK_REFRESH_TOKEN_{suffix}, with {tenant}.servicedesk.client_id in "
@@ -77,25 +77,19 @@ _BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
 
 @dataclass(frozen=True, slots=True)
 class JobCause:
-    """Verdict of a reason with its texts.
-
-    `text` follows `Ticket 124 of acme`; `action` is the operator's next step, empty for none. `retried`: retry by hand
-    after the fix.
-    """
+    """Verdict of a reason with its texts."""
 
     verdict: VerdictCode
-    text: str
-    action: str = ""
-    retried: bool = True
+    text: str  # follows `Ticket 124 of acme`
+    action: str = ""  # the operator's next step, empty for none
+    retried: bool = True  # by hand, after the fix
 
 
 def _model(text: str, action: str = _STATUS_PAGE) -> JobCause:
     return JobCause(VerdictCode.MODEL_FAILING, f"has no enhancement: {text}", action)
 
 
-def _desk(
-    text: str, action: str = "ask the client whether the desk is up and whether it limits our account"
-) -> JobCause:
+def _desk(text: str, action: str = _DESK_STATE) -> JobCause:
     return JobCause(VerdictCode.DESK_FAILING, f"has no enhancement: {text}", action)
 
 
@@ -107,8 +101,8 @@ def _no_retry(verdict: VerdictCode, text: str, action: str = "") -> JobCause:
     return JobCause(verdict, text, action, retried=False)
 
 
-def _continues(why: str) -> JobCause:
-    return _no_retry(VerdictCode.IN_PROGRESS, f"continues by itself: {why}")
+def _continues(reason: str) -> JobCause:
+    return _no_retry(VerdictCode.IN_PROGRESS, f"continues by itself: {reason}")
 
 
 CAUSES: dict[str, JobCause] = {
@@ -186,7 +180,7 @@ CAUSES: dict[str, JobCause] = {
     RETRIED_BY_HAND: _continues("it was retried by hand"),
     NAMED_FORGOTTEN: _continues("GPT-4 is called again, because its answer named erased data"),
     WORKER_LOST: _continues("its worker was lost during the attempt"),
-    ENDED_UNHELD: _no_retry(
+    LAST_WORKER_LOST: _no_retry(
         VerdictCode.WORKER_LOST,
         "has no enhancement: each worker that took its job crashed",
         "do not retry; escalate to Engineering with the job's log lines",
@@ -249,22 +243,19 @@ BEHIND_ANOTHER = frozenset({ANOTHER_FIRST, DUPLICATE, ALREADY_ENHANCED, REFRESHE
 
 
 def known_cause(reason: str) -> JobCause | None:
-    """Return the cause of a reason; None for an unknown one.
-
-    The cause of a passed deadline is the last failure before it, if that is known.
-    """
+    """Return a reason's cause (of a passed deadline: the failure before it), or None."""
     if refused := _FILTERED.fullmatch(reason):
         return _model(f"the model's content filter refuses the request: {refused[1]} ({refused[2]})", _FILTER)
     if refused := _BAD_REQUEST.fullmatch(reason):
-        action = next((setting for named, setting in _SETTINGS.items() if named in refused[1]), _ANY)
+        action = next((setting for code, setting in _SETTINGS.items() if code in refused[1]), _ANY)
         return _model(f"the model refuses this request: 400 ({refused[1]})", action)
     found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
     ended = _ENDED.fullmatch(reason) if found is None else None
     if ended is None:
         return found
-    found, met = CAUSES.get(ended[1]), known_cause(ended[2])
-    explains = found is CAUSES[DEADLINE_PASSED] and met is not None and met.verdict in FAILING
-    return met if explains else found
+    found, earlier = CAUSES.get(ended[1]), known_cause(ended[2])
+    explains = found is CAUSES[DEADLINE_PASSED] and earlier is not None and earlier.verdict in FAILING
+    return earlier if explains else found
 
 
 def cause_of(reason: str | None) -> JobCause:

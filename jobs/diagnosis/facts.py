@@ -89,10 +89,7 @@ class AmbiguousTenantError(Exception):
 
 
 class UnknownTenantError(AmbiguousTenantError):
-    """The named tenant has neither a job of the ticket nor settings here.
-
-    `tenants`: those with settings.
-    """
+    """The tenant has no job of the ticket and, unlike `tenants`, no settings here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +102,19 @@ class DiagnosisSubject:
 
 
 async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Listed]:
-    """List the newest jobs of a ticket, newest first.
-
-    The newest completed and the newest open job are included, however old.
-    """
+    """Return a ticket's newest jobs, always with its newest completed and open one."""
     listed = partial(details.listed, database, tenant_id=tenant_id, ticket_id=ticket_id)
     jobs = await listed(most=_MAX_JOBS)
     if len(jobs) < _MAX_JOBS:
         return jobs
-    found = {job.id: job for job in jobs}
+    by_id = {job.id: job for job in jobs}
     for states in ([JobState.COMPLETED], _OPEN):
-        found |= {job.id: job for job in await listed(states=states, most=1)}
-    return sorted(found.values(), key=lambda job: (job.accepted_at, job.id), reverse=True)
+        by_id |= {job.id: job for job in await listed(states=states, most=1)}
+    return sorted(by_id.values(), key=lambda job: (job.accepted_at, job.id), reverse=True)
 
 
 def choose(jobs: Sequence[Listed]) -> Listed | None:
-    """Return the most informative of a ticket's jobs, given newest first.
-
-    Order: completed, open, other ended jobs, and last those with a reason of BEHIND_ANOTHER.
-    """
+    """Return the most informative of a ticket's jobs, given newest first."""
 
     def rank(job: Listed) -> int:
         if job.state == JobState.COMPLETED:
@@ -136,13 +127,10 @@ def choose(jobs: Sequence[Listed]) -> Listed | None:
 
 
 def choose_after_removal(jobs: Sequence[Listed], completed: Listed) -> Listed | None:
-    """Return the newest job that may replace a removed note, or None.
-
-    It is open, or was accepted after the completed job and has no reason of BEHIND_ANOTHER.
-    """
+    """Return the newest job that may replace the removed note of `completed`."""
     for job in jobs:
-        since = (job.accepted_at, job.id) > (completed.accepted_at, completed.id)
-        if job.id != completed.id and (job.state in _OPEN or (since and job.reason not in BEHIND_ANOTHER)):
+        is_newer = (job.accepted_at, job.id) > (completed.accepted_at, completed.id)
+        if job.id != completed.id and (job.state in _OPEN or (is_newer and job.reason not in BEHIND_ANOTHER)):
             return job
     return None
 
@@ -151,7 +139,7 @@ class Probes(Protocol):
     """Read-only lookups with a timeout; the result of a failed one has the reason."""
 
     async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
-        """Look for the note, or for the ticket."""
+        """Search for the note, or for the ticket."""
 
     async def model(self, tenant_id: str | None) -> ModelProbe:
         """Check that the server of the tenant's model answers."""
@@ -279,22 +267,20 @@ class FactCollector:
         return most if len(running) >= most else None
 
     async def _held_elsewhere(self, tenant: Tenant) -> dict[str, datetime]:
-        """Return the last model hold of tenants that share the key, by reason.
-
-        Empty if the process's key is unknown: tenants with a key of their own can't be recognised then.
-        """
+        """Return the last model hold of tenants that share the key, by reason."""
         if not self._tenants.process_key("OPENAI_API_KEY"):
-            return {}
+            return {}  # tenants with a key of their own can't be recognised
         shared = [each for each in self._tenants.all() if not (each.model.api_key or each.model.withdrawn)]
         same = {each.id for each in shared if each.model.model == tenant.model.model}
         sharing = same - {tenant.id} if tenant.id in same else set()
-        waiting = await statistics.jobs_held_back(self._database) if sharing else {}
-        found: dict[str, datetime] = {}
-        for other in sorted({of for of, reason in waiting if of in sharing and reason in _MODEL_HOLDS})[:_MAX_SHARING]:
+        held_back = await statistics.jobs_held_back(self._database) if sharing else {}
+        others = {other for other, reason in held_back if other in sharing and reason in _MODEL_HOLDS}
+        holds: dict[str, datetime] = {}
+        for other in sorted(others)[:_MAX_SHARING]:
             for reason, held in (await statistics.held_back_of(self._database, other)).items():
                 if reason in _MODEL_HOLDS:
-                    found[reason] = max(held.last_at, found.get(reason, held.last_at))
-        return found
+                    holds[reason] = max(held.last_at, holds.get(reason, held.last_at))
+        return holds
 
     async def _of_rows(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
         job, tenant_id, database = facts.job, facts.tenant_id, self._database
@@ -315,10 +301,7 @@ class FactCollector:
 
 
 async def owners_of(database: Database, known: Sequence[str], ticket_id: str) -> set[str]:
-    """Return the tenants that have the ticket.
-
-    They have a job of it, or are `known` and have a refused or missing webhook of it.
-    """
+    """Return tenants with a job of the ticket, or `known` with a webhook record."""
     owners = set(await details.owners(database, ticket_id))
 
     async def add_others() -> None:
@@ -338,6 +321,7 @@ async def _inbox(redis: Redis | None, facts: Facts) -> Event | None:
 
 
 async def within(part: Awaitable[Part]) -> Part | None:
+    """Return the result, or None on failure or after STORE_SECONDS."""
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await part

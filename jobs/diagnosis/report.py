@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from jobs.details import Details, remark_of, trace_id
-from jobs.diagnosis.causes import ENDED_UNHELD
 from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.verdict_codes import FAQ, Diagnosis
 from jobs.diagnosis.verdict_rules import unread_since
 from jobs.models import JobState
-from jobs.repository import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
+from jobs.repository import LAST_WORKER_LOST, OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from jobs.statistics import MAX_COUNTED, is_without_worker, reading_of
 from observability import log_events
 from observability.formats import counted, duration
@@ -35,16 +34,16 @@ _STEPS = {
 _TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "no such ticket"}
 _NOTES = {None: "", True: "our note is in the ticket", False: "our note is not in the ticket"}
 _LOGS = (
-    "kubectl logs deployment/ai-agents-{of} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
+    "kubectl logs deployment/ai-agents-{app} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
 )
-_OF_STATES: dict[str, tuple[str, Phrase]] = {
+_LOG_OF_STATE: dict[str, tuple[str, Phrase]] = {
     JobState.COMPLETED: ("worker", log_events.TASK_COMPLETED),
     JobState.SKIPPED: ("worker", log_events.TASK_SKIPPED),
     JobState.FAILED: ("worker", log_events.TASK_FAILED),
     JobState.RUNNING: ("worker", log_events.TASK_STARTED),
     JobState.WAITING: ("api", log_events.JOB_QUEUED),
 }
-_OF_EVENTS = {"held back": log_events.JOB_REQUEUED, "retried": log_events.TASK_FAILED}
+_LOG_OF_EVENT = {"held back": log_events.JOB_REQUEUED, "retried": log_events.TASK_FAILED}
 # The database appends the earlier reason, which no log line has.
 _EARLIER = re.compile(r" \((?:last|before): .*", re.DOTALL)
 
@@ -57,8 +56,9 @@ class Evidence(NamedTuple):
 
 
 def evidence(facts: Facts) -> list[Evidence]:
+    """Return the evidence: events by time, then the present state."""
     past = [*_of_webhooks(facts), *_of_attempts(facts)]
-    return [*sorted(past, key=lambda fact: fact.at or facts.read_at), *(Evidence(None, what) for what in _now(facts))]
+    return [*sorted(past, key=lambda fact: fact.at or facts.read_at), *(Evidence(None, text) for text in _now(facts))]
 
 
 def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
@@ -79,8 +79,8 @@ def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
             yield Evidence(job.accepted_at, f"webhook {SIGNED_BY_PREVIOUS}: the desk had not changed it yet")
     elif webhooks is not None:
         for unread in webhooks.unread:
-            what = f"webhook without a readable ticket refused: {unread.reason} ({unread.count} in 24 hours)"
-            yield Evidence(unread.last_at, what)
+            text = f"webhook without a readable ticket refused: {unread.reason} ({unread.count} in 24 hours)"
+            yield Evidence(unread.last_at, text)
         if webhooks.last_accepted_at is not None:
             yield Evidence(webhooks.last_accepted_at, "last accepted webhook of the tenant")
 
@@ -91,11 +91,11 @@ def _of_attempts(facts: Facts) -> Iterator[Evidence]:
     before = facts.job.accepted_at if facts.job else facts.read_at
     for number, event in enumerate(events):
         if number < _FIRST or number >= len(events) - _LAST:
-            why = f": {event.reason}" if event.reason else ""
+            reason = f": {event.reason}" if event.reason else ""
             seconds = (event.at - before).total_seconds()
             took = f"{seconds:.1f}s" if seconds < _PRECISE_SECONDS else duration(seconds)
-            what = f"attempt {event.attempt}: {_STEPS.get(event.what, event.what)}{why} (after {took})"
-            yield Evidence(event.at, what)
+            text = f"attempt {event.attempt}: {_STEPS.get(event.what, event.what)}{reason} (after {took})"
+            yield Evidence(event.at, text)
         elif number == _FIRST:
             yield Evidence(event.at, f"{len(events) - _FIRST - _LAST} more events: `ai-agents show --events`")
         before = event.at
@@ -144,6 +144,7 @@ def _queue_and_workers(facts: Facts) -> Iterator[str]:
 
 
 def not_checked(facts: Facts) -> list[str]:
+    """List sources that were not checked, each with the reason."""
     away, late = facts.database_failure, "the database did not answer in time"
     no_webhooks = ""
     if facts.webhooks is None and not away:
@@ -158,10 +159,11 @@ def not_checked(facts: Facts) -> list[str]:
         "events of the job": late if facts.events is None else "",
         "refused webhooks": no_webhooks,
     }
-    return [f"{part}: {why}" for part, why in parts.items() if why]
+    return [f"{part}: {reason}" for part, reason in parts.items() if reason]
 
 
 def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+    """Return the report as JSON fields; the trace has no URL without `jaeger_url`."""
     line, command = log_line(facts)
     trace, link = trace_of(facts, jaeger_url)
     return {
@@ -179,44 +181,46 @@ def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[s
 
 
 def document(diagnosis: Diagnosis) -> str:
+    """Return the path and heading of the verdict's section in the FAQ."""
     return f"{FAQ}#{diagnosis.anchor or diagnosis.verdict.anchor}"
 
 
 def trace_of(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
-    known = facts.job or facts.inbox
-    found = trace_id(known) if known else None
-    return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""
+    """Return trace id and Jaeger URL of the job, each empty if unknown."""
+    job = facts.job or facts.inbox
+    trace = job and trace_id(job)
+    return trace or "", f"{jaeger_url}/trace/{trace}" if jaeger_url and trace else ""
 
 
 def log_line(facts: Facts) -> tuple[str, str]:
-    of, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
+    """Return the expected log line and a command that finds it."""
+    component, phrase, known = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
     values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **known}
     line = phrase.template.format(**values)
     if phrase is log_events.TASK_COMPLETED:
         line = line.removesuffix("s")
-    by = f'"ticket_id: {values["ticket_id"]},"'
+    pattern = f'"ticket_id: {values["ticket_id"]},"'
     if facts.job is not None:
-        by = f'"job_id: {facts.job.id}"'
+        pattern = f'"job_id: {facts.job.id}"'
     elif phrase is log_events.WEBHOOK_REJECTED and "ticket_id" not in known:
         # The line names no ticket.
-        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
-    return line, f"{_LOGS.format(of=of)} | grep {by}"
+        pattern = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+    return line, f"{_LOGS.format(app=component)} | grep {pattern}"
 
 
-_Line = tuple[str, Phrase, Mapping[str, object]]
-"""Component, phrase and values of a log line."""
+_Line = tuple[str, Phrase, Mapping[str, object]]  # component, phrase and values
 
 
 def _of_job(facts: Facts, job: Details) -> _Line:
-    of, phrase = _OF_STATES[job.state]
+    component, phrase = _LOG_OF_STATE[job.state]
     last = facts.events[-1].what if facts.events else ""
-    if last in _OF_EVENTS:
-        of, phrase = "worker", _OF_EVENTS[last]
-    elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
+    if last in _LOG_OF_EVENT:
+        component, phrase = "worker", _LOG_OF_EVENT[last]
+    elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(LAST_WORKER_LOST)):
         # No worker held it: the relay in the API ended it.
-        of = "api"
+        component = "api"
     reason = _EARLIER.sub("", job.reason or "...")
-    return of, phrase, {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
+    return component, phrase, {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
 
 
 def _of_no_job(facts: Facts) -> _Line:

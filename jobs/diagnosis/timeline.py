@@ -11,13 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from jobs import repository
 from jobs.details import Details, Happened
+from jobs.intake import RECOVER_SPAN, REFRESH_SPAN
 from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
 from privacy import tombstones
 
-# In place of the webhook's span, for a job without one.
-REFRESH, RECOVER = "Refresh", "Recover"
-PAUSE = "Pause"
-"""From the end of an attempt until the next one is due."""
+PAUSE = "Pause"  # from the end of an attempt until the next one is due
 PAUSE_AND_QUEUE = "Pause and Queue"
 CONTEXT_AND_GPT4 = "Context and GPT-4"
 _HELD = "held back: "
@@ -27,22 +25,15 @@ Ending = Literal["ok", "failed", "held"]
 
 @dataclass(slots=True)
 class TimelineSpan:
-    """Span of a job.
-
-    `attempt`: its attempt, for a wait the next one; attempts held or given back do not count, so numbers may repeat.
-    `end`: None while it is open, equal to `start` if only the moment is known.
-    `state`: `ok` also while it is open, and for an expected skip; `held`: deferred, no failure.
-    `words`: the outcome as in a trace; may be empty.
-    `level`: 1 for a step of the Worker before it, else 0.
-    """
+    """Span of a job. Attempts held or given back do not count, so numbers may repeat."""
 
     name: str
-    attempt: int
+    attempt: int  # for a wait the next one
     start: datetime
-    end: datetime | None = None
-    state: Ending = "ok"
-    words: str = ""
-    level: int = 0
+    end: datetime | None = None  # None while it is open, equal to `start` if only the moment is known
+    state: Ending = "ok"  # `ok` also while it is open, and for an expected skip; `held`: deferred, no failure
+    words: str = ""  # the outcome as in a trace; may be empty
+    level: int = 0  # 1 for a step of the Worker before it, else 0
 
     @property
     def is_hold(self) -> bool:
@@ -53,23 +44,20 @@ class TimelineSpan:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A job's spans in order, between `start` and `end` (now while a span is open).
-
-    `goes_on`: the job has not ended.
-    """
+    """A job's spans in order."""
 
     spans: Sequence[TimelineSpan]
     start: datetime
-    end: datetime
-    goes_on: bool
+    end: datetime  # now while a span is open
+    goes_on: bool  # the job has not ended
 
 
 def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timeline:
     """Build spans of a job's row and events, oldest first, until the database's now."""
-    story = _Spans(job)
+    builder = _SpanBuilder(job)
     for event in events:
-        story.take(event)
-    spans = story.finish()
+        builder.take(event)
+    spans = builder.finish()
     times = [moment for span in spans for moment in (span.start, span.end) if moment is not None]
     goes_on = any(span.end is None for span in spans)
     return Timeline(spans, min(times), max([*times, now] if goes_on else times), goes_on)
@@ -96,12 +84,12 @@ _ENDS = {
 }
 
 
-class _Spans:
+class _SpanBuilder:
     """Spans in order; `_open` has the unfinished Worker, its step and the wait."""
 
     def __init__(self, job: Details) -> None:
         self._job = job
-        own = RECOVER if job.event == repository.RECOVERED else REFRESH
+        own = RECOVER_SPAN if job.event == repository.RECOVERED else REFRESH_SPAN
         origin = own if job.event in repository.OWN_EVENTS else WEBHOOK
         self._spans = [TimelineSpan(origin, 0, job.accepted_at, job.accepted_at)]
         self._open: dict[Literal["worker", "step", "wait"], TimelineSpan] = {}

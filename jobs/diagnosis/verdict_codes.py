@@ -13,13 +13,10 @@ _OTHER, _ELSE = "another-job-has-it", "5-anything-else"
 
 
 class VerdictCode(StrEnum):
-    """Verdict of a diagnosis, as in `--json`, in the order of the exit statuses.
+    """Verdict of a diagnosis, as in `--json`, ordered by exit status after the first."""
 
-    `means` is for documents and tables, `anchor` the heading in the FAQ. Only the first is out of order.
-    """
-
-    means: str
-    anchor: str
+    means: str  # for documents and tables
+    anchor: str  # heading in the FAQ
 
     def __new__(cls, code: str, means: str, anchor: str) -> Self:
         verdict = str.__new__(cls, code)
@@ -64,17 +61,15 @@ class VerdictCode(StrEnum):
 
     @property
     def status(self) -> int:
+        """Return the exit status of `ai-agents diagnose`."""
         return OF_VERDICTS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Verdict with its texts.
-
-    `text` is for the client, `actions` are the operator's next steps, `anchor` overrides the verdict's.
-    """
+    """Verdict with its texts."""
 
     verdict: VerdictCode
-    text: str
-    actions: Sequence[str] = ()
-    anchor: str = ""
+    text: str  # for the client
+    actions: Sequence[str] = ()  # the operator's next steps
+    anchor: str = ""  # overrides the verdict's

@@ -61,6 +61,7 @@ _DESK = {VerdictCode.DESK_FAILING, VerdictCode.RATE_HELD, VerdictCode.TENANT_CLO
 
 
 def judge(facts: Facts) -> Diagnosis:
+    """Return the diagnosis; other faults found are added to its text and actions."""
     return _with_other_faults(facts, _judge(facts))
 
 
@@ -81,10 +82,10 @@ def _judge(facts: Facts) -> Diagnosis:
 
 
 def _verdict(facts: Facts, verdict: VerdictCode, text: str, *actions: str, anchor: str = "") -> Diagnosis:
-    whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
+    tenant = f" of {facts.tenant_id}" if facts.tenant_id else ""
     ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
     end = "" if text.endswith("?") else "."
-    return Diagnosis(verdict, f"{ticket}{whose} {text}{end}", [action for action in actions if action], anchor)
+    return Diagnosis(verdict, f"{ticket}{tenant} {text}{end}", [action for action in actions if action], anchor)
 
 
 def _enhance_by_hand(facts: Facts, way: str) -> str:
@@ -134,12 +135,9 @@ def _without_job(facts: Facts) -> Diagnosis:
 
 
 def unread_since(webhooks: Receiving) -> RefusalCount | None:
-    """Return the latest refusal of a tenant's webhook that no accepted one followed.
-
-    It may concern any ticket. A 403 is ignored: its sender is unknown. Other refusals are stored only after
-    authentication.
-    """
+    """Return the latest refusal without a ticket if no accepted webhook followed."""
     last = webhooks.last_accepted_at
+    # The sender of a 403 is unknown; other refusals are stored only after authentication.
     found = [unread for unread in webhooks.unread if unread.status != 403]
     return next((unread for unread in found if last is None or unread.last_at > last), None)
 
@@ -249,15 +247,15 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
 
 
 def _lacks_context(facts: Facts) -> bool:
-    looked = [event.what for event in facts.events or () if event.what in (CONTEXT_INCOMPLETE, "answered")]
-    return CONTEXT_INCOMPLETE in looked[-2:]
+    results = [event.what for event in facts.events or () if event.what in (CONTEXT_INCOMPLETE, "answered")]
+    return CONTEXT_INCOMPLETE in results[-2:]
 
 
 def _cause_of_end(facts: Facts) -> JobCause:
     cause = cause_of(facts.job.reason if facts.job else None)
     if cause.verdict is VerdictCode.DEADLINE_PASSED:
-        met = [known_cause(event.reason or "") for event in facts.events or ()]
-        failing = [each for each in met if each is not None and each.verdict in FAILING]
+        causes = [known_cause(event.reason or "") for event in facts.events or ()]
+        failing = [each for each in causes if each is not None and each.verdict in FAILING]
         return failing[-1] if failing else cause
     if cause.verdict is VerdictCode.FAILED and _lacks_context(facts):
         text = "has no enhancement: related content was not found in time"
@@ -267,7 +265,7 @@ def _cause_of_end(facts: Facts) -> JobCause:
 
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     job = facts.job
-    actions, text = [_action_of(facts, cause)], _as_of_then(facts, cause)
+    actions, text = [_action_of(facts, cause)], _text_of(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.read_at
         text += f"; the next attempt is {'due now' if is_due else _at(job.due_at, facts)}"
@@ -288,7 +286,7 @@ def _action_of(facts: Facts, cause: JobCause) -> str:
     )
 
 
-def _as_of_then(facts: Facts, cause: JobCause) -> str:
+def _text_of(facts: Facts, cause: JobCause) -> str:
     """Return the cause's text; for a hold not renewed lately, its last time instead."""
     holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
@@ -386,12 +384,9 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
 
 
 def _takes_nothing(facts: Facts, *, is_due_long: bool) -> bool:
-    """Return True if workers take no job although this one, or many, are due.
-
-    A worker with a free slot starts a job at once.
-    """
     if facts.work is None or facts.work.workers or not is_due_long:
         return False
+    # A worker with a free slot starts a job at once.
     started = facts.last_started_at
     return started is None or (facts.read_at - started).total_seconds() >= _STILL_SECONDS
 
@@ -427,7 +422,7 @@ def _faults_of_model(facts: Facts) -> Iterator[tuple[str, str]]:
         for reason, last_at in facts.held_elsewhere.items()
         if answered_at is None or answered_at < last_at
     )
-    if fault := _held(facts, HoldReason) or next(elsewhere, None) or _met(facts, HoldReason, until="answered"):
+    if fault := _held(facts, HoldReason) or next(elsewhere, None) or _last_refusal(facts, HoldReason, until="answered"):
         yield fault
 
 
@@ -435,7 +430,7 @@ def _faults_of_desk(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.desk.asked:
         if facts.desk.failure:
             yield f"the desk fails now: {facts.desk.failure}", facts.desk.failure
-    elif fault := _held(facts, DeskHoldReason) or _met(facts, DeskHoldReason, until="asked"):
+    elif fault := _held(facts, DeskHoldReason) or _last_refusal(facts, DeskHoldReason, until="asked"):
         yield fault
 
 
@@ -451,7 +446,7 @@ def _held_since(facts: Facts, reason: str, last_at: datetime) -> str:
     return f"last refused at {clock(last_at, facts.read_at)} ({reason})"
 
 
-def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
+def _last_refusal(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
     for event in reversed(facts.events or ()):
         if event.what == until:
             return None

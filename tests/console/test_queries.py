@@ -15,7 +15,7 @@ from dev.benchmarks.growth import LINEAR, STATEMENTS, Filled
 from jobs import rejections
 from jobs.missed_webhooks import MAX_MISSED, MAX_MISSED_PER_TENANT, MissedCount, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
-from jobs.repository import ASKED_BY_HAND, RECOVERED
+from jobs.repository import RECOVERED, REFRESH_BY_HAND
 from tests.kit.postgres import Store
 
 SINCE = timedelta(hours=1)
@@ -152,7 +152,7 @@ async def test_those_of_a_day_are_told_that_have_no_job(store: Store) -> None:
     miss(store, "7", "now()", seen="now()")
     miss(store, "8", "now()", tenant_id="globex")
     await store.accept(ticket_id="1", state="completed", finished_at="now()")
-    await store.accept(store.new_event(ticket_id="D2", event=ASKED_BY_HAND))
+    await store.accept(store.new_event(ticket_id="D2", event=REFRESH_BY_HAND))
     store.table.run("UPDATE missing_webhooks SET job_id = gen_random_uuid() WHERE ticket_id = '3'")
     (row,) = store.table.run("SELECT missed_at FROM missing_webhooks WHERE ticket_id = '4'")
     assert await both(store, "acme") == MissedCount(1, row["missed_at"])

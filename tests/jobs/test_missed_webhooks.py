@@ -11,7 +11,7 @@ from api.webhooks import RejectionRecorder
 from db.session import Database
 from jobs import missed_webhooks, rejections, repository
 from jobs.missed_webhooks import NewTicket, ReopenedJob
-from jobs.repository import ASKED_BY_HAND, MAX_RECOVERED_PER_MINUTE, RECOVERED, Event
+from jobs.repository import MAX_RECOVERED_PER_MINUTE, RECOVERED, REFRESH_BY_HAND, Event
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.postgres import Store, Table
@@ -250,7 +250,7 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
     assert told.last_accepted_at == table.job(accepted)["accepted_at"]
     assert not told.shares_used_up
     # A job requested by hand is not a webhook.
-    table.change(accepted, event=ASKED_BY_HAND)
+    table.change(accepted, event=REFRESH_BY_HAND)
     told = await rejections.receiving(store.database, "acme", ["1"])
     assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
     assert [await rejections.has_webhook_record(store.database, tenant, "3") for tenant in ("acme", "globex")] == [
@@ -278,7 +278,7 @@ async def test_tenants_none_of_whose_webhooks_is_accepted_any_more_are_told(stor
     ):
         await rejections.record(store.database, tenant_id, "1", status, reason, proved=True)
     store.table.run("UPDATE rejections SET rejected_at = now() - interval '2 days' WHERE tenant_id = 'initech'")
-    store.table.change(await store.accept(), event=ASKED_BY_HAND)
+    store.table.change(await store.accept(), event=REFRESH_BY_HAND)
     await store.accept(tenant_id="globex")
     (told,) = await rejections.refused_tenants(store.database, datetime.now(UTC) - timedelta(days=1))
     assert (told.tenant_id, told.reason) == ("acme", "malformed payload")

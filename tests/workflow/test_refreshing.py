@@ -10,7 +10,7 @@ import pytest
 from config.tenants import NoteSettings
 from integrations.errors import DeskUnavailableError
 from jobs import manual_retry
-from jobs.repository import ASKED_BY_HAND, OWN_EVENTS, RECOVERED, SEEN_REOPENED
+from jobs.repository import OWN_EVENTS, RECOVERED, REFRESH_BY_HAND, SEEN_REOPENED
 from tests.kit.desk import new_ticket
 from tests.kit.runner import run_job
 from tests.workflow.place import WorkSite, tenant
@@ -70,7 +70,7 @@ async def noted(bare: Noted) -> Noted:
     ("event", "begin"),
     [
         *(("refresh", ASKED), ("ticket.refresh", ASKED), ("Refresh", ASKED), ("TicketRefresh. ", ASKED)),
-        *((ASKED_BY_HAND, ASKED), ("ticket.reopened", REOPENED), ("Reopen", REOPENED), (SEEN_REOPENED, REOPENED)),
+        *((REFRESH_BY_HAND, ASKED), ("ticket.reopened", REOPENED), ("Reopen", REOPENED), (SEEN_REOPENED, REOPENED)),
     ],
 )
 async def test_an_event_that_asks_for_it_makes_a_further_note(event: str, begin: str, noted: Noted) -> None:
@@ -109,7 +109,7 @@ async def test_the_hour_counts_from_when_it_was_asked_for_and_later_it_may_be_re
     assert noted.begins() == [FIRST, ASKED, ASKED]
 
 
-@pytest.mark.parametrize("events", [(None, None, None), (None, "refresh", ASKED_BY_HAND)])
+@pytest.mark.parametrize("events", [(None, None, None), (None, "refresh", REFRESH_BY_HAND)])
 async def test_what_was_asked_for_before_the_note_was_begun_is_that_note(events: Any, bare: Noted) -> None:
     """Retried it is a further one, once: of two that are retried together the other one ends as before."""
     job_ids = [await bare.job(event) for event in events]
@@ -188,5 +188,5 @@ async def test_a_person_gets_a_note_right_after_a_failure_note(bare: Noted) -> N
     bare.place.change(await bare.job(), **ended)
     assert await bare.webhook() == ("skipped", "own failure note")
     assert bare.place.desks.requests(ticket_id=bare.ticket_id) == []
-    assert await bare.webhook(ASKED_BY_HAND) == DONE
+    assert await bare.webhook(REFRESH_BY_HAND) == DONE
     assert bare.begins() == [ASKED]

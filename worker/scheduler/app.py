@@ -62,14 +62,14 @@ class SecretAges:
                 await check_lead()
                 # While the sync uses all connections, wait for the next round.
                 with contextlib.suppress(TimeoutError):
-                    await self.look()
+                    await self.update()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             # The next leader exports them.
             self._export({})
             self._usage.forget()
 
-    async def look(self) -> None:
+    async def update(self) -> None:
         """Record this process's secrets and export all ages.
 
         Raises one of DATABASE_FAILURES, or TimeoutError.

@@ -131,7 +131,7 @@ class Reconciliation(DeskTasks):
             metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(figures.last_webhook_at.timestamp())
         found = await missed_webhooks.take_findings(self._database, tenant.id)
         if found is not None and any(found[1:]):
-            since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
+            since = f"{found.since:%Y-%m-%dT%H:%M:%SZ}"
             log_event(log_events.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
 
     async def stop(self) -> None:
@@ -219,7 +219,7 @@ class MissedTickets:
         for ticket in await self._without_forgotten(tickets):
             if not in_redis.isdisjoint(ticket.numbers):
                 continue
-            if not ticket.tells_all:
+            if not ticket.is_complete:
                 reads += 1
                 if reads > _MAX_READ or not await self._is_wanted(ticket):
                     continue
@@ -261,7 +261,7 @@ class MissedTickets:
         """
         database, tenant_id = self.database, self.tenant.id
         while started := self.current():
-            why: RecoveryReason = "webhook missed" if started.recovers else "webhook refused with 429"
+            cause: RecoveryReason = "webhook missed" if started.recovers else "webhook refused with 429"
             oldest = datetime.now(UTC) - self.window
             batch = await missed_webhooks.to_recover(database, tenant_id, oldest, only_refused=not started.recovers)
             for ticket in await self._without_forgotten(batch.tickets):
@@ -271,7 +271,7 @@ class MissedTickets:
                     return
                 if not await has_room(database, tenant_id, tenant.share.most_waiting):
                     return
-                reason = "polled" if tenant.polled else why
+                reason = "polled" if tenant.polled else cause
                 if await recover_job(database, tenant_id, ticket, reason, self.job_deadline_seconds):
                     metrics.RECONCILE_FOUND.labels(tenant_id, "recovered").inc()
             if batch.more_in is None or time.monotonic() + batch.more_in >= until:

@@ -10,7 +10,7 @@ import pytest
 from jobs.details import Happened
 from jobs.diagnosis import timeline as module
 from jobs.diagnosis.timeline import Timeline, TimelineSpan, timeline
-from jobs.repository import ANOTHER_FIRST, ASKED_BY_HAND, CONTEXT_INCOMPLETE, CONTEXT_LATE, RECOVERED
+from jobs.repository import ANOTHER_FIRST, CONTEXT_INCOMPLETE, CONTEXT_LATE, RECOVERED, REFRESH_BY_HAND
 from privacy.tombstones import NAMED_FORGOTTEN
 from tests.jobs.diagnosis.known import NOW, ago, job
 
@@ -132,7 +132,7 @@ CASES: dict[str, tuple[Timeline, str]] = {
         " | >Context and GPT-4 1: 42-",
     ),
     "a further note that a person asked for": (
-        told("completed", DONE.replace("20 1", "49 1 refreshes: asked; 20 1"), event=ASKED_BY_HAND),
+        told("completed", DONE.replace("20 1", "49 1 refreshes: asked; 20 1"), event=REFRESH_BY_HAND),
         f"Refresh 0: 0-0 | Queue 1: 0-10 | Worker 1: 10-45 (completed; another note: asked) | {STEPS}",
     ),
     "its webhook never came, and its ticket was found in the desk": (
@@ -169,7 +169,7 @@ def test_each_event_that_the_database_writes_has_a_place_in_the_timeline() -> No
     claims = (ROOT / "jobs" / "claims.py").read_text(encoding="utf-8")
     pattern = r"(?:attempt|\b0|\+ 1), (?:CASE WHEN \S+ THEN )?'([a-z ]+)'(?: ELSE '([a-z ]+)')?"
     written = {what for found in re.findall(pattern, functions) for what in found if what}
-    written |= set(re.findall(r"what=\"([a-z ]+)\"", claims))
+    written |= set(re.findall(r"event=\"([a-z ]+)\"", claims))
     assert {"accepted", "claimed", "held back", "answered", "recovered", "not posted", "failed"} <= written
     known = set(re.findall(r"(?:case )?\"([a-z ]+)\":", Path(module.__file__).read_text(encoding="utf-8")))
     assert written - NO_SPAN <= known

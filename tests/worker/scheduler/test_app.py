@@ -83,17 +83,17 @@ async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Databa
     """Secrets of a disabled tenant count; a retired one opens nothing and does not."""
     given, clock = dict(GIVEN), Clock()
     ages = SecretAges(database, TenantDirectory(lambda: dict(given), monotonic=clock).secrets, monotonic=clock)
-    await ages.look()
+    await ages.update()
     settings = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "SERVICEDESK_API_KEY", "OPENAI_API_KEY")
     assert told().keys() == {("(process)", "OPENAI_API_KEY"), *(("acme", setting) for setting in settings)}
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
     clock.now += 3600
-    await ages.look()
+    await ages.update()
     assert told()["acme", "SERVICEDESK_API_KEY"] == pytest.approx(91 * 86400, abs=60)
     given["SERVICEDESK_API_KEY_ACME"] = "another key"
     del given["PREVIOUS_WEBHOOK_SECRET_ACME"]
     clock.now += 15
-    await ages.look()
+    await ages.update()
     assert told()["acme", "SERVICEDESK_API_KEY"] < 60
     assert ("acme", "PREVIOUS_WEBHOOK_SECRET") not in told()
 
@@ -103,12 +103,12 @@ async def test_what_another_process_has_told_of_has_its_age_too(database: Databa
     await know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
     ages = SecretAges(database, TenantDirectory(lambda: GIVEN).secrets)
-    await ages.look()
+    await ages.update()
     assert told()["(process)", "CONSOLE_TOKEN_ANNA"] == pytest.approx(91 * 86400, abs=60)
     assert ("acme", "WEBHOOK_SECRET") in told()
     gone = "UPDATE known_secrets SET last_seen_at = last_seen_at - interval '3 hours' WHERE setting = %s"
     table.run(gone, "CONSOLE_TOKEN_ANNA")
-    await ages.look()
+    await ages.update()
     assert ("(process)", "CONSOLE_TOKEN_ANNA") not in told()
     assert ("(process)", "OPENAI_API_KEY") in told()
 
@@ -154,5 +154,5 @@ async def test_who_waits_in_line_for_a_connection_does_not_end_the_lead() -> Non
 async def test_a_database_that_is_away_ends_the_round_as_it_ends_the_others() -> None:
     away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
     with pytest.raises(DATABASE_FAILURES):
-        await SecretAges(away, TenantDirectory(lambda: GIVEN).secrets).look()
+        await SecretAges(away, TenantDirectory(lambda: GIVEN).secrets).update()
     await away.close()

@@ -15,7 +15,7 @@ from db.session import Database
 from integrations.desks import Desks
 from jobs import missed_webhooks
 from jobs.inbox import Inbox
-from jobs.repository import ASKED_BY_HAND
+from jobs.repository import REFRESH_BY_HAND
 from knowledge.desk_tasks import SyncThrottles
 from knowledge.sync import drop_other_tenants
 from observability import metrics
@@ -119,7 +119,7 @@ async def test_the_figures_of_a_tenant(rounds: RoundsOf, desks: Simulator, store
     assert value("last_webhook_timestamp_seconds") == pytest.approx(accepted_at, abs=0.01)
     # One has a job that was requested by hand, which is not a webhook.
     by_hand = await store.accept(ticket_id=tickets[0])
-    store.table.change(by_hand, event=ASKED_BY_HAND)
+    store.table.change(by_hand, event=REFRESH_BY_HAND)
     await rounds.round()
     assert (value("missed_tickets"), value("missed_since_webhook")) == (2, 3)
     store.table.run("UPDATE missing_webhooks SET missed_at = now() - interval '61 minutes'")
