@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"[^\W_]+(?:[._+-][^\W_]+)*")
 _NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)")
 # Initials or a short name that end a line, and initials that begin one: "GS testet AutoCAD".
 _SIGN, _LED = patterns("desk", "sign led")
-_SIGNED_LINE = 40
+_SIGNED_LINE, _INITIALED = 40, re.compile(r"[.!?/] ?(?:[A-ZÄÖÜ]{2,3}|[A-ZÄÖÜ][a-zäöüß])$")
 _DETERMINERS = terms("determiners") - {"an"}
 _AND, _THAT = terms("conjunctions"), terms("before_clause")
 _PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
@@ -169,6 +169,7 @@ class DeskPeople:
         for line in read.text.split("\n"):
             end = at + len(line)
             is_last = end >= ended or read.text.startswith(("\n\n", "\n>", "\n[", "\n--"), end)
+            is_last = is_last or bool(_INITIALED.search(line))
             if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
                 begin = found.start("sign")
                 is_behind_word = read.text[begin].islower() and read.text[begin - 2 : begin - 1].isalpha()
@@ -224,7 +225,7 @@ def _forms_of(part: str, second: str, is_first: bool) -> tuple[str, ...]:
 def _is_addressed(read: ReadText, at: int) -> bool:
     word, begin, end = read.words[at]
     is_begun = at == 0 or "\n" in read.joints[at - 1] or read.joints[at - 1][:1] in {".", "!", "?", "@"}
-    return is_begun and read.text[end : end + 1] in {":", ","} and end - begin > 2 and word not in words()
+    return is_begun and read.text[end : end + 1] in {":", ","} and end - begin > 2 and (at == 0 or word not in words())
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:

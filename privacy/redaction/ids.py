@@ -11,7 +11,7 @@ from privacy.redaction.text import ReadText
 # Behind a label, with words between ("Personalausweis zur Prüfung: L7Y3K04N9"), in the sentence of a word for one.
 _LABELLED, _SPACED, _NATIONAL, _FAR = patterns("ids", "labelled spaced national far")
 _SHAPED, _OF_THINGS, _OF_PHONE, _NO_ID = patterns("ids", "shaped of_things of_phone no_id")
-_HEAD, _CELL, _BORN, _BORN_HEAD, _DATE = patterns("ids", "head cell born born_head date")
+_HEAD, _CELL, _BORN, _BORN_HEAD, _BORN_AGAIN, _DATE = patterns("ids", "head cell born born_head born_again date")
 _BESIDE = tuple(zip(patterns("ids", "beside born_beside"), ("ID", "BIRTHDATE"), strict=True))
 _MAX_SHAPES = 8
 _NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge", "ni"])
@@ -27,8 +27,9 @@ def birth_dates(read: ReadText) -> Iterator[Detection]:
     for begin in read.starts(_BORN_FIRSTS):
         # Without a digit nearby the pattern would try each length of its gap.
         found = _BORN.match(read.text, begin) if _DIGIT.search(read.text, begin, begin + 80) else None
-        if found:
+        while found:
             yield Detection(*found.span("value"), "BIRTHDATE")
+            found = _BORN_AGAIN.match(read.text, found.end("value"))
     for cell in read.column(_BORN_HEAD):
         if _DATE.fullmatch(read.low, cell.begin, cell.end):
             yield Detection(cell.begin, cell.end, "BIRTHDATE")

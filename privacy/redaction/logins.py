@@ -41,8 +41,9 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
         is_file = read.text[begin + 1] != "." and _FILE.search(read.low, begin, end)
-        is_usual = not is_path and _DIGITS.sub("", read.low[begin:end]) in words()
-        if not (is_file or is_usual or _is_plain(read.low[begin:end])) and _is_personal(read.text[begin:end]):
+        small = read.low[begin:end]
+        is_usual = _is_plain(small) if is_path else _DIGITS.sub("", small) in words()
+        if not (is_file or is_usual) and _is_personal(read.text[begin:end]):
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
         user = _BEFORE_SECRET.search(read.text, max(0, begin - 40), begin)
@@ -109,7 +110,9 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
         is_name = name[0].isupper() and read.text[end : end + 2].strip()[:1].isupper()
         return small not in terms("no_secret") and not is_word and not is_name
     is_unheard = key not in words() or any(map(str.isdigit, name))
-    is_code = name.isupper() or (read.text[begin - 1] == "(" and read.text[end : end + 1] == ")")
+    is_code = (name.isalnum() and name[1:] != name[1:].lower()) or (
+        read.text[begin - 1] == "(" and read.text[end : end + 1] == ")"
+    )
     return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 3
 
 

@@ -192,7 +192,7 @@ class _Names:
         for taken in range(most and most + 2):
             is_initial = taken and self._may(at, "FLU?wP") and len(self.keys[at]) == 1
             is_joined = taken and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
-            is_joined = is_joined or (taken and self.keys[at] == "h" and self._joint(at - 1) in {"'", "’"})
+            is_joined |= taken and self.keys[at] == "h" and self._joint(at - 1) in {"'", "’"}
             is_family = taken and self.classes[at - 1] == FIRST and self._is_family_name(at)
             if not (self._may(at, classes) or is_initial or is_joined or is_family or self._is_particle(at, classes)):
                 return
@@ -200,8 +200,6 @@ class _Names:
             if not self._goes_on(at):
                 return
             at += 1
-
-    # Evidence against.
 
     def _is_of_thing(self, at: int) -> bool:
         """Return True beside digits, slashes, IT nouns: "Selene server", "Viva 3.2"."""
@@ -215,8 +213,6 @@ class _Names:
     def _is_begun(self, at: int) -> bool:
         joint = self._joint(at - 1) if at else "\n"
         return "\n" in joint or joint.strip()[-1:] in {".", "!", "?"}
-
-    # Evidence for.
 
     def _by_itself(self, at: int, key: str) -> None:
         """Mark first names, pairs, initials with a surname, and mail addresses' names."""
@@ -417,8 +413,6 @@ class _Names:
             elif 0 < len(parts) < 6 and all(part in _words("closings") for part in parts):
                 is_closed = True
             at += len(line) + 1
-
-    # What follows from the names that are marked.
 
     def _places(self) -> Iterator[int]:
         at = self.marked.find(1)
