@@ -110,9 +110,8 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
         is_name = name[0].isupper() and read.text[end : end + 2].strip()[:1].isupper()
         return small not in terms("no_secret") and not is_word and not is_name
     is_unheard = key not in words() or any(map(str.isdigit, name))
-    is_code = (name.isalnum() and name[1:] != name[1:].lower()) or (
-        read.text[begin - 1] == "(" and read.text[end : end + 1] == ")"
-    )
+    is_code = name.isupper() or (name.isalnum() and name[1:] != name[1:].lower())
+    is_code |= read.text[begin - 1] == "(" and read.text[end : end + 1] == ")"
     return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 3
 
 
