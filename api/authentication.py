@@ -10,8 +10,8 @@ A signature is an HMAC-SHA256 over the raw body, in one of three header schemes:
 | Standard Webhooks   | `webhook-signature: v1,<base64> ...` with `webhook-id` and      | `<id>.<timestamp>.`    |
 |                     | `webhook-timestamp`; the key is `whsec_<base64>`                | `<body>`               |
 
-A signed timestamp must be within 300 s of now; a tenant may require one. Checks take the same time for unknown and
-closed tenants.
+A signed timestamp must be within 300 s of now; a tenant may require one. Checks take the same time
+for unknown tenants, and for tenants closed by a settings problem, as for all others.
 """
 
 import asyncio
@@ -227,7 +227,7 @@ def _authenticate_by_signature(tenants: TenantDirectory, headers: Mapping[str, s
             retired = tenant.retired_secret or _UNKNOWN_RETIRED_SECRET
             mismatch = SignatureMismatch(failure.claim, body, tenant_id, secrets, retired, now)
     if not tenant.webhook_secrets:
-        # Without secrets no signature matches, and a request without one needs a token.
+        # Without secrets no signature can match, and an unsigned request needs a token.
         reason, cause = (reason, Cause("no secret is set for the tenant")) if mismatch else ("token missing", None)
     raise _refusal(reason, tenant, tenant_id, payload.ticket_id, cause, mismatch)
 

@@ -5,8 +5,8 @@ Checks in order: uncompressed JSON (415), size (413), exactly one tenant id (400
 response. `api.server` rejects malformed requests before they reach the application.
 
 A desk that can't sign sends a token instead, if its tenant has one. The tenant id may then be in the path, and
-`jobs.payloads` parses the body regardless of its content type. With a tenant id in the path, a wrong token (403) takes
-precedence over all other refusals, so that those can be attributed to the tenant.
+`jobs.payloads` parses the body regardless of its content type. With a tenant id in the path, the token is
+checked before all other refusals are answered, so that these can be stored under the tenant.
 """
 
 import asyncio

@@ -136,7 +136,7 @@ class ContextSection(TenantSection):
     """Selection of context for tickets."""
 
     within: dict[Kind, frozenset[Name]] = {}
-    """Tickets used as context only within their own kind, in the same form without `event`. With
+    """Tickets used as context only for tickets of the same name, in the same form without `event`. With
     `{ group = ["Finance"] }`, solved tickets of the group Finance are context only for tickets of that group."""
     never_topics: frozenset[Name] = frozenset()
     """Topics of solutions that are not used as context."""
@@ -281,7 +281,7 @@ TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 _OF_PROCESSES = ("RECONCILE_INTERVAL_SECONDS", "RECONCILE_WINDOW_HOURS")
 # Longest first, because one may be a prefix of another.
 _PREFIXES = sorted([*TENANT_SETTINGS, *(f"{name}_" for name in REMOVED)], key=len, reverse=True)
-# Any other name, alone, may be another program's variable.
+# Only these define a tenant: any other name, alone, may be another program's variable.
 _DEFINE_TENANT = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", "SERVICEDESK_")
 
 

@@ -177,8 +177,8 @@ class Hold:
     def check(self, *, pays: bool = False) -> None:
         """Raise DeferredError while the hold lasts.
 
-        `pays`: the job would pay for the model before this call. It probes only every ten minutes, so that jobs that
-        have paid go first.
+        `pays`: the job has yet to pay for the model before this call. Such jobs probe only every ten minutes, so that
+        jobs that have paid go first.
         """
         if self._reason is None:
             return

@@ -20,7 +20,7 @@ from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, MAX_ATTEMPTS, MAX_LIFE, NOTE_MISSING
 
 MAX_TENANTS_COMPARED = 16  # by one claim
-MIN_TURN = timedelta(seconds=1)  # least charge for a start: jobs that are deferred at once must not get every turn
+MIN_TURN = timedelta(seconds=1)  # least charge of a start: else a tenant with jobs deferred at once gets every turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class FairShares:
             yield
         finally:
             if self._monotonic() < until:
-                # Appended in almost the order of `until`: a slot is charged for at most twice MIN_TURN.
+                # Only almost in the order of `until`, so an entry may stay for up to twice MIN_TURN.
                 self._charged.append((until, tenant_id))
 
 

@@ -139,7 +139,7 @@ class Intake:
         try:
             job_id, published = await self._rows.put(event)
         except BatchTimeoutError:
-            return None  # waited behind other events: no outage, and a late row is harmless
+            return None  # waited behind other events: no outage, and a late row has the inbox entry's job id
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             if not is_locked(failure):
                 self.database_breaker.failed()
@@ -157,7 +157,7 @@ class Intake:
         return job_id
 
     async def _record_batch(self, events: list[Event]) -> list[tuple[UUID, bool] | Exception]:
-        """Insert events; return job ids (a duplicate's is the first) and `published`."""
+        """Insert events, marked `published` unless Redis is down; return ids and mark."""
         published = self.queue_breaker.allows_call()
         with tracing.untraced():
             job_ids = await within(self._database_seconds, self._insert(events, published))
@@ -219,7 +219,7 @@ class Intake:
 async def request_refresh(
     database: Database, tenant_id: str, ticket_id: str, event: str, job_deadline_seconds: int
 ) -> UUID:
-    """Create the job of a further enhancement, for the relay, and return its id.
+    """Create a job for a further enhancement, published by the relay; return its id.
 
     `event`: one of `jobs.repository.OWN_EVENTS`. Raises one of DATABASE_FAILURES.
     """
@@ -232,7 +232,7 @@ async def request_refresh(
 async def recover_job(
     database: Database, tenant_id: str, ticket: NewTicket, reason: RecoveryReason, job_deadline_seconds: int
 ) -> UUID | None:
-    """Create the job of a missed ticket, for the relay; return None if it has one.
+    """Create a missed ticket's job, published by the relay; None if it has a job.
 
     Raises one of DATABASE_FAILURES.
     """

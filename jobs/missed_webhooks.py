@@ -155,7 +155,7 @@ async def overdue(
 
 
 async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
-    """Mark a missed webhook, counted if `counts`; False if it came or was marked."""
+    """Mark a ticket's webhook as missed; return False if it came or was marked."""
     (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
     return bool(rows)
 
@@ -186,7 +186,7 @@ async def to_recover(
 
 
 async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
-    """Create the job of a missed ticket, for the relay; return False if it has one."""
+    """Create a missed ticket's job, published by the relay; False if it has one."""
     values = {"id": event.job_id, "ticket": event.ticket_id, "event": event.event, "traceparent": event.traceparent}
     limits = {"known": DELIVERY_KNOWN, "deadline": deadline}
     (rows,) = await database.call_as(event.tenant_id, _RECOVER, **values, **limits)
@@ -230,7 +230,7 @@ _FIGURES = text(f"""
     SELECT count(*) FILTER (WHERE m.missed_at > now() - interval '1 hour' AND m.missed_at <> m.seen_at
                             AND m.job_id IS NULL AND NOT {_HAS_JOB})
                AS missed,
-           -- While a desk is polled, no webhook is expected.
+           -- missed_at = seen_at marks tickets of a polled desk, where no webhook is expected.
            count(*) FILTER (WHERE m.missed_at <> m.seen_at AND m.seen_at > r.last_webhook_at) AS since_webhook,
            r.last_webhook_at, r.compared_at
     FROM reconciliations r LEFT JOIN missing_webhooks m ON true GROUP BY r.last_webhook_at, r.compared_at
@@ -324,7 +324,7 @@ async def seen_open_again(
     """Return the last job of an open ticket if it was skipped for one of `reasons`.
 
     The ticket was read as open `ago` before now: the job must have ended before that, within the `window`, and no job
-    of the ticket may be completed. The first call for an end adds an event to the job and counts it as reopened.
+    of the ticket may be completed. The first call after the job ended adds an event to it and counts it as reopened.
     """
     values = {"ticket": ticket_id, "reasons": list(reasons), "window": window, "ago": ago}
     (rows,) = await database.call_as(tenant_id, _REOPENED, **values)

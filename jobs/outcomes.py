@@ -42,7 +42,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Outcome of an attempt or job: `reason` for the row, `words` for the log line."""
+    """Outcome of an attempt or job; a failure's log line has `words` after `reason`."""
 
     kind: OutcomeKind
     reason: str = ""

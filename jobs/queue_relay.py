@@ -32,7 +32,7 @@ _PURGE_SECONDS = 60.0
 _BATCH = 100
 # Overdue jobs and lost messages: numerous only after a failure.
 _LARGE_BATCH = 500
-# With so many messages all workers are busy: no check, which would count a million jobs every few seconds.
+# With so many messages all workers are busy; a check would count up to a million jobs every few seconds.
 _LONG_LIST = 10_000
 # A live worker claims a message's job, or gives the message back, within half a minute.
 _SURE_SECONDS = 40.0
@@ -40,14 +40,14 @@ _SPAN = "Relay"
 
 
 class Shortage:
-    """Detects lost messages: those missing at every check for 40 seconds."""
+    """Detects lost messages: held by no worker, or missing at every check for 40 s."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._seen: deque[tuple[float, int]] = deque()
 
     def lost(self, short: int, *, unclaimed: int) -> int:
-        """Return how many of `short` messages are lost; workers may hold `unclaimed`."""
+        """Return how many missing messages are lost; workers may hold `unclaimed`."""
         now = self._monotonic()
         if short <= 0:
             self._seen.clear()
@@ -135,7 +135,7 @@ class Relay:
         return worked
 
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step, or await it if it is late: it may have jobs to report."""
+        """Run a step, or await its late run of an earlier round, which may report jobs."""
         name = step.__name__
         if name not in self._under_way:
             self._under_way[name] = asyncio.ensure_future(step())

@@ -15,7 +15,7 @@ from jobs.models import JobState
 MAX_ATTEMPTS = 8
 FINAL_CHECK_TIME = timedelta(minutes=5)  # time limit of the attempt that only searches for the note
 MAX_LIFE = timedelta(days=1)  # maximum age of a job with holds, since its acceptance or last manual retry
-PUT_OFF_AHEAD = timedelta(minutes=5)  # a tenant's limit extends deadlines so long before; longer than an attempt
+PUT_OFF_AHEAD = timedelta(minutes=5)  # deadlines of jobs at their tenant's limit are extended so early; > an attempt
 SEEN_OPEN_VALID = timedelta(hours=1)  # for so long, a deferred job does not check again that its ticket is open
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # retry delay while another job of the same ticket must end first
 ECHO = timedelta(minutes=10)  # for so long, our failure note may be the cause of a webhook of its ticket
@@ -24,7 +24,7 @@ DELIVERY_KNOWN = timedelta(minutes=10)  # after the first delivery, a repeated o
 KEYS_KEPT = timedelta(hours=1)  # retention of expired dedupe keys, for events that waited in Redis
 REJECTIONS_KEPT = timedelta(days=7)  # retention of rejections, and of tickets without a webhook
 MAX_RECOVERED_PER_MINUTE = 60  # jobs for a tenant's missed webhooks
-MAX_TENANTS = 2_000  # with refused or missed webhooks, in one list
+MAX_TENANTS = 2_000  # in one list of tenants with refused or missed webhooks
 PUBLISHED_LATELY = timedelta(seconds=3)  # for so long after publication, the message may not be in the list yet
 OVERDUE = timedelta(minutes=1)  # a job without an outcome so long after its deadline is reported
 SIGNED_KEY = "signed:"  # prefix of dedupe keys of signed bytes: valid even after a job was skipped or failed
@@ -74,7 +74,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class PublishedJob:
-    """Values for publishing a job; never its content."""
+    """Identifiers of a job for its message and its reports; never its content."""
 
     job_id: UUID
     tenant_id: str
@@ -102,7 +102,7 @@ async def accept_all(
 ) -> list[UUID]:
     """Record webhooks; return their job ids (for a duplicate, the first job's).
 
-    `published`: the caller publishes after the commit, else the relay. Raises DATABASE_FAILURES for the whole batch.
+    `published`: marks them; the caller publishes after the commit. Else the relay does. Raises DATABASE_FAILURES.
     """
     first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
@@ -207,13 +207,13 @@ async def recover(database: Database, most: int) -> list[PublishedJob]:
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
-    """Fail and return jobs with lost workers and no attempts left, as `expire` does."""
+    """Fail and return jobs lost at their last attempt; final checks as in `expire`."""
     values = {"attempts": MAX_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "time_limit": FINAL_CHECK_TIME}
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
-    """Extend deadlines of waiting jobs of tenants that run `most` jobs, their limit."""
+    """Extend deadlines of jobs that wait because their tenant runs its limit, `most`."""
     by = timedelta(seconds=deadline_seconds)
     # So early that an attempt still fits.
     ahead = min(PUT_OFF_AHEAD, by / 2)
@@ -227,7 +227,7 @@ async def expire(database: Database, most: int, reason: str) -> list[PublishedJo
 
 
 async def count_listed(database: Database, most: int) -> tuple[int, int]:
-    """Return the numbers of jobs that need a message (up to `most`) and that run."""
+    """Return how many jobs should have a message (up to `most`), and how many run."""
     (row,) = await database.call(_COUNT, lately=PUBLISHED_LATELY, most=most)
     return row["waiting"], row["running"]
 
@@ -235,7 +235,7 @@ async def count_listed(database: Database, most: int) -> tuple[int, int]:
 async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
     """Mark up to `most` jobs with lost messages as published and return them.
 
-    Oldest first. As many messages are lost as jobs need one, less the `messages` that exist.
+    Oldest first. Jobs that should have a message, minus the `messages` that exist, are the lost ones.
     """
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
     return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)

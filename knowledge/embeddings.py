@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     # NumPy is an optional dependency of embeddings.
     from knowledge.embedding_space import EmbeddingSpace
 
-# The start of a longer ticket describes it: on the set in dev/benchmarks/retrieval it finds as much.
+# The start of a ticket finds as much as the whole of it, on the set in dev/benchmarks/retrieval.
 _QUERY_LENGTH = 500
 # The input limit of a model with 512 tokens.
 _DOCUMENT_LENGTH = 2000
 _VERSION = 1
 _REST_SECONDS = 15.0
 _WAIT_SECONDS = 5.0
-# Only the start of a longer text is embedded (`_QUERY_LENGTH`); masked text may be longer than its placeholder.
+# More than `_QUERY_LENGTH`, which is cut after the masking: placeholders may be shorter than their values.
 _MASKED_LENGTH = 2000
-# A job waits for the first.
+# Timeouts of the endpoint; a job waits for a query's.
 _QUERY_SECONDS, _DOCUMENT_SECONDS = 5.0, 30.0
 _CONNECTIONS = 32
 _MAX_DIMENSIONS = 4096
@@ -212,7 +212,7 @@ class EmbeddedQuery:
 
 
 class Embedder:
-    """A model and its space, measured at the first use; `close()` it.
+    """A model and its `EmbeddingSpace`, measured at the first use; `close()` it.
 
     After a failure it logs a line and rests for 15 s. Its methods raise EmbeddingsUnavailableError, and DeferredError
     during the rest.
@@ -261,7 +261,7 @@ class Embedder:
             return [*await self._embed_accepted(texts[:half]), *await self._embed_accepted(texts[half:])]
 
     async def embed_query(self, text: str, language: str) -> EmbeddedQuery:
-        """Return a query text; concurrent requests for the same text share one call."""
+        """Embed a query text; concurrent requests for the same text share one call."""
         key = (text[:_QUERY_LENGTH], language)
         task = self._queries.get(key)
         if task is None:
@@ -405,7 +405,7 @@ class Embedders:
     async def embed_query(
         self, tenant_id: str, text: str, language: str, people: Iterable[Person] = ()
     ) -> EmbeddedQuery | None:
-        """Return the query text, masked for these people.
+        """Embed a query text, after masking these people.
 
         None for a tenant without embeddings, and while they fail: that is logged, and the search uses words alone.
         """

@@ -78,7 +78,7 @@ class TenantSlots:
 
 COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Multiple of `through`: number of nearest copies to rank. Without common words, only nearness determines strength.
+# Nearest copies to rank, as a multiple of `through`: copies without common words are ranked by nearness alone.
 _NEAREST = 2
 _QUERY_PARAMETERS = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :through)"
@@ -211,7 +211,7 @@ _query_terms = lru_cache(maxsize=16)(query_terms)
 
 
 class PostgresSearch:
-    """Searches on the process's pool, `most_at_once` at a time, to spare job writes.
+    """Searches on the process's pool, `most_at_once` at a time; job writes share it.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
     languages of a tenant's texts; `embedding_of` embeds a query. A search returns at most `most` results with a

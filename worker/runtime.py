@@ -84,7 +84,7 @@ class Resources:
         self._stack = AsyncExitStack()
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
-        end_loading()  # before the wait for the database
+        end_loading()  # enables garbage collection, before the wait for the database
         # With Python's default of 700, collections of a thousand jobs take 8 % of the CPU, up to 0.4 s at a time.
         gc.set_threshold(5_000, 20, 50)
         self._pickup = self._on_loop(self._open(tenants))

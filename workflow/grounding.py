@@ -3,10 +3,10 @@
 A claim cites sources by their ids. Unknown ids are removed; a claim that cites only unknown ids is replaced by a
 marker. Ticket numbers in a text must occur in the case: the ticket, its conversation and the sources.
 
-Placeholders are restored before links and commands are checked (`workflow.defanging`), because a value and the words
-around it may form one. Other specifics (`workflow.specifics`) must occur in the ticket or in a source. A claim gets the
-sources that contain its specifics. A claim with an unsupported specific is a guess, even with citations, and the
-specific is marked for the technician.
+Placeholders are restored before links and commands are checked (`workflow.defanging`): a value and the words around
+it may form a link or command. Other specifics, such as hosts or codes (`workflow.specifics`), must occur in the
+ticket or in a source. A claim gets the sources that contain its specifics. A claim with an unsupported specific is a
+guess, even with citations, and the specific is marked for the technician.
 """
 
 import re
@@ -74,7 +74,7 @@ class Grounding:
         texts = _Texts(self.case, self.restore, verifier)
         cause = texts.claim(answer.likely_cause, "cause")
         all_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
-        # A left-out claim is reported once.
+        # Equal steps, such as markers of left-out claims, occur once.
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
         gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
         # Includes sources that do not support their claim: they were found, and may be useful.

@@ -170,7 +170,7 @@ async def _release(runner: Runner, claim: Claim, pending: list[Outcome]) -> Outc
             except LeaseLostError:
                 if not pending:
                     raise
-                await record(runner.lease_database, claim, pending[0])
+                await record(runner.lease_database, claim, pending[0])  # repeatable: succeeds if the row has it
                 return pending[0]
     except LeaseLostError as lost:
         return await _outcome_without_claim(runner, claim, lost)

@@ -144,7 +144,7 @@ class ModelClient:
         return self._wire.refused()
 
     def check(self) -> None:
-        """Raise DeferredError while the model is down or held. Call before preparing."""
+        """Raise DeferredError while the model is held or down, before a prompt is made."""
         self._hold.check()
         self._breaker.check()
 

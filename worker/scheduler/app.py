@@ -79,7 +79,7 @@ class SecretAges:
         try:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    if self._usage.since is not before:
+                    if self._usage.since is not before:  # it reported: after a change, and once an hour
                         await secret_fingerprints.purge(self._database)
                     of_processes = await secret_fingerprints.last_seen(self._database, OF_PROCESS)
         except DATABASE_FAILURES as failure:
