@@ -27,7 +27,7 @@ from observability import log_events
 from observability.logging import log_event, refuse_start
 from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
-from privacy.secret_fingerprints import reporting
+from privacy.secret_fingerprints import report_secrets
 
 _DATABASE_CONNECTIONS = 10
 _MAX_NAMED = 10
@@ -132,7 +132,9 @@ async def _open(
         tenants, database, queue, intake, rejections, secret_usage, settings.webhook_timeout_seconds
     )
     await warn_of_eviction(redis)
-    await stack.enter_async_context(reporting(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))
+    await stack.enter_async_context(
+        report_secrets(database, lambda: own_secrets(settings, tenants) | tenants.secrets())
+    )
     for work in (rejections.run(), secret_usage.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)

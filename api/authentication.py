@@ -45,7 +45,7 @@ from jobs.payloads import (
 )
 from observability import metrics, tracing
 from privacy import secret_fingerprints
-from privacy.secret_fingerprints import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
+from privacy.secret_fingerprints import CURRENT, MAX_BATCH, PREVIOUS, RETIRED, TOKEN
 
 _SIGNATURE_HEADER, _TIMESTAMP_HEADER = SIGNATURE_HEADER.lower(), TIMESTAMP_HEADER.lower()
 _TOKEN_HEADER = TOKEN_HEADER.lower()
@@ -56,16 +56,23 @@ _A_DAY_SECONDS = 86_400
 
 _MAX_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
-_UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
+_DEFAULT_CONTENT_TYPES = (
+    "",
+    "*/*",
+    "text/plain",
+    "text/json",
+    "application/octet-stream",
+    "application/x-www-form-urlencoded",
+)
 # Random secrets for unknown tenants. Each check tries two secrets, so that its time reveals neither whether the tenant
 # exists nor whether it has a previous secret.
 _UNKNOWN_SECRETS = (token_hex(32), token_hex(32))
 _UNKNOWN_RETIRED_SECRET = token_hex(32)
 _UNKNOWN_TOKEN = token_hex(32)
 _UNKNOWN_TENANT = Tenant("")
-_WRITE_SECONDS = 5.0
-_ANSWER_SECONDS = 5.0
-_LAST_SECONDS = 1.0
+_WRITE_INTERVAL_SECONDS = 5.0
+_WRITE_TIMEOUT_SECONDS = 5.0
+_LAST_WRITE_SECONDS = 1.0
 _KINDS = {CURRENT: "current", PREVIOUS: "previous", RETIRED: "retired", TOKEN: "token"}
 
 
@@ -131,7 +138,7 @@ class SignatureError(Exception):
 class WebhookError(Exception):
     """A refused webhook: HTTP status, and reason for the log.
 
-    `mismatch`: input for the search for a `cause`. `explained`: the search found the cause, which proves that the
+    `mismatch`: input for the search for a `cause`. `cause_found`: the search found the cause, which proves that the
     sender has a secret. `is_recorded`: the refusal is already in the database.
     """
 
@@ -144,7 +151,7 @@ class WebhookError(Exception):
     fields: str = ""
     cause: Cause | None = None
     mismatch: SignatureMismatch | None = None
-    explained: bool = False
+    cause_found: bool = False
     is_recorded: bool = False
 
     def verified_for(self, tenant_id: str) -> Self:
@@ -277,7 +284,7 @@ def _refusal(
     mismatch: SignatureMismatch | None = None,
 ) -> WebhookError:
     refused = WebhookError(403, "unknown tenant", tenant_id, ticket_id, mismatch=mismatch)
-    if tenant.opens_webhook:
+    if tenant.accepts_webhooks:
         refused = WebhookError(403, reason, tenant_id, ticket_id, cause=cause, mismatch=mismatch)
     elif not tenant.usable:
         refused = WebhookError(403, "tenant closed", tenant_id, ticket_id, mismatch=mismatch)
@@ -338,7 +345,7 @@ def _too_large(limit: int) -> WebhookError:
 def _may_be_json(content_type: str) -> bool:
     """Return True for JSON and for clients' default types, such as curl's form."""
     name = content_type.partition(";")[0].strip().lower()
-    return name in _UNSPECIFIC or name == "application/json" or name.endswith("+json")
+    return name in _DEFAULT_CONTENT_TYPES or name == "application/json" or name.endswith("+json")
 
 
 def _compressed(request: Request) -> bool:
@@ -466,23 +473,23 @@ class SecretUsage:
         batch, self._unwritten = list(self._unwritten.items()), Counter()
         try:
             with tracing.untraced():
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    while part := batch[:AT_ONCE]:
+                async with asyncio.timeout(_WRITE_TIMEOUT_SECONDS):
+                    while part := batch[:MAX_BATCH]:
                         rows = [secret_fingerprints.seen(*secret, uses=uses) for secret, uses in part]
-                        await secret_fingerprints.know(self._database, rows)
+                        await secret_fingerprints.record(self._database, rows)
                         # Committed: a later failure must not repeat it.
-                        del batch[:AT_ONCE]
+                        del batch[:MAX_BATCH]
         except BaseException:
             self._unwritten.update(dict(batch))
             raise
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(_WRITE_SECONDS)
+            await asyncio.sleep(_WRITE_INTERVAL_SECONDS)
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
                 await self.write()
 
     async def close(self) -> None:
         with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
-            async with asyncio.timeout(_LAST_SECONDS):
+            async with asyncio.timeout(_LAST_WRITE_SECONDS):
                 await self.write()

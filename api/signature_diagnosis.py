@@ -42,7 +42,7 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"indent": 2},
     {"indent": 4},
 )
-RETIRED = "the retired secret"  # in causes
+RETIRED_CAUSE = "the retired secret"
 # Serializing a large body again is slow.
 _LARGEST_SERIALIZED_BYTES = 4096
 _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
@@ -79,9 +79,9 @@ def guesses(mismatch: SignatureMismatch, tenants: TenantDirectory) -> Iterator[G
     plain = claim.prefix + body
     keys = [claim.key_of(secret) for secret in mismatch.secrets]
     yield from ((key, plain, Cause("")) for key in keys)
-    yield claim.key_of(mismatch.retired), plain, Cause(f"signed with {RETIRED}")
+    yield claim.key_of(mismatch.retired), plain, Cause(f"signed with {RETIRED_CAUSE}")
     forms = (_secret_forms(secret, claim) for secret in mismatch.secrets)
-    for key, words in chain(*forms, _extended_forms(mismatch.retired, RETIRED)):
+    for key, words in chain(*forms, _extended_forms(mismatch.retired, RETIRED_CAUSE)):
         yield key, plain, Cause(f"signed with {words}")
     for signed, words in chain(_timestamp_forms(claim, body), _body_forms(claim.prefix, body)):
         yield from ((key, signed, Cause(words)) for key in keys)

@@ -88,7 +88,7 @@ def report(refused: WebhookError, recorder: RejectionRecorder) -> None:
         return
     if refused.known_tenant and tenant_id is not None:
         stored = f"{refused.reason}: {cause.stored or cause.text}" if cause else refused.reason
-        proved = refused.verified or refused.explained
+        proved = refused.verified or refused.cause_found
         recorder.record(tenant_id, refused.ticket_id, refused.status, stored, proved=proved)
     elif cause and cause.owner:
         # Stored under the owner of the secret, where support will search.
@@ -181,7 +181,7 @@ class ApiState:
     intake: Intake
     rejections: RejectionRecorder
     secret_usage: SecretUsage
-    sender_seconds: float
+    body_seconds: float
     diagnosis: SignatureDiagnosis = field(default_factory=SignatureDiagnosis)
 
 
@@ -230,13 +230,11 @@ async def receive_by_token(request: Request, tenant_id: str) -> JSONResponse:
 async def _receive(request: Request, tenant_in_path: str | None) -> JSONResponse:
     state: ApiState = request.app.state.api
     links = tracing.links_to(request.headers.get("traceparent"))
-    attributes = {"http.request.method": "POST", **_address(tenant_in_path)}
+    attributes = {"http.request.method": "POST", **_route_attributes(tenant_in_path)}
     with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, links=links, attributes=attributes) as span:
         tenant_id = None
         try:
-            webhook = await authenticate(
-                request, state.tenants, state.secret_usage, state.sender_seconds, tenant_in_path
-            )
+            webhook = await authenticate(request, state.tenants, state.secret_usage, state.body_seconds, tenant_in_path)
             tenant_id = webhook.tenant_id
             if webhook.payload.is_check:
                 log_event(log_events.WEBHOOK_CHECKED, tenant_id=tenant_id)
@@ -248,8 +246,8 @@ async def _receive(request: Request, tenant_in_path: str | None) -> JSONResponse
             log_event(log_events.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             job_id = await state.intake.accept(event)
         except WebhookError as refused:
-            later = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 429 else None
-            answer = _answer(span, refused.status, {"detail": refused.detail}, later)
+            headers = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 429 else None
+            answer = _answer(span, refused.status, {"detail": refused.detail}, headers)
             if refused.mismatch is None:
                 report(refused, state.rejections)
             else:
@@ -328,7 +326,7 @@ async def _refuse_if_full(database: Database, event: Event, most: int) -> None:
     raise refused.verified_for(event.tenant_id)
 
 
-def _address(tenant_in_path: str | None) -> dict[str, str]:
+def _route_attributes(tenant_in_path: str | None) -> dict[str, str]:
     if tenant_in_path is None:
         return {"http.route": "/webhook", "url.path": "/webhook"}
     path = {"url.path": f"/webhook/{tenant_in_path}"} if is_tenant_id(tenant_in_path) else {}
@@ -339,8 +337,8 @@ async def _diagnose(refused: WebhookError, state: ApiState, context: Context) ->
     mismatch = refused.mismatch
     try:
         if mismatch is not None and (cause := await state.diagnosis.cause(mismatch, state.tenants)) is not None:
-            refused.cause, refused.explained = cause, True
-            if signature_diagnosis.RETIRED in cause.text:
+            refused.cause, refused.cause_found = cause, True
+            if signature_diagnosis.RETIRED_CAUSE in cause.text:
                 state.secret_usage.count(mismatch.tenant_id, Proof(RETIRED, mismatch.retired))
     finally:
         context.run(report, refused, state.rejections)

@@ -26,9 +26,9 @@ from jobs.details import numbers_of_jobs
 from jobs.inbox import DELIVERY, Inbox
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.queue import QueueUnavailableError, open_redis
-from jobs.repository import PublishedJob
+from jobs.repository import JobIdentity
 from observability import log_events, tracing
-from observability.identifiers import bound, other_numbers
+from observability.identifiers import bound, other_ticket_ids
 from observability.logging import log_event
 from privacy import erasure, tombstones
 from privacy.erasure import EndedJob, Erased, Stored, Which, stored
@@ -98,8 +98,8 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
     def report_ended(ended: Sequence[EndedJob]) -> None:
         # A running job is reported by its worker.
         for job in (job for job in ended if not job.was_running):
-            published = PublishedJob(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
-            numbers = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+            published = JobIdentity(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
+            numbers = other_ticket_ids(job.ticket_id, job.desk_id, job.display_id)
             report_in_new_span("Forget", published, Outcome(OutcomeKind.FORGOTTEN, tombstones.FORGOTTEN), **numbers)
 
     erased, keys = None, None

@@ -29,7 +29,7 @@ from jobs.repository import (
     SIGNED_BY_PREVIOUS,
 )
 from observability.formats import duration, when
-from observability.identifiers import other_numbers
+from observability.identifiers import other_ticket_ids
 from privacy.tombstones import FORGOTTEN
 from workflow.note import to_text
 
@@ -88,7 +88,7 @@ def for_people(
         return f"{when(moment)}, {duration((job.read_at - moment).total_seconds())} ago"
 
     labels = {"desk_id": "desk id {}", "display_id": "display id {}"}
-    other_ids = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    other_ids = other_ticket_ids(job.ticket_id, job.desk_id, job.display_id)
     ticket = [f"{job.ticket_id} of tenant {job.tenant_id}"]
     ticket += [labels[name].format(number) for name, number in other_ids.items()]
     ticket += [f"event {job.event}"] if job.event else []

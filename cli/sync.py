@@ -64,7 +64,7 @@ async def _copy(
     database: Database, settings: SyncSettings, tenants: TenantDirectory, tenant_id: str, desk: DeskSettings
 ) -> int:
     redis = open_redis(settings.redis_url, seconds=2)
-    desks = Desks(tenants, settings, redis, connections=4, yields=True)
+    desks = Desks(tenants, settings, redis, connections=4, yields_to_jobs=True)
     copies = DeskSync(tenants, database, desks, NoteFollowUp(database, settings.job_deadline_seconds))
     bar = tqdm(unit=" read", file=sys.stderr, disable=None, dynamic_ncols=True)
     try:

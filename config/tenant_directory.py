@@ -78,7 +78,7 @@ class TenantDirectory:
         self,
         read: Callable[[], Mapping[str, str]],
         *,
-        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.opens_webhook or tenant.desk),
+        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.accepts_webhooks or tenant.desk),
         keys: Keys = ALL_KEYS,
         on_problem: Callable[[TenantProblem], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,

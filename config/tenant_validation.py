@@ -173,7 +173,7 @@ def _read(old: Tenant, variables: Variables, table: object, keys: Keys) -> tuple
     of_desk = _desk_problems(old.id, variables, settings, keys)
     of_model = _model_problems(old.id, variables, settings, keys)
     wrong = [*of_table, *of_webhook, *of_desk, *of_model]
-    if wrong and not (old.opens_webhook or old.desk):
+    if wrong and not (old.accepts_webhooks or old.desk):
         return Tenant(old.id, usable=False), wrong
     lacks_current = bool(wrong) and variables.get("WEBHOOK_SECRET", UNREADABLE) == UNREADABLE
     secrets = tuple(variables[name] for name in _SIGN[:2] if variables.get(name, UNREADABLE) != UNREADABLE)

@@ -145,14 +145,14 @@ class ContextSection(TenantSection):
 class TicketRules(TicketsSection, ContextSection):
     """Rules that select tickets and context. All names are folded (`fold`)."""
 
-    def leave_out(self, known: Mapping[str, str]) -> bool:
+    def excludes(self, known: Mapping[str, str]) -> bool:
         """Return True if rules exclude these names (kind -> name); kinds may be missing."""
         folded = fold_all(known)
-        return self.forbid(known) or any(
+        return self.forbids(known) or any(
             folded[kind] not in names for kind, names in self.only.items() if kind in folded
         )
 
-    def forbid(self, known: Mapping[str, str]) -> bool:
+    def forbids(self, known: Mapping[str, str]) -> bool:
         """Return True if `never` has one of the names: the text must not be stored."""
         return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
 
@@ -168,7 +168,7 @@ class TicketRules(TicketsSection, ContextSection):
         kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
         return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
 
-    def ask_for(self, kind: str) -> bool:
+    def depends_on(self, kind: str) -> bool:
         """Return True if the ticket's name of this kind can change the selection."""
         return kind in self.only or kind in self.never
 
@@ -424,6 +424,6 @@ class Tenant:
     """True if new tickets without a webhook get a job; else they are only reported."""
 
     @property
-    def opens_webhook(self) -> bool:
+    def accepts_webhooks(self) -> bool:
         """True if the tenant has a secret or token for webhooks."""
         return bool(self.webhook_secrets or self.webhook_token)

@@ -27,7 +27,7 @@ from observability.health import Readiness
 from observability.logging import log_event
 from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
-from privacy.secret_fingerprints import reporting
+from privacy.secret_fingerprints import report_secrets
 
 _NAME = "Console"
 MAX_CONNECTIONS = 200
@@ -115,7 +115,7 @@ async def _main(
         # No store is checked: pages report an unavailable one, and are needed most then.
         readiness.check_with(loop, {})
         await stack.enter_async_context(
-            reporting(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
+            report_secrets(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
         )
         await stack.enter_async_context(serve(console, listener, console_port(), last_answer_seconds=5.0))
         end_loading()

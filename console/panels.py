@@ -291,7 +291,7 @@ def own_words(reason: str) -> str:
 def settings_word(tenant: Tenant) -> StateWord:
     if tenant.usable:
         return StateWord("valid", "ok")
-    if tenant.opens_webhook or (tenant.polled and tenant.desk is not None):
+    if tenant.accepts_webhooks or (tenant.polled and tenant.desk is not None):
         return StateWord("partly valid", "warn")
     return StateWord("closed", "bad")
 

@@ -32,7 +32,7 @@ def kind_of(desk: DeskSettings) -> DeskKind:
 class Desks:
     """The desks by tenant; `close()` them.
 
-    One desk may use a quarter of the `connections`. `yields`: its calls wait until no job's call waits.
+    One desk may use a quarter of the `connections`. `yields_to_jobs`: its calls wait until no job's call waits.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Desks:
         redis: Redis,
         *,
         connections: int,
-        yields: bool = False,
+        yields_to_jobs: bool = False,
     ) -> None:
         self._tenants = tenants
         self._redis = redis
-        self._yields = yields
+        self._yields = yields_to_jobs
         self._timeout = settings.servicedesk_timeout_seconds
         self._most_at_once = max(_MIN_AT_ONCE, connections // _TENANTS_SHARE)
         self._http = open_client(
@@ -71,7 +71,7 @@ class Desks:
         # A rotated webhook secret must not reset the desk's state.
         if entry is None or entry[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
-            rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
+            rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields_to_jobs=self._yields)
             kind = kind_of(tenant.desk)
             hold_for = partial(
                 Hold, breaker.server, gauge=metrics.DESK_HELD, probe_seconds=kind.hold_seconds(tenant.desk)

@@ -95,8 +95,8 @@ class Pace:
 class DeskRate:
     """The rate of calls to one tenant's desk.
 
-    A caller that would wait longer than `patience_seconds` is deferred. With `yields`, for background work, calls are
-    not deferred, but wait until no job is.
+    A caller that would wait longer than `patience_seconds` is deferred. With `yields_to_jobs`, for background work,
+    calls are not deferred, but wait until no job is.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class DeskRate:
         redis: Redis | None,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
-        yields: bool = False,
+        yields_to_jobs: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._keys = keys_of(tenant_id)
         self._pace = Pace.of(per_minute)
         self._patience = patience_seconds
-        self._yields = yields
+        self._yields = yields_to_jobs
         self._script = None if redis is None else redis.register_script(_SCRIPT)
         self._local_pace = Pace.of(per_minute, _SHARE_WITHOUT_REDIS)
         self._local_next = 0.0

@@ -54,7 +54,7 @@ class Breaker:
         self._jitter = jitter
         self._failures = 0
         self._open_until: float | None = None
-        self._trying = False
+        self._probing = False
         # Counts the changes of state. Results of calls that began in an earlier era are outdated, and ignored.
         self._era = 0
         if shown:
@@ -67,7 +67,7 @@ class Breaker:
         left = self._open_until - self._monotonic()
         if left > 0:
             raise self._deferred(left)
-        if self._trying:
+        if self._probing:
             # Most probes end within a moment.
             raise self._deferred(self._rest / 3)
 
@@ -80,8 +80,8 @@ class Breaker:
         """
         self.check()
         era = self._era
-        trial = self._open_until is not None
-        self._trying = trial
+        is_probe = self._open_until is not None
+        self._probing = is_probe
         try:
             yield
         except ExternalError as failure:
@@ -90,8 +90,8 @@ class Breaker:
         else:
             self._record(era, down=False)
         finally:
-            if trial and era == self._era:
-                self._trying = False  # no outcome: the next call probes
+            if is_probe and era == self._era:
+                self._probing = False  # no outcome: the next call probes
 
     def _record(self, era: int, *, down: bool) -> None:
         if era != self._era:
@@ -111,7 +111,7 @@ class Breaker:
 
     def _turn(self, open_until: float | None) -> None:
         self._open_until = open_until
-        self._trying = False
+        self._probing = False
         self._era += 1
 
     def _deferred(self, seconds: float) -> DeferredError:
@@ -165,7 +165,7 @@ class Hold:
         self._jitter = jitter
         self._reasons = tuple(reasons)
         self._reason: StrEnum | None = None
-        self._began_at = self._refused_at = self._try_at = self._pays_at = 0.0
+        self._began_at = self._refused_at = self._try_at = self._paying_probe_at = 0.0
         self._era = 0
         for reason in self._reasons:
             gauge.labels(server, reason.value).set_function(partial(self._gauge_value, reason))
@@ -183,10 +183,10 @@ class Hold:
         if self._reason is None:
             return
         now = self._monotonic()
-        if now < (self._pays_at if pays else self._try_at):
+        if now < (self._paying_probe_at if pays else self._try_at):
             raise self._deferred(self._reason)
         if pays:
-            self._pays_at = now + _STALE_SECONDS
+            self._paying_probe_at = now + _STALE_SECONDS
 
     @contextmanager
     def watch(self) -> Iterator[WatchedCall]:
@@ -219,7 +219,7 @@ class Hold:
         self._refused_at, self._try_at = now, now + self._probe
         if self._reason is None:
             self._began_at = now
-            self._pays_at = now + _STALE_SECONDS
+            self._paying_probe_at = now + _STALE_SECONDS
             self._era += 1
         if self._reason is not reason:
             self._reason = reason

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import TEXT
 
 from config.settings import FeedbackPageSettings, FeedbackSettings
 from db.session import Database
-from jobs.refresh import OF_TICKET
+from jobs.refresh import JOBS_OF_TICKET
 from privacy import tombstones
 
 
@@ -105,7 +105,7 @@ _UNMEASURED = text(f"""
         FROM jsonb_array_elements(
             CASE jsonb_typeof(l.enhancement -> 'next_steps')
             WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
-    FROM (SELECT j.id, j.enhancement, j.finished_at FROM {OF_TICKET} j
+    FROM (SELECT j.id, j.enhancement, j.finished_at FROM {JOBS_OF_TICKET} j
     WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
     WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
     AND NOT EXISTS (

@@ -23,15 +23,15 @@ from jobs.missed_webhooks import NewTicket
 from jobs.queue import JobQueue, QueueUnavailableError
 from jobs.repository import RECOVERED, Event
 from observability import log_events, metrics, tracing
-from observability.identifiers import bind, bound, other_numbers
+from observability.identifiers import bind, bound, other_ticket_ids
 from observability.logging import Outage, log_event
 
 _DATABASE_SECONDS = 2.0
 # Added to a batch's limit: a webhook may first have to wait for the batch in progress.
 _PATIENCE_SECONDS = 0.25
-_WHOLE_SECONDS = 3.0
-_MIN_SECONDS = 0.25
-_MAX_RECORDED = 100
+_ACCEPT_SECONDS = 3.0
+_MIN_UNPUBLISH_SECONDS = 0.25
+_MAX_BATCH = 100
 # In place of the webhook's span, for a job without one.
 REFRESH_SPAN = "Refresh"
 RECOVER_SPAN = "Recover"
@@ -112,7 +112,7 @@ class Intake:
         self._inbox = inbox
         self._deadline = job_deadline_seconds
         self._database_seconds = database_seconds
-        self._rows = Batcher(self._record_batch, _MAX_RECORDED, seconds=database_seconds + _PATIENCE_SECONDS)
+        self._rows = Batcher(self._record_batch, _MAX_BATCH, seconds=database_seconds + _PATIENCE_SECONDS)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(log_events.DATABASE_UNREACHABLE)
@@ -123,7 +123,7 @@ class Intake:
 
         For a duplicate, returns the first job's id. Takes up to about 3 s. Raises NotAcceptedError.
         """
-        until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
+        until = asyncio.get_running_loop().time() + _ACCEPT_SECONDS
         skipped_database = not self.database_breaker.allows_call()
         job_id = None if skipped_database else await self._record(event, until)
         if job_id is None:
@@ -150,7 +150,7 @@ class Intake:
         if job_id == event.job_id:
             bind(job_id=str(event.job_id))
             if published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
-                left = max(_MIN_SECONDS, until - asyncio.get_running_loop().time())
+                left = max(_MIN_UNPUBLISH_SECONDS, until - asyncio.get_running_loop().time())
                 # If this fails, the relay detects the missing message (`Relay._publish_lost`).
                 with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
                     await within(left, repository.unpublish(self._database, [event.job_id]))
@@ -236,7 +236,7 @@ async def recover_job(
 
     Raises one of DATABASE_FAILURES.
     """
-    others = other_numbers(ticket.ticket_id, None, ticket.display_id)
+    others = other_ticket_ids(ticket.ticket_id, None, ticket.display_id)
     with _own_event(RECOVER_SPAN, tenant_id, ticket.ticket_id, RECOVERED, **others) as event:
         if not await missed_webhooks.recover(database, event, timedelta(seconds=job_deadline_seconds)):
             return None

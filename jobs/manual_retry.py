@@ -11,7 +11,7 @@ from jobs.details import Retried
 from jobs.models import JobState
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span
 from jobs.repository import DUPLICATE, RETRIED_BY_HAND
-from observability.identifiers import other_numbers
+from observability.identifiers import other_ticket_ids
 
 _RETRY = text(
     "SELECT j.*, n.* FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate) j"
@@ -39,7 +39,7 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     was = f"{row['state']}: {row['reason']}" if row["reason"] else str(row["state"])
     numbers = row["desk_id"], row["display_id"]
     job = Retried(job_id, tenant_id, row["ticket_id"], row["traceparent"], was, *numbers)
-    others = other_numbers(job.ticket_id, *numbers)
+    others = other_ticket_ids(job.ticket_id, *numbers)
     report_in_new_span("Retry", job, Outcome(OutcomeKind.RETRIED_BY_HAND, RETRIED_BY_HAND), **others)
     return job
 

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from db.session import Database
-from jobs.refresh import OF_TICKET
+from jobs.refresh import JOBS_OF_TICKET
 from jobs.repository import DELIVERY_KNOWN, MAX_RECOVERED_PER_MINUTE, MAX_TENANTS, OWN_EVENTS, Event
 
 _LOAD = text("""
@@ -154,9 +154,9 @@ async def overdue(
     return [NewTicket(**row) for row in rows]
 
 
-async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
+async def mark_missed(database: Database, tenant_id: str, ticket_id: str, *, was_expected: bool) -> bool:
     """Mark a ticket's webhook as missed; return False if it came or was marked."""
-    (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
+    (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(was_expected))
     return bool(rows)
 
 
@@ -194,7 +194,7 @@ async def recover(database: Database, event: Event, deadline: timedelta) -> bool
 
 
 _REOPENED = text(f"""
-    WITH found AS {OF_TICKET}, last AS (
+    WITH found AS {JOBS_OF_TICKET}, last AS (
         SELECT f.* FROM found f ORDER BY f.accepted_at DESC, f.id DESC LIMIT 1
     ), reopened AS (
         SELECT l.* FROM last l WHERE l.state = 'skipped' AND l.reason = ANY (CAST(:reasons AS text[]))

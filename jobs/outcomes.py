@@ -13,7 +13,7 @@ from jobs import claims
 from jobs.claims import Claim
 from jobs.details import Retried
 from jobs.models import JobState
-from jobs.repository import Event, PublishedJob
+from jobs.repository import Event, JobIdentity
 from observability import log_events, metrics, tracing
 from observability.identifiers import bound, tags
 from observability.log_events import Phrase
@@ -57,7 +57,7 @@ class Outcome:
 class _Report(NamedTuple):
     state: JobState | None  # the job's new state; None if another process changes the row
     phrase: Phrase
-    attempts: str | None = None  # `result` of the attempt's metric; None without an attempt of this process
+    attempt_result: str | None = None  # `result` of the attempt's metric; None without an attempt of this process
     line: str = "{reason}"
     span: str = "{kind}"
 
@@ -83,7 +83,7 @@ _REPORTS = {
 }
 
 
-JobRef = Claim | Event | PublishedJob | Retried  # with a job's identifiers
+JobRef = Claim | Event | JobIdentity | Retried  # with a job's identifiers
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
@@ -118,8 +118,8 @@ def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
         span.set_attribute("held_back_seconds", outcome.seconds)
     if outcome.failure is not None:
         tracing.record_failure(span, outcome.failure, reason)
-    if template.attempts is not None:
-        metrics.ATTEMPTS.labels(job.tenant_id, template.attempts).inc()
+    if template.attempt_result is not None:
+        metrics.ATTEMPTS.labels(job.tenant_id, template.attempt_result).inc()
     if kind is OutcomeKind.RECOVERED:
         metrics.JOBS_RECOVERED.inc()
     if template.state is not None and template.state in metrics.OUTCOMES:

@@ -18,9 +18,9 @@ from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.outcomes import Outcome, OutcomeKind, report_in_new_span, span_of_job
 from jobs.queue import JobQueue, QueueUnavailableError
-from jobs.repository import DEADLINE_PASSED, LAST_WORKER_LOST, RETRIED_BY_HAND, PublishedJob
+from jobs.repository import DEADLINE_PASSED, LAST_WORKER_LOST, RETRIED_BY_HAND, JobIdentity
 from observability import log_events, metrics, tracing
-from observability.identifiers import other_numbers
+from observability.identifiers import other_ticket_ids
 from observability.logging import log_event
 
 _PAUSE_SECONDS = 1.0
@@ -39,25 +39,25 @@ _SURE_SECONDS = 40.0
 _SPAN = "Relay"
 
 
-class Shortage:
+class LostMessageDetector:
     """Detects lost messages: held by no worker, or missing at every check for 40 s."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._seen: deque[tuple[float, int]] = deque()
 
-    def lost(self, short: int, *, unclaimed: int) -> int:
+    def lost(self, missing: int, *, unclaimed: int) -> int:
         """Return how many missing messages are lost; workers may hold `unclaimed`."""
         now = self._monotonic()
-        if short <= 0:
+        if missing <= 0:
             self._seen.clear()
             return 0
-        self._seen.append((now, short))
+        self._seen.append((now, missing))
         lasted = now - self._seen[0][0] >= _SURE_SECONDS
         while now - self._seen[0][0] > _SURE_SECONDS:
             self._seen.popleft()
-        always = min(seen for _, seen in self._seen) if lasted else 0
-        found = max(short - unclaimed, always)
+        least_missing = min(seen for _, seen in self._seen) if lasted else 0
+        found = max(missing - unclaimed, least_missing)
         if found > 0:
             self._seen.clear()
         return max(found, 0)
@@ -85,7 +85,7 @@ class Relay:
         self._most_running = most_running
         self._step_seconds = step_seconds
         self._lost_checked_at = self._purged_at = 0.0
-        self._shortage = Shortage()
+        self._shortage = LostMessageDetector()
         self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
@@ -200,19 +200,19 @@ class Relay:
         listed, held = await self._queue.sizes()
         if listed >= _LONG_LIST:
             return
-        waiting, running = await repository.count_listed(self._database, listed + held + _LARGE_BATCH)
+        waiting, running = await repository.count_published_and_running(self._database, listed + held + _LARGE_BATCH)
         lost = min(self._shortage.lost(waiting - listed, unclaimed=max(0, held - running)), _LARGE_BATCH)
         if lost > 0:
             await self._publish(await repository.take_without_message(self._database, waiting - lost, lost), "lost")
         if lost == _LARGE_BATCH:
             self._lost_checked_at = 0.0  # more are left for the next round
 
-    async def _publish(self, due: Sequence[PublishedJob], cause: Literal["due", "lost"]) -> None:
+    async def _publish(self, due: Sequence[JobIdentity], cause: Literal["due", "lost"]) -> None:
         published = await asyncio.gather(*(self._publish_one(job, cause) for job in due))
         if failed := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
             await repository.unpublish(self._database, failed)
 
-    async def _publish_one(self, job: PublishedJob, cause: Literal["due", "lost"]) -> bool:
+    async def _publish_one(self, job: JobIdentity, cause: Literal["due", "lost"]) -> bool:
         with span_of_job(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
             return await self._intake.publish(job.job_id, job.ticket_id, tracing.traceparent(), cause)
 
@@ -223,11 +223,11 @@ def _reason(failure: Exception) -> str:
     return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
 
 
-def _report(job: PublishedJob, outcome: Outcome) -> None:
+def _report(job: JobIdentity, outcome: Outcome) -> None:
     report_in_new_span(_SPAN, job, outcome, **_identifiers(job, job.attempt))
 
 
-def _identifiers(job: PublishedJob, attempt: int) -> dict[str, str]:
+def _identifiers(job: JobIdentity, attempt: int) -> dict[str, str]:
     # The cause explains why a job that ended long ago is published again.
     cause = {"cause": RETRIED_BY_HAND} if job.by_hand else {}
-    return other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)} | cause
+    return other_ticket_ids(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)} | cause

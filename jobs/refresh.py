@@ -12,14 +12,14 @@ from jobs.repository import NOTE_MISSING, REFRESH_APART, REFRESHED_LATELY, SEEN_
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
 # By the ticket's id only: a display id may be another ticket's id. Each half has an index.
-OF_TICKET = """(
+JOBS_OF_TICKET = """(
     SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
     UNION
     SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
 """
 # A running job has read the ticket already, and its note will follow.
 _CLOSED = text(f"""
-    WITH found AS {OF_TICKET}
+    WITH found AS {JOBS_OF_TICKET}
     UPDATE jobs SET seen_closed_at = now() WHERE id IN (
         SELECT f.id FROM found f WHERE f.state = 'running' AND f.started_at < now() - :ago
         UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
@@ -27,13 +27,13 @@ _CLOSED = text(f"""
 """)  # noqa: S608 -- constants
 _LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
 _REOPENED = text(f"""
-    WITH found AS {OF_TICKET}, last_note AS ({_LAST_NOTE})
+    WITH found AS {JOBS_OF_TICKET}, last_note AS ({_LAST_NOTE})
     SELECT n.id FROM last_note n WHERE n.seen_closed_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM found f
         WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
 """)  # noqa: S608
 _FORGET_CLOSING = text(f"""
-    WITH found AS {OF_TICKET}
+    WITH found AS {JOBS_OF_TICKET}
     UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
 """)  # noqa: S608
 _LAST_REFRESH = text("""

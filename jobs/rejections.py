@@ -72,7 +72,7 @@ class RefusalCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Receiving:
+class WebhookResults:
     """Recent results of a tenant's webhooks. `shares_used_up`: some were not stored."""
 
     refused: Sequence[RefusedWebhook]
@@ -145,12 +145,12 @@ async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str)
     return bool(row["has_record"])
 
 
-async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
+async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> WebhookResults:
     """Return results of the tenant's webhooks; `numbers` are a ticket's."""
     statements = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
     values = {"numbers": list(numbers), "most": MAX_FROM_UNKNOWN_PER_HOUR, **OF_WEBHOOKS}
     refused, since, unread, (last,), full = await database.call_as(tenant_id, *statements, **values)
-    return Receiving(
+    return WebhookResults(
         refused=[RefusedWebhook(**row) for row in refused],
         since=since[0]["since"],
         unread=[RefusalCount(**row) for row in unread],

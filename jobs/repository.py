@@ -73,7 +73,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedJob:
+class JobIdentity:
     """Identifiers of a job for its message and its reports; never its content."""
 
     job_id: UUID
@@ -106,23 +106,23 @@ async def accept_all(
     """
     first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
-    for batch in _without_common_keys(events):
+    for batch in _batches_without_duplicates(events):
         rows = json.dumps([_fields(event) | {"remark": event.remark} for event in batch])
         values = {"events": rows, "published": published, "known": DELIVERY_KNOWN, "deadline": deadline}
         first_ids |= {row["id"]: row["first_id"] for row in await database.call(_ACCEPT, **values)}
     return [first_ids.get(event.job_id, event.job_id) for event in events]
 
 
-def _without_common_keys(events: Sequence[Event]) -> list[list[Event]]:
+def _batches_without_duplicates(events: Sequence[Event]) -> list[list[Event]]:
     batches: list[tuple[list[Event], set[tuple[str, str]]]] = []
     for event in events:
         keys = {(event.tenant_id, key) for key in event.dedupe_keys}
         # After the last batch with a common key: duplicates must be recorded in their order.
-        place = max((number for number, (_, seen) in enumerate(batches, 1) if seen & keys), default=0)
-        if place == len(batches):
+        index = max((number for number, (_, seen) in enumerate(batches, 1) if seen & keys), default=0)
+        if index == len(batches):
             batches.append(([], set()))
-        batches[place][0].append(event)
-        batches[place][1].update(keys)
+        batches[index][0].append(event)
+        batches[index][1].update(keys)
     return [batch for batch, _ in batches]
 
 
@@ -191,25 +191,25 @@ _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
 _PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 
 
-async def _published(database: Database, statement: TextClause, **values: object) -> list[PublishedJob]:
+async def _jobs_from(database: Database, statement: TextClause, **values: object) -> list[JobIdentity]:
     rows = await database.call(statement, **values)
-    return [PublishedJob(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
+    return [JobIdentity(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
 
 
-async def take_due(database: Database, most: int) -> list[PublishedJob]:
+async def take_due(database: Database, most: int) -> list[JobIdentity]:
     """Mark up to `most` due jobs as published and return them."""
-    return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
+    return await _jobs_from(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
-async def recover(database: Database, most: int) -> list[PublishedJob]:
+async def recover(database: Database, most: int) -> list[JobIdentity]:
     """Requeue up to `most` jobs with expired leases and attempts left."""
-    return await _published(database, _RECOVER, most=most, attempts=MAX_ATTEMPTS, reason=WORKER_LOST)
+    return await _jobs_from(database, _RECOVER, most=most, attempts=MAX_ATTEMPTS, reason=WORKER_LOST)
 
 
-async def fail_lost(database: Database, most: int, reason: str) -> list[PublishedJob]:
+async def fail_lost(database: Database, most: int, reason: str) -> list[JobIdentity]:
     """Fail and return jobs lost at their last attempt; final checks as in `expire`."""
     values = {"attempts": MAX_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "time_limit": FINAL_CHECK_TIME}
-    return await _published(database, _FAIL_LOST, most=most, **values)
+    return await _jobs_from(database, _FAIL_LOST, most=most, **values)
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
@@ -220,25 +220,25 @@ async def put_off_deadlines(database: Database, most: Mapping[str, int], deadlin
     await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=MAX_LIFE, rows=rows)
 
 
-async def expire(database: Database, most: int, reason: str) -> list[PublishedJob]:
+async def expire(database: Database, most: int, reason: str) -> list[JobIdentity]:
     """Fail and return overdue jobs; those that may have a note get a final check."""
     values = {"attempts": MAX_ATTEMPTS, "reason": reason, "time_limit": FINAL_CHECK_TIME}
-    return await _published(database, _EXPIRE, most=most, **values)
+    return await _jobs_from(database, _EXPIRE, most=most, **values)
 
 
-async def count_listed(database: Database, most: int) -> tuple[int, int]:
+async def count_published_and_running(database: Database, most: int) -> tuple[int, int]:
     """Return how many jobs should have a message (up to `most`), and how many run."""
     (row,) = await database.call(_COUNT, lately=PUBLISHED_LATELY, most=most)
     return row["waiting"], row["running"]
 
 
-async def take_without_message(database: Database, messages: int, most: int) -> list[PublishedJob]:
+async def take_without_message(database: Database, messages: int, most: int) -> list[JobIdentity]:
     """Mark up to `most` jobs with lost messages as published and return them.
 
     Oldest first. Jobs that should have a message, minus the `messages` that exist, are the lost ones.
     """
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
-    return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
+    return await _jobs_from(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:

@@ -40,7 +40,7 @@ _QUERY_LENGTH = 500
 _DOCUMENT_LENGTH = 2000
 _VERSION = 1
 _REST_SECONDS = 15.0
-_WAIT_SECONDS = 5.0
+_JOB_WAIT_SECONDS = 5.0
 # More than `_QUERY_LENGTH`, which is cut after the masking: placeholders may be shorter than their values.
 _MASKED_LENGTH = 2000
 # Timeouts of the endpoint; a job waits for a query's.
@@ -301,7 +301,7 @@ class Embedder:
             from knowledge.embedding_space import EmbeddingSpace, parallel_texts  # noqa: PLC0415 -- see above
         except ImportError as missing:
             self.fail("NumPy can't be loaded: install the extra embeddings", missing)
-        texts, sides = parallel_texts(), []
+        texts, by_role = parallel_texts(), []
         all_texts = [text for each in texts.values() for text in each]
         count = len(all_texts) // len(texts)
         batch_size = self._model.batch_size
@@ -310,8 +310,10 @@ class Embedder:
                 embeddings: list[Sequence[float]] = []
                 for start in range(0, len(all_texts), batch_size):
                     embeddings += await self._embed(all_texts[start : start + batch_size], is_query=is_query)
-                sides.append({language: embeddings[at * count : (at + 1) * count] for at, language in enumerate(texts)})
-            return await asyncio.to_thread(EmbeddingSpace, sides[-1], sides[0])
+                by_role.append(
+                    {language: embeddings[at * count : (at + 1) * count] for at, language in enumerate(texts)}
+                )
+            return await asyncio.to_thread(EmbeddingSpace, by_role[-1], by_role[0])
         except (TextRefusedError, ValueError) as unusable:
             self.fail(str(unusable), unusable)
 
@@ -414,11 +416,11 @@ class Embedders:
         if embedder is None or not text.strip() or not embedder.start():
             return None
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(_JOB_WAIT_SECONDS):
                 return await embedder.embed_query(self.mask_of(tenant_id)(text[:_MASKED_LENGTH], people), language)
         except TimeoutError:
             with suppress(EmbeddingsUnavailableError):
-                embedder.fail(f"none in {_WAIT_SECONDS:g} s")
+                embedder.fail(f"none in {_JOB_WAIT_SECONDS:g} s")
         except (EmbeddingsUnavailableError, DeferredError):
             pass  # logged by the embedder
         except TextRefusedError as refused:

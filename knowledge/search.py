@@ -76,10 +76,10 @@ class TenantSlots:
         self._free += 1
 
 
-COMPARED = 5000
+MAX_COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
 # Nearest copies to rank, as a multiple of `through`: copies without common words are ranked by nearness alone.
-_NEAREST = 2
+_NEAREST_FACTOR = 2
 _QUERY_PARAMETERS = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :through)"
 FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
@@ -135,17 +135,17 @@ async def no_embedding(_tenant_id: str, _text: str, _language: str, _people: Seq
 class EmbeddingRanking:
     """Ranks copies by words and embeddings; compares at most `compared` one by one."""
 
-    def __init__(self, database: Database, *, compared: int = COMPARED) -> None:
+    def __init__(self, database: Database, *, compared: int = MAX_COMPARED) -> None:
         self._database = database
         self._compared = compared
         self._indexed: dict[int, tuple[bool, float]] = {}
 
-    async def rank(self, tenant_id: str, query: QueryEmbedding, words: Mapping[str, Any]) -> RankedCopies:
+    async def rank(self, tenant_id: str, query: QueryEmbedding, parameters: Mapping[str, Any]) -> RankedCopies:
         """Rank copies that share words with the query, and the nearest ones.
 
-        `words`: parameters of `find_texts`; `through` is the number of results.
+        `parameters`: parameters of `find_texts`; `through` is the number of results.
         """
-        values = {**words, "model": query.model, "compared": self._compared}
+        values = {**parameters, "model": query.model, "compared": self._compared}
         queries = [FOUND, NEWEST]
         if await self._is_indexed(query.model):
             queries = [FOUND, SCAN_SETTINGS, _nearest(query.model, len(query.vector))]
@@ -159,12 +159,14 @@ class EmbeddingRanking:
         # Embeddings of refused texts are empty.
         compared = [row for row in compared if row["embedding"]]
         nearness = await asyncio.to_thread(query.nearness, b"".join(row["embedding"] for row in compared))
-        nearest = heapq.nlargest(_NEAREST * words["through"], zip(nearness, range(len(compared)), strict=True))
+        nearest = heapq.nlargest(
+            _NEAREST_FACTOR * parameters["through"], zip(nearness, range(len(compared)), strict=True)
+        )
         by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
         for near, at in {*nearest, *by_words}:
             document, one_language = compared[at]["document"], compared[at]["language"] == query.language
             weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=one_language)
-        best = heapq.nsmallest(words["through"], weighed, key=lambda document: (-weighed[document], -document))
+        best = heapq.nsmallest(parameters["through"], weighed, key=lambda document: (-weighed[document], -document))
         return RankedCopies(best, [weighed[document] for document in best])
 
     async def _is_indexed(self, model: int) -> bool:
@@ -200,11 +202,11 @@ _DOCUMENTS = """
     AND (p.expires_at IS NULL OR p.expires_at > now())
     ORDER BY f.score DESC, p.source_id, p.position LIMIT :most
 """
-_QUESTIONS = {"t": _TICKETS, "p": _DOCUMENTS}
+_SELECTS = {"t": _TICKETS, "p": _DOCUMENTS}
 _BY_WORDS = {
-    of: text(each.format(found=f"{FIND_TEXTS} f", strength="f.score, f.asked")) for of, each in _QUESTIONS.items()
+    of: text(each.format(found=f"{FIND_TEXTS} f", strength="f.score, f.asked")) for of, each in _SELECTS.items()
 }
-_AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _QUESTIONS.items()}
+_BY_STRENGTH = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _SELECTS.items()}
 
 # Cached, because both searches of a job use the same text: saves 1 % of the job's CPU time.
 _query_terms = lru_cache(maxsize=16)(query_terms)
@@ -275,20 +277,20 @@ class PostgresSearch:
     ) -> list[dict[str, Any]]:
         languages = languages_of(" ".join(about), self._languages(tenant_id))
         query = _query_terms(*about, tuple(languages))
-        words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MAX_LOOKED_THROUGH}
-        words |= query._asdict()
+        parameters: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MAX_LOOKED_THROUGH}
+        parameters |= query._asdict()
         embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0], people)
         if not query.terms and embedding is None:
             return []
         values |= {"most": self._most}
         async with self._slots.take(tenant_id):
             if embedding is None:
-                (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **words, **values)
+                (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **parameters, **values)
                 results = [_weighed(row) for row in rows]
             else:
-                weighed = await self._ranking.rank(tenant_id, embedding, words)
+                weighed = await self._ranking.rank(tenant_id, embedding, parameters)
                 (rows,) = await self._database.call_as(
-                    tenant_id, _AS_WEIGHED[collection], **weighed._asdict(), **values
+                    tenant_id, _BY_STRENGTH[collection], **weighed._asdict(), **values
                 )
                 results = [dict(row) for row in rows]
         return [result for result in results if result["strength"] >= self._least]

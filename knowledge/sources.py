@@ -205,7 +205,7 @@ class TicketSource:
         barred = {
             each.ticket_id
             for each in listed
-            if each.is_trashed or rules.forbid(each.kinds) or forgotten & {each.ticket_id, numbers.get(each.ticket_id)}
+            if each.is_trashed or rules.forbids(each.kinds) or forgotten & {each.ticket_id, numbers.get(each.ticket_id)}
         }
         run.result.removed += await sync_repository.remove(*run.key, "t", list(barred))
         kept = [
@@ -233,7 +233,7 @@ class TicketSource:
         except TicketGoneError:
             run.result.removed += await repository.remove_ticket(*run.key, ticket_id)
             return
-        if run.rules.forbid(ticket.kinds):
+        if run.rules.forbids(ticket.kinds):
             run.result.removed += await repository.remove_ticket(*run.key, ticket_id)
         else:
             conversation = await self._conversation(ticket_id) if run.settings.conversation and ticket.closed else ""

@@ -161,7 +161,7 @@ class Rounds:
         self._forgiven_until = now + self._stuck_seconds
 
 
-class Each:
+class CombinedProgress:
     """Several pieces of work, each of which must progress."""
 
     def __init__(self, *parts: Progress) -> None:
@@ -178,7 +178,7 @@ class Each:
 class Watchdog:
     """Checks progress in its own thread, so that it detects a blocked event loop too.
 
-    `ask_loop` calls back from the event loop. `on_stuck` is called once, with the reason.
+    `call_in_loop` calls back from the event loop. `on_stuck` is called once, with the reason.
     """
 
     def __init__(
@@ -186,13 +186,13 @@ class Watchdog:
         progress: Progress,
         *,
         stuck_seconds: float,
-        ask_loop: Callable[[Callable[[], None]], object],
+        call_in_loop: Callable[[Callable[[], None]], object],
         on_stuck: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._progress = progress
         self._stuck_seconds = stuck_seconds
-        self._ask_loop = ask_loop
+        self._ask_loop = call_in_loop
         self._on_stuck = on_stuck
         self._monotonic = monotonic
         self._ends = threading.Event()

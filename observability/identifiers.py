@@ -62,7 +62,7 @@ def tags() -> Mapping[str, str]:
     return _block.get().tags
 
 
-def other_numbers(ticket_id: str, desk_id: str | None, display_id: str | None) -> dict[str, str]:
+def other_ticket_ids(ticket_id: str, desk_id: str | None, display_id: str | None) -> dict[str, str]:
     """Return the ticket's numbers other than `ticket_id`, as identifiers."""
     numbers = {"desk_id": desk_id, "display_id": display_id}
     return {name: number for name, number in numbers.items() if number and number != ticket_id}

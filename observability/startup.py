@@ -16,9 +16,9 @@ from observability.logging import log_event, refuse_start, start_logging
 
 _NEEDS: dict[str, Callable[[Tenant], bool]] = {
     # The API also publishes the jobs of polled desks.
-    "secret": lambda tenant: tenant.opens_webhook or tenant.polled,
+    "secret": lambda tenant: tenant.accepts_webhooks or tenant.polled,
     "desk": lambda tenant: tenant.desk is not None,
-    "nothing": lambda tenant: tenant.opens_webhook or tenant.desk is not None,
+    "nothing": lambda tenant: tenant.accepts_webhooks or tenant.desk is not None,
 }
 _MISSING = {
     "secret": "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",

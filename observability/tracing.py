@@ -52,7 +52,7 @@ _propagator = TraceContextTextMapPropagator()
 _untraced: ContextVar[bool] = ContextVar("untraced", default=False)
 
 
-class Counted(OTLPSpanExporter):
+class CountingExporter(OTLPSpanExporter):
     """Counts the results of exports."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -115,7 +115,7 @@ class Tracing:
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
         # The collector is last: processors are closed in order, and an unresponsive one uses all of the time.
         if exports_spans():
-            self._provider.add_span_processor(BatchSpanProcessor(Counted()))
+            self._provider.add_span_processor(BatchSpanProcessor(CountingExporter()))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:

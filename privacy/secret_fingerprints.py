@@ -48,7 +48,7 @@ _REMEMBERED = text("""
 LATELY_HOURS = 24
 # Set secrets are reported once an hour; after this time without a report they count as gone.
 _REPORTED_WITHIN = timedelta(hours=2)
-AT_ONCE = 500
+MAX_BATCH = 500
 
 
 class SecretSeen(NamedTuple):
@@ -84,7 +84,7 @@ def digest(setting: str, secret: str) -> bytes:
     return hmac.digest(f"ai-agents {kind}".encode(), secret.encode("utf-8", "surrogateescape"), sha256)
 
 
-async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
+async def record(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[str, str], datetime]:
     """Record secrets and uses; return the first time that each was seen."""
     rows: dict[tuple[str, bytes], dict[str, object]] = {}
     for secret in secrets:
@@ -95,7 +95,7 @@ async def know(database: Database, secrets: Iterable[SecretSeen]) -> dict[tuple[
         row |= {"uses": int(str(row["uses"])) + secret.uses, "key": token_hex(_KEY_BYTES)}
     since: dict[tuple[str, str], datetime] = {}
     # Batches are short, because concurrent reports of the same secrets wait for their rows.
-    for batch in split(list(rows.values()), AT_ONCE):
+    for batch in split(list(rows.values()), MAX_BATCH):
         recorded = await database.call(_RECORD, secrets=json.dumps(batch))
         since |= {(row["tenant_id"], row["setting"]): row["first_seen_at"] for row in recorded}
     return since
@@ -134,13 +134,13 @@ async def purge(database: Database) -> None:
     await database.call(_PURGE, uses=_USES_KEPT, secrets=_SECRETS_KEPT)
 
 
-LOOK_SECONDS = 15.0
+CHECK_SECONDS = 15.0
 _REPORT_SECONDS = 3600.0
 _ANSWER_SECONDS = 30.0
 
 
 @contextlib.asynccontextmanager
-async def reporting(
+async def report_secrets(
     database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
 ) -> AsyncIterator["SecretUsage"]:
     """Report the `secrets` beside the caller's work, later if the database is away.
@@ -154,11 +154,11 @@ async def reporting(
             # Other parts of the process report that the database is away.
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
                 earlier = usage.since
-                await usage.look()
+                await usage.report_if_due()
                 if usage.since is not earlier:
                     of_tenants = {key: since for key, since in usage.since.items() if key[0] != OF_PROCESS}
                     metrics.secret_ages(of_tenants)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     task = asyncio.create_task(report())
     try:
@@ -189,7 +189,7 @@ class SecretUsage:
         self._due_at = 0.0
         self.since: Mapping[tuple[str, str], datetime] = {}
 
-    async def look(self) -> None:
+    async def report_if_due(self) -> None:
         """Report if due. Raises one of DATABASE_FAILURES, or TimeoutError."""
         secrets, now = self._secrets(), self._monotonic()
         if secrets == self._reported and now < self._due_at:
@@ -198,7 +198,7 @@ class SecretUsage:
         try:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    self.since = await know(self._database, report)
+                    self.since = await record(self._database, report)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise

@@ -39,7 +39,7 @@ def stop_worker(exit_status: int, reason: str) -> None:
     signals.worker_shutting_down.send(sender=None, sig=reason, how="Warm", exitcode=exit_status)
 
 
-def end_after(seconds: float) -> None:
+def exit_after(seconds: float) -> None:
     """End the process with STUCK_EXIT in `seconds`, whatever its threads do."""
     timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
     timer.daemon = True

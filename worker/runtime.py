@@ -39,8 +39,8 @@ from observability.health import STUCK_EXIT, Readiness, Watchdog
 from observability.logging import log_event
 from observability.startup import abort_start, end_loading
 from observability.tracing import Tracing
-from privacy.secret_fingerprints import reporting
-from worker.consumer import QuietConsumer, TakenMessages, end_after, stop_worker
+from privacy.secret_fingerprints import report_secrets
+from worker.consumer import QuietConsumer, TakenMessages, exit_after, stop_worker
 from worker.tasks import JobReleasedError, Pickup
 from workflow.graph import build_graph
 from workflow.lease import Leases
@@ -96,7 +96,7 @@ class Resources:
         self._watchdog = Watchdog(
             self._taken_messages,
             stuck_seconds=settings.worker_stuck_seconds,
-            ask_loop=self._loop.call_soon_threadsafe,
+            call_in_loop=self._loop.call_soon_threadsafe,
             on_stuck=self._end_stuck,
         )
 
@@ -129,7 +129,7 @@ class Resources:
         # Probes use the lease pool, where they do not queue behind searches.
         self._readiness.check_with(self._loop, {"database": lease_database.ping, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
-        await self._stack.enter_async_context(reporting(database, partial(_secrets, settings, tenants)))
+        await self._stack.enter_async_context(report_secrets(database, partial(_secrets, settings, tenants)))
         book = SpendingBook(database)
         self._stack.push_async_callback(book.close)
         models = Models(tenants, settings, book, connections=settings.worker_concurrency)
@@ -176,7 +176,7 @@ class Resources:
 
     def _end_stuck(self, reason: str) -> None:
         # The timer first: a stuck process may not stop, and its log may block.
-        end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
+        exit_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
         log_event(log_events.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
@@ -216,7 +216,7 @@ class Resources:
         self._readiness.stop()
         self._watchdog.stop()
         # The log comes last: it may block.
-        end_after(grace + 4 * _CLOSE_SECONDS)
+        exit_after(grace + 4 * _CLOSE_SECONDS)
         log_event(log_events.PROCESS_STOPPING, process="Worker")
 
     def _release_jobs(self) -> None:

@@ -19,7 +19,7 @@ _SECONDS = 5.0
 _STOPPING_SECONDS = 1.0
 
 
-async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
+async def write_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
     """Store requests and answers, if the tenant keeps records.
 
     Tried once: a failure is only logged. A worker that stops meanwhile leaves them to the next attempt.
@@ -36,7 +36,7 @@ async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> 
         writing.cancel()
         await asyncio.wait({writing}, timeout=_STOPPING_SECONDS)
         if not writing.done() or writing.cancelled():
-            await leave_records(attempt, unwritten)
+            await defer_records(attempt, unwritten)
         raise
 
 
@@ -51,16 +51,16 @@ async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
         log_event(log_events.AUDIT_NOT_KEPT, job_id=claim.job_id, failure=failure)
 
 
-async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
+async def defer_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
     if exchanges and attempt.tenant_settings().audit_days:
         await attempt.answers.put(StoredKind.RECORD, attempt.claim.job_id, list(exchanges))
 
 
-async def keep_left_records(attempt: Attempt) -> None:
+async def write_deferred_records(attempt: Attempt) -> None:
     job_id = attempt.claim.job_id
     records = await attempt.answers.get(StoredKind.RECORD, job_id) if attempt.claim.started_before else None
     if records:
-        await keep_records(attempt, records)
+        await write_records(attempt, records)
         await attempt.answers.drop(job_id, StoredKind.RECORD)
 
 

@@ -42,10 +42,10 @@ async def refuse_event(attempt: Attempt) -> None:
     A job without a webhook has an empty event. An answer of an earlier attempt or a dry run is erased first, so that
     nothing of the ticket is kept.
     """
-    if not attempt.tenant_settings().rules.ask_for("event"):
+    if not attempt.tenant_settings().rules.depends_on("event"):
         return
     event = await retry_until_available(claims.event_of, attempt.database, attempt.claim)
-    if event not in OWN_EVENTS and attempt.tenant_settings().rules.leave_out({"event": event}):
+    if event not in OWN_EVENTS and attempt.tenant_settings().rules.excludes({"event": event}):
         if attempt.claim.answered:
             await retry_until_available(claims.erase_answer, attempt.database, attempt.claim)
         raise NoNoteWantedError(LEFT_OUT)
@@ -58,12 +58,12 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
     makes no other copy.
     """
     rules = attempt.tenant_settings().rules
-    if rules.forbid(ticket.kinds):
+    if rules.forbids(ticket.kinds):
         await retry_until_available(
             repository.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id
         )
         await retry_until_available(claims.erase_answers, attempt.database, attempt.claim)
-    if rules.leave_out(ticket.kinds):
+    if rules.excludes(ticket.kinds):
         raise NoNoteWantedError(LEFT_OUT)
 
 

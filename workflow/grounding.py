@@ -69,29 +69,29 @@ class Grounding:
 
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
         found = {source.id: source for source in self.case.sources}
-        answer = _with_ids(answer, found)
+        answer = _normalize_citations(answer, found)
         verifier = _ClaimVerifier(self.case, self.restore, self.rules, language)
-        texts = _Texts(self.case, self.restore, verifier)
-        cause = texts.claim(answer.likely_cause, "cause")
-        all_steps = [texts.claim(step, "step") for step in answer.next_steps if step.text]
+        clean = _TextCleaner(self.case, self.restore, verifier)
+        cause = clean.claim(answer.likely_cause, "cause")
+        all_steps = [clean.claim(step, "step") for step in answer.next_steps if step.text]
         # Equal steps, such as markers of left-out claims, occur once.
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
-        gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
+        gives = {each.id: clean(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
         # Includes sources that do not support their claim: they were found, and may be useful.
         claims = [answer.likely_cause, *answer.next_steps]
         cited = [each.sources for each in claims[: _MAX_STEPS + 1]] + [each.sources for each in (cause, *steps)]
         gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
-        if not any(texts.has_content(claim) for claim in (cause, *steps)):
+        if not any(clean.has_content(claim) for claim in (cause, *steps)):
             # No claim is left: the note lists all sources.
             gives |= {source: "" for source in found if source not in gives}
         is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
-        is_sure = texts.has_content(cause) and not is_demoted and verifier.all_supported(cause.text)
+        is_sure = clean.has_content(cause) and not is_demoted and verifier.all_supported(cause.text)
         cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
-        questions = [texts(question, "question") for question in answer.questions if question]
+        questions = [clean(question, "question") for question in answer.questions if question]
         return Content(
             prompt=prompt,
             language=language,
-            summary=texts(answer.summary, "summary"),
+            summary=clean(answer.summary, "summary"),
             likely_cause=cause,
             next_steps=steps,
             sources=[self._noted(found[source], gives[source]) for source in found if source in gives],
@@ -161,7 +161,7 @@ def _name(source: FoundSource) -> str:
     return label(source.title) if isinstance(source.found, Document) else f"#{source.found.shown}"
 
 
-def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
+def _normalize_citations(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
     ids = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
     ids |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
     ids |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}
@@ -180,7 +180,7 @@ def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancem
     return answer.model_copy(update=changed)
 
 
-class _Texts:
+class _TextCleaner:
     """Restores, limits and marks texts of the answer."""
 
     def __init__(self, case: PromptContext, restore: Callable[[str], str], verifier: "_ClaimVerifier") -> None:

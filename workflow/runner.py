@@ -19,7 +19,7 @@ from jobs.outcomes import Outcome, OutcomeKind, record, report
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT
 from knowledge import repository
 from observability import log_events, metrics, tracing
-from observability.identifiers import bound, other_numbers
+from observability.identifiers import bound, other_ticket_ids
 from observability.logging import log_event
 from privacy.tombstones import FORGOTTEN
 from workflow.exclusions import refresh_reason
@@ -32,7 +32,7 @@ from workflow.state import Attempt, AttemptLimit, Services
 
 # Time to release a claim when the worker stops; all claims are released concurrently. Pending writes before it take up
 # to 3 s, closing after it 5 s: together less than the 20 s until the process is killed (`worker.runtime`).
-_GIVE_BACK_SECONDS = 10.0
+_RELEASE_SECONDS = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +77,7 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
         "messaging.message.id": job_id,
         "attempt": claim.attempt,
     }
-    other_ids = other_numbers(claim.ticket_id, claim.desk_id, claim.display_id)
+    other_ids = other_ticket_ids(claim.ticket_id, claim.desk_id, claim.display_id)
     with bound(**ids, **other_ids, attempt=str(claim.attempt)):
         if not claim.another_first:
             tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
@@ -112,8 +112,8 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
         if outcome is None:
             report(claim, await _release(runner, claim, pending), span)
         raise
-    by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
-    if by_gpt4 and outcome.kind is OutcomeKind.FAILED:
+    gpt4_failed = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
+    if gpt4_failed and outcome.kind is OutcomeKind.FAILED:
         # Outside the lease: the outcome in the row has ended the claim.
         await leave_failure_note(claim, prepare)
     return outcome
@@ -164,7 +164,7 @@ async def _release(runner: Runner, claim: Claim, pending: list[Outcome]) -> Outc
     that can't be released within 10 s, for example because of a row lock, expires, and the relay requeues the job.
     """
     try:
-        async with asyncio.timeout(_GIVE_BACK_SECONDS):
+        async with asyncio.timeout(_RELEASE_SECONDS):
             try:
                 await retry_until_available(runner.leases.release, claim)
             except LeaseLostError:

@@ -222,7 +222,7 @@ def tenant_rows(tenants: TenantDirectory, tenant_id: str = "") -> list[Finding]:
 
 def secret_rows(tenant: Tenant) -> list[Finding]:
     rows = Findings("secret strength", tenant.id)
-    if tenant.polled and not tenant.opens_webhook:
+    if tenant.polled and not tenant.accepts_webhooks:
         return rows.not_checked("not needed: the desk is polled")
     if not tenant.webhook_secrets:
         return rows.not_checked("the tenant has no webhook secret here")

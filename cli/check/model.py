@@ -76,7 +76,7 @@ class ModelCheck:
         try:
             client = self._models.client(endpoint)
             answer = await client.complete(_PROMPT, _Word, on_unusable=stop)
-            missing = client.done_without
+            missing = client.left_out_parts
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")
             rows.ok("accepted", "model key", "model credit", "model name")

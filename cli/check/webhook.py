@@ -25,7 +25,7 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
     rows = Findings("webhook", tenant.id)
     if url is None:
         return rows.not_checked("--url was not given")
-    if not tenant.opens_webhook:
+    if not tenant.accepts_webhooks:
         reason = "the tenant has neither a webhook secret nor a token here"
         return rows.not_checked("not needed: the desk is polled" if tenant.polled else reason)
     body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()

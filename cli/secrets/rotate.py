@@ -365,7 +365,7 @@ class _Rotation:
         try:
             present = read_places(self._tenant, self._folder).secrets
             seen = [secret_fingerprints.seen(self._tenant, setting, secret) for setting, secret in present.items()]
-            _query(lambda database: secret_fingerprints.know(database, seen))
+            _query(lambda database: secret_fingerprints.record(database, seen))
         except (UsesUnknownError, PlacesUnusableError) as failure:
             reason = str(failure)
         except KeyboardInterrupt:

@@ -129,7 +129,9 @@ STATEMENTS: dict[str, Statement] = {
     "deadlines of tenants at their limit": lambda on: repository.put_off_deadlines(
         on.database, {TENANT: 1}, 1800, _MAX_LATE
     ),
-    "how many messages there should be": lambda on: repository.count_listed(on.database, _LISTED + _MAX_LATE),
+    "how many messages there should be": lambda on: repository.count_published_and_running(
+        on.database, _LISTED + _MAX_LATE
+    ),
     "a message that was lost": lambda on: repository.take_without_message(on.database, _LISTED, 1),
     "jobs that wait and run, for metrics": lambda on: job_statistics.job_figures(on.database),
     "jobs that are held back, for metrics": lambda on: job_statistics.jobs_held_back(on.database),

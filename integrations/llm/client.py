@@ -55,7 +55,7 @@ _LEARNED_SECONDS = 600.0
 # OpenRouter's 404 if no endpoint accepts all parts; it names none. The strict schema is left out first, because the
 # prompt can contain it. Without `reasoning` a model may think, which costs; without `provider` it may ignore the rest.
 _NO_ENDPOINT = "No endpoints found that can handle the requested parameters"
-_UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
+_LEAVE_OUT_ORDER = ("json_schema", "reasoning", "json_object", "provider")
 # Quoted names, and words with an underscore: "no provider available" is about no parameter.
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 # Each optional part of a request may be refused once, and each format but the last.
@@ -129,7 +129,7 @@ class ModelClient:
         # `idle_seconds` and `total_seconds` end a call earlier.
         safety_net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=safety_net)
-        self._wire = Wire(base_url, model)
+        self._wire = RequestFormat(base_url, model)
         self._in_flight = 0
         self._is_closing = False
 
@@ -140,7 +140,7 @@ class ModelClient:
             await self._client.close()
 
     @property
-    def done_without(self) -> frozenset[str]:
+    def left_out_parts(self) -> frozenset[str]:
         return self._wire.refused()
 
     def check(self) -> None:
@@ -164,7 +164,7 @@ class ModelClient:
         async with self._in_flight_call(call, on_unanswered):
             for is_repair in (False, True) if unusable is None else (True,):
                 if is_repair:
-                    messages += repair(unusable or "")
+                    messages += repair_messages(unusable or "")
                 completion = await self._complete(messages, answer_type, call)
                 call.pay(completion.usage)
                 content = _usable(completion, answer_type)
@@ -301,7 +301,7 @@ def strip_fence(text: str) -> str:
     return found[1] if found else text
 
 
-class Wire:
+class RequestFormat:
     """The request format of one endpoint.
 
     A refused part is left out for ten minutes, once a request without it has succeeded.
@@ -351,7 +351,7 @@ class Wire:
         return {name: value for name, value in request.items() if name not in refused}
 
 
-def repair(unusable: str) -> list[dict[str, str]]:
+def repair_messages(unusable: str) -> list[dict[str, str]]:
     return [
         {"role": "assistant", "content": unusable[:4000] or "(nothing)"},
         {"role": "user", "content": _REPAIR},
@@ -369,7 +369,7 @@ def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
     parts = dict.fromkeys(("response_format", "json_schema", "json_object"), form) if form else {}
     parts |= {name: name for name in _OPTIONAL & sent.keys()}
     if isinstance(refusal, openai.NotFoundError):
-        unnamed = _UNNAMED if message_of(refusal).startswith(_NO_ENDPOINT) else ()
+        unnamed = _LEAVE_OUT_ORDER if message_of(refusal).startswith(_NO_ENDPOINT) else ()
         return next((name for name in unnamed if name in parts.values()), None)
     return next((parts[name] for name in _refused_names(refusal) if name in parts), None)
 

@@ -44,7 +44,7 @@ _RIGHT = (
     "ask the client to give {right} to SERVICEDESK_API_KEY_{{suffix}} (on premises) or SERVICEDESK_REFRESH_TOKEN_"
     "{{suffix}} (in the cloud)"
 )
-OF_SETTING = (
+CHECK_SETTINGS = (
     "run `ai-agents check --tenant {tenant} --no-model` in a worker pod, and in an API pod too, since only the API has "
     "the settings of webhooks; fix the setting that it names"
 )
@@ -141,7 +141,7 @@ CAUSES: dict[str, JobCause] = {
         "desk's own limit",
     ),
     "tenant closed": JobCause(
-        VerdictCode.TENANT_CLOSED, "is paused: a setting of the tenant must be fixed on our side", OF_SETTING
+        VerdictCode.TENANT_CLOSED, "is paused: a setting of the tenant must be fixed on our side", CHECK_SETTINGS
     ),
     "database unreachable": JobCause(
         VerdictCode.DATABASE_FAILING, "has no enhancement: our database did not answer", "escalate to Engineering"

@@ -26,7 +26,7 @@ from jobs.inbox import Inbox
 from jobs.missed_webhooks import SeenWithoutWebhook, seen_without_webhook
 from jobs.models import JobState
 from jobs.queue import QueueUnavailableError
-from jobs.rejections import Receiving
+from jobs.rejections import WebhookResults
 from jobs.repository import ALREADY_ENHANCED, Event
 from jobs.statistics import LATELY, HeldJobs, QueueActivity, WorkerActivity, queue_activity
 from privacy.tombstones import forgotten_among
@@ -43,7 +43,7 @@ class Facts:
     events: Sequence[Happened] | None = ()  # of `job`; None if unknown
     others: Sequence[Listed] = ()
     inbox: Event | None = None  # the accepted webhook, in Redis until Postgres has it
-    webhooks: Receiving | None = None
+    webhooks: WebhookResults | None = None
     missing: SeenWithoutWebhook | None = None  # the ticket as reconciliation saw it, without a webhook
     reconcile: Literal["report", "on", "poll"] | None = None  # None if this process does not know the tenant
     has_rules: bool = False  # the tenant excludes some tickets
@@ -242,7 +242,7 @@ class FactCollector:
         if tenant is not None:
             facts = replace(
                 facts,
-                tenant_closed=not (tenant.usable or tenant.opens_webhook),
+                tenant_closed=not (tenant.usable or tenant.accepts_webhooks),
                 reconcile="poll" if tenant.polled else "on" if tenant.recovers else "report",
                 has_rules=bool(tenant.rules.only or tenant.rules.never),
             )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jobs.details import Details, remark_of, trace_id
 from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.verdict_codes import FAQ, Diagnosis
-from jobs.diagnosis.verdict_rules import unread_since
+from jobs.diagnosis.verdict_rules import latest_without_ticket
 from jobs.models import JobState
 from jobs.repository import LAST_WORKER_LOST, OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from jobs.statistics import MAX_COUNTED, is_without_worker, reading_of
@@ -237,7 +237,7 @@ def _of_no_job(facts: Facts) -> _Line:
         reason = refused.reason.partition(":")[0]
         values = {"ticket_id": refused.ticket_id, "status": refused.status, "reason": reason}
         return "api", log_events.WEBHOOK_REJECTED, values
-    if webhooks is not None and facts.desk.ticket != "gone" and (unread := unread_since(webhooks)):
+    if webhooks is not None and facts.desk.ticket != "gone" and (unread := latest_without_ticket(webhooks)):
         values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
         return "api", log_events.WEBHOOK_REJECTED, values
     if missing is not None and missing.missed_at is not None:

@@ -7,21 +7,21 @@ from datetime import datetime, timedelta
 from config.tenants import key_name, setting_suffix
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.details import Details, Happened
-from jobs.diagnosis.causes import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
+from jobs.diagnosis.causes import CAUSES, CHECK_SETTINGS, FAILING, JobCause, cause_of, known_cause
 from jobs.diagnosis.facts import Facts
 from jobs.diagnosis.verdict_codes import Diagnosis, VerdictCode
 from jobs.models import JobState
-from jobs.rejections import Receiving, RefusalCount
+from jobs.rejections import RefusalCount, WebhookResults
 from jobs.repository import CONTEXT_INCOMPLETE
 from jobs.statistics import CRITICAL, HIGH, MODERATE, REDIS_REFUSES, is_without_worker
 from observability.formats import duration
 from privacy.tombstones import FORGOTTEN
 
-_LONG_SECONDS = 60.0
-_STILL_SECONDS = 15.0
-_RELAY_SECONDS = 10.0
+_LONG_WAIT_SECONDS = 60.0
+_IDLE_SECONDS = 15.0
+_RELAY_DELAY_SECONDS = 10.0
 # A hold is probed every 30 s: if it was not renewed within two probes, it may be over.
-_NEW = timedelta(minutes=1)
+_HOLD_RENEWED_WITHIN = timedelta(minutes=1)
 _RESTART = "`kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production`"
 _PING = "`kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis PING`"
 _PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
@@ -39,7 +39,7 @@ _NO_WORKER = "no worker is running to take its job"
 _ROTATION = "docs/runbooks/secret-rotation.md"
 _CORRECT = "ask the client to correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
 _SEND_AGAIN = "then ask the client to send the webhook again"
-_RECOVERED = (
+_WAIT_FOR_RECONCILIATION = (
     "jobs of new tickets are created automatically once fewer jobs wait (docs/reconcile.md): check again after "
     "RECONCILE_INTERVAL_SECONDS twice. For an older ticket, ask the client to send the webhook again"
 )
@@ -123,18 +123,18 @@ def _without_job(facts: Facts) -> Diagnosis:
     if facts.desk.ticket == "gone":
         text = "is unknown: no webhook arrived for it, and the desk has no ticket with this number"
         return _verdict(facts, VerdictCode.TICKET_GONE, text, "check the number and the tenant")
-    if webhooks is not None and (unread := unread_since(webhooks)):
+    if webhooks is not None and (unread := latest_without_ticket(webhooks)):
         last = clock(unread.last_at, facts.read_at)
         text = f"has no enhancement: the client's webhooks arrive and are refused, last at {last}: {unread.reason}"
         anchor = _ANCHORS.get(unread.status, "refused-for-its-form")
         return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _CORRECT, _SEND_AGAIN, anchor=anchor)
     if facts.tenant_closed:
         text = "did not reach us, and a setting of the tenant must be fixed on our side"
-        return _verdict(facts, VerdictCode.TENANT_CLOSED, text, OF_SETTING.format(tenant=facts.tenant_id))
+        return _verdict(facts, VerdictCode.TENANT_CLOSED, text, CHECK_SETTINGS.format(tenant=facts.tenant_id))
     return _of_polled(facts) if facts.reconcile == "poll" else _of_no_webhook(facts)
 
 
-def unread_since(webhooks: Receiving) -> RefusalCount | None:
+def latest_without_ticket(webhooks: WebhookResults) -> RefusalCount | None:
     """Return the latest refusal without a ticket if no accepted webhook followed."""
     last = webhooks.last_accepted_at
     # The sender of a 403 is unknown; other refusals are stored only after authentication.
@@ -142,12 +142,12 @@ def unread_since(webhooks: Receiving) -> RefusalCount | None:
     return next((unread for unread in found if last is None or unread.last_at > last), None)
 
 
-def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
+def _of_refusal(facts: Facts, webhooks: WebhookResults) -> Diagnosis:
     last = webhooks.refused[0]
     kind, _, cause = last.reason.partition(": ")
     if kind == "tenant closed":
         text = "has no enhancement: its webhook arrived, and a setting of the tenant must be fixed on our side"
-        check = OF_SETTING.format(tenant=facts.tenant_id)
+        check = CHECK_SETTINGS.format(tenant=facts.tenant_id)
         return _verdict(facts, VerdictCode.TENANT_CLOSED, text, check, _SEND_AGAIN, anchor="refused-with-403")
     since = f"since {clock(webhooks.since or last.at, facts.read_at)}"
     text = f"has no enhancement: its webhook has been refused {since}: {last.reason}"
@@ -156,7 +156,9 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
         text = f"has no enhancement: the signature of its webhook has been wrong {since}{why}"
     if webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at:
         over = "later webhooks were accepted: ask the client to send this one again"
-        return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _RECOVERED if last.status == 429 else over)
+        return _verdict(
+            facts, VerdictCode.WEBHOOK_REJECTED, text, _WAIT_FOR_RECONCILIATION if last.status == 429 else over
+        )
     action = _STEPS_OF_REFUSALS.get(kind, _CORRECT)
     if kind == "signature mismatch" and "retired secret" in cause:
         action = f"ask the client to set the current secret in the desk (WEBHOOK_SECRET_{{suffix}}; {_ROTATION})"
@@ -166,7 +168,7 @@ def _of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
         most_waiting=key_name(facts.tenant_id, "jobs.most_waiting"),
     )
     anchor = _ANCHORS.get(last.status, "refused-for-its-form")
-    again = _RECOVERED if last.status == 429 else _SEND_AGAIN
+    again = _WAIT_FOR_RECONCILIATION if last.status == 429 else _SEND_AGAIN
     return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, action, again, anchor=anchor)
 
 
@@ -182,21 +184,21 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
         text = "has no job; whether its webhook was refused is unknown"
     name = key_name(facts.tenant_id, "reconcile")
     if missing is None or facts.reconcile is None:
-        by_itself = _of_rules(facts)
+        job_creation = _check_rules_action(facts)
     elif missing.left_out:
-        by_itself = f"no job is created: {_EXCLUDED}"
+        job_creation = f"no job is created: {_EXCLUDED}"
     elif facts.reconcile == "on":
-        by_itself = (
+        job_creation = (
             f"{name} is on: its job is created automatically, within a limit per minute; wait, unless it is older than "
             "RECONCILE_WINDOW_HOURS or was erased"
         )
     else:
-        by_itself = f"{name} is report: with on, the job of such a ticket is created without a webhook"
+        job_creation = f"{name} is report: with on, the job of such a ticket is created without a webhook"
     return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
         text,
-        by_itself,
+        job_creation,
         f"{_API_PODS}: was a pod `1/1` when the ticket was created? If not, ask the client to send the webhook again",
         "ask the client to check that the webhook is enabled and its address is right, and to send it again",
         "add --tenant to check the desk too"
@@ -205,7 +207,7 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
     )
 
 
-def _of_rules(facts: Facts) -> str:
+def _check_rules_action(facts: Facts) -> str:
     if not facts.has_rules or facts.missing is not None:
         return ""
     return f"check whether {key_name(facts.tenant_id, 'tickets')} excludes it: such a ticket gets no job"
@@ -223,7 +225,7 @@ def _of_polled(facts: Facts) -> Diagnosis:
         facts,
         VerdictCode.WEBHOOK_MISSING,
         text,
-        _of_rules(facts),
+        _check_rules_action(facts),
         "wait for RECONCILE_INTERVAL_SECONDS, and check again",
         "check that housekeeping runs, and its log for `Reconcile error`",
         _enhance_by_hand(facts, "{} creates the job at once"),
@@ -288,12 +290,12 @@ def _action_of(facts: Facts, cause: JobCause) -> str:
 
 def _text_of(facts: Facts, cause: JobCause) -> str:
     """Return the cause's text; for a hold not renewed lately, its last time instead."""
-    holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
-    seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
-    if holds is None or not seen or facts.read_at - seen[-1].at < _NEW:
+    hold_reason = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
+    seen: list[Happened] = [event for event in facts.events or () if event.reason == hold_reason]
+    if hold_reason is None or not seen or facts.read_at - seen[-1].at < _HOLD_RENEWED_WITHIN:
         return cause.text
     begins = "is paused" if facts.job is not None and facts.job.state == JobState.WAITING else "has no enhancement"
-    return f"{begins}: last refused at {clock(seen[-1].at, facts.read_at)} ({holds})"
+    return f"{begins}: last refused at {clock(seen[-1].at, facts.read_at)} ({hold_reason})"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
@@ -301,19 +303,19 @@ def _at(moment: datetime, facts: Facts) -> str:
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    is_held = job.lease_until is not None and job.lease_until > facts.read_at
-    if is_held and not is_without_worker(facts.queue, facts.work):
+    has_lease = job.lease_until is not None and job.lease_until > facts.read_at
+    if has_lease and not is_without_worker(facts.queue, facts.work):
         if facts.queue is not None and facts.queue.listening == 0:
             # A full worker does not listen either.
-            sure = duration((job.lease_until - facts.read_at).total_seconds()) if job.lease_until else ""
+            lease_left = duration((job.lease_until - facts.read_at).total_seconds()) if job.lease_until else ""
             text = (
                 f"is with a worker that does not listen to the queue, attempt {job.attempt}: the worker is full or "
-                f"lost, which is known in {sure}"
+                f"lost, which is known in {lease_left}"
             )
-            return _verdict(facts, VerdictCode.IN_PROGRESS, text, f"wait for {sure}")
+            return _verdict(facts, VerdictCode.IN_PROGRESS, text, f"wait for {lease_left}")
         return _verdict(facts, VerdictCode.IN_PROGRESS, f"is being enhanced now, attempt {job.attempt}", "wait")
     if _redis_takes_nothing(facts):
-        return _redis_is_stuck(facts)
+        return _of_stuck_redis(facts)
     if is_without_worker(facts.queue, facts.work):
         text = "waits: its worker was lost during the attempt, and no other worker is running"
         return _verdict(facts, VerdictCode.NO_WORKER, text, _START_WORKERS)
@@ -336,8 +338,8 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
         action = "restore Redis, a P1 incident: the job then continues by itself"
         return _verdict(facts, VerdictCode.NOT_QUEUED, text, action, anchor=anchor)
     if _redis_takes_nothing(facts) and (job.published_at is None or is_without_worker(facts.queue, facts.work)):
-        return _redis_is_stuck(facts)
-    if job.published_at is None and due_for > _RELAY_SECONDS:
+        return _of_stuck_redis(facts)
+    if job.published_at is None and due_for > _RELAY_DELAY_SECONDS:
         text = f"is accepted, and its job is not queued although it was due {duration(due_for)} ago"
         return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{_PING}; check that the API runs")
     return _in_queue(facts, job, due_for)
@@ -347,7 +349,7 @@ def _redis_takes_nothing(facts: Facts) -> bool:
     return facts.queue is not None and facts.queue.takes_nothing
 
 
-def _redis_is_stuck(facts: Facts) -> Diagnosis:
+def _of_stuck_redis(facts: Facts) -> Diagnosis:
     text = "is accepted, and waits for Redis, which is out of memory, can't write to its disk, or is read-only"
     action = "escalate to Engineering as a P1: the job then continues by itself"
     return _verdict(facts, VerdictCode.NOT_QUEUED, text, action, anchor="redis-takes-nothing")
@@ -358,7 +360,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     is_long = depth is not None and depth >= MODERATE
     if is_without_worker(facts.queue, facts.work):
         return _verdict(facts, VerdictCode.NO_WORKER, f"waits: {_NO_WORKER}", _START_WORKERS)
-    if _takes_nothing(facts, is_due_long=is_long or due_for >= _STILL_SECONDS):
+    if _workers_take_nothing(facts, is_due_long=is_long or due_for >= _IDLE_SECONDS):
         text = "waits: no worker has a job, and none takes one"
         return _verdict(facts, VerdictCode.NO_WORKER, text, _RESTART, anchor="alive-but-taking-nothing")
     if facts.most_running is not None:
@@ -368,7 +370,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     cause = known_cause(job.reason or "")
     if cause is not None and cause.verdict in FAILING:
         return _of_cause(facts, cause)
-    if due_for >= _LONG_SECONDS or is_long:
+    if due_for >= _LONG_WAIT_SECONDS or is_long:
         many = "" if depth is None else f"; {depth} wait in total"
         text = f"has waited for {duration(due_for)} behind other jobs{many}"
         actions = ["wait, and check again"]
@@ -383,12 +385,12 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     return _verdict(facts, VerdictCode.IN_PROGRESS, f"has been in the queue for {duration(due_for)}, {text}", action)
 
 
-def _takes_nothing(facts: Facts, *, is_due_long: bool) -> bool:
+def _workers_take_nothing(facts: Facts, *, is_due_long: bool) -> bool:
     if facts.work is None or facts.work.workers or not is_due_long:
         return False
     # A worker with a free slot starts a job at once.
     started = facts.last_started_at
-    return started is None or (facts.read_at - started).total_seconds() >= _STILL_SECONDS
+    return started is None or (facts.read_at - started).total_seconds() >= _IDLE_SECONDS
 
 
 def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
@@ -441,7 +443,7 @@ def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason]) -> tup
 
 
 def _held_since(facts: Facts, reason: str, last_at: datetime) -> str:
-    if facts.read_at - last_at < _NEW:
+    if facts.read_at - last_at < _HOLD_RENEWED_WITHIN:
         return reason
     return f"last refused at {clock(last_at, facts.read_at)} ({reason})"
 

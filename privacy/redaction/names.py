@@ -191,8 +191,8 @@ class _Names:
     def _take(self, at: int, classes: str = _ANY_NAME, most: int = _MAX_IN_A_NAME) -> None:
         for taken in range(most and most + 2):
             is_initial = taken and self._may(at, "FLU?wP") and len(self.keys[at]) == 1
-            is_joined = taken and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
-            is_joined |= taken and self.keys[at] == "h" and self._joint(at - 1) in {"'", "’"}
+            is_joined = bool(taken) and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
+            is_joined |= bool(taken) and self.keys[at] == "h" and self._joint(at - 1) in {"'", "’"}
             is_family = taken and self.classes[at - 1] == FIRST and self._is_family_name(at)
             if not (self._may(at, classes) or is_initial or is_joined or is_family or self._is_particle(at, classes)):
                 return

@@ -10,7 +10,7 @@ from config.tenant_directory import TenantDirectory
 from db.session import Database
 from jobs.repository import SIGNED_BY_PREVIOUS
 from privacy import secret_fingerprints
-from privacy.secret_fingerprints import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
+from privacy.secret_fingerprints import CURRENT, MAX_BATCH, PREVIOUS, RETIRED, TOKEN
 from tests.kit.clock import Clock
 from tests.kit.postgres import Store
 from tests.kit.receiver import Receiver, raw
@@ -84,14 +84,14 @@ class LosingDatabase(Database):
 async def test_no_use_is_lost_or_told_twice_when_an_answer_is_lost(store: Store, server: Any) -> None:
     database = LosingDatabase(server.url, application_name="tests")
     usage = SecretUsage(database)
-    for number in range(AT_ONCE + 1):
+    for number in range(MAX_BATCH + 1):
         usage.count(f"tenant-{number}", Proof(CURRENT, NEW))
     with pytest.raises(TimeoutError):
         await usage.write()
     await usage.write()
     await database.close()
     told = store.table.run("SELECT sum(uses) AS uses, count(*) AS tenants FROM secret_uses")
-    assert [(row["uses"], row["tenants"]) for row in told] == [(AT_ONCE + 1, AT_ONCE + 1)]
+    assert [(row["uses"], row["tenants"]) for row in told] == [(MAX_BATCH + 1, MAX_BATCH + 1)]
 
 
 async def test_the_first_event_says_that_the_previous_secret_signed(store: Store) -> None:

@@ -88,7 +88,7 @@ def told(tmp_path: Path, untouched_logging: None, server: Any, table: Table) -> 
 async def use(database: Database, shelf: Shelf, **uses: int) -> None:
     """Record signed webhooks as the API does."""
     files = shelf.files()
-    await secret_fingerprints.know(
+    await secret_fingerprints.record(
         database, [seen("acme", name, files[f"{name}_ACME"], each) for name, each in uses.items()]
     )
 

@@ -69,7 +69,7 @@ async def test_a_stopped_rotation_has_no_old_secret(server: Postgres, database: 
     """The desk signs with the current one, which is in both files."""
     for name in (CURRENT, PREVIOUS):
         (tmp_path / f"{name}_ACME").write_text("the 0ne", encoding="utf-8")
-    await secret_fingerprints.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
+    await secret_fingerprints.record(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
     answer = await asked(server.url, "--json", SECRETS_DIR=str(tmp_path))
     (said,) = [row["to_do"] for row in json.loads(answer.stdout) if row["setting"] == PREVIOUS]
     assert said == "same as the current one: run the interrupted `ai-agents secrets rotate --tenant acme` again"
@@ -84,7 +84,7 @@ async def test_a_secret_that_nobody_can_read_is_told_of(server: Postgres, tmp_pa
 
 
 async def test_each_secret_that_is_set_here_has_its_row(server: Postgres, database: Database, table: Table) -> None:
-    await secret_fingerprints.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
+    await secret_fingerprints.record(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=3))
     answer = await asked(server.url, **SETTINGS)
     assert answer.returncode == 0, answer.stderr
@@ -98,7 +98,9 @@ async def test_each_secret_that_is_set_here_has_its_row(server: Postgres, databa
 
 
 async def test_without_settings_here_it_tells_what_processes_told(server: Postgres, database: Database) -> None:
-    await secret_fingerprints.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
+    await secret_fingerprints.record(
+        database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)]
+    )
     answer = await asked(server.url, "--tenant", "acme", "--json")
     assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
     assert "No secret of acme is set here. The table shows reports of processes within two hours;" in answer.stderr
@@ -110,7 +112,7 @@ async def test_without_settings_here_it_tells_what_processes_told(server: Postgr
 
 async def test_what_processes_have_themselves_is_told_too(server: Postgres, database: Database) -> None:
     """The console's token has no setting in a pod of the API."""
-    await secret_fingerprints.know(
+    await secret_fingerprints.record(
         database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")]
     )
     rows = json.loads((await asked(server.url, "--json", **SETTINGS)).stdout)

@@ -45,7 +45,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         now = datetime.now(UTC)
         await missed_webhooks.begin(database, tenant_id, now)
         await missed_webhooks.compare(database, tenant_id, [NewTicket("9", None, now)], seen_at=now, until=now)
-        await secret_fingerprints.know(
+        await secret_fingerprints.record(
             database, [secret_fingerprints.seen(tenant_id, secret_fingerprints.CURRENT, "s", 1)]
         )
         book = SpendingBook(database)

@@ -24,7 +24,7 @@ from dev.simulators.serving import serve_in_thread
 from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.http import EgressConfig
-from integrations.llm.client import Refusal, Wire, refused_part, repair, strip_fence
+from integrations.llm.client import Refusal, RequestFormat, refused_part, repair_messages, strip_fence
 from integrations.resilience import HoldReason
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
@@ -217,11 +217,11 @@ def unsupported(param: str) -> openai.BadRequestError:
     return refusal(f"Unsupported parameter: '{param}' is not supported with this model.", param)
 
 
-def asked(wire: Wire) -> dict[str, Any]:
+def asked(wire: RequestFormat) -> dict[str, Any]:
     return wire.request(MESSAGES, Enhancement, wire.refused())
 
 
-def learn(wire: Wire, refused: Refusal) -> bool:
+def learn(wire: RequestFormat, refused: Refusal) -> bool:
     """Learn from a refusal; the request without the refused part succeeds."""
     part = refused_part(refused, asked(wire))
     wire.keep(frozenset({part} if part else ()))
@@ -229,7 +229,7 @@ def learn(wire: Wire, refused: Refusal) -> bool:
 
 
 def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() -> None:
-    request = asked(Wire(OPENAI, "gpt-6-luna"))
+    request = asked(RequestFormat(OPENAI, "gpt-6-luna"))
     schema = request["response_format"]["json_schema"]["schema"]
     assert request["response_format"]["json_schema"]["strict"] is True
     assert schema == Enhancement.model_json_schema()
@@ -245,13 +245,13 @@ def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() ->
 
 @pytest.mark.parametrize("base_url", [OPENROUTER, "https://eu.openrouter.ai/api/v1"])
 def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
-    request = asked(Wire(base_url, "openai/gpt-6-luna"))
+    request = asked(RequestFormat(base_url, "openai/gpt-6-luna"))
     assert (request["provider"], request["reasoning"]) == ({"require_parameters": True}, {"effort": "none"})
     assert request["max_tokens"] > 0
     assert not {"max_completion_tokens", "reasoning_effort"} & set(request)
     # A host that only looks like it.
     for other in ("https://notopenrouter.ai/v1", "https://openrouter.ai.example/v1"):
-        assert not {"provider", "reasoning"} & set(asked(Wire(other, "m")))
+        assert not {"provider", "reasoning"} & set(asked(RequestFormat(other, "m")))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
     ],
 )
 def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Refusal, left_out: str | None) -> None:
-    wire = Wire(OPENROUTER, "m")
+    wire = RequestFormat(OPENROUTER, "m")
     assert learn(wire, refused) is (left_out is not None)
     request = asked(wire)
     whole = {"max_tokens", "provider", "reasoning"}
@@ -290,12 +290,12 @@ def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Ref
     ],
 )
 def test_the_message_may_name_the_parameter(message: str, param: Any, left_out: Any) -> None:
-    assert refused_part(refusal(message, param), asked(Wire(OPENAI, "m"))) == left_out
+    assert refused_part(refusal(message, param), asked(RequestFormat(OPENAI, "m"))) == left_out
 
 
 def test_what_was_learned_expires() -> None:
     clock = Clock(0.0)
-    wire = Wire(OPENAI, "m", clock)
+    wire = RequestFormat(OPENAI, "m", clock)
     assert learn(wire, unsupported("reasoning_effort"))
     clock.now = 300.0
     assert learn(wire, refusal("no schemas", "response_format"))
@@ -303,11 +303,11 @@ def test_what_was_learned_expires() -> None:
     assert "reasoning_effort" in asked(wire)
     assert asked(wire)["response_format"] == {"type": "json_object"}
     clock.now = 901.0
-    assert asked(wire) == asked(Wire(OPENAI, "m"))
+    assert asked(wire) == asked(RequestFormat(OPENAI, "m"))
 
 
 def test_the_ladder_goes_from_the_schema_to_json_to_the_prompt_alone() -> None:
-    wire = Wire(OPENAI, "m")
+    wire = RequestFormat(OPENAI, "m")
     assert learn(wire, refusal("'response_format' of type 'json_schema' is not supported", "response_format"))
     second = asked(wire)
     assert second["response_format"] == {"type": "json_object"}
@@ -332,10 +332,10 @@ def test_a_fence_around_an_answer_is_taken_off(fence: str) -> None:
 
 
 def test_a_repair_shows_the_model_its_own_answer_within_bounds() -> None:
-    shown, request = repair("x" * 100_000)
+    shown, request = repair_messages("x" * 100_000)
     assert (shown["role"], request["role"]) == ("assistant", "user")
     assert 0 < len(shown["content"]) < 10_000
-    assert repair("")[0]["content"] != ""
+    assert repair_messages("")[0]["content"] != ""
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ async def test_copies_take_no_call_while_jobs_wait(per_minute: int, redis_url: s
 
 
 async def test_a_copy_looks_again_until_nobody_waits(redis_url: str) -> None:
-    """Through the rate itself, as housekeeping does with `yields`."""
+    """Through the rate itself, as housekeeping does with `yields_to_jobs`."""
     clock = Clock(0)
     slept: list[float] = []
     server: Any = ClockedRedis(redis_url, clock)
@@ -257,6 +257,6 @@ async def test_a_copy_looks_again_until_nobody_waits(redis_url: str) -> None:
         if len(slept) == 2:
             await jobs.take("a job")
 
-    await DeskRate("acme", 4, server, yields=True, sleep=sleep).take("another")
+    await DeskRate("acme", 4, server, yields_to_jobs=True, sleep=sleep).take("another")
     assert clock.now > 30
     assert len(slept) >= 3

@@ -17,7 +17,7 @@ from jobs import claims, manual_retry
 from jobs.inbox import Inbox
 from jobs.intake import Intake
 from jobs.queue import JobQueue
-from jobs.queue_relay import Relay, Shortage
+from jobs.queue_relay import LostMessageDetector, Relay
 from jobs.repository import MAX_ATTEMPTS
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
@@ -240,6 +240,6 @@ async def test_the_last_round_of_a_relay_is_told(
 )
 def test_messages_that_no_worker_can_hold_are_lost_at_once(checks: list[tuple[int, int, int, int]]) -> None:
     clock = Clock()
-    shortage = Shortage(clock)
+    shortage = LostMessageDetector(clock)
     for clock.now, short, unclaimed, lost in checks:
         assert shortage.lost(short, unclaimed=unclaimed) == lost

@@ -11,7 +11,7 @@ import pytest
 
 from db.session import Database
 from jobs import claims, repository
-from jobs.repository import PublishedJob
+from jobs.repository import JobIdentity
 from jobs.statistics import job_figures, jobs_held_back
 from tests.kit.postgres import Store, Table, claim_by_id, claimed
 
@@ -30,7 +30,7 @@ def accept(store: Store) -> Accept:
     return partial(store.accept, published=False)
 
 
-def ids(found: list[PublishedJob]) -> set[UUID]:
+def ids(found: list[JobIdentity]) -> set[UUID]:
     return {job.job_id for job in found}
 
 
@@ -38,7 +38,7 @@ async def test_a_due_job_comes_with_what_publishing_takes(accept: Accept, databa
     job_id = await accept(tenant_id="globex", attempt=2)
     row = table.job(job_id)
     (due,) = await repository.take_due(database, 10)
-    assert due == PublishedJob(job_id, "globex", "12345", 2, row["traceparent"])
+    assert due == JobIdentity(job_id, "globex", "12345", 2, row["traceparent"])
     assert table.job(job_id)["published_at"] is not None
 
 
@@ -130,8 +130,8 @@ async def test_jobs_due_a_message_are_counted_after_some_seconds(accept: Accept,
     counted: list[Columns] = [OLD, OLD | {"tenant_id": "globex"}, OLD | HELD]
     for columns in (*counted, {"published": True}, {}, OLD | {"state": "failed"}, OLD | {"due_at": TO_COME}):
         await accept(**columns)
-    assert await repository.count_listed(database, 9) == (2, 1)
-    assert await repository.count_listed(database, 1) == (1, 1)
+    assert await repository.count_published_and_running(database, 9) == (2, 1)
+    assert await repository.count_published_and_running(database, 1) == (1, 1)
 
 
 async def test_of_the_jobs_without_a_message_the_oldest_are_published_again(accept: Accept, store: Store) -> None:

@@ -58,7 +58,7 @@ class Receiver:
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
         webhooks.add_routes(self.app.router)
         self.app.add_exception_handler(HTTPException, webhooks.refuse_address)
-        state: Any = partial(ApiState, sender_seconds=10, diagnosis=diagnosis or SignatureDiagnosis())
+        state: Any = partial(ApiState, body_seconds=10, diagnosis=diagnosis or SignatureDiagnosis())
         self.app.state.api = state(tenants or KnownTenants(), None, None, self, self, self)
 
     async def accept(self, event: Event) -> UUID:

@@ -119,7 +119,7 @@ async def test_a_copy_is_found_and_kept_by_rules(kinds: Any, names: str, found: 
         await repository.save_ticket(store.database, tenant_id, ticket("1"), kinds=folded)
     assert await find(store.database) == ["1"]
     assert await find(store.database, rules=never(names)) == (["1"] if found else [])
-    forbidden = never(names).forbid(kinds or {})
+    forbidden = never(names).forbids(kinds or {})
     assert await repository.remove_forbidden(store.database, "acme", never(names).forbidden) == forbidden
     assert len(store.table.run("SELECT 1 FROM tickets")) == 2 - forbidden
 

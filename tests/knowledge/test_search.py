@@ -16,7 +16,7 @@ from db.session import Database, Row
 from dev.stack.postgres import Postgres
 from knowledge import embedding_repository, repository, search
 from knowledge.embedding_sync import embed_some
-from knowledge.search import COMPARED, EmbeddingRanking, PostgresSearch, QueryEmbedding, TenantSlots
+from knowledge.search import MAX_COMPARED, EmbeddingRanking, PostgresSearch, QueryEmbedding, TenantSlots
 from knowledge.terms import query_terms
 from tests.kit.embedding import DIMENSIONS, MeaningModel, OneEmbedder
 from tests.kit.postgres import Table
@@ -300,7 +300,7 @@ async def test_a_large_collection_is_searched_by_the_index_and_a_small_one_witho
     assert (await search.similar_tickets("acme", "", "VPN drops", "", {}))[0].ticket_id == "0"
     with psycopg.connect(with_vectors.superuser_url, autocommit=True) as connection:
         # As if there were more than are compared one by one.
-        connection.execute("UPDATE collection_sizes SET documents = %s", (COMPARED + 1,))
+        connection.execute("UPDATE collection_sizes SET documents = %s", (MAX_COMPARED + 1,))
     for tenant_id, name in (("acme", "Tunnel"), ("globex", "Tunnel of globex")):
         found = await search.similar_tickets(tenant_id, "", "VPN drops", "", {})
         assert found[0].subject == name

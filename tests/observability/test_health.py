@@ -12,7 +12,7 @@ import redis as blocking
 from dev.stack.free_ports import free_port
 from jobs.intake import StoreBreaker
 from observability import tracing
-from observability.health import Each, Progress, Readiness, Rounds, Watchdog
+from observability.health import CombinedProgress, Progress, Readiness, Rounds, Watchdog
 from tests.kit.clock import Clock
 from worker.consumer import TakenMessages
 
@@ -148,7 +148,7 @@ class Watched:
         self.clock = clock
         self.loop_answers = True
         self.watchdog = Watchdog(
-            progress, stuck_seconds=STUCK, ask_loop=self._ask, on_stuck=lambda _reason: None, monotonic=clock
+            progress, stuck_seconds=STUCK, call_in_loop=self._ask, on_stuck=lambda _reason: None, monotonic=clock
         )
 
     def _ask(self, answer: Callable[[], None]) -> None:
@@ -274,7 +274,7 @@ def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever(houseke
 def test_of_several_pieces_of_work_each_is_watched(stuck: int) -> None:
     clock = Clock()
     both = [Rounds(stuck_seconds=STUCK, monotonic=clock) for _ in range(2)]
-    process = Watched(Each(*both), clock)
+    process = Watched(CombinedProgress(*both), clock)
     both[stuck].next_within(300)
     both[not stuck].next_within(3000)
     assert process.is_stuck_after(300 + STUCK)

@@ -14,7 +14,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_s
 from redis.exceptions import AuthenticationError
 
 from observability import log_events
-from observability.identifiers import bind, bound, current, other_numbers, tags
+from observability.identifiers import bind, bound, current, other_ticket_ids, tags
 from observability.log_events import Phrase
 from observability.logging import Outage, log_event, refuse_start
 from tests.kit.clock import Clock
@@ -98,7 +98,7 @@ async def test_what_a_task_of_a_block_learns_holds_for_all_of_the_block() -> Non
     """A step of the graph runs in its own task, and learns a ticket's other number."""
 
     async def learn() -> None:
-        bind(**other_numbers("102", "4711", "102"))
+        bind(**other_ticket_ids("102", "4711", "102"))
 
     with bound(ticket_id="102"):
         await asyncio.create_task(learn())
@@ -120,7 +120,7 @@ async def test_what_a_task_of_a_block_learns_holds_for_all_of_the_block() -> Non
 def test_a_tickets_other_number_is_told_under_its_own_name(
     numbers: tuple[str, str | None, str | None], told: dict[str, str]
 ) -> None:
-    assert other_numbers(*numbers) == told
+    assert other_ticket_ids(*numbers) == told
 
 
 @FORMATS

@@ -15,10 +15,10 @@ from privacy.secret_fingerprints import (
     PREVIOUS,
     RETIRED,
     SecretUsage,
-    know,
     last_seen,
+    record,
     remembered,
-    reporting,
+    report_secrets,
     seen,
 )
 from tests.kit.clock import Clock
@@ -45,9 +45,9 @@ async def days_of(database: Database) -> dict[str, int]:
 
 async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(database: Database, table: Table) -> None:
     """A rotation moves the old secret to another setting; its age and uses follow."""
-    first = await know(database, [seen("acme", CURRENT, OLD, uses=2)])
+    first = await record(database, [seen("acme", CURRENT, OLD, uses=2)])
     age(table, 100)
-    await know(database, [seen("acme", CURRENT, NEW), seen("acme", PREVIOUS, OLD)])
+    await record(database, [seen("acme", CURRENT, NEW), seen("acme", PREVIOUS, OLD)])
     known = await remembered(database, "acme", {CURRENT: NEW, PREVIOUS: OLD})
     assert known[PREVIOUS].first_seen_at == first["acme", CURRENT] - timedelta(hours=100)
     assert known[PREVIOUS].setting == PREVIOUS
@@ -59,12 +59,12 @@ async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(dat
 
 async def test_uses_add_up_and_those_of_a_day_are_told(database: Database, table: Table) -> None:
     """They are counted by the hour, and the day begins in the middle of one."""
-    await know(database, [seen("acme", PREVIOUS, OLD, uses=5)])
+    await record(database, [seen("acme", PREVIOUS, OLD, uses=5)])
     table.run("UPDATE secret_uses SET hour = date_trunc('hour', now() - interval '23 hours 59 minutes')")
     assert (await remembered(database, "acme", {PREVIOUS: OLD}))[PREVIOUS].uses == 5
     age(table, 30)
     for uses in (2, 1, 0):
-        await know(database, [seen("acme", PREVIOUS, OLD, uses=uses), seen("globex", CURRENT, OLD, uses=9)])
+        await record(database, [seen("acme", PREVIOUS, OLD, uses=uses), seen("globex", CURRENT, OLD, uses=9)])
     (known,) = (await remembered(database, "acme", {PREVIOUS: OLD})).values()
     assert known.uses == 3
     assert known.last_used_at is not None
@@ -75,7 +75,7 @@ async def test_uses_add_up_and_those_of_a_day_are_told(database: Database, table
 async def test_of_two_places_with_one_secret_the_first_counts(database: Database) -> None:
     """As after a rotation that was stopped at its start."""
     both = [seen("acme", CURRENT, OLD, uses=1), seen("acme", PREVIOUS, OLD, uses=2)]
-    assert list(await know(database, both)) == [("acme", CURRENT)]
+    assert list(await record(database, both)) == [("acme", CURRENT)]
     known = await remembered(database, "acme", {CURRENT: OLD, PREVIOUS: OLD})
     assert known[CURRENT] == known[PREVIOUS]
     assert known[CURRENT].uses == 3
@@ -84,7 +84,7 @@ async def test_of_two_places_with_one_secret_the_first_counts(database: Database
 async def test_no_row_tells_a_secret_or_that_two_tenants_share_one(database: Database, table: Table) -> None:
     """Not even by guessing: a fingerprint is made with the tenant's key."""
     same = [seen(tenant, setting, OLD) for tenant in ("acme", "globex") for setting in (CURRENT, "OPENAI_API_KEY")]
-    await know(database, [*same, seen("", "OPENAI_API_KEY", OLD)])
+    await record(database, [*same, seen("", "OPENAI_API_KEY", OLD)])
     rows = table.run("SELECT * FROM known_secrets")
     prints = {bytes(row["fingerprint"]) for row in rows}
     assert len(prints) == len(rows) == 5
@@ -95,14 +95,14 @@ async def test_no_row_tells_a_secret_or_that_two_tenants_share_one(database: Dat
 
 async def test_a_secret_of_an_environment_that_is_no_text_is_known_all_the_same(database: Database) -> None:
     odd = b"\xff\xfe".decode("utf-8", "surrogateescape")
-    await know(database, [seen("acme", CURRENT, odd)])
+    await record(database, [seen("acme", CURRENT, odd)])
     assert list(await remembered(database, "acme", {CURRENT: odd})) == [CURRENT]
 
 
 async def test_what_no_process_has_any_more_goes_after_a_month(database: Database, table: Table) -> None:
-    await know(database, [seen("acme", CURRENT, OLD, uses=1), seen("acme", RETIRED, "gone", uses=1)])
+    await record(database, [seen("acme", CURRENT, OLD, uses=1), seen("acme", RETIRED, "gone", uses=1)])
     age(table, 31 * 24)
-    await know(database, [seen("acme", CURRENT, OLD)])
+    await record(database, [seen("acme", CURRENT, OLD)])
     await secret_fingerprints.purge(database)
     assert [row["setting"] for row in table.run("SELECT setting FROM known_secrets")] == [CURRENT]
     assert table.run("SELECT * FROM secret_uses") == []
@@ -110,7 +110,7 @@ async def test_what_no_process_has_any_more_goes_after_a_month(database: Databas
 
 async def test_who_tells_of_secrets_tells_of_the_tenant_that_he_names_alone(database: Database, table: Table) -> None:
     """The function runs with the caller's rights, and leaves no tenant set."""
-    await know(database, [seen("acme", CURRENT, OLD)])
+    await record(database, [seen("acme", CURRENT, OLD)])
     async with database.across_tenants() as session:
         await session.execute(text("SELECT know_secrets('[]')"))
         assert (await session.execute(text("SELECT * FROM known_secrets"))).all() == []
@@ -123,23 +123,23 @@ KEY, KEPT_KEY = "CONSOLE_KEY", "CONSOLE_PREVIOUS_KEY"
 async def test_what_has_changed_is_told_at_once_and_the_rest_once_an_hour(database: Database, table: Table) -> None:
     there, clock = {("", KEY): "the first"}, Clock()
     told = SecretUsage(database, lambda: dict(there), monotonic=clock)
-    await told.look()
+    await told.report_if_due()
     there["", "CONSOLE_TOKEN_ANNA"] = "hers"
-    await told.look()
+    await told.report_if_due()
     assert (await last_seen(database, OF_PROCESS)).keys() == {KEY, "CONSOLE_TOKEN_ANNA"}
     table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - interval '50 minutes'")
     for seconds, within in ((3000, (49, 55)), (600, (0, 1))):
         clock.now += seconds
-        await told.look()
+        await told.report_if_due()
         (row,) = table.run("SELECT EXTRACT(epoch FROM now() - min(last_seen_at)) / 60 AS minutes FROM known_secrets")
         assert within[0] <= row["minutes"] < within[1]
 
 
 async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: Database, table: Table) -> None:
     """For example a console that no longer runs."""
-    await know(database, [seen("", KEY, "a console's")])
+    await record(database, [seen("", KEY, "a console's")])
     table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=119))
-    await know(database, [seen("", "REDIS_URL", "everybody's")])
+    await record(database, [seen("", "REDIS_URL", "everybody's")])
     assert (await last_seen(database, OF_PROCESS)).keys() == {KEY, "REDIS_URL"}
     table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s WHERE setting = %s", timedelta(minutes=2), KEY)
     assert (await last_seen(database, OF_PROCESS)).keys() == {"REDIS_URL"}
@@ -148,10 +148,10 @@ async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: D
 @pytest.mark.parametrize(("who_tells_last", "days"), [(("new",), 0), (("old", "new"), 91)])
 async def test_an_old_secret_in_use_counts(who_tells_last: Any, days: int, database: Database, table: Table) -> None:
     """It publishes the old one again after the others have published the new one."""
-    await know(database, [seen("", "REDIS_URL", "old")])
+    await record(database, [seen("", "REDIS_URL", "old")])
     table.run(LONG_AGO)
     for secret in ("new", *who_tells_last):
-        await know(database, [seen("", "REDIS_URL", secret)])
+        await record(database, [seen("", "REDIS_URL", secret)])
     assert await days_of(database) == {"REDIS_URL": days}
 
 
@@ -160,19 +160,19 @@ async def test_an_old_secret_in_use_counts(who_tells_last: Any, days: int, datab
     [(KEY, (KEPT_KEY, KEY)), ("CONSOLE_TOKEN_ANNA", ("CONSOLE_TOKEN_NIGHT", "CONSOLE_TOKEN_BERTA"))],
 )
 async def test_a_renamed_secret_keeps_its_age(before: str, after: Any, database: Database, table: Table) -> None:
-    await know(database, [seen("", before, "hers")])
+    await record(database, [seen("", before, "hers")])
     table.run(LONG_AGO)
-    await know(database, [seen("", after[0], "hers"), seen("", after[1], "another")])
+    await record(database, [seen("", after[0], "hers"), seen("", after[1], "another")])
     assert await days_of(database) == dict(zip(after, (91, 0), strict=True))
 
 
 async def test_it_is_told_beside_what_a_process_does(database: Database) -> None:
     """Without the database too; the look itself reports the outage."""
-    async with reporting(database, lambda: {("", KEY): "the first"}) as told:
+    async with report_secrets(database, lambda: {("", KEY): "the first"}) as told:
         await asyncio.to_thread(wait_for, lambda: told.since)
     assert (await last_seen(database, OF_PROCESS)).keys() == {KEY}
     away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
-    async with reporting(away, lambda: {("", KEY): "the first"}) as told:
+    async with report_secrets(away, lambda: {("", KEY): "the first"}) as told:
         with pytest.raises(DATABASE_FAILURES):
-            await told.look()
+            await told.report_if_due()
     await away.close()

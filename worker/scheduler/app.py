@@ -27,18 +27,18 @@ from knowledge.embedding_sync import EmbeddingSync
 from knowledge.embeddings import Embedders
 from knowledge.sync import DeskSync
 from observability import log_events, metrics, metrics_server, tracing
-from observability.health import STUCK_EXIT, Each, Readiness, Rounds, Watchdog
+from observability.health import STUCK_EXIT, CombinedProgress, Readiness, Rounds, Watchdog
 from observability.logging import Outage, log_event
 from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy import secret_fingerprints
-from privacy.secret_fingerprints import LOOK_SECONDS, OF_PROCESS, SecretUsage
+from privacy.secret_fingerprints import CHECK_SECONDS, OF_PROCESS, SecretUsage
 from worker.scheduler.missed_webhooks import Reconciliation
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
 from workflow.note_followup import NoteFollowUp
 
-_ANSWER_SECONDS = 30.0
+_UPDATE_TIMEOUT_SECONDS = 30.0
 
 
 class SecretAges:
@@ -63,7 +63,7 @@ class SecretAges:
                 # While the sync uses all connections, wait for the next round.
                 with contextlib.suppress(TimeoutError):
                     await self.update()
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_SECONDS)
         finally:
             # The next leader exports them.
             self._export({})
@@ -75,10 +75,10 @@ class SecretAges:
         Raises one of DATABASE_FAILURES, or TimeoutError.
         """
         before = self._usage.since
-        await self._usage.look()
+        await self._usage.report_if_due()
         try:
             with tracing.untraced():
-                async with asyncio.timeout(_ANSWER_SECONDS):
+                async with asyncio.timeout(_UPDATE_TIMEOUT_SECONDS):
                     if self._usage.since is not before:  # it reported: after a change, and once an hour
                         await secret_fingerprints.purge(self._database)
                     of_processes = await secret_fingerprints.last_seen(self._database, OF_PROCESS)
@@ -98,12 +98,12 @@ class SecretAges:
 
 
 _NAME = "ai-agents housekeeping"
-_EMBED_SECONDS = 15.0
+_EMBED_INTERVAL_SECONDS = 15.0
 _LAST_LINE_SECONDS = 5.0
 _POOL_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 # A request times out after 10 s; the driver then needs time to cancel it.
-_REPLY_SECONDS = 30.0
+_LEAD_CHECK_SECONDS = 30.0
 
 
 def run() -> int:
@@ -136,7 +136,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         stack.push_async_callback(redis.aclose)
         embedders = Embedders(tenants, settings)
         stack.push_async_callback(embedders.close)
-        desks = Desks(tenants, settings, redis, connections=MAX_CONCURRENT, yields=True)
+        desks = Desks(tenants, settings, redis, connections=MAX_CONCURRENT, yields_to_jobs=True)
         stack.push_async_callback(desks.close)
         probe_server = asyncio.create_task(ProbeServer(tenants, settings, redis).run())
         stack.push_async_callback(_cancel, probe_server)
@@ -145,7 +145,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         watchdog = Watchdog(
             leader.progress,
             stuck_seconds=settings.worker_stuck_seconds,
-            ask_loop=loop.call_soon_threadsafe,
+            call_in_loop=loop.call_soon_threadsafe,
             on_stuck=_exit_stuck,
         )
         watchdog.start()
@@ -200,7 +200,7 @@ class Leader:
         self._sync_progress, self._reconcile_progress, purge_progress = (
             Rounds(stuck_seconds=settings.worker_stuck_seconds) for _ in range(3)
         )
-        self.progress = Each(self._sync_progress, self._reconcile_progress, purge_progress)
+        self.progress = CombinedProgress(self._sync_progress, self._reconcile_progress, purge_progress)
         throttles = SyncThrottles()
         follow_up = NoteFollowUp(database, settings.job_deadline_seconds)
         self._sync = DeskSync(tenants, database, desks, follow_up, throttles)
@@ -225,7 +225,7 @@ class Leader:
             except* (*DATABASE_FAILURES, TimeoutError) as failures:
                 self._purge.progress.may_wait()
                 self._reconcile_progress.may_wait()
-                self._sync_progress.next_within(_RETRY_SECONDS + _REPLY_SECONDS)
+                self._sync_progress.next_within(_RETRY_SECONDS + _LEAD_CHECK_SECONDS)
                 outage.seen("housekeeping waits", failures.exceptions[0])
                 await asyncio.sleep(_RETRY_SECONDS)
             finally:
@@ -247,14 +247,14 @@ class Leader:
         # No check of the lead: two leaders would store the same. `run_once` raises nothing.
         while True:
             more = await self._embedding.run_once()
-            await asyncio.sleep(0 if more else _EMBED_SECONDS)
+            await asyncio.sleep(0 if more else _EMBED_INTERVAL_SECONDS)
 
 
 async def _repeat(
     tasks: DeskTasks, interval: float, check_lead: Callable[[], Awaitable[None]], progress: Rounds
 ) -> None:
     while True:
-        progress.next_within(_REPLY_SECONDS)
+        progress.next_within(_LEAD_CHECK_SECONDS)
         await check_lead()
         next_at = time.monotonic() + interval
         progress.next_within(interval)

@@ -30,7 +30,7 @@ from jobs.repository import has_room
 from knowledge.desk_tasks import DeskTasks, SyncThrottles
 from knowledge.sources import is_item_failure
 from observability import log_events, metrics
-from observability.identifiers import bound, other_numbers
+from observability.identifiers import bound, other_ticket_ids
 from observability.logging import log_event
 from privacy import tombstones
 from workflow.note import is_note_of
@@ -191,10 +191,10 @@ class MissedTickets:
 
     def _may_be_wanted(self, listed: ListedTicket) -> bool:
         # Only numbers may appear in log lines and addresses, as for webhooks.
-        return is_number(listed.ticket_id) and not listed.is_trashed and not self.tenant.rules.leave_out(listed.kinds)
+        return is_number(listed.ticket_id) and not listed.is_trashed and not self.tenant.rules.excludes(listed.kinds)
 
     def _new_ticket(self, listed: ListedTicket, created_at: datetime) -> NewTicket:
-        needed = {kind for kind in KINDS if kind != "event" and self.tenant.rules.ask_for(kind)}
+        needed = {kind for kind in KINDS if kind != "event" and self.tenant.rules.depends_on(kind)}
         return NewTicket(listed.ticket_id, listed.display_id or None, created_at, needed <= listed.kinds.keys())
 
     async def _without_forgotten(self, tickets: Sequence[NewTicket]) -> list[NewTicket]:
@@ -229,7 +229,7 @@ class MissedTickets:
         await self.wait_turn()
         try:
             found = await self.desk.read_ticket(ticket.ticket_id)
-            if not self.tenant.rules.leave_out(found.kinds):
+            if not self.tenant.rules.excludes(found.kinds):
                 return True
         except TicketGoneError:
             await missed_webhooks.forget(self.database, self.tenant.id, [ticket.ticket_id])
@@ -242,7 +242,10 @@ class MissedTickets:
 
     async def _count(self, ticket: NewTicket) -> None:
         tenant, missed = self.tenant, not self.tenant.polled
-        if await missed_webhooks.count_missed(self.database, tenant.id, ticket.ticket_id, counts=missed) and missed:
+        if (
+            await missed_webhooks.mark_missed(self.database, tenant.id, ticket.ticket_id, was_expected=missed)
+            and missed
+        ):
             metrics.RECONCILE_FOUND.labels(tenant.id, "missed").inc()
             log_event(
                 log_events.WEBHOOK_MISSED,
@@ -250,7 +253,7 @@ class MissedTickets:
                 tenant_id=tenant.id,
                 created=f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}",
                 reconcile="on" if tenant.recovers else "report",
-                also=other_numbers(ticket.ticket_id, None, ticket.display_id),
+                also=other_ticket_ids(ticket.ticket_id, None, ticket.display_id),
             )
 
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:

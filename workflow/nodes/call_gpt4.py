@@ -18,7 +18,7 @@ from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Content, Enhancement
-from workflow.audit import exchanges_of, keep_left_records, keep_records, leave_records, source_entries
+from workflow.audit import defer_records, exchanges_of, source_entries, write_deferred_records, write_records
 from workflow.lease import retry_until_available
 from workflow.ports import Model
 from workflow.question import ModelQuestion, question_of
@@ -33,7 +33,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     if stored is not None:
         content, model = Content.model_validate(stored[0]), stored[1]
         await commit(attempt, content, model, [], None)
-        await keep_left_records(attempt)
+        await write_deferred_records(attempt)
         log_event(log_events.GPT4_ANSWER_KEPT)
         return {"content": content, "model": model}
     # Paused, so that a paid call is not cancelled before its answer is stored. Each call has a limit of its own; with a
@@ -64,7 +64,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             if attempt.capture_messages:
                 span.set_attributes(_reply(answer))
     except BaseException as stopped:
-        keep = keep_records if isinstance(stopped, Exception) else leave_records
+        keep = write_records if isinstance(stopped, Exception) else defer_records
         await keep(attempt, exchanges_of(attempt, question, unanswered, unusable))
         raise
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
@@ -104,7 +104,7 @@ async def _request_answer(
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None
 
-    async def keep(text: str) -> None:
+    async def store_unusable(text: str) -> None:
         nonlocal repaired
         repaired = True
         sources = source_entries(question) if attempt.tenant_settings().audit_days else []
@@ -117,7 +117,7 @@ async def _request_answer(
             Enhancement,
             partial(count_paid, attempt),
             unusable=text,
-            on_unusable=keep,
+            on_unusable=store_unusable,
             on_unanswered=on_unanswered,
         )
     except ModelRefusedError:
@@ -146,9 +146,9 @@ async def commit(
         await retry_until_available(claims.save_answer, attempt.database, attempt.claim, stored, model, took)
     except BaseException:
         await attempt.answers.put(StoredKind.ANSWER, job_id, (stored, model))
-        await leave_records(attempt, exchanges)
+        await defer_records(attempt, exchanges)
         raise
-    await keep_records(attempt, exchanges)
+    await write_records(attempt, exchanges)
 
 
 # OpenTelemetry's GenAI conventions are in development, so their names are only here. Prompt and answer, which are

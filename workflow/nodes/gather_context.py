@@ -16,7 +16,7 @@ from jobs import claims
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, CONTEXT_FAILED, CONTEXT_LATE, NOTHING_FOUND
 from knowledge.models import Document, SimilarTicket
 from observability import log_events, metrics, tracing
-from observability.identifiers import bind, other_numbers
+from observability.identifiers import bind, other_ticket_ids
 from observability.logging import log_event
 from workflow.exclusions import (
     NoNoteWantedError,
@@ -114,7 +114,7 @@ async def _read_ticket(attempt: Attempt) -> DeskTicket:
 async def _store_numbers(attempt: Attempt, desk_id: str, display_id: str) -> None:
     claim = await retry_until_available(claims.store_numbers, attempt.database, attempt.claim, desk_id, display_id)
     attempt.claim = claim
-    bind(**other_numbers(claim.ticket_id, desk_id, display_id))
+    bind(**other_ticket_ids(claim.ticket_id, desk_id, display_id))
     await refuse_second_note(attempt)
     if claim.another_first:
         raise DeferredError(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())

@@ -14,7 +14,7 @@ from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, MAX_ATTEMPTS
 from observability import log_events, tracing
 from observability.logging import log_event
 from workflow.answer import Content
-from workflow.audit import keep_left_records
+from workflow.audit import write_deferred_records
 from workflow.exclusions import refuse_event, refuse_second_dry_run, refuse_second_note
 from workflow.lease import retry_until_available
 from workflow.note import is_note_of
@@ -46,7 +46,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     NoNoteWantedError, and DeferredError if that note did not arrive and another job of the ticket precedes this one.
     """
     attempt = runtime.context
-    await keep_left_records(attempt)
+    await write_deferred_records(attempt)
     posted_at = attempt.claim.note_attempted_at
     if posted_at is not None:
         if note_id := await _note_of_earlier_attempt(attempt, posted_at):

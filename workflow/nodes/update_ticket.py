@@ -29,7 +29,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         attempt.check_notes(answered=True)
-        if not claim.was_recently_open() or any(map(attempt.tenant_settings().rules.ask_for, _FIELDS)):
+        if not claim.was_recently_open() or any(map(attempt.tenant_settings().rules.depends_on, _FIELDS)):
             await _read_again(attempt)
         if attempt.tenant_settings().dry_run:
             raise NoNoteWantedError(DRY_RUN)

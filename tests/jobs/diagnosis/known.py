@@ -9,7 +9,7 @@ from integrations.probes import DeskProbe, ModelProbe
 from jobs.details import Details, Happened, Listed
 from jobs.diagnosis.facts import Facts
 from jobs.missed_webhooks import SeenWithoutWebhook
-from jobs.rejections import Receiving, RefusedWebhook
+from jobs.rejections import RefusedWebhook, WebhookResults
 from jobs.repository import Event
 from jobs.statistics import QueueActivity, WorkerActivity
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 9, 30, 0, tzinfo=UTC)
 JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 AT_WORK = WorkerActivity(workers=1, running=3, silent=0, last_started_at=NOW - timedelta(seconds=2))
 NOBODY_AT_WORK = WorkerActivity(workers=0, running=0, silent=0, last_started_at=None)
-NO_WEBHOOK = Receiving(refused=[], since=None, unread=[], last_accepted_at=None, shares_used_up=False)
+NO_WEBHOOK = WebhookResults(refused=[], since=None, unread=[], last_accepted_at=None, shares_used_up=False)
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT = Event(JOB_ID, "acme", "124", "ticket.created", (), TRACEPARENT, NOW)
@@ -81,7 +81,7 @@ def happened(*events: tuple[str, str | None], attempt: int = 1) -> list[Happened
     return [Happened(ago(60 - number), attempt, what, reason) for number, (what, reason) in enumerate(events)]
 
 
-def refused(status: int, reason: str, **more: Any) -> Receiving:
+def refused(status: int, reason: str, **more: Any) -> WebhookResults:
     """Return a refusal of ten minutes ago, with earlier ones since 09:14."""
     last = RefusedWebhook(ago(600), "124", status, reason)
     return replace(NO_WEBHOOK, refused=[last], since=ago(960), **more)

@@ -11,7 +11,7 @@ from config.secret_files import UNREADABLE
 from config.tenant_directory import TenantDirectory
 from db.session import DATABASE_FAILURES, Database
 from observability import metrics
-from privacy.secret_fingerprints import know, seen
+from privacy.secret_fingerprints import record, seen
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
 from tests.kit.tenants_toml import filed
@@ -100,7 +100,7 @@ async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Databa
 
 async def test_what_another_process_has_told_of_has_its_age_too(database: Database, table: Table) -> None:
     """A console's token; and not for ever."""
-    await know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
+    await record(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
     ages = SecretAges(database, TenantDirectory(lambda: GIVEN).secrets)
     await ages.update()

@@ -45,7 +45,7 @@ class RoundsOf:
         }
         self.clock = Clock()
         tenants = TenantDirectory(lambda: given(self.values), monotonic=self.clock)
-        self.desks = Desks(tenants, SETTINGS, redis, connections=4, yields=True)
+        self.desks = Desks(tenants, SETTINGS, redis, connections=4, yields_to_jobs=True)
         self.reconciliation = Reconciliation(tenants, database, self.desks, Inbox(redis), SyncThrottles(), SETTINGS)
         self._table = table
 
