@@ -24,10 +24,10 @@ LANGUAGES = ("en", "de", "fr", "es")
 SET_NAMES = (
     *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"),
     *("twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"),
-    *("twentieth", "twentyfirst", "twentysecond", "twentythird", "twentyfourth"),
+    *("twentieth", "twentyfirst", "twentysecond", "twentythird", "twentyfourth", "twentyfifth"),
 )
 # The name of one of these sets; empty after it was read, until the next one is measured.
-UNSEEN = "twentyfourth"
+UNSEEN = "twentyfifth"
 GOALS = dict.fromkeys(("phone", "email", "bank", "card", "id"), ".97") | {
     "product": "at most .02",
     "desk_person": "1.0",
