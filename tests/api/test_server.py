@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -12,7 +13,6 @@ from starlette.responses import Response
 
 from api.server import AnswerWriter, Crowd, Port, serve
 from api.webhooks import WebhookPort
-from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 Exchange = Callable[[list[bytes]], Awaitable[bytes]]
@@ -135,8 +135,8 @@ async def never(_scope: Any, receive: Any, _send: Any) -> None:
         pass
 
 
-async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_log: StartLog) -> None:
-    stream, port = start_log(), WebhookPort()
+async def test_while_all_places_are_served_newcomers_get_503_and_one_line(log: io.StringIO) -> None:
+    port = WebhookPort()
     port.crowd = Crowd(3, 5)
     async with serving(never, port) as address:
         served = [await asyncio.open_connection(*address) for _ in range(3)]
@@ -152,7 +152,7 @@ async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_
         for _, writer in served:
             writer.close()
             await writer.wait_closed()
-    assert stream.getvalue().count("status=503, reason=too many connections") == 1
+    assert log.getvalue().count("status=503, reason=too many connections") == 1
 
 
 class RecordingTransport(asyncio.Transport):

@@ -1,5 +1,6 @@
 """Webhooks of desks that cannot sign: access by token, and accepted forms of their bodies."""
 
+import io
 import json
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
@@ -93,7 +94,7 @@ def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
     ],
 )
 def test_what_opens_the_webhook(
-    start_log: StartLog,
+    log: io.StringIO,
     everyone: Receiver,
     door: httpx2.Client,
     path: str,
@@ -102,7 +103,6 @@ def test_what_opens_the_webhook(
     status: int,
     reason: str,
 ) -> None:
-    stream = start_log()
     everyone.events.clear()
     answer = door.post(path, content=body, headers=headers)
     assert answer.status_code == status
@@ -110,7 +110,7 @@ def test_what_opens_the_webhook(
     if status == 403:
         assert answer.content == FORBIDDEN
     if reason:
-        (line,) = lines_of(stream)
+        (line,) = lines_of(log)
         assert f"Webhook rejected: status={status}, reason={reason}" in line
         assert ("cause: no token is set for the tenant" in line) == ("acme" in path + body and reason[:5] == "token")
 
@@ -125,16 +125,15 @@ def test_what_opens_the_webhook(
     ],
 )
 def test_a_method_or_address_that_there_is_not_is_told(
-    start_log: StartLog, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
+    log: io.StringIO, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
 ) -> None:
     """In the answer and a line; recorded under the tenant if its token is valid."""
-    stream = start_log()
     reason, _, cause = said.partition(": ")
     for headers, tenant in (({}, ""), (token(OTHER), ""), (token(), "initech")):
         everyone.rejections.clear()
         answer = door.request(method, path, content=GOOD, headers=headers)
         assert (answer.status_code, answer.json()) == (status, {"detail": said})
-        line = stream.getvalue().splitlines()[-1]
+        line = log.getvalue().splitlines()[-1]
         assert f"Webhook rejected: status={status}, reason={reason} | " in line
         assert f"cause: {cause}" in line
         assert ("tenant_id: initech" in line) == bool(tenant)
@@ -172,8 +171,7 @@ async def test_a_span_has_no_address_that_a_stranger_wrote(
 CHECK = '{"tenant_id": "%s", "event": "webhook.check"}'
 
 
-async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: StartLog, receiver: Receiver) -> None:
-    stream = start_log()
+async def test_a_check_is_verified_like_any_other_and_makes_no_job(log: io.StringIO, receiver: Receiver) -> None:
     before = checks()
     ways = [
         (CHECK % "acme", signed(CHECK % "acme"), "/webhook", "acme"),
@@ -184,7 +182,7 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
     for body, headers, path, tenant_id in ways:
         status, answer = await receiver.post([body.encode()], raw(headers), path=path)
         assert (status, json.loads(answer)) == (200, {"status": "verified", "tenant_id": tenant_id})
-        assert f"Webhook checked: tenant_id={tenant_id} | tenant_id: {tenant_id}" in stream.getvalue().splitlines()[-1]
+        assert f"Webhook checked: tenant_id={tenant_id} | tenant_id: {tenant_id}" in log.getvalue().splitlines()[-1]
     assert checks() - before == len(ways)
     for headers in ({}, token(), signed("x"), signed(CHECK % "acme", 1)):
         assert await receiver.post([(CHECK % "acme").encode()], raw(headers)) == (403, FORBIDDEN)
@@ -277,13 +275,12 @@ async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
     ],
 )
 async def test_a_body_that_is_not_even_read_is_told_to_who_has_the_token(
-    start_log: StartLog, receiver: Receiver, body: bytes, more: dict[str, str], status: int, said: str
+    log: io.StringIO, receiver: Receiver, body: bytes, more: dict[str, str], status: int, said: str
 ) -> None:
     """Recorded under the tenant; with a wrong token it is an ordinary 403."""
-    stream = start_log()
     answer = await receiver.post([body], raw(token(**more)), path="/webhook/initech")
     assert answer == (status, f'{{"detail":"{said}"}}'.encode())
-    assert "| tenant_id: initech, " in stream.getvalue()
-    assert f"cause: {said.partition(': ')[2]}\n" in stream.getvalue()
+    assert "| tenant_id: initech, " in log.getvalue()
+    assert f"cause: {said.partition(': ')[2]}\n" in log.getvalue()
     assert await receiver.post([body], raw(token("x", **more)), path="/webhook/initech") == (403, FORBIDDEN)
     assert receiver.rejections == [("initech", None, status, said), ("initech", None, 403, "token mismatch")]

@@ -1,5 +1,6 @@
 """Token login, sessions, and their end."""
 
+import io
 import json
 import re
 from datetime import timedelta
@@ -13,7 +14,6 @@ from console.login import MAX_FAILURES
 from console.sessions import IDLE_SECONDS, LASTS_SECONDS
 from dev.stack.postgres import Postgres
 from tests.console.site import KEY, OLD_KEY, TOKENS, Browser, ConsoleSite, console_site
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
 
 
@@ -150,12 +150,11 @@ async def test_after_logging_out_no_console_takes_the_cookie(server: Postgres, t
     assert timedelta(hours=7) < row["left"] <= timedelta(seconds=LASTS_SECONDS)
 
 
-async def test_many_failures_get_one_line_and_keep_no_token_out(start_log: StartLog, stranger: Browser) -> None:
-    lines = start_log()
+async def test_many_failures_get_one_line_and_keep_no_token_out(log: io.StringIO, stranger: Browser) -> None:
     statuses = [(await stranger.log_in("wrong")).status_code for _ in range(MAX_FAILURES + 5)]
     assert statuses == [403] * MAX_FAILURES + [429] * 5
     assert (await stranger.log_in(TOKENS["ANNA"])).status_code == 303
-    said = lines.getvalue()
+    said = log.getvalue()
     assert said.count("Console login refused: reason=wrong token") == MAX_FAILURES
     assert said.count("Console logins refused in a minute") == 1
     assert "Console login: visitor=anna, role=support, by=token" in said

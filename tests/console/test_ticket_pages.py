@@ -1,5 +1,6 @@
 """A ticket's pages: search, the verdict of `diagnose`, and texts; other tenants' tickets are hidden."""
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +27,6 @@ from tests.jobs.diagnosis.known import job as known_job
 from tests.jobs.diagnosis.known import refused as refused_webhook
 from tests.jobs.diagnosis.known_reasons import REASONS
 from tests.jobs.exchanges import exchange
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
@@ -262,8 +262,7 @@ async def answered(store: Store) -> UUID:
     return job_id
 
 
-async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_log: StartLog, visits: Visits) -> None:
-    log = start_log()
+async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, log: io.StringIO, visits: Visits) -> None:
     html = await visits.html(f"/jobs/{answered}/texts", READER)
     for told in (
         "The quota is used up.",
@@ -290,8 +289,7 @@ async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_l
     assert ("\x1b" in line, len(line) < 600) == (False, True)
 
 
-async def test_texts_need_a_right(answered: UUID, start_log: StartLog, visits: Visits) -> None:
-    log = start_log()
+async def test_texts_need_a_right(answered: UUID, log: io.StringIO, visits: Visits) -> None:
     for visitor in (SUPPORT, OPERATOR, OF_ACME):
         assert await visits.status(f"/jobs/{answered}/texts", visitor) == 403
     for visitor in (OF_GLOBEX, replace(OF_GLOBEX, reads_texts=False)):

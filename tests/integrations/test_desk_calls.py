@@ -1,6 +1,7 @@
 """Calls of ServiceDesk Plus: failures and their possible effects, breaker, holds, no call done twice."""
 
 import asyncio
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,9 +89,9 @@ async def test_each_failure_has_its_class_and_line(
     ids=str,
 )
 async def test_a_throttled_call_holds_all(
-    fault: Any, operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
+    fault: Any, operation: str, edition: Edition, desks: Simulator, tokens: Redis, log: io.StringIO
 ) -> None:
-    ticket_id, log = new_ticket(desks, edition), start_log()
+    ticket_id = new_ticket(desks, edition)
     desks.order(operation=operation, **fault)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         for _ in range(2):
@@ -265,9 +266,9 @@ def is_held() -> float | None:
     return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
 
 
-async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Simulator, start_log: StartLog) -> None:
+async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Simulator, log: io.StringIO) -> None:
     """Once for all calls that are refused at the same time."""
-    clock, log = Clock(), start_log()
+    clock = Clock()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
         at_once = [desk.read_open_ticket(expired) for _ in range(6)]
         refused = await asyncio.gather(*at_once, return_exceptions=True)

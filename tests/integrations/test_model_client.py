@@ -29,7 +29,6 @@ from integrations.resilience import HoldReason
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
 from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
 from tests.kit.simulators import FAST_MODEL, Simulator
@@ -373,11 +372,6 @@ def answering() -> Iterator[str]:
 
     with serve_in_thread(Starlette(routes=[Route("/{number}/v1/chat/completions", answer, methods=["POST"])])) as url:
         yield url
-
-
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
 
 
 @pytest.mark.parametrize("known", ANSWERS, ids=str)

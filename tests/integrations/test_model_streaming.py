@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -21,7 +22,6 @@ from integrations.http import LARGEST_ANSWER_BYTES
 from integrations.values import ModelAnswer, Usage
 from tests.integrations.canned import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, ask, failure_of, opened
 from tests.kit.simulators import Simulator
 from workflow.answer import Enhancement
@@ -116,8 +116,7 @@ USAGES = [
 
 @pytest.mark.parametrize("usage", USAGES)
 @pytest.mark.parametrize("content_type", [STREAM, JSON])
-async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_type: str, start_log: StartLog) -> None:
-    log = start_log()
+async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_type: str, log: io.StringIO) -> None:
     streamed = stream(piece(json.dumps(ADVICE)), {"choices": [], "usage": "U"}, "[DONE]")
     body = (streamed if content_type == STREAM else whole(usage="U")).replace(b'"U"', usage.encode())
     answer = await answer_of(endpoint(body, content_type))

@@ -1,6 +1,7 @@
 """A tenant's model: its address and key, the fallback, and the daily budget."""
 
 import asyncio
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,6 @@ from tests.config.given import ACME
 from tests.integrations.street import OWN, BookInMemory, Street, asked, at, town
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.tenants_toml import given
 
 BASE_URL = "acme.openai.base_url"
@@ -192,16 +192,15 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
     ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
 )
 async def test_the_first_model_decides_about_the_fallback(
-    first: Any, second: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
+    first: Any, second: Any, ends: Any, houses: list[str], street: Street, log: io.StringIO
 ) -> None:
-    stream = start_log()
     street.says |= {"process": first, "fallback": second}
     async with town(street, fallback(street), **{"acme.openai.model": "small"}) as its_town:
         paid: list[Usage] = []
         if isinstance(ends, str):
             assert (await asked(its_town.models.of("acme"), paid)).model == ends
             assert {usage.model for usage in paid} == {"spare"}
-            said = stream.getvalue()
+            said = log.getvalue()
             assert said.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
             assert said.count("OpenAI API error: 503 Service Unavailable") == 1
         else:
@@ -224,16 +223,15 @@ async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> 
     assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
 
 
-async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_log: StartLog) -> None:
+async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, log: io.StringIO) -> None:
     """One line, however many jobs there are."""
-    stream = start_log()
     street.says["process"] = 503
     async with town(street, fallback(street)) as its_town:
         for _ in range(7):
             assert (await its_town.ask("globex")).model == "spare in fallback"
         assert [came[0] for came in street.came].count("process") == 5
-        assert stream.getvalue().count("Fallback used") == 1
-        assert stream.getvalue().count("OpenAI API error: 503") == 5
+        assert log.getvalue().count("Fallback used") == 1
+        assert log.getvalue().count("OpenAI API error: 503") == 5
         street.says["fallback"] = 503
         for _ in range(5):
             with pytest.raises(DeferredError, match="model unavailable"):
@@ -243,22 +241,20 @@ async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_
     assert {came[1:] for came in street.came if came[0] == "fallback"} == {("of-fallback", "spare")}
 
 
-async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Street, start_log: StartLog) -> None:
+async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Street, log: io.StringIO) -> None:
     """The first model is not called for it again."""
-    stream = start_log()
     street.says["process"] = 402
     async with town(street, fallback(street)) as its_town:
         for _ in range(2):
             assert (await its_town.ask("globex")).model == "spare in fallback"
             its_town.models.of("globex").check()
     assert [came[0] for came in street.came] == ["process", "fallback", "fallback"]
-    assert stream.getvalue().count("OpenAI API error: 402 Payment Required") == 1
-    assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
+    assert log.getvalue().count("OpenAI API error: 402 Payment Required") == 1
+    assert log.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
 
 
-async def test_without_the_firsts_key_the_fallback_answers(street: Street, start_log: StartLog) -> None:
+async def test_without_the_firsts_key_the_fallback_answers(street: Street, log: io.StringIO) -> None:
     """It is held like a refused key, and continues with the next key."""
-    stream = start_log()
     async with town(
         street, fallback(street), OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback"
     ) as its_town:
@@ -271,7 +267,7 @@ async def test_without_the_firsts_key_the_fallback_answers(street: Street, start
         await its_town.ask()
         assert sample("model_held", KEY_REFUSED) == 0
     assert [came[1] for came in street.came] == ["of-process", "of-fallback", "of-fallback", "another"]
-    assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
+    assert log.getvalue().count("OpenAI API error: no key") == log.getvalue().count("Hold error: ") == 1
 
 
 async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) -> None:
@@ -289,9 +285,8 @@ async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) ->
     assert [house for house, _, _ in street.came] == ["process"]
 
 
-async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_log: StartLog) -> None:
+async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, log: io.StringIO) -> None:
     """All processes count: another one has spent most of it."""
-    stream = start_log()
     async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:
         await its_town.ask()
         its_town.book.elsewhere = Spent(850)
@@ -306,8 +301,8 @@ async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_
         with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
             await its_town.ask()
     line = "Spending limit of today reached: tenant_id=acme, tokens=1050, dollars=1.00"
-    assert stream.getvalue().count(line) == 1
-    assert stream.getvalue().count("Spending limit of today reached") == 2
+    assert log.getvalue().count(line) == 1
+    assert log.getvalue().count("Spending limit of today reached") == 2
     assert len(street.came) == 3
 
 
@@ -324,9 +319,9 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
     assert (held.value.seconds, held.value.extends_deadline) == (seconds, True)
 
 
-async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) -> None:
+async def test_a_limit_that_can_not_be_held_is_told_once(log: io.StringIO) -> None:
     """OpenAI reports no cost, and some local servers no tokens. An estimate is not called untold."""
-    stream, book = start_log(), BookInMemory()
+    book = BookInMemory()
     values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)
     limits.paid("acme", Usage(70, 30, estimated=True))
@@ -336,8 +331,8 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
     assert book.here == Spent(300, 1.0)
     with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
         limits.check("acme")
-    assert "without effect" not in stream.getvalue()
+    assert "without effect" not in log.getvalue()
     for _ in range(2):
         limits.paid("acme", Usage(5, 5))
     told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
-    assert stream.getvalue().count(told) == 1
+    assert log.getvalue().count(told) == 1

@@ -20,7 +20,6 @@ from integrations.errors import (
 )
 from integrations.resilience import Breaker, Hold, HoldReason
 from tests.kit.clock import Clock
-from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
 from workflow.answer import Enhancement
@@ -66,11 +65,6 @@ class GuardedServer:
 @pytest.fixture
 def guarded() -> GuardedServer:
     return GuardedServer()
-
-
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
 
 
 @pytest.mark.parametrize("failure", DOWN, ids=str)

@@ -29,7 +29,6 @@ from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
 from tests.kit.clock import Clock
 from tests.kit.embedding import MeaningModel
-from tests.kit.logs import StartLog
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
 
@@ -41,11 +40,6 @@ SETTINGS = {"database_url": "postgresql://u@localhost/ai_agents", "redis_url": "
 def canned() -> Iterator[CannedServer]:
     with serving(CannedServer()) as server:
         yield server
-
-
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
 
 
 def endpoint(url: str, key: str = "sk-test", name: str = "text-embedding-3-small") -> EndpointModel:

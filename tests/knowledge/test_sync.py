@@ -108,9 +108,9 @@ async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any]
 
 
 @pytest.mark.parametrize("code", [401, 403])
-async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, start_log: StartLog, site: Site) -> None:
+async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, log: io.StringIO, site: Site) -> None:
     """A scope is missing: each sync completes, holds no job and deletes no solution."""
-    stream, tickets, reason = start_log(), site.new_tickets(3), f"ServiceDesk Plus API: {code}"
+    tickets, reason = site.new_tickets(3), f"ServiceDesk Plus API: {code}"
     await repository.save_passages(site.database, "acme", "999999", "Old", ["a"])
     for operation in ("list_solutions", "read_solution"):
         site.desk.order(kind="status", code=code, operation=operation)
@@ -123,8 +123,8 @@ async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, st
     assert site.table.run("SELECT count(*) AS left FROM passages") == [{"left": 1}]
     assert site.desk.requests(operation="read_solution") == []
     refused = f"Solutions not copied: tenant_id=acme, reason=ServiceDesk Plus API: {code}"
-    assert stream.getvalue().count(refused) == 2
-    assert "Hold error" not in stream.getvalue()
+    assert log.getvalue().count(refused) == 2
+    assert "Hold error" not in log.getvalue()
 
 
 async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others_way(site: Site) -> None:

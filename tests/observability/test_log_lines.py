@@ -245,16 +245,16 @@ def test_a_start_is_refused_in_the_format_of_the_settings_or_in_text(
     assert [line.partition("Z ")[2] for line in told] == refused
 
 
-def test_an_outage_is_told_at_its_beginning_and_once_a_minute(start_log: StartLog) -> None:
-    stream, clock = start_log(), Clock(0)
+def test_an_outage_is_told_at_its_beginning_and_once_a_minute(log: io.StringIO) -> None:
+    clock = Clock(0)
     outage = Outage(log_events.REDIS_UNREACHABLE, monotonic=clock)
     for clock.now, told in ((0.0, 1), (1.0, 1), (59.0, 1), (60.0, 2)):
         outage.seen("jobs wait in the database", OSError("hunter2"))
-        assert stream.getvalue().count("Redis error: jobs wait in the database") == told
+        assert log.getvalue().count("Redis error: jobs wait in the database") == told
     outage.over()
     outage.seen("x")
-    assert stream.getvalue().count("Redis error") == 3
-    assert "hunter2" not in stream.getvalue()
+    assert log.getvalue().count("Redis error") == 3
+    assert "hunter2" not in log.getvalue()
 
 
 @FORMATS
@@ -277,16 +277,15 @@ def test_the_name_of_a_logger_is_never_printed(log_format: str, start_log: Start
         ("https://desk.example/me@here", "https://desk.example/me@here"),
     ],
 )
-def test_addresses_lose_their_credentials(address: str, shown: str, start_log: StartLog) -> None:
-    stream = start_log()
+def test_addresses_lose_their_credentials(address: str, shown: str, log: io.StringIO) -> None:
     logging.getLogger("kombu").warning("Connected to %s.", address)
-    assert lines(stream)[0].endswith(f"Connected to {shown}.")
+    assert lines(log)[0].endswith(f"Connected to {shown}.")
 
 
-def test_a_record_whose_arguments_do_not_fit_harms_nobody(start_log: StartLog) -> None:
-    stream, arguments = start_log(), ("one",)
+def test_a_record_whose_arguments_do_not_fit_harms_nobody(log: io.StringIO) -> None:
+    arguments = ("one",)
     logging.getLogger("some.library").warning("%s and %s", *arguments)
-    assert len(lines(stream)) == 1
+    assert len(lines(log)) == 1
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2", "httpcore", "openai", "celery.worker.strategy", "langgraph"])
@@ -307,14 +306,13 @@ def test_a_logger_that_brought_its_own_handler_joins_the_one_stream(start_log: S
     assert (stray.getvalue(), len(lines(stream))) == ("", 1)
 
 
-def test_warnings_are_lines_too_without_their_text(start_log: StartLog) -> None:
-    stream = start_log()
+def test_warnings_are_lines_too_without_their_text(log: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("ticket text: of a person", DeprecationWarning, stacklevel=1)
         warnings.warn_explicit("ticket text", UserWarning, "/lib/site-packages/pydantic/main.py", 5)
     logging.getLogger("py.warnings").warning("ticket text")
-    ours, foreign, odd = (line.split("Z ", 1)[1] for line in lines(stream))
+    ours, foreign, odd = (line.split("Z ", 1)[1] for line in lines(log))
     assert re.fullmatch(rf"warning DeprecationWarning at {HERE}:\d+", ours)
     assert foreign == "warning UserWarning of a library"
     assert odd == "warning Warning of a library"

@@ -1,5 +1,6 @@
 """The failure note: distinct, once, and not for a job retried since."""
 
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,6 @@ from knowledge.search import PostgresSearch
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.desk import new_ticket, notes_of, opened, settings
-from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
 from workflow.failure_note import leave_failure_note
@@ -66,9 +66,9 @@ class FoundThenForgotten(PostgresSearch):
 
 @pytest.mark.parametrize("retried", [False, True])
 async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhile(
-    jobs: FailedJobs, start_log: StartLog, *, retried: bool
+    jobs: FailedJobs, log: io.StringIO, *, retried: bool
 ) -> None:
-    stream, ticket_id = start_log(), new_ticket(jobs.desks)
+    ticket_id = new_ticket(jobs.desks)
     job_id = await jobs.store.accept(ticket_id=ticket_id)
     claim = await jobs.fail(job_id)
     if retried:
@@ -81,12 +81,12 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
     notes = jobs.notes(ticket_id)
     assert [("No enhancement" in note, marker(job_id) in note) for note in notes] == [(True, False)] * (not retried)
     refused = f"Failure note not posted: ticket_id={ticket_id}, reason=job was retried, or the ticket has"
-    assert refused in stream.getvalue()
+    assert refused in log.getvalue()
 
 
-async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJobs, start_log: StartLog) -> None:
+async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJobs, log: io.StringIO) -> None:
     """A desk may fire on our note: the loop would not end if each failed job left one."""
-    stream, ticket_id = start_log(), new_ticket(jobs.desks)
+    ticket_id = new_ticket(jobs.desks)
     job_ids = []
     for number in range(3):
         job_ids.append(await jobs.store.accept(ticket_id=ticket_id))
@@ -94,7 +94,7 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJ
         assert claim.echo is (number > 0)
         await jobs.leave(claim)
     assert len(jobs.notes(ticket_id)) == 1
-    assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
+    assert log.getvalue().count("reason=job was retried, or the ticket has one") == 2
     await manual_retry.retry(jobs.store.database, job_ids[-1], DEADLINE)
     assert not (await claimed(jobs.store.database, job_ids[-1])).echo
 

@@ -1,6 +1,7 @@
 """Jobs held back by a desk, a model, a rate or a limit, on a real Postgres."""
 
 import asyncio
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,6 @@ from integrations.servicedesk.client import SERVICEDESK
 from tests.config.given import ACME
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, opened, settings
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Table, claimed
 from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
 from tests.kit.tenants_toml import filed
@@ -34,8 +34,8 @@ from workflow.runner import Runner
 REFUSED = "desk notes not permitted"
 
 
-async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place: WorkSite, start_log: StartLog) -> None:
-    log, clock = start_log(), Clock()
+async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place: WorkSite, log: io.StringIO) -> None:
+    clock = Clock()
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
     before = place.row(job_id)["deadline_at"]
@@ -105,10 +105,10 @@ async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
 
 
 async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_stood(
-    place: WorkSite, start_log: StartLog
+    place: WorkSite, log: io.StringIO
 ) -> None:
     """Also of a tenant with failure notes: nothing has failed."""
-    log, clock = start_log(), Clock()
+    clock = Clock()
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
     before = place.row(job_id)["deadline_at"]
@@ -137,10 +137,9 @@ async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_sto
 
 
 async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
-    place: WorkSite, start_log: StartLog
+    place: WorkSite, log: io.StringIO
 ) -> None:
     """Another worker's spending counts; one line covers all jobs."""
-    stream = start_log()
     paid, held = [await place.job(new_ticket(place.desks)) for _ in range(2)]
     values, clock = filed(ACME, {"acme.openai.daily_tokens": 1}), Clock()
     urls: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
@@ -160,7 +159,7 @@ async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     row = await ran(held)
     assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "spending limit of today reached")
     assert (row["deadline_at"] > before, place.paid()) == (True, 1)
-    assert stream.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
+    assert log.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
     values |= filed(values, {"acme.openai.daily_tokens": 100_000})
     row = await ran(held)
     assert row["state"] == "completed"
