@@ -25,8 +25,7 @@ from tests.kit.postgres import Store
 NONE = {"tenant_id": "acme", "prompt": "7", "model": "gpt-6-luna-2026", "reason": None}
 
 
-async def test_reading_a_link_asks_and_records_nothing(visit: Visit, store: Store) -> None:
-    """Scanners send GET and HEAD repeatedly."""
+async def test_get_and_head_of_scanners_record_no_vote(visit: Visit, store: Store) -> None:
     link = visit.link(await store.accept(**NOTE))
     for _ in range(2):
         shown = await visit.client.get(link)
@@ -175,8 +174,7 @@ async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: 
     assert link.rpartition("/")[2] not in said
 
 
-async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Store, log: io.StringIO) -> None:
-    """Tenant left, job purged or another tenant's, or ticket forgotten."""
+async def test_a_link_of_a_purged_or_forgotten_note_is_gone(visit: Visit, store: Store, log: io.StringIO) -> None:
     job_id = await store.accept(ticket_id="7", **NOTE)
     assert (await visit.vote(visit.link(job_id))).status_code == 200
     await erasure.erase(store.database, Which("acme", ticket_id="7"))
@@ -224,8 +222,7 @@ async def test_without_a_database_the_visitor_is_asked_to_come_again(log: io.Str
     assert "127.0.0.1:1" not in log.getvalue()
 
 
-async def test_more_votes_at_once_than_there_is_room_for_are_told_to_come_again(visit: Visit, store: Store) -> None:
-    """A lock on the row makes each wait; votes above the limit are answered at once."""
+async def test_votes_above_the_limit_get_503_at_once(visit: Visit, store: Store) -> None:
     link = visit.link(await store.accept(**NOTE))
     assert (await visit.vote(link)).status_code == 200
     async with store.database.tenant("acme") as session:

@@ -51,7 +51,7 @@ async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> Non
     assert receiver.events == []
 
 
-async def test_the_previous_secret_alone_is_not_taken_for_the_current_one() -> None:
+async def test_the_previous_secret_alone_is_not_counted_as_current() -> None:
     """The state after the current one is withdrawn during a rotation."""
     given, clock = dict(SETTINGS), Clock()
     receiver = Receiver(TenantDirectory(lambda: given, monotonic=clock))

@@ -80,7 +80,9 @@ SECOND = {
 
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("first", FIRST)
-async def test_the_request_behind_an_offer_is_answered(first: str, second: str, exchange: Exchange) -> None:
+async def test_an_http2_offer_is_ignored_and_the_next_request_answered(
+    first: str, second: str, exchange: Exchange
+) -> None:
     """An offer of HTTP/2 may be ignored: RFC 9110, 7.8."""
     (one, said_first), (two, said_second) = FIRST[first], SECOND[second]
     for parts in ([one, two], [one + two]):
@@ -111,7 +113,7 @@ async def test_an_answer_without_a_body_is_not_awaited(status: int) -> None:
     assert received.count(b"HTTP/1.1 %d " % status) == 2, received
 
 
-async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> None:
+async def test_a_sender_that_reads_no_answer_is_disconnected() -> None:
     """Its answers fill the buffers and would occupy the connection."""
     port = Port(0.3)
     async with serving(flood, port) as address:

@@ -160,8 +160,7 @@ def client(receiver: Receiver) -> Iterator[httpx2.Client]:
         yield opened
 
 
-def test_each_cause_is_told_to_support_alone(log: io.StringIO, receiver: Receiver, client: httpx2.Client) -> None:
-    """One line each with its cause; a tenant's record names no other tenant."""
+def test_each_cause_is_logged_for_support_only(log: io.StringIO, receiver: Receiver, client: httpx2.Client) -> None:
     for signing in signings():
         receiver.rejections.clear()
         log.seek(0)
@@ -230,8 +229,7 @@ def mismatch(body: bytes, headers: dict[str, str] | None = None) -> SignatureMis
     return SignatureMismatch(claim, body, "acme", (SECRET, HEX), RETIRED, time.time())
 
 
-async def test_a_flood_is_searched_one_at_a_time_and_no_more_than_two_a_second() -> None:
-    """The search runs beside other requests; later mismatches get no cause."""
+async def test_a_flood_is_diagnosed_one_at_a_time_and_at_most_twice_a_second() -> None:
     clock = [0.0]
     diagnosis, retired = SignatureDiagnosis(now=lambda: clock[0]), mismatch(BODY, Signing("", secret=RETIRED).headers)
     running = asyncio.create_task(diagnosis.cause(mismatch(BODY), tenants_of(2000)))

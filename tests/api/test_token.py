@@ -124,10 +124,9 @@ def test_what_opens_the_webhook(
         ("POST", "/webhook/initech/", 404, "unknown address: it is /webhook, or with a token /webhook/<tenant>"),
     ],
 )
-def test_a_method_or_address_that_there_is_not_is_told(
+def test_unknown_methods_and_addresses_are_answered_and_logged(
     log: io.StringIO, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
 ) -> None:
-    """In the answer and a line; recorded under the tenant if its token is valid."""
     reason, _, cause = said.partition(": ")
     for headers, tenant in (({}, ""), (token(OTHER), ""), (token(), "initech")):
         everyone.rejections.clear()
@@ -141,7 +140,7 @@ def test_a_method_or_address_that_there_is_not_is_told(
     assert everyone.proved
 
 
-async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, receiver: Receiver) -> None:
+async def test_unsigned_duplicates_have_the_same_ticket_event_and_body(start_log: StartLog, receiver: Receiver) -> None:
     """Same ticket, event and body; fixed headers of the desk never merge two tickets."""
     start_log()
     fixed = token(**{"x-servicedesk-delivery": "1", "webhook-id": "1"})
@@ -208,7 +207,7 @@ ANOTHER_TENANT = "tenant_id is another one than in the address"
         '{"tenant_id": ["initech"], "requestId": 12345}',
     ],
 )
-async def test_a_desks_body_is_read_whatever_its_type(start_log: StartLog, receiver: Receiver, body: str) -> None:
+async def test_a_body_is_read_with_any_content_type(start_log: StartLog, receiver: Receiver, body: str) -> None:
     """Desks allow any header text for any body; `tests/jobs` has more bodies."""
     start_log()
     types = ("", "application/x-www-form-urlencoded", "json", "application/xml; charset=utf-8", "multipart/form-data")
@@ -246,10 +245,9 @@ async def test_without_a_tenant_in_the_address_a_token_lets_any_type_be_read_too
         (f'{{"ticket_id": "{SECRET_WORDS}"}}', 422, "ticket_id is no number of 1 to 20 digits"),
     ],
 )
-async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
+async def test_an_unreadable_body_is_reported_without_quoting_it(
     start_log: StartLog, receiver: Receiver, body: str, status: int, words: str
 ) -> None:
-    """In the log, the answer and support's records; 422 if only a field is unusable."""
     stream, sent = start_log(), body.encode(errors="surrogatepass")
     told, answer = await receiver.post([sent], raw(token(**{"content-type": "text/xml"})), path="/webhook/initech")
     (line,) = stream.getvalue().splitlines()
@@ -274,10 +272,9 @@ async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
         (b"x", {"content-encoding": "gzip"}, 415, "compressed body: send it uncompressed"),
     ],
 )
-async def test_a_body_that_is_not_even_read_is_told_to_who_has_the_token(
+async def test_an_unread_body_is_reported_to_token_holders(
     log: io.StringIO, receiver: Receiver, body: bytes, more: dict[str, str], status: int, said: str
 ) -> None:
-    """Recorded under the tenant; with a wrong token it is an ordinary 403."""
     answer = await receiver.post([body], raw(token(**more)), path="/webhook/initech")
     assert answer == (status, f'{{"detail":"{said}"}}'.encode())
     assert "| tenant_id: initech, " in log.getvalue()

@@ -105,9 +105,7 @@ def body_of(tenant_id: str) -> bytes:
         ("nobody", "unknown tenant", "unknown"),
     ],
 )
-async def test_the_reason_of_a_refusal_is_in_the_log_alone(
-    log: io.StringIO, tenant_id: str, reason: str, label: str
-) -> None:
+async def test_the_refusal_reason_is_only_logged(log: io.StringIO, tenant_id: str, reason: str, label: str) -> None:
     """Includes one signed with the secret that the closed tenant's settings name."""
     receiver = Receiver()
     sent = body_of(tenant_id)
@@ -157,8 +155,7 @@ async def post(receiver: Receiver, ticket_id: int) -> int:
     return status
 
 
-async def test_the_refusal_is_recorded_before_it_is_answered(receiver: Receiver, store: Store) -> None:
-    """Once per ticket, however often the desk repeats it."""
+async def test_the_refusal_is_recorded_once_per_ticket_before_the_answer(receiver: Receiver, store: Store) -> None:
     assert [await post(receiver, ticket_id) for ticket_id in (77, 77, 78)] == [429] * 3
     rows = store.table.run("SELECT tenant_id, ticket_id, status, reason FROM rejections ORDER BY id")
     assert [tuple(row.values()) for row in rows] == [("acme", "77", 429, FULL), ("acme", "78", 429, FULL)]

@@ -151,8 +151,7 @@ def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
 COMMANDS = "\n\r\x1b\x07\x7f\x9b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u2028\ud800"
 
 
-def test_nothing_from_outside_speaks_to_the_terminal() -> None:
-    """The model's name and the note's id are external."""
+def test_text_from_outside_does_not_control_the_terminal() -> None:
     job = replace(FAILED, model=f"gpt{COMMANDS}", note_id=f"7{COMMANDS}", answered=True)
     told = for_people(job)
     assert not any(character in told for character in COMMANDS if character != "\n")
@@ -163,8 +162,7 @@ def test_nothing_from_outside_speaks_to_the_terminal() -> None:
     machine.encode()
 
 
-def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
-    """The model's text must be neither markup nor a terminal command."""
+def test_a_dry_runs_note_is_plain_text_after_the_events() -> None:
     sources = [{"id": "T1", "kind": "ticket", "number": "7", "gives": "The same."}]
     answer: dict[str, Any] = {"next_steps": [{"text": "One"}, {"text": "Two"}], "sources": sources}
     answer["summary"] = f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines"
@@ -201,8 +199,7 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
         "signing-kit --tenant acme --form script --url https://a'b/webhook",
     ],
 )
-def test_what_is_not_understood_is_status_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before any setting is read; the output omits the address of a person."""
+def test_unknown_arguments_exit_with_status_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words.split(" "))
     printed = capsys.readouterr()

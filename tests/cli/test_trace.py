@@ -121,8 +121,7 @@ def test_spans_of_the_trace_that_lack_the_ticket_belong_to_it_and_the_newest_tra
         line("ai-agents-worker", span("Late", 8, 6, 19, 20))[:-30],
     ],
 )
-def test_a_line_that_is_no_span_is_passed_over(odd: str, tmp_path: Path) -> None:
-    """Causes: a killed process, an earlier release, a copied file."""
+def test_a_line_that_is_no_span_is_skipped(odd: str, tmp_path: Path) -> None:
     lines = STORY["api"].encode() + b"\n" + odd.encode() + b"\n\xff\xfe124\n" + STORY["api"].encode()
     (kept(tmp_path, **STORY) / "ai-agents-api.traces.jsonl").write_bytes(lines)
     assert [len(names) for _, names in found(tmp_path)] == [7]

@@ -114,7 +114,7 @@ def test_a_file_that_never_rests_holds_back_its_tenant_for_a_minute_and_is_told_
     assert folder.after(0)["SERVICEDESK_API_KEY_ACME"] == "growing 60"
 
 
-def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
+def test_an_unreadable_file_keeps_its_last_value(folder: Folder) -> None:
     """A link to itself: unreadable for root too."""
     for name in ("WEBHOOK_SECRET_ACME", "SERVICEDESK_API_KEY_ACME"):
         (folder.path / name).unlink()
@@ -149,8 +149,7 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
     assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
 
 
-def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the log callback; at the start as a reason to refuse, not as a missing secret."""
+def test_unused_files_are_reported(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(folder.path))
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
@@ -183,8 +182,7 @@ def test_files_that_are_not_empty_win(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_environment(tmp_path / "gone")()["WEBHOOK_SECRET_ACME"] == "from the environment"
 
 
-def test_a_text_counts_once_its_file_was_left_alone(folder: Folder) -> None:
-    """By the file's own time: one reading is enough for a change of some seconds ago."""
+def test_a_text_counts_once_its_file_has_rested(folder: Folder) -> None:
     for text, age, counts in (("an0ther", 1.0, False), ("an0ther", 2.0, True), ("ahead of our clock", -60.0, False)):
         folder.write("WEBHOOK_SECRET_ACME", text, age)
         assert (folder.after(0)["WEBHOOK_SECRET_ACME"] == text) == counts
@@ -202,8 +200,7 @@ def test_a_tenants_files_change_together(folder: Folder) -> None:
     assert folder.after(5) == ACME | rotated
 
 
-def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(folder: Folder) -> None:
-    """One file is being written, another is unreadable (a link to itself)."""
+def test_a_deleted_secret_is_gone_at_once_despite_held_files(folder: Folder) -> None:
     (folder.path / "SERVICEDESK_API_KEY_ACME").unlink()
     (folder.path / "SERVICEDESK_API_KEY_ACME").symlink_to("SERVICEDESK_API_KEY_ACME")
     folder.write("SERVICEDESK_URL_ACME", "https://des")

@@ -45,8 +45,7 @@ def test_an_id_that_would_not_fit_into_a_log_line_is_refused(ending: str) -> Non
     assert "s3cret" not in sentence
 
 
-def test_settings_that_only_look_alike_make_no_tenant() -> None:
-    """Their names have the prefix of a tenant's setting, or they only say how."""
+def test_similar_setting_names_make_no_tenant() -> None:
     names = ["WEBHOOK_SECRET_", "WEBHOOK_SECRET", "SERVICEDESK_TIMEOUT_SECONDS", "SECRETS_DIR", "OPENAI_API_KEY_FILE"]
     names += ["OPENAI_MODEL_NAME", "MODE_DEBUG", "RETIRED_WEBHOOK_SECRET_A"]
     assert parse_tenants(dict.fromkeys(names, "x")) == ({}, [])
@@ -221,7 +220,7 @@ def test_rules_leave_out_tickets_by_their_names(known: dict[str, str], left_out:
 
 
 @pytest.mark.parametrize("written", ["BÜRO HR", "Bu\u0308ro HR", "Büro  HR", "Büro\u00a0HR"])
-def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> None:
+def test_rules_match_names_in_any_spelling(written: str) -> None:
     """An HR queue must not be missed because of spaces or accents."""
     assert TicketRules(never=parse_names(f"group:{written}")).forbid({"group": "Büro HR"})
     assert TicketRules(never=parse_names("group:Büro HR")).forbid({"group": written})

@@ -212,7 +212,7 @@ async def test_a_crowd_asks_the_provider_once_and_fills_no_log(log: io.StringIO,
     assert said.count("Console logins refused in a minute") == 1
 
 
-async def test_of_those_who_ask_for_a_silent_provider_few_wait(member: Member) -> None:
+async def test_few_logins_wait_for_a_silent_provider(member: Member) -> None:
     """No token is needed, and each waiting login holds a connection that users need."""
     member.issuer.silent_until = asyncio.Event()
     asked = [asyncio.ensure_future(member.get("/login/provider")) for _ in range(20)]

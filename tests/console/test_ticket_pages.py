@@ -189,8 +189,7 @@ async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, vis
         assert "signature" in html
 
 
-async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Visits) -> None:
-    """A wrong signature gets the same answer, whichever tenant's secret made it."""
+async def test_grouped_refusals_do_not_reveal_whose_secret_signed(store: Store, visits: Visits) -> None:
     pages, now = [], datetime.now(UTC)
     for other in ("signature mismatch", "signature mismatch: signed with another tenant's secret"):
         store.table.run("DELETE FROM rejections")
@@ -300,8 +299,7 @@ async def test_texts_need_a_right(answered: UUID, log: io.StringIO, visits: Visi
     assert "The quota is used up." in await visits.html(f"/jobs/{answered}/texts", own)
 
 
-async def test_a_tenant_that_keeps_no_records_is_told_so(answered: UUID, store: Store, redis: Redis) -> None:
-    """Records that only wait to be purged are hidden too."""
+async def test_a_tenant_without_records_gets_a_hint(answered: UUID, store: Store, redis: Redis) -> None:
     without = {name: value for name, value in SETTINGS.items() if name != "acme.audit_days"}
     html = await Visits(store.database, redis, without).html(f"/jobs/{answered}/texts", READER)
     assert "The tenant keeps no records" in html

@@ -110,7 +110,6 @@ def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
 
 
 def test_migrating_restores_our_functions_and_no_others(empty: tuple[str, str]) -> None:
-    """Functions changed by hand or left by another release are created again."""
     with psycopg.connect(empty[0], autocommit=True) as connection:
         for name in ("theirs", "secret"):
             connection.execute(f"CREATE FUNCTION {name}() RETURNS int LANGUAGE sql AS 'SELECT 1'".encode())

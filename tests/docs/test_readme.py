@@ -34,7 +34,6 @@ def exports(block: str) -> dict[str, str]:
 
 
 def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
-    """The blocks for both editions are complete as written."""
     desks = 0
     for block in SHELL:
         values = exports(block)
@@ -47,7 +46,6 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
 
 
 def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
-    """As written, in a folder with the files of a checkout."""
     files, *_ = MarkdownFile(ROOT / "docs" / "quickstart.md").blocks("sh")
     shutil.copytree(ROOT / "compose", tmp_path / "compose")
     subprocess.run(["bash", "-e"], input=files.text, cwd=tmp_path, text=True, check=True)
@@ -67,7 +65,6 @@ def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(server: Postgres) -> None:
-    """As written; the application's role cannot bypass row-level security."""
     (statements,) = blocks("sql")
     renamed = re.sub(r"\bai_agents", "readme_agents", statements)
     with psycopg.connect(server.superuser_url, autocommit=True) as connection:

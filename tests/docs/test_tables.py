@@ -79,8 +79,7 @@ def test_each_column_of_each_table_stands_there_once(database_tables: MetaData) 
     assert told == {name: sorted(table.columns.keys()) for name, table in database_tables.tables.items()}
 
 
-def test_columns_that_hold_text_from_outside_are_not_told_as_ids(database_tables: MetaData) -> None:
-    """At least those of documents, indexes and hashes."""
+def test_columns_with_foreign_text_are_not_listed_as_ids(database_tables: MetaData) -> None:
     kinds = {"JSONB", "TSVECTOR", "BYTEA"}
     for row in cells("In Postgres"):
         name = row[0].strip("`")

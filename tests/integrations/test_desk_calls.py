@@ -124,8 +124,7 @@ async def test_retry_after_goes_along(code: int, header: Any, seconds: float | N
     assert failed.value.retry_after == seconds
 
 
-async def test_a_desk_that_fails_is_not_called_any_more(desks: Simulator) -> None:
-    """A held back note is not recorded as possibly posted."""
+async def test_a_failing_desk_is_not_called_again(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     written: list[str] = []
 
@@ -170,7 +169,7 @@ async def test_a_desk_that_answers_or_has_not_the_ticket_holds_nobody_back(desks
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
 
-async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
+async def test_the_retry_with_a_fresh_token_respects_the_rate() -> None:
     """The refused call did nothing, so its repeat waits like any other."""
     posted, begun = list[str](), []
 
@@ -194,7 +193,7 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
     assert (begun, len(posted)) == ([0, 1], 2)
 
 
-async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
+async def test_a_missing_permission_costs_one_token_an_hour() -> None:
     """The next token would have the same scopes."""
     clock, tokens = Clock(), list[int]()
 
@@ -266,8 +265,7 @@ def is_held() -> float | None:
     return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
 
 
-async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Simulator, log: io.StringIO) -> None:
-    """Once for all calls that are refused at the same time."""
+async def test_an_expired_key_is_tried_every_half_minute(expired: str, desks: Simulator, log: io.StringIO) -> None:
     clock = Clock()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
         at_once = [desk.read_open_ticket(expired) for _ in range(6)]

@@ -172,7 +172,6 @@ def outside(_outside: OutsideServers) -> OutsideServers:
 
 
 async def test_all_servers_are_called_through_the_proxy(outside: OutsideServers, spans: InMemorySpanExporter) -> None:
-    """With credentials, which no span contains; span addresses are the server's."""
     outside.proxy.credentials = "acme:p@ss-word"
     way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
     cloud = CLOUD_KEYS | {"accounts_url": "https://accounts.test"}
@@ -235,7 +234,7 @@ def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, 
 
 
 @pytest.mark.parametrize("environment", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
-async def test_no_proxy_of_the_environment_is_used(
+async def test_proxies_of_the_environment_are_not_used(
     environment: str, outside: OutsideServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The setting counts, since it may be in a file of secrets."""

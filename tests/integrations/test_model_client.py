@@ -115,7 +115,6 @@ UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
 
 @pytest.mark.parametrize("kind", UNUSABLE)
 async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, model: Simulator) -> None:
-    """A second one ends it, and what both cost is told."""
     model.order(kind=kind, times=1)
     answer = await ask(model.url)
     assert answer.content.summary

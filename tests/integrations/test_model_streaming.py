@@ -134,8 +134,7 @@ async def test_odd_names_beside_an_answer_do_not_harm_it(odd: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("odd", ["\ud83d", "\x00"])
-async def test_what_no_database_takes_does_not_get_any_further(odd: str) -> None:
-    """Raw or escaped, in the answer and in the names beside it."""
+async def test_characters_that_no_database_accepts_are_removed(odd: str) -> None:
     names = {"model": f"gpt{odd}-6", "id": f"{odd}1"}
     text = json.dumps(ADVICE | {"summary": "SX"}).replace("X", odd)
     escaped = json.dumps(ADVICE | {"summary": f"S{odd}"})
@@ -175,8 +174,7 @@ async def test_no_content_for_too_long_is_a_timeout(fault: dict[str, Any], model
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.4s"
 
 
-async def test_a_slow_but_steady_answer_may_take_longer_than_the_silence_allowed(model: Simulator) -> None:
-    """One that begins late as well; but the whole is capped."""
+async def test_a_slow_but_steady_answer_may_exceed_the_silence_limit(model: Simulator) -> None:
     model.order(kind="slow_stream", seconds=0.15)
     answer = await ask(model.url, idle=0.6)
     assert answer.content.summary
@@ -214,7 +212,7 @@ ASKED = ceil((len(PROMPT.system) + len(PROMPT.user)) / 4)
 
 
 @pytest.mark.parametrize("tail", ["silence", "cut"])
-async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tail: str) -> None:
+async def test_a_complete_answer_counts_although_its_stream_does_not_end(tail: str) -> None:
     """It is paid for; only its cost had not arrived, and is estimated."""
     text = json.dumps(ADVICE)
     with BreaksOff(piece(text), piece(None, finish_reason="stop"), tail=tail).serving() as url:
@@ -224,7 +222,7 @@ async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tai
 
 
 @pytest.mark.parametrize(("finish", "calls"), [("length", 2), ("content_filter", 1)])
-async def test_a_stream_that_breaks_after_any_finish_was_the_whole_answer(finish: str, calls: int) -> None:
+async def test_a_stream_that_breaks_after_a_finish_is_complete(finish: str, calls: int) -> None:
     """Otherwise each attempt pays again. A cut at the length limit gets one repair."""
     endless = BreaksOff(piece('{"summary": "half'), piece(None, finish_reason=finish))
     with endless.serving() as url:

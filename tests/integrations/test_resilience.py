@@ -89,8 +89,7 @@ def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: ExternalEr
     guarded.breaker.check()
 
 
-def test_one_trial_closes_it_for_all(guarded: GuardedServer, log: io.StringIO) -> None:
-    """One that fails opens it again and says nothing."""
+def test_one_successful_trial_closes_the_breaker(guarded: GuardedServer, log: io.StringIO) -> None:
     guarded.fail()
     for _ in range(3):
         guarded.clock.now += 15
@@ -115,7 +114,7 @@ def test_a_trial_without_an_answer_leaves_it_to_the_next_call(guarded: GuardedSe
     guarded.breaker.check()
 
 
-def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer) -> None:
+def test_calls_begun_before_the_opening_change_nothing(guarded: GuardedServer) -> None:
     """Sixty jobs call a silent desk; some of their timeouts come after the opening."""
     late = [guarded.breaker.watch() for _ in range(3)]
     for call in late:
@@ -203,8 +202,7 @@ def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: Held
 @pytest.mark.parametrize(
     "failure", [ModelUnavailableError("503 Service Unavailable"), ModelRefusedError("400 Bad Request")]
 )
-def test_a_try_that_fails_otherwise_says_nothing_about_the_hold(held: HeldModel, failure: ExternalError) -> None:
-    """And while one tries, no other does."""
+def test_a_trial_that_fails_otherwise_keeps_the_hold(held: HeldModel, failure: ExternalError) -> None:
     held.held_for(NO_CREDIT)
     held.clock.now += 30
     with pytest.raises(type(failure)):

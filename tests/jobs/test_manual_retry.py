@@ -92,7 +92,7 @@ async def test_a_retried_job_minds_only_later_jobs(other: Columns, waits: bool, 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("posted", [(), (0,), (0, 1)])
-async def test_of_two_retried_jobs_of_a_ticket_one_makes_its_note(posted: Any, order: Any, store: Store) -> None:
+async def test_one_of_two_retried_jobs_of_a_ticket_makes_its_note(posted: Any, order: Any, store: Store) -> None:
     """Otherwise two that may have posted would both find no note and post again."""
     old: Columns = FAILED | {"accepted_at": "now() - interval '30 hours'"}
     pair = [await store.accept(**(old | POSTED if number in posted else old)) for number in range(2)]

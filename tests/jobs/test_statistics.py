@@ -32,8 +32,7 @@ async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
     assert await statistics.held_back_of(store.database, "nobody") == {}
 
 
-async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
-    """Its leases outlast its sessions."""
+async def test_a_worker_is_visible_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
     before = await worker_activity(store.database)
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
     await claimed(store.database, waiting)
@@ -136,7 +135,7 @@ async def test_a_redis_without_room_or_that_follows_another_one_takes_nothing(re
     assert not (await read_queue(redis)).takes_nothing
 
 
-async def test_with_few_rights_the_length_is_known(redis: Redis, redis_url: str) -> None:
+async def test_with_few_rights_the_queue_length_is_known(redis: Redis, redis_url: str) -> None:
     """A managed Redis may forbid commands; that is not an outage."""
     await redis.lpush("celery", "one")
     url = urlsplit(redis_url)

@@ -19,15 +19,14 @@ def test_there_is_one_conftest() -> None:
     assert [*TESTS.rglob("conftest.py")] == [TESTS / "conftest.py"]
 
 
-def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
-    """Shared helpers belong to the kit or to a plain module of the room."""
+def test_no_test_imports_from_a_conftest_or_a_test_module() -> None:
     imported = [(path, one) for path in TESTS.rglob("*.py") for one in IMPORT.findall(path.read_text("utf-8"))]
     assert len(imported) > 500
     wrong = [(path, one) for path, one in imported if re.search(r"\b(conftest|test_\w+)\b", one)]
     assert wrong == []
 
 
-def test_modules_that_share_a_system_are_known_to_do_so(request: pytest.FixtureRequest) -> None:
+def test_modules_that_share_a_system_are_listed(request: pytest.FixtureRequest) -> None:
     """Otherwise each process of pytest-xdist that has one starts a system."""
     sharing = {item.path.stem for item in request.session.items if "quick" in getattr(item, "fixturenames", ())}
     assert sharing <= ON_QUICK

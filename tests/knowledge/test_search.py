@@ -57,8 +57,7 @@ class TwoTenants:
         return [each.ticket_id for each in found if each.strength > 0.3]
 
 
-async def test_words_count_beside_it_and_alone_for_a_copy_that_has_none_yet(by_both: TwoTenants) -> None:
-    """What says the same in another language is found by it alone."""
+async def test_words_add_to_embeddings_and_suffice_without_one(by_both: TwoTenants) -> None:
     await by_both.copy("1", "VPN drops at home")
     await by_both.copy("4", "Das Mousepad ist weg seit der Umstellung")
     assert await by_both.found() == ["1"]
@@ -212,8 +211,7 @@ async def test_who_left_while_it_waited_costs_its_tenant_no_turn() -> None:
     assert await line.end() == ["a0", "b3", "c1"]
 
 
-async def test_no_slot_is_lost_by_those_who_leave() -> None:
-    """One holds a slot, one waits, and one is given a slot at that moment."""
+async def test_cancelled_waiters_release_their_slots() -> None:
     line = Line(2)
     await line.join("a1", "a2", "a3", "a4", "b1")
     line.leave("a4", "a1")

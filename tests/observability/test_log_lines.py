@@ -43,8 +43,7 @@ def lines(stream: io.StringIO) -> list[str]:
     return text.split("\n")[:-1]
 
 
-def test_promised_phrases_are_these() -> None:
-    """They are printed at any level."""
+def test_promised_phrases_are_unchanged() -> None:
     assert {name for name, phrase in DEFINED.items() if phrase.promised} == PROMISED
 
 
@@ -55,8 +54,7 @@ def test_the_word_that_support_greps_for_is_in_failures_only_and_no_two_phrases_
 
 
 @FORMATS
-def test_a_line_carries_its_identifiers_after_the_phrase(log_format: str, start_log: StartLog) -> None:
-    """In JSON both are fields, and so is each identifier."""
+def test_a_line_has_its_identifiers_after_the_phrase(log_format: str, start_log: StartLog) -> None:
     stream = start_log(log_format)
     span = NonRecordingSpan(SpanContext(int(TRACE, 16), 1, is_remote=False, trace_flags=TraceFlags(1)))
     with use_span(span), bound(ticket_id="12345"):
@@ -94,7 +92,7 @@ def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format:
     assert "ticket_id" not in elsewhere
 
 
-async def test_what_a_task_of_a_block_learns_holds_for_all_of_the_block() -> None:
+async def test_identifiers_bound_in_a_task_hold_for_its_block() -> None:
     """A step of the graph runs in its own task, and learns a ticket's other number."""
 
     async def learn() -> None:
@@ -207,8 +205,7 @@ def test_promised_lines_are_printed_at_any_level_and_others_are_not(log_format: 
 
 
 @FORMATS
-async def test_what_nobody_caught_is_one_line_without_its_message(log_format: str, start_log: StartLog) -> None:
-    """In a thread, or in a task that was never awaited."""
+async def test_an_uncaught_exception_is_one_line_without_its_message(log_format: str, start_log: StartLog) -> None:
     stream = start_log(log_format)
 
     def crash() -> None:

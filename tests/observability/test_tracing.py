@@ -70,8 +70,7 @@ def test_no_prompt_and_no_answer_is_in_a_file_whatever_a_collector_gets(tmp_path
     assert "Jordan" not in path.read_text(encoding="utf-8")
 
 
-def test_a_folder_has_a_size_and_its_oldest_files_go_first(tmp_path: Path) -> None:
-    """Of any process; foreign files stay."""
+def test_a_span_folder_is_limited_and_its_oldest_files_are_deleted(tmp_path: Path) -> None:
     others = tmp_path / "measurements.jsonl"
     others.write_text("{}\n")
     FileExporter(tmp_path, "ai-agents-api").export(made())

@@ -67,7 +67,7 @@ def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
     assert masked == "Employee no. [ID_1] is locked. Password is [SECRET_2] I typed [SECRET_2] and [ID_1]."
 
 
-def test_what_looks_like_a_placeholder_comes_back_as_it_was() -> None:
+def test_existing_placeholders_are_restored_unchanged() -> None:
     """A writer must not get another person's name inserted."""
     redaction = Redaction([ANNA])
     text = "Anna wrote [PERSON_1], [Person 1], person_1, **[EMAIL_1]** and [SECRET]"
@@ -270,7 +270,6 @@ def test_text_that_is_no_placeholder_stays(redaction: Redaction, text: str) -> N
 
 
 @pytest.mark.parametrize("written", ["[", "[PERSON_", "[PERSON_1", "PERSON_", "[a a a ", "[[1]", "1", "*"])
-def test_a_long_row_of_halves_of_placeholders_stays(redaction: Redaction, written: str) -> None:
-    """The patterns' tests prove linear time (test_patterns.py)."""
+def test_a_long_row_of_partial_placeholders_stays(redaction: Redaction, written: str) -> None:
     restored = redaction.restore(written * 5000)
     assert restored.replace("Anna Schmidt", "PERSON_1") == written * 5000

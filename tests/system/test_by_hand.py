@@ -82,7 +82,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_commands_of_documents_do_what_these_say(system: System, world: World) -> None:
+def test_documented_commands_do_what_the_documents_say(system: System, world: World) -> None:
     """With the ticket that was retried before, whose number they all have."""
     by_hand, *checks = (block for block in blocks("sh") if block.startswith("body="))
     grep = next(block for block in blocks("sh") if block.startswith("grep "))
@@ -164,8 +164,7 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
     assert f"No job has the id {NOBODY}" in unknown.stderr
 
 
-def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: System, world: World) -> None:
-    """A job with another reason, or one that waits again, shows none."""
+def test_a_dry_runs_answer_is_shown_and_no_other_answer(system: System, world: World) -> None:
     job_id = str(world.ended(world.create_ticket("Projector stays dark"))["id"])
     with world.admin() as connection:
         for state, reason in (("skipped", "ticket closed"), ("waiting", "dry run"), ("skipped", "dry run")):
@@ -179,7 +178,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
             assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
 
 
-def test_statuses_of_what_hinders_a_command(system: System, world: World) -> None:
+def test_hindered_commands_have_their_exit_statuses(system: System, world: World) -> None:
     """Never 1, which describes a job."""
     away = {"DATABASE_URL": "postgresql://ai_agents@127.0.0.1:1/ai_agents"}
     ours = {"DATABASE_URL": system.state["database_url"]}
@@ -308,8 +307,7 @@ def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: 
     assert [line for line in shown.stdout.splitlines() if line.strip("│ ") == "outcome=completed"]
 
 
-def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, world: World) -> None:
-    """Without spans, the job's events have the same attempts at the same times."""
+def test_attempts_are_branches_of_one_tree(system: System, world: World) -> None:
     subject = "VPN drops, and GPT-4 is throttled"
     world.openai_fault(kind="status", code=429, match=subject, times=1)
     ticket_id = world.create_ticket(subject)

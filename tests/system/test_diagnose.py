@@ -208,8 +208,7 @@ def test_a_tenant_that_can_not_be_served_is_closed(system: System, world: World)
 
 
 @pytest.mark.slow
-def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system: System, world: World) -> None:
-    """Two places, a model that is silent for two seconds and thirty tickets; then the worker is stopped."""
+def test_a_job_is_in_progress_behind_a_backlog_and_without_a_worker(system: System, world: World) -> None:
     world.openai_fault(match="The model is silent", kind="silence")
     tickets = [world.create_ticket(f"The model is silent {number}", send_webhook=False) for number in range(30)]
     for ticket_id in tickets:
@@ -229,8 +228,7 @@ def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system:
     wait_for(lambda: world.job(tickets[-1])["state"] == "completed", 60)
 
 
-def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System, world: World) -> None:
-    """As in a pod of the API, or without Redis: the skipped checks are named."""
+def test_without_a_workers_settings_the_verdict_uses_the_rows(system: System, world: World) -> None:
     ticket_id = done(world, "Only the database is here")
     words = ("diagnose", "--ticket", ticket_id, "--json")
     said = json.loads(here(*words, DATABASE_URL=system.state["database_url"]).stdout)
@@ -360,7 +358,6 @@ def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world
 
 
 def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, world: World) -> None:
-    """The model refuses the client's key, and then the desk refuses ours."""
     ticket_id = world.create_ticket("Two faults", "stark")
     wait_for(lambda: world.job(ticket_id, "stark").get("reason") == "model key refused")
     said = diagnose(system, ticket_id, "stark").said
@@ -435,7 +432,7 @@ def test_the_document_has_a_heading_for_what_the_client_wants_so(system: System,
         assert f"##### {heading}" in headings
 
 
-def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: System, world: World) -> None:
+def test_a_full_worker_is_awaited_and_a_killed_one_is_known_at_once(system: System, world: World) -> None:
     """A killed worker's leases last for longer than a diagnosis may take."""
     (worker,) = system.workers
     running, waiting = busy(world)
@@ -452,7 +449,7 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     assert {world.job(ticket_id)["state"] for ticket_id in running} == {"running"}
 
 
-def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: System, world: World) -> None:
+def test_the_hold_of_a_shared_key_is_named_before_the_desks_refusal(system: System, world: World) -> None:
     """Runs last, since the hold stays for half a minute."""
     world.desk_fault(tenant="globex", kind="status", code=401)
     ticket_id = world.create_ticket("The desk refuses", "globex")

@@ -390,7 +390,7 @@ def test_a_fault_is_told_and_decided_as_the_table_says(name: str, outside: World
 
 
 @pytest.mark.usefixtures("played")
-def test_each_fault_hit_as_often_as_it_was_ordered(outside: World) -> None:
+def test_each_ordered_fault_occurred(outside: World) -> None:
     """Otherwise a row would have met a healthy server."""
     assert [fault for fault in outside.faults() if not fault["exhausted"]] == []
     assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
@@ -398,7 +398,6 @@ def test_each_fault_hit_as_often_as_it_was_ordered(outside: World) -> None:
 
 @pytest.mark.usefixtures("played")
 def test_a_ticket_known_by_two_numbers_gets_one_note(system: System, outside: World) -> None:
-    """The display number is first, and is searched for; support finds all by the named number."""
     subject = "VPN does not connect, known by two numbers"
     desk_id = outside.create_ticket(subject, "cloud", send_webhook=False)
     number = outside.display_id(desk_id, "cloud")

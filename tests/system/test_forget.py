@@ -38,8 +38,7 @@ def kept(system: System) -> Iterator[redis.Redis]:
         yield client
 
 
-def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: World, kept: redis.Redis) -> None:
-    """Its copy, answers and keys; another tenant's ticket of the same number stays."""
+def test_a_forgotten_ticket_is_erased_in_every_store(system: System, world: World, kept: redis.Redis) -> None:
     subject = "Payslip of March shows the wrong sum"
     row = failed_job(world, subject)
     ticket_id, job_id = row["ticket_id"], row["id"]
@@ -95,8 +94,7 @@ def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: Wo
     assert "No data of ticket 987654321 was stored, under either number." in unknown.stdout
 
 
-def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
-    """By the address in any spelling, which no store contains; other requesters' tickets stay."""
+def test_a_forgotten_requester_loses_all_tickets_old_and_new(system: System, world: World) -> None:
     subject = "Sick leave is booked twice"
     row = failed_job(world, subject, requester=WHO)
     other = failed_job(world, "Screen flickers")
@@ -128,7 +126,7 @@ def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, w
     assert len(reads) <= 2
 
 
-def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: World) -> None:
+def test_an_address_without_stored_data_is_warned_of(system: System, world: World) -> None:
     """Like a ticket without stored data; a typo would otherwise look like an erasure."""
     row = failed_job(world, "Bonus is missing", requester="Kim.Novak@acme.example")
     world.clear_faults()
@@ -141,8 +139,7 @@ def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: 
         assert address not in done.stdout
 
 
-def test_a_running_job_is_stopped_without_an_alarm(system: System, world: World, kept: redis.Redis) -> None:
-    """Its worker finds the claim gone during the GPT-4 call."""
+def test_an_erased_running_job_stops_without_an_alarm(system: System, world: World, kept: redis.Redis) -> None:
     world.openai_fault(kind="slow_stream", seconds=1)
     ticket_id = world.create_ticket("Salary cap is leaked")
     wait_for(lambda: world.gpt4_requests("Salary cap is leaked"))
@@ -197,7 +194,7 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     assert ticket_id not in copied(world)
 
 
-def test_all_of_a_tenant_that_leaves_goes_in_two_runs(system: System, world: World, kept: redis.Redis) -> None:
+def test_all_data_of_a_removed_tenant_goes_in_two_runs(system: System, world: World, kept: redis.Redis) -> None:
     """Not while it is configured; processes that still have its settings stop first."""
     row = failed_job(world, "Mailbox is full", "globex")
     world.clear_faults()

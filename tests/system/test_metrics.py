@@ -50,8 +50,7 @@ def of(told: dict[str, float], name: str) -> dict[str, float]:
     return {", ".join(re.findall(r'"([^"]*)"', key)): value for key, value in found.items() if value}
 
 
-def test_the_api_tells_what_became_of_each_webhook_and_of_the_queue(lived: System) -> None:
-    """Unknown tenants and unreadable ones share a label."""
+def test_api_metrics_count_each_webhook_and_the_queue(lived: System) -> None:
     told = figures(lived)
     assert of(told, "ai_agents_webhooks_total") == {
         "accepted, acme": 3,

@@ -132,8 +132,7 @@ def test_a_rotation_is_told_the_same_everywhere(operator: Operator, system: Syst
     assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
 
 
-def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Operator) -> None:
-    """The console publishes its key and token; a URL has a password."""
+def test_a_secret_of_other_processes_has_its_age_too(operator: Operator) -> None:
     of_the_console = {"CONSOLE_KEY", "CONSOLE_TOKEN_DEVELOPER"}
     everybodys = {"FEEDBACK_KEY", "OPENAI_API_KEY", "DATABASE_URL"}
     wait_for(lambda: operator.ages(OF_PROCESS).keys() >= of_the_console | everybodys, 40)
@@ -157,8 +156,7 @@ def test_a_wrong_tenant_name_is_found_by_its_signature(operator: Operator, syste
     assert told["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
 
 
-def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator) -> None:
-    """A person has to confirm; the printed secret is in force from then on."""
+def test_a_leaked_secret_ends_and_the_new_one_is_shown_once(operator: Operator) -> None:
     leaked = operator.secret()
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "cli.main", "secrets", "rotate", "--tenant", "acme", "--leaked"]

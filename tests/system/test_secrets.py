@@ -166,8 +166,7 @@ def watch(files: Files, doors: Doors) -> None:
     assert max(opened.values()) <= IN_FORCE_SECONDS + 1
 
 
-def test_a_leaked_secret_is_dead_within_ten_seconds(files: Files, system: System, doors: Doors) -> None:
-    """The previous one stays, another setting is broken, a third is unfinished; then the previous one goes too."""
+def test_a_leaked_secret_is_rejected_within_ten_seconds(files: Files, system: System, doors: Doors) -> None:
     leaked, log = doors.old["leaked"], system.api.log_path
     files.write("SERVICEDESK_URL_LEAKED", "nowhere")
     wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
@@ -226,8 +225,7 @@ def test_a_deleted_desk_key_is_sent_nowhere(files: Files, system: System, world:
     assert len(world.desk_requests("fresh")) == asked
 
 
-def test_which_tickets_and_a_dry_run_change_without_a_restart(system: System, world: World) -> None:
-    """A command posts the dry run's answer once live; an HR queue is not copied."""
+def test_ticket_rules_and_a_dry_run_change_without_a_restart(system: System, world: World) -> None:
     subject = "Keyboard types twice"
 
     def became(**ticket: str) -> dict[str, Any]:

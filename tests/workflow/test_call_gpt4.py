@@ -199,8 +199,7 @@ async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(aski
         assert record[column] == first[told] + second[told]
 
 
-async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(asking: Caller, store: Store) -> None:
-    """The answer's source ticket is not found any more by then."""
+async def test_a_later_repair_names_the_sources_of_the_first_attempt(asking: Caller, store: Store) -> None:
     asking.model.order(kind="wrong_schema", times=1)
     asking.model.order(kind="status", code=503, times=1)
     await asking.call_in_vain()
@@ -332,7 +331,7 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
     assert await redis.keys("masked-unusable:*") == []
 
 
-async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(asking: Caller) -> None:
+async def test_a_held_repair_is_the_next_attempts_only_call(asking: Caller) -> None:
     """The breaker opens during the first answer: other jobs met a model that is down."""
     asking.model.order(kind="malformed", times=1)
     clock = Clock(0)

@@ -84,7 +84,7 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
     assert refused in log.getvalue()
 
 
-async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJobs, log: io.StringIO) -> None:
+async def test_a_ticket_gets_one_failure_note_and_its_echo_is_recognized(jobs: FailedJobs, log: io.StringIO) -> None:
     """A desk may fire on our note: the loop would not end if each failed job left one."""
     ticket_id = new_ticket(jobs.desks)
     job_ids = []
@@ -100,7 +100,7 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJ
 
 
 @pytest.mark.parametrize(("calls_a_minute", "left"), [(1, False), (750, True)], ids=["held", "refused"])
-async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
+async def test_a_refused_failure_note_may_have_an_echo_and_an_unsent_one_has_none(
     calls_a_minute: int, left: bool, jobs: FailedJobs
 ) -> None:
     """A desk may store a note that it refuses, and fire on the change."""
@@ -114,8 +114,7 @@ async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
 
 
 @pytest.mark.parametrize("at", ["before", "after it was read", "of one that it names"])
-async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, jobs: FailedJobs) -> None:
-    """Nor a note that names an erased ticket, whose text is gone by then."""
+async def test_a_forgotten_ticket_gets_no_failure_note(at: str, jobs: FailedJobs) -> None:
     database, ticket_id = jobs.store.database, new_ticket(jobs.desks, subject="Scanner jams")
     named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
     await repository.save_ticket(database, "acme", named | {"display_id": ""}, "")

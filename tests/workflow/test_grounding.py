@@ -185,8 +185,7 @@ def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: di
     assert ("Suggested:" in text) is bool(shown)
 
 
-def test_a_document_that_has_expired_since_is_cited_no_more() -> None:
-    """Like a missing source: a claim with it alone is dropped, others keep the rest."""
+def test_an_expired_document_is_no_longer_cited() -> None:
     state: GraphState = STATE | {"documents": [replace(STATE["documents"][0], expires_at=NOW)]}
     steps = [*claims("Raise it.", sources=(DOCUMENT,)), *claims("Wait.", sources=(*BOTH,))]
     steps += [*claims(f"Look into {DOCUMENT}."), *claims(f"See ({DOCUMENT}).", sources=("ticket-101",))]
@@ -226,8 +225,7 @@ def _step(text: str, *sources: str) -> tuple[str, list[str]]:
     return content.next_steps[0].text, content.next_steps[0].sources
 
 
-def test_honest_sentences_are_hardly_ever_marked() -> None:
-    """General knowledge, and other spellings of the case's values, in seven languages."""
+def test_honest_sentences_are_rarely_marked() -> None:
     honest = [one for one in SENTENCES if "invented" not in one]
     assert len(honest) > 300
     marked = [shown for one in honest if (shown := _shown(one)) != one["text"]]

@@ -88,10 +88,9 @@ def ticket(desks: Simulator, store: Store, model: Simulator, runner: Runner) -> 
     return Known(desks, store, model, runner)
 
 
-async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
+async def test_the_id_is_searched_once_and_kept_as_an_identifier(
     ticket: Known, log: io.StringIO, spans: InMemorySpanExporter
 ) -> None:
-    """Held back and retried, it is not searched for again."""
     job_id = await ticket.job(ticket.number)
     ticket.model.order(kind="status", code=500, times=1)
     (row,) = await ticket.run(job_id)
@@ -112,10 +111,7 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
     assert [tagged.count(name) for name in ("Context", "Worker")] == [2, 2]
 
 
-async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
-    ticket: Known, log: io.StringIO
-) -> None:
-    """It is part of the answer already, and needs no further call."""
+async def test_the_display_number_is_an_identifier_of_a_job_named_by_id(ticket: Known, log: io.StringIO) -> None:
     job_id = await ticket.job(ticket.desk_id)
     await ticket.run(job_id)
     assert ticket.calls() == ["read_ticket", "read_ticket", "add_note"]
@@ -152,7 +148,7 @@ async def test_two_webhooks_that_run_at_the_same_time_make_one_note(ticket: Know
 
 @pytest.mark.usefixtures("untouched_logging")
 @pytest.mark.parametrize(("first", "at_once"), [(0, False), (1, False), (0, True)])
-async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retried(
+async def test_two_jobs_that_failed_with_their_desk_make_one_note_when_retried(
     first: int, at_once: bool, ticket: Known, server: Postgres
 ) -> None:
     """By `retry --failed`, which cannot know that both are of one ticket either."""
@@ -197,8 +193,7 @@ async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_
     assert ticket.model.requests(operation="chat") == []
 
 
-async def test_a_failure_note_is_left_by_the_id(ticket: Known, log: io.StringIO) -> None:
-    """Similar tickets are shown by their display number."""
+async def test_a_failure_note_is_posted_by_id(ticket: Known, log: io.StringIO) -> None:
     copy = {"ticket_id": "999000000000000001", "subject": SUBJECT, "description": SUBJECT, "status": "Closed"}
     await repository.save_ticket(
         ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"}
@@ -212,10 +207,9 @@ async def test_a_failure_note_is_left_by_the_id(ticket: Known, log: io.StringIO)
 
 
 @pytest.mark.parametrize("named_first", [0, 1])
-async def test_jobs_that_never_saw_their_ticket_leave_one_failure_note_by_any_number(
+async def test_jobs_that_never_read_their_ticket_leave_one_failure_note(
     named_first: int, ticket: Known, desk: ServiceDeskPlus, database: Database
 ) -> None:
-    """GPT-4 was unavailable until their deadline."""
     numbers = ticket.numbers
     held = [await claimed(database, await ticket.job(numbers[number])) for number in (named_first, 1 - named_first)]
     for claim in held:

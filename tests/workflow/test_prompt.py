@@ -43,7 +43,7 @@ def test_all_parts_are_in_one_document_of_data() -> None:
     assert told(BARE)["sources"] == []
 
 
-def test_ids_of_sources_are_by_what_they_are_of() -> None:
+def test_source_ids_depend_on_the_source() -> None:
     """A later repair must name the sources that the answer was made from."""
     first, second = told(FULL)["sources"], told(FULL | {"documents": [*reversed(FULL["documents"])]})["sources"]
     assert {each["id"]: each.get("title") for each in first} == {each["id"]: each.get("title") for each in second}
@@ -229,8 +229,7 @@ def test_the_answer_is_wanted_in_the_tickets_language_or_the_tenants(
     assert is_told in asked(state, language=language).prompt.system
 
 
-def test_the_notes_own_words_are_in_the_language_that_the_answer_is_in() -> None:
-    """Even if the model used the wrong language, the note has one language."""
+def test_the_notes_words_have_the_language_of_the_answer() -> None:
     question = asked(GERMAN)
     assert restored(question, "Der Drucker druckt nicht, weil die Warteschlange voll ist.").language == "de"
     assert restored(question, "The printer does not print since its queue is full.").language == "en"

@@ -145,7 +145,7 @@ def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
 ATTEMPT_SECONDS = 1.5
 
 
-async def test_what_is_paid_for_is_not_cut_off_by_it_nor_paid_for_again_where_the_note_is(
+async def test_a_paid_answer_is_neither_cut_off_nor_paid_again(
     store: Store, desks: Simulator, model: Simulator, street: Street, log: io.StringIO
 ) -> None:
     """The first model is down, the fallback answers slowly, and the desk is slow too."""
@@ -231,7 +231,7 @@ class Failing(Database):
             yield session
 
 
-async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_away(
+async def test_a_possible_note_is_searched_although_the_database_is_away(
     waiting: UUID, server: Postgres, database: Database, table: Table
 ) -> None:
     """At the deadline the desk is silent; only the row shows that the note may exist."""
@@ -252,7 +252,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_awa
 
 
 @pytest.mark.parametrize("kept_by", ["its end", "its age"])
-async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
+async def test_a_retry_restarts_the_search_of_an_ended_job(
     kept_by: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
 ) -> None:
     """The note may have arrived since, and the stored list lacks it."""

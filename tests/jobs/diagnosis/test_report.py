@@ -136,7 +136,7 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
     assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
 
-def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
+def test_a_failure_is_searched_in_the_log_of_the_process_that_ended_it() -> None:
     """The relay in the API ends a job that no worker held."""
     for reason, event, of in (
         ("deadline passed (last: desk unavailable)", "expired", "api"),
