@@ -70,7 +70,7 @@ ODD_REDIS = [
     "rediss://redis:6379/0?ssl_ca_certs=/nowhere/hunter2.pem",
 ]
 ODD_PROXIES = [
-    *("socks5://hunter2:1080", "http://acme:hunter2@", "http://acme:hunt#er2@proxy:3128", "http://proxy:3128/hunter2"),
+    *("socks5://hunter2:1080", "http://acme:hunter2@", "http://acme:hunt#er2@proxy:3128", "http://proxy:3128/hunter2")
 ]
 
 

@@ -242,12 +242,7 @@ class Visits:
         self.services = services_of(database, redis, given(settings))
 
     async def page(
-        self,
-        path: str,
-        user: User = SUPPORT,
-        *,
-        query: Query | None = None,
-        form: Fields | None = None,
+        self, path: str, user: User = SUPPORT, *, query: Query | None = None, form: Fields | None = None
     ) -> httpx2.Response:
         """Return the answer to a GET, or with a form to a POST."""
         sessions = SessionOf(user)

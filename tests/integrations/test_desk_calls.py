@@ -59,8 +59,7 @@ async def call(desk: ServiceDeskPlus, operation: str, ticket_id: str) -> object:
 
 
 @pytest.mark.parametrize(
-    ("operation", "edition"),
-    [("read_ticket", "onpremises"), ("read_ticket", "cloud"), ("add_note", "onpremises")],
+    ("operation", "edition"), [("read_ticket", "onpremises"), ("read_ticket", "cloud"), ("add_note", "onpremises")]
 )
 @pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
 async def test_each_failure_has_its_class_and_line(

@@ -148,11 +148,7 @@ BODIES: list[tuple[str | bytes, str, str]] = [
     (urlencode({"payload": '{"tenant_id": "a"}', "tenantId": "b"}), NO_VALUE, "tenant_id occurs twice"),
     (urlencode([("payload", "{}"), ("tenant_id", "a"), ("tenant_id", "b")]), NO_VALUE, "tenant_id occurs twice"),
     (urlencode({"payload": "{}", "input_data": "{}"}), NO_VALUE, NO_JSON_FORM),
-    (
-        urlencode({"payload": '{"requestId": "}'}),
-        NO_VALUE,
-        "in payload line 1 column 15: a missing closing quote",
-    ),
+    (urlencode({"payload": '{"requestId": "}'}), NO_VALUE, "in payload line 1 column 15: a missing closing quote"),
     (urlencode({"payload": "[1]"}), NO_VALUE, f"in payload {NO_OBJECT}"),
     ("&".join(["a=1"] * 51), NO_VALUE, "more than 50 fields"),
 ]

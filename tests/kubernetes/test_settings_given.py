@@ -44,10 +44,7 @@ MOUNTED: dict[str, dict[str, set[str]]] = {
         "ai-agents-model-secrets": {WHOLE},
         "ai-agents-secrets": {"FEEDBACK_KEY"},
     },
-    "ai-agents-housekeeping": {
-        "ai-agents-desk-secrets": {WHOLE},
-        "ai-agents-model-secrets": {"EMBEDDINGS_API_KEY"},
-    },
+    "ai-agents-housekeeping": {"ai-agents-desk-secrets": {WHOLE}, "ai-agents-model-secrets": {"EMBEDDINGS_API_KEY"}},
     "ai-agents-console": {"ai-agents-console-secrets": {WHOLE}},
     "ai-agents-migrate": {},
 }
