@@ -45,23 +45,6 @@ def problems(kind: type[LogSettings]) -> list[str]:
     return refused.value.problems
 
 
-@pytest.mark.parametrize(
-    ("kind", "needed"),
-    [
-        (ApiSettings, {"DATABASE_URL", "REDIS_URL"}),
-        (HousekeepingSettings, {"DATABASE_URL", "REDIS_URL"}),
-        (WorkerSettings, {"DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"}),
-        (MigrateSettings, {"DATABASE_URL", "DATABASE_ADMIN_URL"}),
-    ],
-)
-def test_missing_settings_of_a_process_are_named(
-    kind: type[LogSettings], needed: set[str], configure: Configure
-) -> None:
-    assert set(problems(kind)) == {f"{name} is missing" for name in needed}
-    configure(**{name: COMPLETE[name] for name in needed})
-    assert load(kind).log_format == "text"
-
-
 ODD_OPTIONS = [
     f"postgresql://app:pw@db/x?{odd}" for odd in ("sslmode=verify-full&sslrootcert=/nowhere/hunter2.pem", "hunter2=1")
 ]

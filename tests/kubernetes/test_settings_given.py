@@ -50,11 +50,6 @@ MOUNTED: dict[str, dict[str, set[str]]] = {
 }
 
 
-def secrets_of(local: Rendered) -> dict[str, dict[str, str]]:
-    names = [secret["metadata"]["name"] for secret in local.of("Secret")]
-    return {name: local.secret(name) for name in names if name.startswith("ai-agents-")}
-
-
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: Rendered) -> "MountedPod":
     return MountedPod(monkeypatch, tmp_path / "mounted", local)
@@ -67,7 +62,8 @@ class MountedPod:
         self._monkeypatch = monkeypatch
         self._folder = folder
         self._rendered = rendered
-        self.secrets = secrets_of(rendered)
+        names = [secret["metadata"]["name"] for secret in rendered.of("Secret")]
+        self.secrets = {name: rendered.secret(name) for name in names if name.startswith("ai-agents-")}
 
     def enter(self, process: str) -> None:
         for name in [*KNOWN, *(name for key in self.secrets.values() for name in key)]:
