@@ -25,7 +25,6 @@ SETTINGS = {
     "OPENAI_API_KEY": "the m0del's key",
 }
 
-
 pytestmark = pytest.mark.usefixtures("untouched_logging", "table")
 
 

@@ -19,6 +19,7 @@ from config.tenants import PROCESS_KEYS, SECRETS, Tenant
 from observability.startup import load_with_tenants
 from tests.config.given import asked
 from tests.kit.clock import Clock
+from tests.kit.shield import settings_below
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",
@@ -293,13 +294,10 @@ UNTOLD = {"DATABASE_ADMIN_URL"}
 MAY_HAVE_A_PASSWORD = {"DATABASE_URL", "REDIS_URL", "HTTPS_PROXY"}
 
 
-def kinds(kind: type[LogSettings] = LogSettings) -> Iterator[type[LogSettings]]:
+def kinds() -> list[type[LogSettings]]:
     for module in pkgutil.iter_modules(config.__path__):
         importlib.import_module(f"config.{module.name}")
-    for below in kind.__subclasses__():
-        if below.__module__.startswith("config."):
-            yield below
-            yield from kinds(below)
+    return [kind for kind in settings_below(LogSettings) if kind.__module__.startswith("config.")]
 
 
 def told(kind: type[LogSettings], **values: Any) -> dict[str, str]:

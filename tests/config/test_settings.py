@@ -139,12 +139,6 @@ def test_settings_that_need_each_other(given: dict[str, str], said: str | None, 
             assert "hunter2" not in sentence
 
 
-def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:
-    configure(REDIS_URL="redis", LOG_LEVEL="loud", WORKER_CONCURRENCY="many")
-    told = {sentence.split(" is ")[0] for sentence in problems(WorkerSettings)}
-    assert told == {"REDIS_URL", "LOG_LEVEL", "WORKER_CONCURRENCY", "DATABASE_URL", "OPENAI_API_KEY"}
-
-
 def test_an_empty_variable_is_unset(tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty `SECRETS_DIR` is not the folder that a process begins in."""
     (tmp_path / "LOG_FORMAT").write_text("json")

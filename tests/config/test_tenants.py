@@ -83,7 +83,6 @@ WRONG_ADDRESSES = [
     *("http://169.254.169.254/hunter2", "http://[::ffff:169.254.169.254]/hunter2", "http://224.0.0.1/hunter2"),
 ]
 
-
 # Resolvers read many number forms as addresses, and gateways map IPv6 to IPv4.
 WRONG_HOSTS = [
     *("2852039166", "0xA9FEA9FE", "0x", "169.254.43518", "169.254.0xa9fe", "0251.0376.0251.0376"),

@@ -229,7 +229,6 @@ BEFORE = {
     "JOBS_MOST_WAITING_ACME": "9",
 }
 
-
 Migrate = Callable[[dict[str, str], str], tuple[int, str, str]]
 
 

@@ -44,7 +44,6 @@ NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 TEMPLATES = Path(__file__).parent / "templates"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
-
 SUPPORT = User("ann", "support")
 OPERATOR = User("olga", "operator")
 READER = User("Rita Reader", "support", reads_texts=True, account="rita")
@@ -58,7 +57,6 @@ MISSED = (
 """A ticket of acme whose webhook was missed so long ago."""
 Fields = Mapping[str, str]
 Query = Mapping[str, str | list[str]]
-
 
 small = APIRouter(route_class=ConsoleRoute)
 _templates = create_templates([TEMPLATES])

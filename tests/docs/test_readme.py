@@ -11,17 +11,15 @@ from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, 
 from config.tenant_validation import parse_tenants
 from config.tenants import TENANTS_TOML
 from dev.stack.postgres import Postgres
-from tests.docs.documents import MarkdownFile
-from tests.docs.readme import ROOT, blocks
+from tests.docs.documents import ROOT, MarkdownFile, first_page_blocks
 
-SHELL = blocks("sh")
+SHELL = first_page_blocks("sh")
 # Blocks that tests/system/test_by_hand.py runs on a running system.
 SETTINGS = {
     name.upper()
     for settings in (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings)
     for name in settings.model_fields
 }
-
 
 OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", TENANTS_TOML}
 
@@ -65,7 +63,7 @@ def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(server: Postgres) -> None:
-    (statements,) = blocks("sql")
+    (statements,) = first_page_blocks("sql")
     renamed = re.sub(r"\bai_agents", "readme_agents", statements)
     with psycopg.connect(server.superuser_url, autocommit=True) as connection:
         for statement in renamed.strip().split(";\n"):

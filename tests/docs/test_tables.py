@@ -12,7 +12,7 @@ from dev.stack import document_tables as tables
 from dev.stack.postgres import Postgres
 from observability import log_events
 from observability.log_events import Phrase
-from tests.docs.readme import ROOT
+from tests.docs.documents import ROOT
 
 # The table of redaction measures all sets, which takes 20 s.
 SLOW = "redaction.md"

@@ -32,7 +32,6 @@ USAGE_EVENT = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens":
 PIECES = [piece(TEXT[:20]), piece(TEXT[20:], finish_reason="stop"), USAGE_EVENT]
 STREAMED = stream(*(json.dumps(event, ensure_ascii=False) for event in PIECES), "[DONE]")
 
-
 STREAM, JSON = "text/event-stream", "application/json"
 NO_DELTA = {"choices": [{"index": 0, "delta": None}]}
 CHARACTERS = stream(*map(piece, TEXT), NO_DELTA, piece(None, finish_reason="stop"), USAGE_EVENT, "[DONE]")

@@ -18,7 +18,6 @@ from tests.kit.postgres import Store, Table, claim_by_id, claimed
 Accept = Callable[..., Awaitable[UUID]]
 Columns = dict[str, Any]
 
-
 PAST, TO_COME = ("now() - interval '1 second'", "now() + interval '1 minute'")
 OVERDUE: Columns = {"deadline_at": PAST}
 HELD: Columns = {"state": "running", "lease_owner": "one", "lease_until": TO_COME}

@@ -10,7 +10,6 @@ from tests.kit.shield import take_out
 
 TESTS = Path(__file__).resolve().parents[1]
 
-
 # Module and names of an import from the tests; in brackets they may be on several lines.
 IMPORT = re.compile(r"^ *(?:from|import) (tests\b(?:[^\n(]*\([^)]*\)|[^\n]*))", re.MULTILINE)
 
@@ -33,7 +32,6 @@ def test_modules_that_share_a_system_are_listed(request: pytest.FixtureRequest) 
 
 
 KEPT = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost", "PATH": "/bin", "OTEL_SERVICE_NAME": "x"}
-
 
 TAKEN_OUT = (
     *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL", "JAEGER_URL"),

@@ -27,7 +27,6 @@ from tests.kit.world import wait_for
 
 OLD, NEW = "the 0ld secret", "the n3w secret"
 
-
 LONG_AGO = "UPDATE known_secrets SET first_seen_at = first_seen_at - interval '91 days'"
 
 

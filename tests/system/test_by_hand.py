@@ -17,8 +17,7 @@ from cli.trace import FROM_EVENTS
 from dev.stack.state_file import read_state
 from dev.stack.summary import summarise
 from dev.stack.system import System
-from tests.docs.documents import ROOT, MarkdownFile
-from tests.docs.readme import blocks
+from tests.docs.documents import ROOT, MarkdownFile, first_page_blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
@@ -55,7 +54,7 @@ def log_event(system: System, *words: str) -> Answer:
 
 def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, world: World) -> None:
     """They run unchanged on a job with their id, so this is the first test: no other ticket has their number yet."""
-    block = next(block for block in blocks("sh") if block.startswith("ai-agents jobs"))
+    block = next(block for block in first_page_blocks("sh") if block.startswith("ai-agents jobs"))
     job_id = block.split("ai-agents show ")[1].split()[0]
     ticket_id = block.split("--ticket ")[1].split()[0]
     subject = "VPN does not connect, by hand"
@@ -84,8 +83,8 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_documented_commands_do_what_the_documents_say(system: System, world: World) -> None:
     """With the ticket that was retried before, whose number they all have."""
-    by_hand, *checks = (block for block in blocks("sh") if block.startswith("body="))
-    grep = next(block for block in blocks("sh") if block.startswith("grep "))
+    by_hand, *checks = (block for block in first_page_blocks("sh") if block.startswith("body="))
+    grep = next(block for block in first_page_blocks("sh") if block.startswith("grep "))
     ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
     job_id = str(world.ended(ticket_id)["id"])
     folder, key = system.folder.parent, system.state["tenants"]["acme"]

@@ -14,13 +14,13 @@ from config.exit_codes import OF_VERDICTS
 from dev.stack.environment import SimulatedTenant
 from dev.stack.free_ports import free_port
 from dev.stack.system import System
-from tests.docs.readme import blocks
+from tests.docs.documents import first_page_blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED, SHORT, UNUSABLE
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import failed_job, forget, here, typed
 from tests.system.diagnosing import Diagnosed, ask, diagnose, done, read, verdict
-from tests.system.stories import lines_of
+from tests.system.faq import lines_of
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
 RETIRED = "r" * 12 + "etired-until-last-month"
@@ -242,7 +242,7 @@ def test_without_a_workers_settings_the_verdict_uses_the_rows(system: System, wo
 
 
 def test_the_commands_of_the_document_can_be_pasted(system: System, world: World) -> None:
-    block = next(block for block in blocks("sh") if block.startswith("ai-agents diagnose"))
+    block = next(block for block in first_page_blocks("sh") if block.startswith("ai-agents diagnose"))
     ticket_id = block.split("--ticket ")[1].split()[0]
     if not world.job(ticket_id):
         done(world, "Named in the document", id=ticket_id)

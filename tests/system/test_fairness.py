@@ -13,8 +13,8 @@ from dev.stack.processes import Process
 from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
+from tests.system.faq import lines_of
 from tests.system.outcomes import assert_one_note
-from tests.system.stories import lines_of
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import on
-from tests.system.stories import STARTED, assert_story
+from tests.system.faq import STARTED, assert_story
 
 PLANTED = "hunter2-<b>zebra</b>"
 IDLE, TOTAL, DESK, SETTLE = 5, 10, 5, 6

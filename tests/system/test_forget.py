@@ -15,11 +15,10 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, failed_job, forget, here, job_to_come, sync_twice
-from tests.system.stories import lines_of
+from tests.system.faq import lines_of
 
 WHO = "Robin.Adeyemi@acme.example"
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "acme.servicedesk.rate_per_minute": 100_000, "LEASE_SECONDS": "3"}
-
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 

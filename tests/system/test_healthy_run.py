@@ -8,9 +8,8 @@ import pytest
 from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system import faq
-from tests.system.faq import Support
+from tests.system.faq import HEALTHY, Support, assert_story, lines_of
 from tests.system.outcomes import assert_one_note
-from tests.system.stories import HEALTHY, assert_story, lines_of
 from worker.runtime import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
 
 JOBS = 30

@@ -23,7 +23,6 @@ IN_FORCE_SECONDS, DEAD_SECONDS = 7.0, 10.0
 PREVIOUS = "the secret before the leaked one"
 _NUMBERS = itertools.count(800_000)
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from integrations.values import DeskTicket, storable
 from knowledge.models import Document, SimilarTicket
-from tests.docs.readme import ROOT
+from tests.docs.documents import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, asked, claims, grounded, read

@@ -10,7 +10,7 @@ import pytest
 from dev.benchmarks import jobs, webhooks
 from dev.benchmarks.__main__ import BENCHMARKS
 from dev.benchmarks.growth import STATEMENTS
-from tests.docs.readme import ROOT
+from tests.docs.documents import ROOT
 
 NUMBER = r"[\d.]+"
 
