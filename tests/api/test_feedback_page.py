@@ -168,10 +168,10 @@ async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: 
     for answer in (await visit.client.get(link), await visit.vote(link)):
         assert (answer.status_code, "expired" in answer.text) == (410, True)
     assert rows(store) == []
-    said = log.getvalue()
-    assert f"Feedback refused: job_id={job_id}, reason=link expired" in said
-    assert f"tenant_id: acme, job_id: {job_id}" in said
-    assert link.rpartition("/")[2] not in said
+    log_text = log.getvalue()
+    assert f"Feedback refused: job_id={job_id}, reason=link expired" in log_text
+    assert f"tenant_id: acme, job_id: {job_id}" in log_text
+    assert link.rpartition("/")[2] not in log_text
 
 
 async def test_a_link_of_a_purged_or_forgotten_note_is_gone(visit: Visit, store: Store, log: io.StringIO) -> None:

@@ -214,9 +214,9 @@ def test_a_dry_run_tells_what_it_would_do(shelf: Shelf) -> None:
     for words in ([], ["--leaked"]):
         answer = shelf.rotate("--dry-run", "--json", *words)
         assert answer.returncode == 0, answer.stderr
-        said = json.loads(answer.stdout)
-        assert said["written"] is False
-        assert said["says"][0].startswith("Would ")
+        document = json.loads(answer.stdout)
+        assert document["written"] is False
+        assert document["says"][0].startswith("Would ")
     assert shelf.files() == before
 
 

@@ -32,8 +32,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
     assert main(["signing-kit", *arguments]) == 0
-    told = capsys.readouterr()
-    return told.out, told.err
+    captured = capsys.readouterr()
+    return captured.out, captured.err
 
 
 @pytest.mark.usefixtures("settings")

@@ -201,9 +201,9 @@ def test_files_without_ticket(raw: bytes | None, told: str, tmp_path: Path, caps
     if raw is not None:
         (tmp_path / "77_1.json").write_bytes(raw)
     assert ai_agents_webhook.main([str(tmp_path / "77_1.json")]) == 1
-    said = capsys.readouterr().out
-    assert said.startswith("ai-agents: not sent: the desk's file")
-    assert told in said
+    output = capsys.readouterr().out
+    assert output.startswith("ai-agents: not sent: the desk's file")
+    assert told in output
     assert ai_agents_webhook.main([]) == 1
     assert "$COMPLETE_V3_JSON_FILE" in capsys.readouterr().out
 

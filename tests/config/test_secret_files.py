@@ -133,8 +133,8 @@ def test_an_unreadable_file_keeps_its_last_value(folder: Folder) -> None:
 
 
 def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
-    told: list[TenantProblem] = []
-    tenants = TenantDirectory(folder.read, on_problem=told.append, monotonic=lambda: folder.now)
+    reported: list[TenantProblem] = []
+    tenants = TenantDirectory(folder.read, on_problem=reported.append, monotonic=lambda: folder.now)
     assert tenants.process_key("OPENAI_API_KEY") is None
     for text, wait, key in (("sk", 1, None), ("sk-old", 6, "sk-old"), ("", 6, "sk-old"), ("sk-n\u00e9w", 6, "")):
         folder.write("OPENAI_API_KEY", text)
@@ -147,7 +147,7 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
     assert tenants.process_key("OPENAI_API_KEY") == ""
     assert tenants.unusable() == {"acme": False, "": True}
     sentences = ("wrong: contains a line break or a character", "removed: its jobs wait until")
-    assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
+    assert [any(sentence in problem.sentence for problem in reported) for sentence in sentences] == [True, True]
 
 
 def test_unused_files_are_reported(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,16 +155,16 @@ def test_unused_files_are_reported(folder: Folder, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr("config.tenant_directory._REREAD_SECONDS", 0.0)
-    told: list[TenantProblem] = []
-    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+    reported: list[TenantProblem] = []
+    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=reported.append)
     folder.write("WEBHOOK_SECRET_ACME", "")
     assert tenants.get("acme") is not None
-    assert told == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
+    assert reported == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
     (folder.path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
     with pytest.raises(SettingsError) as refused:
-        load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+        load_with_tenants(ApiSettings, needs="secret", on_problem=reported.append)
     assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def test_files_that_are_not_empty_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,11 +270,11 @@ def test_a_directory_never_listed_is_a_problem(folder: Folder, monkeypatch: pyte
     monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
     clock = Clock(0)
-    told: list[TenantProblem] = []
+    reported: list[TenantProblem] = []
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", failing(PermissionError))
         read = read_environment(folder.path, now=lambda: folder.now + clock.now)
-        tenants = TenantDirectory(read, on_problem=told.append, monotonic=clock)
+        tenants = TenantDirectory(read, on_problem=reported.append, monotonic=clock)
         sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
         assert tenants.problems == [TenantProblem("", sentence, closed=True)]
         clock.now += 6
@@ -286,7 +286,7 @@ def test_a_directory_never_listed_is_a_problem(folder: Folder, monkeypatch: pyte
     folder.write("OPENAI_API_KEY_GLOBEX", "its own", age=-clock.now)
     assert tenants.unusable() == {"acme": False, "globex": False}
     assert asked(tenants, "globex").model.api_key == "its own"
-    assert (tenants.problems, told) == ([], [])
+    assert (tenants.problems, reported) == ([], [])
 
 
 # The owner's, for migrations only.

@@ -18,8 +18,8 @@ from tests.kit.postgres import Table
 
 
 def asked(page: httpx2.Response) -> dict[str, Any]:
-    (told,) = re.findall(r'data-said="said">(.*?)</p>', page.text)
-    return dict(json.loads(unescape(told)))
+    (names_found,) = re.findall(r'data-said="said">(.*?)</p>', page.text)
+    return dict(json.loads(unescape(names_found)))
 
 
 async def test_without_a_session_every_address_leads_to_the_login(stranger: Browser) -> None:
@@ -153,11 +153,11 @@ async def test_many_failures_get_one_line_and_keep_no_token_out(log: io.StringIO
     statuses = [(await stranger.log_in("wrong")).status_code for _ in range(MAX_FAILURES + 5)]
     assert statuses == [403] * MAX_FAILURES + [429] * 5
     assert (await stranger.log_in(TOKENS["ANNA"])).status_code == 303
-    said = log.getvalue()
-    assert said.count("Console login refused: reason=wrong token") == MAX_FAILURES
-    assert said.count("Console logins refused in a minute") == 1
-    assert "Console login: visitor=anna, role=support, by=token" in said
-    assert TOKENS["ANNA"] not in said
+    log_text = log.getvalue()
+    assert log_text.count("Console login refused: reason=wrong token") == MAX_FAILURES
+    assert log_text.count("Console logins refused in a minute") == 1
+    assert "Console login: visitor=anna, role=support, by=token" in log_text
+    assert TOKENS["ANNA"] not in log_text
 
 
 async def test_the_login_of_another_sites_form_is_refused(console: ConsoleSite, stranger: Browser) -> None:

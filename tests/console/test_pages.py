@@ -122,12 +122,12 @@ async def test_a_change_needs_the_field_of_this_session_and_a_page_of_ours(log: 
         assert (await olga.client.post(place, data={"to": "/"})).status_code == 403
         assert (await browser.client.post("/logout", data={"csrf": "0"})).status_code == 403
         assert (await browser.get("/")).status_code == 200
-    said = log.getvalue()
-    changes = [line for line in said.splitlines() if "Console change" in line]
+    text = log.getvalue()
+    changes = [line for line in text.splitlines() if "Console change" in line]
     (line,) = changes
     assert "Console change: visitor=anna, place=/jobs/{job_id}/retry, status=303" in line
     assert f"job_id: {JOB}" in line
-    assert said.count("Console refused: visitor=anna, place=/jobs/{job_id}/retry, reason=not from here") == len(forged)
+    assert text.count("Console refused: visitor=anna, place=/jobs/{job_id}/retry, reason=not from here") == len(forged)
 
 
 async def test_a_change_that_failed_is_told_of_with_what_is_not_known(log: io.StringIO, anna: Browser) -> None:

@@ -29,9 +29,9 @@ async def test_whom_the_provider_vouches_for_has_the_first_role(log: io.StringIO
         assert (await member.came_back(elsewhere)).headers["location"] == "/"
     # One code, and one request each for discovery and keys, however many logins arrive.
     assert member.issuer.asked.count("/.well-known/openid-configuration") == member.issuer.asked.count("/keys") == 1
-    said = log.getvalue()
-    assert "Console login: visitor=248289761001, role=operator+texts, by=provider" in said
-    assert "zoe" not in said
+    log_text = log.getvalue()
+    assert "Console login: visitor=248289761001, role=operator+texts, by=provider" in log_text
+    assert "zoe" not in log_text
 
 
 async def test_a_client_proves_itself_as_the_provider_wants_it() -> None:
@@ -206,17 +206,17 @@ async def test_a_crowd_asks_the_provider_once_and_fills_no_log(log: io.StringIO,
     member.site.monotonic.now += 6
     for _ in range(20):
         assert (await member.came_back(error="access_denied")).status_code == 403
-    said = log.getvalue()
-    assert said.count("Console login error: the OpenID provider") == 1
-    assert said.count("Console login refused: reason=login not given") == 10
-    assert said.count("Console logins refused in a minute") == 1
+    log_text = log.getvalue()
+    assert log_text.count("Console login error: the OpenID provider") == 1
+    assert log_text.count("Console login refused: reason=login not given") == 10
+    assert log_text.count("Console logins refused in a minute") == 1
 
 
 async def test_few_logins_wait_for_a_silent_provider(member: Member) -> None:
     """No token is needed, and each waiting login holds a connection that users need."""
     member.issuer.silent_until = asyncio.Event()
-    asked = [asyncio.ensure_future(member.get("/login/provider")) for _ in range(20)]
-    answers = asyncio.as_completed(asked)
+    task = [asyncio.ensure_future(member.get("/login/provider")) for _ in range(20)]
+    answers = asyncio.as_completed(task)
     assert [(await next(answers)).status_code for _ in range(12)] == [503] * 12
     member.issuer.silent_until.set()
     assert [(await answer).status_code for answer in answers] == [302] * 8
@@ -238,9 +238,9 @@ async def test_a_subject_that_is_no_id_is_in_no_line(subject: str, log: io.Strin
     member.issuer.claims = {"sub": subject}
     assert (await member.came_back()).status_code == 303
     await member.send("/change")
-    said = [line for line in log.getvalue().splitlines() if "visitor=" in line]
-    marks = {line.partition("visitor=")[2].partition(",")[0] for line in said}
-    assert (len(said), len(marks), subject in log.getvalue()) == (2, 1, False)
+    matching_lines = [line for line in log.getvalue().splitlines() if "visitor=" in line]
+    marks = {line.partition("visitor=")[2].partition(",")[0] for line in matching_lines}
+    assert (len(matching_lines), len(marks), subject in log.getvalue()) == (2, 1, False)
     assert re.fullmatch(r"[\w-]+", marks.pop())
 
 

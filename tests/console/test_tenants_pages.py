@@ -309,8 +309,8 @@ MISSED_TWO["many"] = MissedCount(70, ago(180), is_cut=True)
 )
 def test_a_tenants_health_in_short(ids: list[str], more: dict[str, Any], expected: list[str]) -> None:
     known = [Tenant(each, webhook_secrets=("s" * 32,), usable=True, polled=each == "polled") for each in ids]
-    told = summarize(known, NOW, **more)
-    assert [f"{each.tenant_id} {each.health.text}: {each.why}" for each in told] == expected
+    summary = summarize(known, NOW, **more)
+    assert [f"{each.tenant_id} {each.health.text}: {each.why}" for each in summary] == expected
 
 
 async def test_parts_of_a_page_have_a_time_limit(database: Database, log: io.StringIO) -> None:

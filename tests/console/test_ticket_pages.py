@@ -200,8 +200,8 @@ async def test_grouped_refusals_do_not_reveal_whose_secret_signed(store: Store, 
                     " VALUES ('acme', %s, 403, %s, %s)",
                     *(number, reason, now - timedelta(minutes=minutes)),
                 )
-        told = [await visits.page(f"/tickets/acme/{number}", OF_ACME) for number in ("7", "8")]
-        pages.append([page.text for page in told])
+        pages_shown = [await visits.page(f"/tickets/acme/{number}", OF_ACME) for number in ("7", "8")]
+        pages.append([page.text for page in pages_shown])
     assert pages[0] == pages[1]
     assert "signature mismatch (2 in 24 hours)" in pages[0][1]
 
@@ -223,8 +223,8 @@ async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, red
 def test_own_people_are_not_told_how_many_others_wait() -> None:
     found = facts(known_job("waiting"), queue=QueueActivity(64, 4, 2))
     assert "64 wait in total" in story(found, own=False, jaeger_url=None)["says"]
-    told = story(found, own=True, jaeger_url=None)
-    assert told["says"] == "Ticket 124 of acme: the job waits in the queue behind other jobs."
+    story_shown = story(found, own=True, jaeger_url=None)
+    assert story_shown["says"] == "Ticket 124 of acme: the job waits in the queue behind other jobs."
 
 
 @pytest.mark.parametrize("reason", REASONS)

@@ -88,10 +88,12 @@ def kept(table: Table) -> Iterator[None]:
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_a_pooler_without_our_session_settings_is_refused(mode: str, server: Postgres, pooled: Pooled) -> None:
-    said = refusal(pooled(pool_mode=mode))
-    assert said.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
-    said = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
-    assert said.startswith("DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to")
+    reason = refusal(pooled(pool_mode=mode))
+    assert reason.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
+    reason = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
+    assert reason.startswith(
+        "DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to"
+    )
     with pytest.raises(DatabaseUnfitError, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
         migrate(pooled(server.admin_url, pool_mode=mode), server.url)
 

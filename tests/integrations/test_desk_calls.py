@@ -284,8 +284,8 @@ async def test_an_expired_key_is_tried_every_half_minute(expired: str, desks: Si
         desks.change("PATCH", "/desks/acme", api_key="acme-key")
         assert await desk.add_note(expired, "x")
         assert (await desk.read_open_ticket(expired)).ticket_id == expired
-    told = log.getvalue()
-    assert told.count(f"Hold error: desk of acme: {WHY}") == told.count("Hold ended: desk of acme") == 1
+    log_text = log.getvalue()
+    assert log_text.count(f"Hold error: desk of acme: {WHY}") == log_text.count("Hold ended: desk of acme") == 1
     assert is_held() == 0
     assert len(notes_of(desks, expired)) == 1
 

@@ -179,8 +179,8 @@ NO_FORMAT = {"kind": "status", "code": 400, "param": "response_format"}
 
 
 def formats(model: Simulator) -> list[Any]:
-    asked = [request["payload"].get("response_format", {}) for request in model.requests(operation="chat")]
-    return [form.get("type") for form in asked]
+    requests_seen = [request["payload"].get("response_format", {}) for request in model.requests(operation="chat")]
+    return [form.get("type") for form in requests_seen]
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ async def test_the_first_model_decides_about_the_fallback(
         if isinstance(ends, str):
             assert (await asked(its_town.models.of("acme"), paid)).model == ends
             assert {usage.model for usage in paid} == {"spare"}
-            said = log.getvalue()
-            assert said.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
-            assert said.count("OpenAI API error: 503 Service Unavailable") == 1
+            text = log.getvalue()
+            assert text.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
+            assert text.count("OpenAI API error: 503 Service Unavailable") == 1
         else:
             with pytest.raises(ends):
                 await asked(its_town.models.of("acme"))
@@ -209,15 +209,15 @@ async def test_the_first_model_decides_about_the_fallback(
 async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> None:
     street.says |= {"process": 503, "fallback": {"message": {"content": "", "refusal": "No."}}}
     process = {name: value.replace("127.0.0.1", "localhost") for name, value in fallback(street).items()}
-    told: list[Unanswered] = []
+    failed: list[Unanswered] = []
     async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
         with pytest.raises(ModelRefusedError):
-            await asked(its_town.models.of("acme"), in_vain=told)
+            await asked(its_town.models.of("acme"), in_vain=failed)
         street.says.pop("fallback")
-        await asked(its_town.models.of("acme"), in_vain=told)
+        await asked(its_town.models.of("acme"), in_vain=failed)
     down = ("127.0.0.1", "small", "OpenAI API: 503 Service Unavailable", 0)
     refused = ("localhost", "spare", "OpenAI API: invalid answer", 70)
-    assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
+    assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in failed] == [down, refused, down]
 
 
 async def test_an_open_breaker_sends_all_calls_to_the_fallback(street: Street, log: io.StringIO) -> None:

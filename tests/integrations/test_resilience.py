@@ -189,9 +189,9 @@ def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: Held
     held.hold.check()
     assert held.held_for(NO_CREDIT) == 36
     assert held.shown() == {HoldReason.OUT_OF_CREDIT: 1.0}
-    told = log.getvalue()
-    assert told.count(f"Hold error: {SERVER}: model out of credit, its jobs wait and one tries every 30s") == 1
-    assert told.count("OpenAI API error: 402 Payment Required") == 2
+    log_text = log.getvalue()
+    assert log_text.count(f"Hold error: {SERVER}: model out of credit, its jobs wait and one tries every 30s") == 1
+    assert log_text.count("OpenAI API error: 402 Payment Required") == 2
     held.clock.now += 30
     held.ask()
     held.hold.check()

@@ -62,8 +62,8 @@ async def test_webhooks_of_several_tenants_are_recorded_in_one_statement(store: 
     rows = store.table.run("SELECT id, tenant_id, ticket_id FROM jobs")
     made = {(event.job_id, event.tenant_id, event.ticket_id) for event in [*events, known, elsewhere]}
     assert {tuple(row.values()) for row in rows} == made
-    told = store.table.run("SELECT job_id, tenant_id FROM job_events WHERE what = 'accepted'")
-    assert {tuple(row.values()) for row in told} == {job[:2] for job in made}
+    found_rows = store.table.run("SELECT job_id, tenant_id FROM job_events WHERE what = 'accepted'")
+    assert {tuple(row.values()) for row in found_rows} == {job[:2] for job in made}
     # From then on a duplicate's keys lead to the first job.
     assert await store.accept(tenant_id="globex", dedupe_keys=("new",)) == known.job_id
 

@@ -169,8 +169,8 @@ async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
 async def test_only_the_first_job_of_a_ticket_runs(store: Store) -> None:
     accepted = [await store.accept() for _ in range(10)]
     before = {job_id: store.table.job(job_id) for job_id in accepted}
-    told = [await claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
-    assert [claim is not None and claim.another_first for claim in told] == [True] * 9 + [False]
+    claims_made = [await claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
+    assert [claim is not None and claim.another_first for claim in claims_made] == [True] * 9 + [False]
     for job_id in accepted[1:]:
         row = store.table.job(job_id)
         assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "another job of this ticket")

@@ -274,10 +274,10 @@ def test_a_function_changes_the_state_as_its_comments_say(function: str, table: 
             call = CALLS[function].replace("{id}", f"'{job_id}'::uuid")
             application.execute(f"SELECT * FROM {function}({call})".encode())  # noqa: S608 -- of those above
             after = state_of(table, job_id)
-            told = table.run("SELECT what FROM job_events WHERE job_id = %s", job_id)
+            found_rows = table.run("SELECT what FROM job_events WHERE job_id = %s", job_id)
             if after != before:
-                assert told, (case, after)
-            if told and function not in TELL_OF_NO_STATE:
+                assert found_rows, (case, after)
+            if found_rows and function not in TELL_OF_NO_STATE:
                 seen.add((before, after))
     assert seen == {(before, after) for before, after, _, by in transitions() if by == function}
 

@@ -120,9 +120,9 @@ async def test_what_was_found_is_told_once_an_hour(database: Database, table: Ta
     assert await missed_webhooks.take_findings(database, "acme") is None
     for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
         table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-        told = await missed_webhooks.take_findings(database, "acme")
-        assert told is not None
-        assert told[1:] == found
+        findings = await missed_webhooks.take_findings(database, "acme")
+        assert findings is not None
+        assert findings[1:] == found
 
 
 async def test_support_is_told_of_a_ticket_by_either_number(database: Database) -> None:
@@ -240,17 +240,17 @@ async def test_received_webhooks_are_reported_per_ticket_and_tenant(store: Store
         table.run(insert + values, tenant_id, ticket_id, reason, minutes)
     accepted = await store.accept(ticket_id="9")
     table.change(accepted, accepted_at="now() - interval '1 hour'")
-    told = await rejections.receiving(store.database, "acme", ["1", "11"])
-    assert [refused.reason for refused in told.refused] == [retired, retired]
-    assert told.since is not None
-    assert 29 < (told.refused[0].at - told.since).total_seconds() / 60 + 20 < 31
-    assert [(unread.reason, unread.count) for unread in told.unread] == [("malformed payload", 1)]
-    assert told.last_accepted_at == table.job(accepted)["accepted_at"]
-    assert not told.shares_used_up
+    received = await rejections.receiving(store.database, "acme", ["1", "11"])
+    assert [refused.reason for refused in received.refused] == [retired, retired]
+    assert received.since is not None
+    assert 29 < (received.refused[0].at - received.since).total_seconds() / 60 + 20 < 31
+    assert [(unread.reason, unread.count) for unread in received.unread] == [("malformed payload", 1)]
+    assert received.last_accepted_at == table.job(accepted)["accepted_at"]
+    assert not received.shares_used_up
     # A job requested by hand is not a webhook.
     table.change(accepted, event=REFRESH_BY_HAND)
-    told = await rejections.receiving(store.database, "acme", ["1"])
-    assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
+    received = await rejections.receiving(store.database, "acme", ["1"])
+    assert (received.last_accepted_at, received.since == received.refused[1].at) == (None, True)
     assert [await rejections.has_webhook_record(store.database, tenant, "3") for tenant in ("acme", "globex")] == [
         True,
         False,

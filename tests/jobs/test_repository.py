@@ -140,8 +140,8 @@ async def test_of_the_jobs_without_a_message_the_oldest_are_published_again(acce
     for job_id in waiting[:2]:
         age = store.table.run("SELECT now() - published_at AS age FROM jobs WHERE id = %s", job_id)[0]["age"]
         assert age < timedelta(seconds=3)
-        told = store.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
-        assert [event["what"] for event in told] == ["accepted", "published again"]
+        found_rows = store.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
+        assert [event["what"] for event in found_rows] == ["accepted", "published again"]
     # Recently published ones are skipped.
     assert await repository.take_without_message(store.database, 1, 10) == []
     assert ids(await repository.take_without_message(store.database, 0, 10)) == {waiting[2]}

@@ -111,13 +111,13 @@ async def test_a_full_worker_is_quiet(redis: Redis, redis_url: str, monkeypatch:
 
 async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
     housekeeping = open_redis(redis_url, seconds=5)
-    asked = asyncio.ensure_future(ProbeRequests(housekeeping).take())
+    task = asyncio.ensure_future(ProbeRequests(housekeeping).take())
     for _ in range(50):
         if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
             break
         await asyncio.sleep(0.01)
     assert (await read_queue(redis)).listening == 0
-    assert await asked is None
+    assert await task is None
     await housekeeping.aclose()
 
 

@@ -147,10 +147,10 @@ async def test_each_claim_finds_the_tickets_other_jobs_by_indexes(store: Store) 
         " 'completed', now() FROM generate_series(1, 5000) n"
     )
     store.table.run("ANALYZE jobs")
-    (asked,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
+    (found_rows,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
     with_both: dict[str, Any] = {"desk_id": DESK_ID, "display_id": "77"}
     for numbers in ({}, with_both):
-        job_id, question = await store.accept(ticket_id="77", **numbers), asked["prosrc"]
+        job_id, question = await store.accept(ticket_id="77", **numbers), found_rows["prosrc"]
         for name, value in (("p_id", f"'{job_id}'"), ("p_echo", "interval '1 hour'"), ("p_missing", "'x'")):
             question = question.replace(name, value)
         plan = "\n".join(row["QUERY PLAN"] for row in store.table.run(f"EXPLAIN {question}"))

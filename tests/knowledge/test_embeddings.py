@@ -180,8 +180,8 @@ async def test_of_many_that_ask_at_once_those_who_would_wait_long_go_by_words() 
     model = MeaningModel()
     embedder = Embedder(model)
     await embedder.model_id()
-    asked = [embedder.embed_query(f"VPN {number}", "en") for number in range(20)]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    query = [embedder.embed_query(f"VPN {number}", "en") for number in range(20)]
+    answers = await asyncio.gather(*query, return_exceptions=True)
     assert [isinstance(answer, DeferredError) for answer in answers] == [False] * 8 + [True] * 12
 
 
@@ -242,8 +242,8 @@ async def test_the_model_of_this_process_finds_the_same_in_another_language() ->
     embedder = Embedder(local)
     texts = [("Der Drucker druckt nur leere Seiten", "de"), ("My password has expired", "en")]
     texts.append(("Drucker bestellen", "de"))
-    asked = await embedder.embed_query("The printer prints blank pages only", "en")
-    same, password, order = asked.nearness(b"".join(await embedder.embed_documents(texts)))
+    query = await embedder.embed_query("The printer prints blank pages only", "en")
+    same, password, order = query.nearness(b"".join(await embedder.embed_documents(texts)))
     assert same > 3
     assert same > order + 1 > password
 

@@ -163,12 +163,12 @@ async def test_a_copy_has_its_display_number_and_is_forgotten_by_it(cloud: Site)
     rows = "SELECT ticket_id, display_id FROM tickets ORDER BY ticket_id"
     first, second = (new_ticket(cloud.desk, "cloud") for _ in range(2))
     await cloud.sync(tenant_id="globex")
-    told = cloud.table.run(rows)
-    assert [(row["ticket_id"], row["display_id"]) for row in told] == [(first, "1"), (second, "2")]
+    found_rows = cloud.table.run(rows)
+    assert [(row["ticket_id"], row["display_id"]) for row in found_rows] == [(first, "1"), (second, "2")]
     cloud.table.run("UPDATE tickets SET display_id = null")
     cloud.desk.forget()
     await cloud.sync(tenant_id="globex")
-    assert cloud.table.run(rows) == told
+    assert cloud.table.run(rows) == found_rows
     assert cloud.reads() == []
     await erasure.erase(cloud.database, Which("globex", ticket_id="1"))
     await cloud.sync(tenant_id="globex")

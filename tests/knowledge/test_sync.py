@@ -97,8 +97,8 @@ async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any]
         site.desk.order(**fault, operation="read_ticket", ticket_id=ticket_id)
     assert (await site.sync()).tickets == 3
     assert site.copies() == {*tickets[:2], tickets[5]}
-    said = [f"ticket_id: {ticket_id}" in log.getvalue() for ticket_id in tickets]
-    assert said == [False] * 2 + [True] * 3 + [False]
+    matching_lines = [f"ticket_id: {ticket_id}" in log.getvalue() for ticket_id in tickets]
+    assert matching_lines == [False] * 2 + [True] * 3 + [False]
     site.desk.order(**fault | {"times": 4}, operation="read_ticket")
     for ticket_id in [*tickets[:2], tickets[5], site.new_ticket()]:
         site.change(ticket_id, status="Onhold")

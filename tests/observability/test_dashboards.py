@@ -207,9 +207,9 @@ DOCUMENTED = re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md")
 
 
 def test_each_alert_uses_existing_metrics() -> None:
-    asked = set(re.findall(r"\bai_agents_\w+", TEXT))
-    assert asked
-    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= set(DOCUMENTED)
+    names_found = set(re.findall(r"\bai_agents_\w+", TEXT))
+    assert names_found
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in names_found} <= set(DOCUMENTED)
 
 
 def test_each_alert_is_proved_to_fire_and_not_to_fire_and_has_a_summary() -> None:

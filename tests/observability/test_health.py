@@ -121,16 +121,16 @@ def test_a_probe_in_flight_at_the_end_reports_stopping() -> None:
     readiness = Readiness()
 
     async def process(probes: ThreadPoolExecutor) -> Future[tuple[bool, dict[str, str]]]:
-        asked = asyncio.Event()
+        event = asyncio.Event()
 
         async def silent() -> None:
-            asked.set()
+            event.set()
             await asyncio.Event().wait()
 
         readiness.check_with(asyncio.get_running_loop(), {"redis": silent})
         readiness.start()
         probe = probes.submit(readiness)
-        await asked.wait()
+        await event.wait()
         return probe
 
     with ThreadPoolExecutor() as probes:

@@ -168,9 +168,9 @@ def test_a_collector_that_takes_no_spans_costs_one_line_and_seconds_at_the_end(c
         done = subprocess.run(program, env=kept | settings, capture_output=True, text=True, timeout=60, check=False)
         ended = time.monotonic()
     assert (done.returncode, done.stderr) == (0, "")
-    line, told = done.stdout.splitlines()
+    line, shown_lines = done.stdout.splitlines()
     assert line.endswith("warning Trace export failing: the collector does not take spans")
     assert "error" not in line.lower()
     # An export gives up after 3 s, and none was waited for.
-    times = json.loads(told)
+    times = json.loads(shown_lines)
     assert (times["took"] < 2, times["failed"] > 0, ended - times["made"] < 8) == (True, True, True), times

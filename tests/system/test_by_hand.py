@@ -220,8 +220,8 @@ def test_a_folder_is_added_found_listed_and_removed(system: System, world: World
     assert_one_note(world, elsewhere := world.create_ticket(SUBJECT, "globex"), "globex")
     assert "docs=No" in context_of(system, elsewhere, "globex")
 
-    (told,) = json.loads(documents(system, "list", "--json").stdout)
-    assert (told["path"], told["parts"]) == (str(handbook), 1)
+    (body,) = json.loads(documents(system, "list", "--json").stdout)
+    assert (body["path"], body["parts"]) == (str(handbook), 1)
     assert documents(system, "remove", str(handbook)).stdout == f"Removed: {handbook}\n"
     gone = documents(system, "remove", str(handbook))
     assert (gone.returncode, gone.stderr) == (1, f"Not there: {handbook}\n")
@@ -281,8 +281,8 @@ def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
     """Return the spans of a ticket once it has this many attempts."""
 
     def found() -> dict[str, Any]:
-        told = here("trace", "--ticket", ticket_id, "--traces", system.state["traces"], "--json")
-        said: dict[str, Any] = json.loads(told.stdout) if told.returncode == 0 else {"spans": []}
+        done = here("trace", "--ticket", ticket_id, "--traces", system.state["traces"], "--json")
+        said: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"spans": []}
         names = [span["name"] for span in said["spans"]]
         return said if "Webhook" in names and sum(name.startswith("Worker") for name in names) == count else {}
 
@@ -292,10 +292,10 @@ def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
 def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: System, world: World) -> None:
     ticket_id = world.create_ticket("VPN drops, in files")
     job = world.ended(ticket_id)
-    said = complete(system, ticket_id)
+    body = complete(system, ticket_id)
     trace_id = job["traceparent"].split("-")[1]
-    assert (said["job_id"], said["tenant_id"], said["trace_id"]) == (str(job["id"]), "acme", trace_id)
-    spans = {span["name"].partition(" (")[0]: span for span in said["spans"]}
+    assert (body["job_id"], body["tenant_id"], body["trace_id"]) == (str(job["id"]), "acme", trace_id)
+    spans = {span["name"].partition(" (")[0]: span for span in body["spans"]}
     assert spans.keys() >= set(STEPS)
     assert (spans["Webhook"]["process"], spans["Webhook"]["depth"]) == ("ai-agents-api", 0)
     assert {spans[name]["process"] for name in STEPS[1:]} == {"ai-agents-worker"}
@@ -314,21 +314,21 @@ def test_attempts_are_branches_of_one_tree(system: System, world: World) -> None
     said = complete(system, ticket_id, 2)
     of_events = log_event(system, "trace", "--ticket", ticket_id, "--json")
     assert (of_events.returncode, of_events.stderr) == (0, "")
-    told = json.loads(of_events.stdout)
-    assert (told["source"], told["job_id"], told["trace_id"]) == (FROM_EVENTS, said["job_id"], said["trace_id"])
-    names = [span["name"] for span in told["spans"]]
+    body = json.loads(of_events.stdout)
+    assert (body["source"], body["job_id"], body["trace_id"]) == (FROM_EVENTS, said["job_id"], said["trace_id"])
+    names = [span["name"] for span in body["spans"]]
     assert names == [
         *("Webhook", "Queue", "Worker (attempt 1)", "Context and GPT-4"),
         *("Pause", "Queue", "Worker (attempt 2)", "Context", "GPT-4", "ServiceDesk Update"),
     ]
     assert job["attempt"] == 2
     for one in ("Worker (attempt 1)", "Worker (attempt 2)"):
-        of_span, of_event = (next(span for span in by["spans"] if span["name"] == one) for by in (said, told))
+        of_span, of_event = (next(span for span in by["spans"] if span["name"] == one) for by in (said, body))
         assert of_span["state"] == of_event["state"]
         assert of_span["notes"][0].startswith(of_event["notes"][0])
     kept, known = (
         [datetime.fromisoformat(span["start"]).timestamp() for span in by["spans"] if span["name"] == "Queue"]
-        for by in (said, told)
+        for by in (said, body)
     )
     assert kept == [pytest.approx(moment, abs=0.01) for moment in known]
 

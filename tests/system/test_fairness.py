@@ -103,6 +103,6 @@ def test_five_jobs_at_once_complete_within_the_rate(world: World, system: System
     assert Counter(request["ticket_id"] for request in requests) == dict.fromkeys(tickets, 3)
     moments = [request["time"] for request in requests]
     assert max(bisect_left(moments, first + 60) - index for index, first in enumerate(moments)) <= 10
-    told = "".join(worker.log_path.read_text(encoding="utf-8") for worker in system.workers)
-    assert "reason=desk rate limit, held back for" in told
-    assert "Task failed" not in told
+    output = "".join(worker.log_path.read_text(encoding="utf-8") for worker in system.workers)
+    assert "reason=desk rate limit, held back for" in output
+    assert "Task failed" not in output

@@ -339,8 +339,8 @@ def played(system: System, outside: World) -> Played:
         assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
     log = system.workers[0].log_path
     wait_for(lambda: len(TOLD_END.findall(log.read_text(encoding="utf-8"))) == len(made), 120)
-    asked = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
-    return Played(made, log.read_text(encoding="utf-8").splitlines(), asked)
+    requests_seen = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
+    return Played(made, log.read_text(encoding="utf-8").splitlines(), requests_seen)
 
 
 def prepare(outside: World, row: FaultRow, number: int) -> str:

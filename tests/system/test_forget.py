@@ -54,19 +54,19 @@ def test_a_forgotten_ticket_is_erased_in_every_store(system: System, world: Worl
     wait_for(lambda: ticket_id in copied(world) and ticket_id in copied(world, "globex"))
 
     words = ("--tenant", "acme", "--ticket", ticket_id)
-    asked = forget(system, *words)
-    assert (asked.returncode, ticket_id in copied(world)) == (2, True)
-    assert "give --yes to erase this without confirmation" in asked.stderr
-    assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
+    result = forget(system, *words)
+    assert (result.returncode, ticket_id in copied(world)) == (2, True)
+    assert "give --yes to erase this without confirmation" in result.stderr
+    assert [line.split()[-1] for line in result.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
     done = forget(system, *words, "--yes", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    document = json.loads(done.stdout)
     # 0: a sync saw the tombstone and removed the copy first.
-    copies = told.pop("copies")
+    copies = document.pop("copies")
     assert copies in (0, 1)
     nothing = {"audit_records": 0, "job_rows": 0, "others_running": 0, "unattributed": 0}
-    assert told == {"tenant_id": "acme", "answers": 2, "jobs_ended": [], "redis_keys": 4, **nothing}
+    assert document == {"tenant_id": "acme", "answers": 2, "jobs_ended": [], "redis_keys": 4, **nothing}
     assert f"Erased: tenant_id=acme, copies={copies}, answers=2, jobs=0, keys=4" in done.stderr
     assert subject not in done.stdout + done.stderr
     assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
@@ -241,5 +241,5 @@ def test_each_key_of_a_running_system_stands_on_the_page_of_what_is_stored(kept:
     assert kept.keys("rate:*")
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+) \|", page.split("\n## In Redis\n")[1].split("\n## ")[0], re.MULTILINE)
-    told = tuple(name for row in rows for name in re.findall(r"`([^`<]+)", row))
-    assert [key for key in kept.keys("*") if not str(key).startswith(told)] == []
+    names_found = tuple(name for row in rows for name in re.findall(r"`([^`<]+)", row))
+    assert [key for key in kept.keys("*") if not str(key).startswith(names_found)] == []

@@ -102,6 +102,6 @@ def test_a_diagnosis_beside_the_api_blames_no_desk(system: System, world: World)
     ticket = world.create_ticket()
     world.ended(ticket)
     answer = here("diagnose", "--ticket", ticket, "--tenant", "acme", "--json", **system.api.environment)
-    said = json.loads(answer.stdout)
-    assert said["verdict"] == "delivered", said
+    document = json.loads(answer.stdout)
+    assert document["verdict"] == "delivered", document
     assert "no key of the tenant's desk" in answer.stdout

@@ -189,8 +189,8 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: S
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
     with not_opened_by_others(key):
         assert process.wait(30) == 75
-    told = process.output().splitlines()[-1]
-    assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in told
+    shown_lines = process.output().splitlines()[-1]
+    assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in shown_lines
     system.restart(process)
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
 

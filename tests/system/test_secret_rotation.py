@@ -75,8 +75,8 @@ class Operator:
     def measured(self, metric: str, process: str, tenant_id: str = "acme") -> dict[str, float]:
         """Return a tenant's figures by their other label."""
         shape = re.compile(rf'{metric}\{{\w+="(\w+)",tenant_id="{re.escape(tenant_id)}"\}}')
-        told = figures(self.system, process).items()
-        return {found[1]: value for name, value in told if (found := shape.fullmatch(name))}
+        values = figures(self.system, process).items()
+        return {found[1]: value for name, value in values if (found := shape.fullmatch(name))}
 
     def proved(self) -> dict[str, float]:
         return self.measured("ai_agents_webhooks_proved_total", "api")
@@ -151,9 +151,9 @@ def test_a_wrong_tenant_name_is_found_by_its_signature(operator: Operator, syste
         return "unknown tenant: signed with this tenant's secret" in diagnose(system, ticket).said["says"]
 
     wait_for(diagnosed)
-    told = diagnose(system, ticket).said
-    assert told["verdict"] == "webhook_rejected"
-    assert told["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
+    document = diagnose(system, ticket).said
+    assert document["verdict"] == "webhook_rejected"
+    assert document["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
 
 
 def test_a_leaked_secret_ends_and_the_new_one_is_shown_once(operator: Operator) -> None:

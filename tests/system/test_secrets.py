@@ -176,10 +176,10 @@ def test_a_leaked_secret_is_rejected_within_ten_seconds(files: Files, system: Sy
     (files.folder / "PREVIOUS_WEBHOOK_SECRET_LEAKED").unlink()
     assert refused_within(files, doors, PREVIOUS) <= DEAD_SECONDS
     doors.assert_open("acme")
-    told = log.read_text(encoding="utf-8")
-    assert "the ones before stay: WEBHOOK_SECRET_LEAKED is missing, but PREVIOUS_WEBHOOK_SECRET_LEAKED is set" in told
-    assert "Tenant settings unusable, the tenant is closed: SERVICEDESK_URL_LEAKED must be" in told
-    assert "Webhook rejected: status=403, reason=tenant closed" in told
+    output = log.read_text(encoding="utf-8")
+    assert "the ones before stay: WEBHOOK_SECRET_LEAKED is missing, but PREVIOUS_WEBHOOK_SECRET_LEAKED is set" in output
+    assert "Tenant settings unusable, the tenant is closed: SERVICEDESK_URL_LEAKED must be" in output
+    assert "Webhook rejected: status=403, reason=tenant closed" in output
 
 
 def refused_within(files: Files, doors: Doors, secret: str) -> float:
@@ -218,10 +218,10 @@ def test_a_deleted_desk_key_is_sent_nowhere(files: Files, system: System, world:
 
     wait_for(is_idle, DEAD_SECONDS)
     wait_for(is_quiet, DEAD_SECONDS)
-    asked = len(world.desk_requests("fresh"))
+    requests_seen = len(world.desk_requests("fresh"))
     assert doors.opens("fresh", doors.old["fresh"])
     time.sleep(1)
-    assert len(world.desk_requests("fresh")) == asked
+    assert len(world.desk_requests("fresh")) == requests_seen
 
 
 def test_ticket_rules_and_a_dry_run_change_without_a_restart(system: System, world: World) -> None:

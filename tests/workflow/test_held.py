@@ -50,10 +50,10 @@ async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place:
         place.desks.forget()
         clock.now += 30
         assert (await run_when_due(runner, place.store.table, job_id))["state"] == "completed"
-    told = log.getvalue()
+    text = log.getvalue()
     assert len(place.notes(ticket_id)) == place.paid() == 1
-    assert told.count("ServiceDesk Plus API error: 401") == 1
-    assert "Task failed" not in told
+    assert text.count("ServiceDesk Plus API error: 401") == 1
+    assert "Task failed" not in text
 
 
 @pytest.mark.parametrize(("code", "edition", "before"), [(401, "cloud", 0), (403, "onpremises", 2)])
@@ -123,12 +123,12 @@ async def test_held_jobs_keep_their_attempts_time_and_progress(place: WorkSite, 
         place.model.forget()
         clock.now += 30
         assert (await run_when_due(runner, place.store.table, job_id))["state"] == "completed"
-    told = log.getvalue()
+    text = log.getvalue()
     assert len(place.notes(ticket_id)) == 1
-    assert told.count("OpenAI API error: 401 Unauthorized") == 2
-    assert told.count("Hold error: model: model key refused") == told.count("Hold ended: model") == 1
-    assert told.count(f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=model key refused, held back") == 3
-    assert "Task failed" not in told
+    assert text.count("OpenAI API error: 401 Unauthorized") == 2
+    assert text.count("Hold error: model: model key refused") == text.count("Hold ended: model") == 1
+    assert text.count(f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=model key refused, held back") == 3
+    assert "Task failed" not in text
 
 
 async def test_a_job_past_the_limit_waits_unpaid_until_the_limit_is_raised(place: WorkSite, log: io.StringIO) -> None:

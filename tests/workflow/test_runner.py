@@ -358,8 +358,8 @@ class StoppingWorker:
         await asyncio.wait(self._running, timeout=30)
 
     def told(self) -> Counter[str]:
-        said = self.stream.getvalue()
-        return Counter({words: said.count(words) for words in (GIVEN_BACK, LOST)})
+        log_text = self.stream.getvalue()
+        return Counter({words: log_text.count(words) for words in (GIVEN_BACK, LOST)})
 
 
 @pytest.fixture
