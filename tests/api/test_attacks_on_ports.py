@@ -221,7 +221,7 @@ async def test_a_crowd_keeps_no_visitor_out(kind: str, port: ServedPort) -> None
     assert max(seconds for _, seconds in visits) < SOON_SECONDS
 
 
-async def test_a_crowd_that_pipelines_without_end_keeps_no_visitor_out(port: ServedPort) -> None:
+async def test_endless_pipelining_does_not_block_a_visitor(port: ServedPort) -> None:
     """Each connection sends 200 requests at once; this process's CPU time counts, as sender and server, beside load."""
     async with contextlib.AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(port.connect()) for _ in range(port.most + 50)]

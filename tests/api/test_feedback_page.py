@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import re
 from datetime import date, timedelta
 from hashlib import sha384
@@ -19,14 +20,12 @@ from observability.metrics import WEBHOOKS
 from privacy import erasure
 from privacy.erasure import Which
 from tests.api.feedback_visits import KEY, NOTE, NOWHERE, OLD_KEY, TODAY, Visit, rows, visiting
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
 NONE = {"tenant_id": "acme", "prompt": "7", "model": "gpt-6-luna-2026", "reason": None}
 
 
-async def test_reading_a_link_asks_and_records_nothing(visit: Visit, store: Store) -> None:
-    """Scanners send GET and HEAD repeatedly."""
+async def test_get_and_head_of_scanners_record_no_vote(visit: Visit, store: Store) -> None:
     link = visit.link(await store.accept(**NOTE))
     for _ in range(2):
         shown = await visit.client.get(link)
@@ -147,8 +146,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FILES = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-async def test_a_changed_or_guessed_link_is_not_found(visit: Visit, store: Store, start_log: StartLog) -> None:
-    stream = start_log()
+async def test_a_changed_or_guessed_link_is_not_found(visit: Visit, store: Store, log: io.StringIO) -> None:
     link = visit.link(await store.accept(**NOTE))
     token = link.rpartition("/")[2]
     changed = link[:-1] + ("A" if link[-1] != "A" else "B")
@@ -158,28 +156,25 @@ async def test_a_changed_or_guessed_link_is_not_found(visit: Visit, store: Store
         refused = await visit.vote(other)
         assert (refused.status_code, "Page not found" in refused.text) == (404, True)
     assert rows(store) == []
-    (line,) = stream.getvalue().splitlines()
+    (line,) = log.getvalue().splitlines()
     assert "Feedback links that are not ours: 1" in line
-    assert token[:20] not in stream.getvalue()
+    assert token[:20] not in log.getvalue()
 
 
-async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: Store, start_log: StartLog) -> None:
-    stream = start_log()
+async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: Store, log: io.StringIO) -> None:
     job_id = await store.accept(**NOTE)
     old = FeedbackLinks(visit.url, (KEY.encode(),), today=lambda: date(2020, 1, 1))
     link = old.link("acme", job_id)
     for answer in (await visit.client.get(link), await visit.vote(link)):
         assert (answer.status_code, "expired" in answer.text) == (410, True)
     assert rows(store) == []
-    said = stream.getvalue()
-    assert f"Feedback refused: job_id={job_id}, reason=link expired" in said
-    assert f"tenant_id: acme, job_id: {job_id}" in said
-    assert link.rpartition("/")[2] not in said
+    log_text = log.getvalue()
+    assert f"Feedback refused: job_id={job_id}, reason=link expired" in log_text
+    assert f"tenant_id: acme, job_id: {job_id}" in log_text
+    assert link.rpartition("/")[2] not in log_text
 
 
-async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Store, start_log: StartLog) -> None:
-    """Tenant left, job purged or another tenant's, or ticket forgotten."""
-    stream = start_log()
+async def test_a_link_of_a_purged_or_forgotten_note_is_gone(visit: Visit, store: Store, log: io.StringIO) -> None:
     job_id = await store.accept(ticket_id="7", **NOTE)
     assert (await visit.vote(visit.link(job_id))).status_code == 200
     await erasure.erase(store.database, Which("acme", ticket_id="7"))
@@ -188,8 +183,8 @@ async def test_a_note_of_which_nothing_is_left_is_gone(visit: Visit, store: Stor
         answer = await visit.vote(visit.link(gone, tenant))
         assert (answer.status_code, "no longer in our records" in answer.text) == (410, True), tenant
     assert rows(store) == []
-    assert stream.getvalue().count("reason=job gone") == 3
-    assert stream.getvalue().count("reason=tenant left") == 1
+    assert log.getvalue().count("reason=job gone") == 3
+    assert log.getvalue().count("reason=tenant left") == 1
 
 
 @pytest.mark.parametrize(
@@ -215,8 +210,7 @@ async def test_a_body_without_a_vote(content: bytes, headers: dict[str, str], vi
     assert rows(store) == []
 
 
-async def test_without_a_database_the_visitor_is_asked_to_come_again(start_log: StartLog) -> None:
-    stream = start_log()
+async def test_without_a_database_the_visitor_is_asked_to_come_again(log: io.StringIO) -> None:
     job_id = uuid4()
     async with visiting(NOWHERE) as visit:
         assert (await visit.client.get(visit.link(job_id))).status_code == 200
@@ -224,12 +218,11 @@ async def test_without_a_database_the_visitor_is_asked_to_come_again(start_log: 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert "try again" in answer.text
     assert 'method="post"' in answer.text
-    assert f"Feedback error: job_id={job_id}, reason=the database does not answer" in stream.getvalue()
-    assert "127.0.0.1:1" not in stream.getvalue()
+    assert f"Feedback error: job_id={job_id}, reason=the database does not answer" in log.getvalue()
+    assert "127.0.0.1:1" not in log.getvalue()
 
 
-async def test_more_votes_at_once_than_there_is_room_for_are_told_to_come_again(visit: Visit, store: Store) -> None:
-    """A lock on the row makes each wait; votes above the limit are answered at once."""
+async def test_votes_above_the_limit_get_503_at_once(visit: Visit, store: Store) -> None:
     link = visit.link(await store.accept(**NOTE))
     assert (await visit.vote(link)).status_code == 200
     async with store.database.tenant("acme") as session:
@@ -249,20 +242,20 @@ async def connect(visit: Visit) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return await asyncio.open_connection(host, int(port))
 
 
-async def test_what_is_no_http_is_refused_and_counts_as_no_webhook(visit: Visit, start_log: StartLog) -> None:
-    stream, before = start_log(), refused_webhooks()
+async def test_what_is_no_http_is_refused_and_counts_as_no_webhook(visit: Visit, log: io.StringIO) -> None:
+    before = refused_webhooks()
     for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\n\r\n"):
         reader, writer = await connect(visit)
         writer.write(sent)
         async with asyncio.timeout(10):
             assert (await reader.read()).startswith(b"HTTP/1.1 4")
         writer.close()
-    assert stream.getvalue() == ""
+    assert log.getvalue() == ""
     assert refused_webhooks() == before
 
 
-async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_log: StartLog) -> None:
-    stream, before = start_log(), refused_webhooks()
+async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, log: io.StringIO) -> None:
+    before = refused_webhooks()
     link = visit.link(await store.accept(**NOTE))
     crowd = [await connect(visit) for _ in range(2 * MAX_CONNECTIONS)]
     assert (await visit.vote(link)).status_code == 200
@@ -270,7 +263,7 @@ async def test_a_crowd_gives_way_to_a_visitor(visit: Visit, store: Store, start_
         assert await crowd[0][0].read() == b""
     for _, writer in crowd:
         writer.close()
-    assert stream.getvalue().count("Feedback page: too many connections") == 1
+    assert log.getvalue().count("Feedback page: too many connections") == 1
     assert refused_webhooks() == before
 
 

@@ -51,7 +51,7 @@ async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> Non
     assert receiver.events == []
 
 
-async def test_the_previous_secret_alone_is_not_taken_for_the_current_one() -> None:
+async def test_the_previous_secret_alone_is_not_counted_as_current() -> None:
     """The state after the current one is withdrawn during a rotation."""
     given, clock = dict(SETTINGS), Clock()
     receiver = Receiver(TenantDirectory(lambda: given, monotonic=clock))
@@ -90,8 +90,8 @@ async def test_no_use_is_lost_or_told_twice_when_an_answer_is_lost(store: Store,
         await usage.write()
     await usage.write()
     await database.close()
-    told = store.table.run("SELECT sum(uses) AS uses, count(*) AS tenants FROM secret_uses")
-    assert [(row["uses"], row["tenants"]) for row in told] == [(MAX_BATCH + 1, MAX_BATCH + 1)]
+    found_rows = store.table.run("SELECT sum(uses) AS uses, count(*) AS tenants FROM secret_uses")
+    assert [(row["uses"], row["tenants"]) for row in found_rows] == [(MAX_BATCH + 1, MAX_BATCH + 1)]
 
 
 async def test_the_first_event_says_that_the_previous_secret_signed(store: Store) -> None:
@@ -99,6 +99,6 @@ async def test_the_first_event_says_that_the_previous_secret_signed(store: Store
     event = store.new_event(remark=SIGNED_BY_PREVIOUS)
     await store.accept(event)
     await store.accept()
-    told = store.table.run("SELECT what, reason FROM job_events ORDER BY id")
-    assert [tuple(row.values()) for row in told] == [("accepted", SIGNED_BY_PREVIOUS), ("accepted", None)]
+    found_rows = store.table.run("SELECT what, reason FROM job_events ORDER BY id")
+    assert [tuple(row.values()) for row in found_rows] == [("accepted", SIGNED_BY_PREVIOUS), ("accepted", None)]
     assert "remark" not in event.to_json()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -12,7 +13,6 @@ from starlette.responses import Response
 
 from api.server import AnswerWriter, Crowd, Port, serve
 from api.webhooks import WebhookPort
-from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 Exchange = Callable[[list[bytes]], Awaitable[bytes]]
@@ -80,7 +80,9 @@ SECOND = {
 
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("first", FIRST)
-async def test_the_request_behind_an_offer_is_answered(first: str, second: str, exchange: Exchange) -> None:
+async def test_an_http2_offer_is_ignored_and_the_next_request_answered(
+    first: str, second: str, exchange: Exchange
+) -> None:
     """An offer of HTTP/2 may be ignored: RFC 9110, 7.8."""
     (one, said_first), (two, said_second) = FIRST[first], SECOND[second]
     for parts in ([one, two], [one + two]):
@@ -111,7 +113,7 @@ async def test_an_answer_without_a_body_is_not_awaited(status: int) -> None:
     assert received.count(b"HTTP/1.1 %d " % status) == 2, received
 
 
-async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> None:
+async def test_a_sender_that_reads_no_answer_is_disconnected() -> None:
     """Its answers fill the buffers and would occupy the connection."""
     port = Port(0.3)
     async with serving(flood, port) as address:
@@ -135,8 +137,8 @@ async def never(_scope: Any, receive: Any, _send: Any) -> None:
         pass
 
 
-async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_log: StartLog) -> None:
-    stream, port = start_log(), WebhookPort()
+async def test_while_all_places_are_served_newcomers_get_503_and_one_line(log: io.StringIO) -> None:
+    port = WebhookPort()
     port.crowd = Crowd(3, 5)
     async with serving(never, port) as address:
         served = [await asyncio.open_connection(*address) for _ in range(3)]
@@ -152,7 +154,7 @@ async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_
         for _, writer in served:
             writer.close()
             await writer.wait_closed()
-    assert stream.getvalue().count("status=503, reason=too many connections") == 1
+    assert log.getvalue().count("status=503, reason=too many connections") == 1
 
 
 class RecordingTransport(asyncio.Transport):

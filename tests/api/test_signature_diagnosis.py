@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import secrets
 import time
@@ -18,7 +19,7 @@ from api.signature_diagnosis import SEARCH_SECONDS, SignatureDiagnosis
 from api.webhooks import WRONGLY_NAMED
 from config.tenant_directory import TenantDirectory
 from dev.simulators.serving import serve_in_thread
-from tests.kit.logs import StartLog, lines_of
+from tests.kit.logs import lines_of
 from tests.kit.receiver import TOKEN, Receiver, raw
 from tests.kit.signing import mac
 
@@ -159,16 +160,14 @@ def client(receiver: Receiver) -> Iterator[httpx2.Client]:
         yield opened
 
 
-def test_each_cause_is_told_to_support_alone(start_log: StartLog, receiver: Receiver, client: httpx2.Client) -> None:
-    """One line each with its cause; a tenant's record names no other tenant."""
-    stream = start_log()
+def test_each_cause_is_logged_for_support_only(log: io.StringIO, receiver: Receiver, client: httpx2.Client) -> None:
     for signing in signings():
         receiver.rejections.clear()
-        stream.seek(0)
-        stream.truncate()
+        log.seek(0)
+        log.truncate()
         answer = client.post("/webhook", content=signing.body, headers=signing.headers)
         assert (answer.status_code, answer.content) == (403, b'{"detail":"forbidden"}'), signing
-        (line,) = lines_of(stream)
+        (line,) = lines_of(log)
         assert "Webhook rejected: status=403, reason=" in line
         assert line.partition(", cause: ")[2] == signing.told, signing
         assert "error" not in line
@@ -188,18 +187,16 @@ def test_each_cause_is_told_to_support_alone(start_log: StartLog, receiver: Rece
     assert receiver.events == []
 
 
-def test_how_far_a_clock_is_off_is_told(start_log: StartLog, receiver: Receiver, client: httpx2.Client) -> None:
-    stream = start_log()
+def test_how_far_a_clock_is_off_is_told(log: io.StringIO, receiver: Receiver, client: httpx2.Client) -> None:
     for apart, words in ((-4000, "behind"), (400, "ahead of")):
         sent = Signing("", sent=str(int(time.time()) + apart))
         assert client.post("/webhook", content=BODY, headers=sent.headers).status_code == 403
         near = [f"cause: timestamp {abs(apart) + late} s {words} our clock" for late in (-1, 0, 1)]
-        assert any(one in stream.getvalue() for one in near)
+        assert any(one in log.getvalue() for one in near)
     assert receiver.rejections[-1][3].startswith("stale timestamp: timestamp ")
 
 
-async def test_the_answer_is_sent_before_the_search_begins(start_log: StartLog) -> None:
-    stream = start_log()
+async def test_the_answer_is_sent_before_the_search_begins(log: io.StringIO) -> None:
     begun, may_end = asyncio.Event(), asyncio.Event()
 
     class Slow(SignatureDiagnosis):
@@ -214,10 +211,10 @@ async def test_the_answer_is_sent_before_the_search_begins(start_log: StartLog) 
     posting = asyncio.create_task(receiver.post([signing.body], raw(signing.headers), sent=answered))
     await asyncio.wait_for(begun.wait(), 5)
     assert [message["type"] for message in answered] == ["http.response.start", "http.response.body"]
-    assert (answered[0]["status"], stream.getvalue(), receiver.rejections) == (403, "", [])
+    assert (answered[0]["status"], log.getvalue(), receiver.rejections) == (403, "", [])
     may_end.set()
     assert (await posting)[0] == 403
-    assert "cause: signed with the retired secret" in stream.getvalue()
+    assert "cause: signed with the retired secret" in log.getvalue()
 
 
 @cache
@@ -232,8 +229,7 @@ def mismatch(body: bytes, headers: dict[str, str] | None = None) -> SignatureMis
     return SignatureMismatch(claim, body, "acme", (SECRET, HEX), RETIRED, time.time())
 
 
-async def test_a_flood_is_searched_one_at_a_time_and_no_more_than_two_a_second() -> None:
-    """The search runs beside other requests; later mismatches get no cause."""
+async def test_a_flood_is_diagnosed_one_at_a_time_and_at_most_twice_a_second() -> None:
     clock = [0.0]
     diagnosis, retired = SignatureDiagnosis(now=lambda: clock[0]), mismatch(BODY, Signing("", secret=RETIRED).headers)
     running = asyncio.create_task(diagnosis.cause(mismatch(BODY), tenants_of(2000)))

@@ -1,5 +1,6 @@
 """Webhooks of desks that cannot sign: access by token, and accepted forms of their bodies."""
 
+import io
 import json
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
@@ -93,7 +94,7 @@ def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
     ],
 )
 def test_what_opens_the_webhook(
-    start_log: StartLog,
+    log: io.StringIO,
     everyone: Receiver,
     door: httpx2.Client,
     path: str,
@@ -102,7 +103,6 @@ def test_what_opens_the_webhook(
     status: int,
     reason: str,
 ) -> None:
-    stream = start_log()
     everyone.events.clear()
     answer = door.post(path, content=body, headers=headers)
     assert answer.status_code == status
@@ -110,7 +110,7 @@ def test_what_opens_the_webhook(
     if status == 403:
         assert answer.content == FORBIDDEN
     if reason:
-        (line,) = lines_of(stream)
+        (line,) = lines_of(log)
         assert f"Webhook rejected: status={status}, reason={reason}" in line
         assert ("cause: no token is set for the tenant" in line) == ("acme" in path + body and reason[:5] == "token")
 
@@ -124,17 +124,15 @@ def test_what_opens_the_webhook(
         ("POST", "/webhook/initech/", 404, "unknown address: it is /webhook, or with a token /webhook/<tenant>"),
     ],
 )
-def test_a_method_or_address_that_there_is_not_is_told(
-    start_log: StartLog, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
+def test_unknown_methods_and_addresses_are_answered_and_logged(
+    log: io.StringIO, everyone: Receiver, door: httpx2.Client, method: str, path: str, status: int, said: str
 ) -> None:
-    """In the answer and a line; recorded under the tenant if its token is valid."""
-    stream = start_log()
     reason, _, cause = said.partition(": ")
     for headers, tenant in (({}, ""), (token(OTHER), ""), (token(), "initech")):
         everyone.rejections.clear()
         answer = door.request(method, path, content=GOOD, headers=headers)
         assert (answer.status_code, answer.json()) == (status, {"detail": said})
-        line = stream.getvalue().splitlines()[-1]
+        line = log.getvalue().splitlines()[-1]
         assert f"Webhook rejected: status={status}, reason={reason} | " in line
         assert f"cause: {cause}" in line
         assert ("tenant_id: initech" in line) == bool(tenant)
@@ -142,7 +140,7 @@ def test_a_method_or_address_that_there_is_not_is_told(
     assert everyone.proved
 
 
-async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, receiver: Receiver) -> None:
+async def test_unsigned_duplicates_have_the_same_ticket_event_and_body(start_log: StartLog, receiver: Receiver) -> None:
     """Same ticket, event and body; fixed headers of the desk never merge two tickets."""
     start_log()
     fixed = token(**{"x-servicedesk-delivery": "1", "webhook-id": "1"})
@@ -172,8 +170,7 @@ async def test_a_span_has_no_address_that_a_stranger_wrote(
 CHECK = '{"tenant_id": "%s", "event": "webhook.check"}'
 
 
-async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: StartLog, receiver: Receiver) -> None:
-    stream = start_log()
+async def test_a_check_is_verified_like_any_other_and_makes_no_job(log: io.StringIO, receiver: Receiver) -> None:
     before = checks()
     ways = [
         (CHECK % "acme", signed(CHECK % "acme"), "/webhook", "acme"),
@@ -184,7 +181,7 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
     for body, headers, path, tenant_id in ways:
         status, answer = await receiver.post([body.encode()], raw(headers), path=path)
         assert (status, json.loads(answer)) == (200, {"status": "verified", "tenant_id": tenant_id})
-        assert f"Webhook checked: tenant_id={tenant_id} | tenant_id: {tenant_id}" in stream.getvalue().splitlines()[-1]
+        assert f"Webhook checked: tenant_id={tenant_id} | tenant_id: {tenant_id}" in log.getvalue().splitlines()[-1]
     assert checks() - before == len(ways)
     for headers in ({}, token(), signed("x"), signed(CHECK % "acme", 1)):
         assert await receiver.post([(CHECK % "acme").encode()], raw(headers)) == (403, FORBIDDEN)
@@ -210,7 +207,7 @@ ANOTHER_TENANT = "tenant_id is another one than in the address"
         '{"tenant_id": ["initech"], "requestId": 12345}',
     ],
 )
-async def test_a_desks_body_is_read_whatever_its_type(start_log: StartLog, receiver: Receiver, body: str) -> None:
+async def test_a_body_is_read_with_any_content_type(start_log: StartLog, receiver: Receiver, body: str) -> None:
     """Desks allow any header text for any body; `tests/jobs` has more bodies."""
     start_log()
     types = ("", "application/x-www-form-urlencoded", "json", "application/xml; charset=utf-8", "multipart/form-data")
@@ -248,10 +245,9 @@ async def test_without_a_tenant_in_the_address_a_token_lets_any_type_be_read_too
         (f'{{"ticket_id": "{SECRET_WORDS}"}}', 422, "ticket_id is no number of 1 to 20 digits"),
     ],
 )
-async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
+async def test_an_unreadable_body_is_reported_without_quoting_it(
     start_log: StartLog, receiver: Receiver, body: str, status: int, words: str
 ) -> None:
-    """In the log, the answer and support's records; 422 if only a field is unusable."""
     stream, sent = start_log(), body.encode(errors="surrogatepass")
     told, answer = await receiver.post([sent], raw(token(**{"content-type": "text/xml"})), path="/webhook/initech")
     (line,) = stream.getvalue().splitlines()
@@ -276,14 +272,12 @@ async def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
         (b"x", {"content-encoding": "gzip"}, 415, "compressed body: send it uncompressed"),
     ],
 )
-async def test_a_body_that_is_not_even_read_is_told_to_who_has_the_token(
-    start_log: StartLog, receiver: Receiver, body: bytes, more: dict[str, str], status: int, said: str
+async def test_an_unread_body_is_reported_to_token_holders(
+    log: io.StringIO, receiver: Receiver, body: bytes, more: dict[str, str], status: int, said: str
 ) -> None:
-    """Recorded under the tenant; with a wrong token it is an ordinary 403."""
-    stream = start_log()
     answer = await receiver.post([body], raw(token(**more)), path="/webhook/initech")
     assert answer == (status, f'{{"detail":"{said}"}}'.encode())
-    assert "| tenant_id: initech, " in stream.getvalue()
-    assert f"cause: {said.partition(': ')[2]}\n" in stream.getvalue()
+    assert "| tenant_id: initech, " in log.getvalue()
+    assert f"cause: {said.partition(': ')[2]}\n" in log.getvalue()
     assert await receiver.post([body], raw(token("x", **more)), path="/webhook/initech") == (403, FORBIDDEN)
     assert receiver.rejections == [("initech", None, status, said), ("initech", None, 403, "token mismatch")]

@@ -141,12 +141,12 @@ async def test_the_newest_are_replayed_as_json(store: Store, model: Simulator, t
     jobs = [await kept(store, prompt="1") for _ in range(3)]
     done = await typed("replay", "--last", "2", "--prompt", "2", "--json", more={"acme.note.rules": "Say du."})
     assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["job_id"] for each in told] == [str(jobs[2]), str(jobs[1])]
-    assert (told[0]["before"]["answer"], told[0]["before"]["prompt"]) == (ANSWER, "1")
-    assert told[0]["now"]["prompt"].startswith("2+")
-    assert told[0]["now"]["answer"]["summary"]
-    assert told[0]["now"]["input_tokens"] > 0
+    documents_read = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["job_id"] for each in documents_read] == [str(jobs[2]), str(jobs[1])]
+    assert (documents_read[0]["before"]["answer"], documents_read[0]["before"]["prompt"]) == (ANSWER, "1")
+    assert documents_read[0]["now"]["prompt"].startswith("2+")
+    assert documents_read[0]["now"]["answer"]["summary"]
+    assert documents_read[0]["now"]["input_tokens"] > 0
     assert all("Say du." in request["messages"][0]["content"] for request in asked(model))
 
 

@@ -87,7 +87,7 @@ def test_a_proxy_that_refuses_or_is_not_there_has_its_own_remedy(address: str) -
     assert "HTTPS_PROXY" in of_model("https://models.example.com/v1", https_proxy=away)[1]
 
 
-def test_a_wrong_address_is_thought_of() -> None:
+def test_a_404_suggests_a_wrong_address() -> None:
     """A 404 is also the answer for a missing model, and an accounts host that is away says nothing of its secrets."""
     with serve_in_thread(create_openai({"api_key": "k"})) as url:
         name, remedy = of_model(url)
@@ -106,8 +106,7 @@ def test_a_desk_that_does_not_answer_may_have_a_wrong_address() -> None:
     assert (row.name, "SERVICEDESK_URL_ACME" in row.remedy) == ("desk address", True)
 
 
-def test_the_probe_proves_itself_as_a_webhook_does() -> None:
-    """By signature or by token; the remedy names the one that was refused."""
+def test_the_probe_authenticates_like_a_webhook() -> None:
     with serve_in_thread(Receiver().app) as address:
         for name, secret, is_right in (
             ("WEBHOOK_SECRET_ACME", SECRET, True),
@@ -125,7 +124,7 @@ def test_the_probe_proves_itself_as_a_webhook_does() -> None:
             assert "https://" in rows["webhook certificate"].remedy
 
 
-def test_a_page_that_is_not_the_receivers_is_no_success() -> None:
+def test_a_foreign_page_is_no_success() -> None:
     """Portals and default pages answer 200 to any POST, sometimes compressed."""
     text = b"<html>Welcome</html>"
     for page in (Response(text), Response(gzip.compress(text), headers={"content-encoding": "gzip"})):

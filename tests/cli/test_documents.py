@@ -50,7 +50,6 @@ def written(path: Path, content: str | bytes) -> Path:
 
 HTML = "<title>t</title><h1>VPN</h1><p>Use port&nbsp;443.<br># no heading</p><h2 class='x'>Certificates</h2>Renew them."
 
-
 MARKDOWN = """Before the first heading.
 
 # VPN
@@ -75,7 +74,6 @@ Renew them.
 
 # Last of all
 """
-
 
 OF_MARKDOWN = [
     ("kb", "Before the first heading."),

@@ -137,10 +137,10 @@ def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
         "2026-03-01 09:30:00 UTC  0    accepted",
         "2026-03-01 09:30:00 UTC  1    held back  desk unavailable",
     ]
-    told = json.loads(as_json(for_machines(FAILED, events)))
+    document = json.loads(as_json(for_machines(FAILED, events)))
     held_back = {"at": "2026-03-01T09:30:00.000Z", "attempt": 1, "what": "held back", "reason": "desk unavailable"}
-    assert told.pop("events")[1] == held_back
-    assert told == json.loads(as_json(for_machines(FAILED)))
+    assert document.pop("events")[1] == held_back
+    assert document == json.loads(as_json(for_machines(FAILED)))
     by_previous = for_people(FAILED, None, None, SIGNED_BY_PREVIOUS)
     assert ", 3s ago, signed by the previous secret: the desk still used the old secret" in by_previous
     assert for_machines(FAILED, None, None, SIGNED_BY_PREVIOUS)["remark"] == SIGNED_BY_PREVIOUS
@@ -151,20 +151,18 @@ def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
 COMMANDS = "\n\r\x1b\x07\x7f\x9b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u2028\ud800"
 
 
-def test_nothing_from_outside_speaks_to_the_terminal() -> None:
-    """The model's name and the note's id are external."""
+def test_text_from_outside_does_not_control_the_terminal() -> None:
     job = replace(FAILED, model=f"gpt{COMMANDS}", note_id=f"7{COMMANDS}", answered=True)
-    told = for_people(job)
-    assert not any(character in told for character in COMMANDS if character != "\n")
-    assert told.count("\n") == for_people(replace(job, model="gpt", note_id="7")).count("\n")
+    page = for_people(job)
+    assert not any(character in page for character in COMMANDS if character != "\n")
+    assert page.count("\n") == for_people(replace(job, model="gpt", note_id="7")).count("\n")
     machine = as_json({"model": job.model, "name": "Zoë"})
     assert not any(character in machine for character in COMMANDS if character != "\n")
     assert json.loads(machine) == {"model": job.model, "name": "Zoë"}
     machine.encode()
 
 
-def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
-    """The model's text must be neither markup nor a terminal command."""
+def test_a_dry_runs_note_is_plain_text_after_the_events() -> None:
     sources = [{"id": "T1", "kind": "ticket", "number": "7", "gives": "The same."}]
     answer: dict[str, Any] = {"next_steps": [{"text": "One"}, {"text": "Two"}], "sources": sources}
     answer["summary"] = f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines"
@@ -201,8 +199,7 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
         "signing-kit --tenant acme --form script --url https://a'b/webhook",
     ],
 )
-def test_what_is_not_understood_is_status_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before any setting is read; the output omits the address of a person."""
+def test_unknown_arguments_exit_with_status_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words.split(" "))
     printed = capsys.readouterr()
@@ -229,24 +226,24 @@ def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedPr
 def test_a_full_disk_is_status_70_with_its_reason(words: str, unbuffered: str, server: Postgres) -> None:
     settings = {"DATABASE_URL": server.url, "DATABASE_ADMIN_URL": server.admin_url, "PYTHONUNBUFFERED": unbuffered}
     with FULL.open("wb") as full:
-        told = printed(words, full.fileno(), **settings)
-    assert (told.returncode, "Traceback" in told.stderr, "Exception ignored" in told.stderr) == (70, False, False)
-    assert told.stderr.endswith("The output can't be written: No space left on device.\n")
+        result = printed(words, full.fileno(), **settings)
+    assert (result.returncode, "Traceback" in result.stderr, "Exception ignored" in result.stderr) == (70, False, False)
+    assert result.stderr.endswith("The output can't be written: No space left on device.\n")
 
 
 @pytest.mark.parametrize(("words", "status"), [(f"{KIT} script", 0), ("check --json", 78)])
 def test_a_reader_that_has_left_changes_no_status(words: str, status: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    told = printed(words, writing)
+    result = printed(words, writing)
     os.close(writing)
-    assert (told.returncode, told.stderr) == (status, "")
+    assert (result.returncode, result.stderr) == (status, "")
 
 
 def test_a_closed_output_is_refused_before_anything_is_done() -> None:
     command = ["sh", "-c", '"$@" >&-', "-", sys.executable, "-m", "cli.main", "migrate"]
-    told = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
-    assert (told.returncode, told.stderr) == (70, "The output can't be written: it is closed.\n")
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stderr) == (70, "The output can't be written: it is closed.\n")
 
 
 async def look_up(hangs: threading.Event | None = None) -> str:

@@ -143,7 +143,7 @@ def test_without_a_database_a_rotation_begins_and_is_not_finished_but_by_force(s
     assert shelf.files().keys() == {"WEBHOOK_SECRET_ACME", "RETIRED_WEBHOOK_SECRET_ACME"}
 
 
-def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(shelf: Shelf) -> None:
+def test_an_interrupted_wait_for_the_database_keeps_the_new_secret(shelf: Shelf) -> None:
     """The database accepts the connection and never answers, until Ctrl-C."""
     ours, theirs = pty.openpty()
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -214,13 +214,13 @@ def test_a_dry_run_tells_what_it_would_do(shelf: Shelf) -> None:
     for words in ([], ["--leaked"]):
         answer = shelf.rotate("--dry-run", "--json", *words)
         assert answer.returncode == 0, answer.stderr
-        said = json.loads(answer.stdout)
-        assert said["written"] is False
-        assert said["says"][0].startswith("Would ")
+        document = json.loads(answer.stdout)
+        assert document["written"] is False
+        assert document["says"][0].startswith("Would ")
     assert shelf.files() == before
 
 
-def test_where_nothing_may_be_written_it_tells_what_to_type(shelf: Shelf) -> None:
+def test_without_write_access_the_commands_are_printed(shelf: Shelf) -> None:
     """In a cluster the secret is kept elsewhere; the commands contain no secret."""
     (shelf.path / "..data").mkdir()
     for settings in ({}, {"SECRETS_DIR": "", "WEBHOOK_SECRET_ACME": OLD}):
@@ -245,14 +245,14 @@ def test_a_directory_that_is_only_read_is_not_written(shelf: Shelf) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
-def test_a_file_of_another_user_stays_his(shelf: Shelf) -> None:
+def test_a_file_of_another_user_stays_unchanged(shelf: Shelf) -> None:
     """The processes cannot read a file owned by root."""
     os.chown(shelf.path / "WEBHOOK_SECRET_ACME", 10001, 10001)
     assert shelf.begin().returncode == 0
     assert {(path.stat().st_uid, path.stat().st_gid) for path in shelf.path.iterdir()} == {(10001, 10001)}
 
 
-def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
+def test_a_secret_in_the_environment_is_not_retired_by_a_file(shelf: Shelf) -> None:
     """The variable would be used again after the file is gone."""
     (shelf.path / "WEBHOOK_SECRET_ACME").unlink()
     begun = shelf.begin(WEBHOOK_SECRET_ACME=OLD)
@@ -320,7 +320,7 @@ def test_files_are_as_open_as_those_before_and_no_more(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("step", [RotationStep.BEGIN, RotationStep.FINISH, RotationStep.LEAKED])
-def test_a_kill_between_two_writes_leaves_what_the_next_run_understands(step: RotationStep, shelf: Shelf) -> None:
+def test_the_next_run_recovers_from_a_kill_between_two_writes(step: RotationStep, shelf: Shelf) -> None:
     """The tenant is never closed, and no secret ends unless it is withdrawn."""
     more = {} if step is RotationStep.BEGIN else {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
     for done in range(len(shelf.writes(step, **more)) + 1):
@@ -339,7 +339,7 @@ def test_a_kill_between_two_writes_leaves_what_the_next_run_understands(step: Ro
             assert ".WEBHOOK_SECRET_ACME.new" not in shelf.files()
 
 
-def test_a_new_secret_that_counts_is_shown_though_the_step_came_to_no_end(shelf: Shelf) -> None:
+def test_a_valid_new_secret_is_shown_although_the_step_failed(shelf: Shelf) -> None:
     """A folder blocks the retired secret's file; the leaked one ends nevertheless."""
     (shelf.path / "RETIRED_WEBHOOK_SECRET_ACME" / "x").mkdir(parents=True)
     answer = shelf.begin("--leaked")

@@ -25,7 +25,6 @@ SETTINGS = {
     "OPENAI_API_KEY": "the m0del's key",
 }
 
-
 pytestmark = pytest.mark.usefixtures("untouched_logging", "table")
 
 
@@ -56,8 +55,9 @@ def known(setting: str, days: float, used_hours: float | None = None) -> Remembe
         ("SERVICEDESK_API_KEY", 91, None, False, "change it: docs/runbooks/secret-rotation.md"),
     ],
 )
-def test_a_row_says_what_to_do(setting: str, days: float, used_hours: float | None, is_open: bool, says: str) -> None:
-    """The open rotation's current secret is twelve hours old, and has signed."""
+def test_a_row_names_the_next_step(
+    setting: str, days: float, used_hours: float | None, is_open: bool, says: str
+) -> None:
     both = {CURRENT: known(CURRENT, 0.5, 1), PREVIOUS: known(PREVIOUS, 9)} if is_open else {}
     assert to_do("acme", setting, {**both, setting: known(setting, days, used_hours)}) == says
     # The old one is not to be ended before somebody signs with the new one: `--finish` would refuse.
@@ -110,7 +110,7 @@ async def test_without_settings_here_it_tells_what_processes_told(server: Postgr
         assert "is set here" in nothing.stderr
 
 
-async def test_what_processes_have_themselves_is_told_too(server: Postgres, database: Database) -> None:
+async def test_secrets_of_other_processes_are_listed(server: Postgres, database: Database) -> None:
     """The console's token has no setting in a pod of the API."""
     await secret_fingerprints.record(
         database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")]

@@ -32,8 +32,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
     assert main(["signing-kit", *arguments]) == 0
-    told = capsys.readouterr()
-    return told.out, told.err
+    captured = capsys.readouterr()
+    return captured.out, captured.err
 
 
 @pytest.mark.usefixtures("settings")
@@ -52,7 +52,7 @@ def test_a_secret_is_shown_on_request_only(form: str, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("secret", [SECRET, None])
-def test_each_form_is_filled_in_and_ends_with_a_request_that_makes_no_job(form: str, secret: str | None) -> None:
+def test_each_form_is_filled_in_and_ends_with_a_check_request(form: str, secret: str | None) -> None:
     """`tests/system/test_connecting.py` types the request into a shell."""
     text = kit(form, "globex-eu", URL, secret)
     assert not re.search(r"@[A-Z]\w* ?|@FILE|GLOBEX-EU|.{161}", text)
@@ -67,7 +67,7 @@ def test_each_form_is_filled_in_and_ends_with_a_request_that_makes_no_job(form: 
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl"))), reason="needs bash and curl")
-def test_all_of_the_request_can_be_pasted_at_once() -> None:
+def test_the_whole_request_can_be_pasted_at_once() -> None:
     """`read` must not take the next line for the secret."""
     with opened_door() as door:
         (block,) = _PROBE.findall(kit("script", "acme", door.url, None))
@@ -116,16 +116,16 @@ def test_without_a_secret_to_show(tenant: str, form: str, said: str, capsys: pyt
         ("http://localhost", False),
     ],
 )
-def test_an_address_without_tls(form: str, address: str, said: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each form sends different things over it: the token, or ids and a signature."""
+def test_an_address_without_tls_is_warned_of(
+    form: str, address: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, err = shown(capsys, "--tenant", "acme", "--form", form, "--url", f"{address}/webhook")
     assert f"{address}/webhook" in out
     words = "the token itself" if form == "token" else "the secret is not sent"
     assert (words in err, err.startswith("--url must begin with https://")) == (said, said)
 
 
-def test_the_script_for_powershell_does_the_same() -> None:
-    """PowerShell is not run here; its script is compared with the tested one."""
+def test_the_powershell_script_equals_the_tested_script() -> None:
     text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
     for name, value in {
         "Pauses": ", ".join(map(str, ai_agents_webhook.PAUSES)),

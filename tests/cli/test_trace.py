@@ -121,8 +121,7 @@ def test_spans_of_the_trace_that_lack_the_ticket_belong_to_it_and_the_newest_tra
         line("ai-agents-worker", span("Late", 8, 6, 19, 20))[:-30],
     ],
 )
-def test_a_line_that_is_no_span_is_passed_over(odd: str, tmp_path: Path) -> None:
-    """Causes: a killed process, an earlier release, a copied file."""
+def test_a_line_that_is_no_span_is_skipped(odd: str, tmp_path: Path) -> None:
     lines = STORY["api"].encode() + b"\n" + odd.encode() + b"\n\xff\xfe124\n" + STORY["api"].encode()
     (kept(tmp_path, **STORY) / "ai-agents-api.traces.jsonl").write_bytes(lines)
     assert [len(names) for _, names in found(tmp_path)] == [7]
@@ -203,18 +202,18 @@ async def typed(server: Postgres, *words: str) -> Answer:
 
 def test_kept_spans_are_drawn_without_a_database(tmp_path: Path) -> None:
     place = str(kept(tmp_path, **STORY))
-    told = here("trace", "--ticket", "124", "--traces", place)
-    lines = told.stdout.splitlines()
-    assert (told.returncode, told.stderr) == (0, "")
+    result = here("trace", "--ticket", "124", "--traces", place)
+    lines = result.stdout.splitlines()
+    assert (result.returncode, result.stderr) == (0, "")
     assert lines[0] == f"Trace {TRACE}: job {JOB}, ticket 124 of tenant acme"
     assert lines[1] == f"spans of {place}, kept when they end; from 2026-03-01 09:30:00 UTC, 20.0 s"
     assert lines[3].startswith("Webhook ")
     assert "    outcome=completed" in lines
     assert "│   exception.message=GPT-4 timeout; will be retried in 2s" in lines
-    assert here("trace", "--job", JOB, TRACES_DIR=place).stdout == told.stdout
-    said = json.loads(here("trace", "--job", JOB, "--traces", place, "--json").stdout)
-    assert (said["job_id"], said["trace_id"], said["others"], len(said["spans"])) == (JOB, TRACE, [], 7)
-    worker = said["spans"][2]
+    assert here("trace", "--job", JOB, TRACES_DIR=place).stdout == result.stdout
+    document = json.loads(here("trace", "--job", JOB, "--traces", place, "--json").stdout)
+    assert (document["job_id"], document["trace_id"], document["others"], len(document["spans"])) == (JOB, TRACE, [], 7)
+    worker = document["spans"][2]
     assert (worker["depth"], worker["name"], worker["state"]) == (1, "Worker (attempt 1)", "failed")
     assert (worker["start"], worker["end"]) == ("2026-03-01T09:30:02.000Z", "2026-03-01T09:30:12.000Z")
     assert (worker["notes"][0][:18], worker["process"]) == ("exception.message=", "ai-agents-worker")
@@ -223,11 +222,11 @@ def test_kept_spans_are_drawn_without_a_database(tmp_path: Path) -> None:
 def test_of_a_tickets_jobs_the_newest_that_asked_a_model_is_drawn(tmp_path: Path) -> None:
     skipped = span("Worker", 9, 0, 60, 61, OTHER_TRACE, tags={"job_id": OTHER_JOB, "outcome": "already enhanced"})
     place = str(kept(tmp_path, **STORY, later=line("ai-agents-worker", skipped)))
-    told = here("trace", "--ticket", "124", "--traces", place).stdout.splitlines()
-    assert told[0].startswith(f"Trace {TRACE}")
-    assert told[2] == f"other jobs of the ticket, see --job: {OTHER_JOB}"
-    told = here("trace", "--job", OTHER_JOB, "--traces", place).stdout.splitlines()
-    assert told[0].startswith(f"Trace {OTHER_TRACE}")
+    result = here("trace", "--ticket", "124", "--traces", place).stdout.splitlines()
+    assert result[0].startswith(f"Trace {TRACE}")
+    assert result[2] == f"other jobs of the ticket, see --job: {OTHER_JOB}"
+    result = here("trace", "--job", OTHER_JOB, "--traces", place).stdout.splitlines()
+    assert result[0].startswith(f"Trace {OTHER_TRACE}")
     # A webhook that came again, or was refused, hides no job.
     again = span("Webhook", 9, 0, 60, 61, OTHER_TRACE)
     refused = span("Webhook", 8, 0, 70, 71, "cd" * 16, tags={"job_id": None})
@@ -239,11 +238,11 @@ def test_of_a_tickets_jobs_the_newest_that_asked_a_model_is_drawn(tmp_path: Path
 def test_whose_ticket_it_is_has_to_be_said_where_several_have_it(tmp_path: Path) -> None:
     theirs = span("Webhook", 1, 0, 0, 1, OTHER_TRACE, tags={"tenant_id": "globex", "job_id": OTHER_JOB})
     place = str(kept(tmp_path, **STORY, other=line("ai-agents-api", theirs)))
-    told = here("trace", "--ticket", "124", "--traces", place)
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr == "Several tenants have this ticket. Give --tenant: acme, globex\n"
-    told = here("trace", "--ticket", "124", "--tenant", "globex", "--traces", place)
-    assert (told.returncode, "of tenant globex" in told.stdout) == (0, True)
+    result = here("trace", "--ticket", "124", "--traces", place)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "Several tenants have this ticket. Give --tenant: acme, globex\n"
+    result = here("trace", "--ticket", "124", "--tenant", "globex", "--traces", place)
+    assert (result.returncode, "of tenant globex" in result.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -266,15 +265,15 @@ async def test_without_spans_a_jobs_events_are_drawn(store: Store, server: Postg
     job_id = await store.accept(ticket_id="124")
     await claimed(store.database, job_id)
     for words in (["--ticket", "124"], ["--ticket", "124", "--tenant", "acme"], ["--job", str(job_id)]):
-        told = await typed(server, *words)
-        lines = told.stdout.splitlines()
-        assert (told.returncode, told.stderr) == (0, "")
+        result = await typed(server, *words)
+        lines = result.stdout.splitlines()
+        assert (result.returncode, result.stderr) == (0, "")
         assert lines[0].startswith("Trace 0af7651916cd43dd8448eb211c80319c: job ")
         assert lines[1].startswith(f"{FROM_EVENTS}; from ")
         assert [one.lstrip("│├└─ ").split()[0] for one in lines[3:]] == ["Webhook", "Queue", "Worker", "Context"]
         assert "  open  " in lines[-1]
-    said = json.loads((await typed(server, "--job", str(job_id), "--json")).stdout)
-    assert (said["source"], said["spans"][2]["end"]) == (FROM_EVENTS, None)
+    document = json.loads((await typed(server, "--job", str(job_id), "--json")).stdout)
+    assert (document["source"], document["spans"][2]["end"]) == (FROM_EVENTS, None)
     for words in (["--ticket", "125"], ["--ticket", "124", "--tenant", "globex"], ["--job", OTHER_JOB]):
         unknown = await typed(server, *words)
         assert (unknown.returncode, unknown.stdout) == (1, "")
@@ -288,5 +287,5 @@ async def test_of_several_jobs_in_the_database_the_one_that_says_most_is_drawn(s
     several = await typed(server, "--ticket", "124")
     assert (several.returncode, several.stdout) == (2, "")
     assert several.stderr == "Several tenants have this ticket. Give --tenant: acme, globex\n"
-    said = json.loads((await typed(server, "--ticket", "124", "--tenant", "acme", "--json")).stdout)
-    assert (said["job_id"], said["others"]) == (str(done), [str(later)])
+    document = json.loads((await typed(server, "--ticket", "124", "--tenant", "acme", "--json")).stdout)
+    assert (document["job_id"], document["others"]) == (str(done), [str(later)])

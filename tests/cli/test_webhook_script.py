@@ -63,7 +63,7 @@ def door(open_door: TroubledDoor) -> TroubledDoor:
     return open_door
 
 
-def test_a_ticket_is_announced_by_its_ids_alone(door: TroubledDoor, tmp_path: Path) -> None:
+def test_a_webhook_contains_only_ids(door: TroubledDoor, tmp_path: Path) -> None:
     """The path of the desk's file may contain unquoted spaces."""
     folder = tmp_path / "Program Files"
     folder.mkdir()
@@ -101,8 +101,7 @@ def test_it_waits_for_an_api_that_is_not_there_yet(tmp_path: Path) -> None:
         assert door.tickets() == [("77", "ticket.created")]
 
 
-def test_every_answer_but_a_success_is_tried_again(door: TroubledDoor, tmp_path: Path) -> None:
-    """Causes can be temporary: a new secret, a changed ingress, a proxy's page."""
+def test_every_answer_but_success_is_retried(door: TroubledDoor, tmp_path: Path) -> None:
     script = Script(tmp_path, door.url, pauses="(0.01, 0.02)")
     for status in (200, 202, 302, 400, 403, 404, 422, 500, 502, 504):
         door.trouble(status)
@@ -202,9 +201,9 @@ def test_files_without_ticket(raw: bytes | None, told: str, tmp_path: Path, caps
     if raw is not None:
         (tmp_path / "77_1.json").write_bytes(raw)
     assert ai_agents_webhook.main([str(tmp_path / "77_1.json")]) == 1
-    said = capsys.readouterr().out
-    assert said.startswith("ai-agents: not sent: the desk's file")
-    assert told in said
+    output = capsys.readouterr().out
+    assert output.startswith("ai-agents: not sent: the desk's file")
+    assert told in output
     assert ai_agents_webhook.main([]) == 1
     assert "$COMPLETE_V3_JSON_FILE" in capsys.readouterr().out
 

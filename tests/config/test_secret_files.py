@@ -19,6 +19,7 @@ from config.tenants import PROCESS_KEYS, SECRETS, Tenant
 from observability.startup import load_with_tenants
 from tests.config.given import asked
 from tests.kit.clock import Clock
+from tests.kit.shield import settings_below
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",
@@ -114,7 +115,7 @@ def test_a_file_that_never_rests_holds_back_its_tenant_for_a_minute_and_is_told_
     assert folder.after(0)["SERVICEDESK_API_KEY_ACME"] == "growing 60"
 
 
-def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
+def test_an_unreadable_file_keeps_its_last_value(folder: Folder) -> None:
     """A link to itself: unreadable for root too."""
     for name in ("WEBHOOK_SECRET_ACME", "SERVICEDESK_API_KEY_ACME"):
         (folder.path / name).unlink()
@@ -132,8 +133,8 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
 
 
 def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
-    told: list[TenantProblem] = []
-    tenants = TenantDirectory(folder.read, on_problem=told.append, monotonic=lambda: folder.now)
+    reported: list[TenantProblem] = []
+    tenants = TenantDirectory(folder.read, on_problem=reported.append, monotonic=lambda: folder.now)
     assert tenants.process_key("OPENAI_API_KEY") is None
     for text, wait, key in (("sk", 1, None), ("sk-old", 6, "sk-old"), ("", 6, "sk-old"), ("sk-n\u00e9w", 6, "")):
         folder.write("OPENAI_API_KEY", text)
@@ -146,25 +147,24 @@ def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Fo
     assert tenants.process_key("OPENAI_API_KEY") == ""
     assert tenants.unusable() == {"acme": False, "": True}
     sentences = ("wrong: contains a line break or a character", "removed: its jobs wait until")
-    assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
+    assert [any(sentence in problem.sentence for problem in reported) for sentence in sentences] == [True, True]
 
 
-def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the log callback; at the start as a reason to refuse, not as a missing secret."""
+def test_unused_files_are_reported(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_DIR", str(folder.path))
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr("config.tenant_directory._REREAD_SECONDS", 0.0)
-    told: list[TenantProblem] = []
-    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+    reported: list[TenantProblem] = []
+    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=reported.append)
     folder.write("WEBHOOK_SECRET_ACME", "")
     assert tenants.get("acme") is not None
-    assert told == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
+    assert reported == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
     (folder.path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
     with pytest.raises(SettingsError) as refused:
-        load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+        load_with_tenants(ApiSettings, needs="secret", on_problem=reported.append)
     assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def test_files_that_are_not_empty_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +183,7 @@ def test_files_that_are_not_empty_win(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_environment(tmp_path / "gone")()["WEBHOOK_SECRET_ACME"] == "from the environment"
 
 
-def test_a_text_counts_once_its_file_was_left_alone(folder: Folder) -> None:
-    """By the file's own time: one reading is enough for a change of some seconds ago."""
+def test_a_text_counts_once_its_file_has_rested(folder: Folder) -> None:
     for text, age, counts in (("an0ther", 1.0, False), ("an0ther", 2.0, True), ("ahead of our clock", -60.0, False)):
         folder.write("WEBHOOK_SECRET_ACME", text, age)
         assert (folder.after(0)["WEBHOOK_SECRET_ACME"] == text) == counts
@@ -202,8 +201,7 @@ def test_a_tenants_files_change_together(folder: Folder) -> None:
     assert folder.after(5) == ACME | rotated
 
 
-def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(folder: Folder) -> None:
-    """One file is being written, another is unreadable (a link to itself)."""
+def test_a_deleted_secret_is_gone_at_once_despite_held_files(folder: Folder) -> None:
     (folder.path / "SERVICEDESK_API_KEY_ACME").unlink()
     (folder.path / "SERVICEDESK_API_KEY_ACME").symlink_to("SERVICEDESK_API_KEY_ACME")
     folder.write("SERVICEDESK_URL_ACME", "https://des")
@@ -272,11 +270,11 @@ def test_a_directory_never_listed_is_a_problem(folder: Folder, monkeypatch: pyte
     monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
     clock = Clock(0)
-    told: list[TenantProblem] = []
+    reported: list[TenantProblem] = []
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", failing(PermissionError))
         read = read_environment(folder.path, now=lambda: folder.now + clock.now)
-        tenants = TenantDirectory(read, on_problem=told.append, monotonic=clock)
+        tenants = TenantDirectory(read, on_problem=reported.append, monotonic=clock)
         sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
         assert tenants.problems == [TenantProblem("", sentence, closed=True)]
         clock.now += 6
@@ -288,7 +286,7 @@ def test_a_directory_never_listed_is_a_problem(folder: Folder, monkeypatch: pyte
     folder.write("OPENAI_API_KEY_GLOBEX", "its own", age=-clock.now)
     assert tenants.unusable() == {"acme": False, "globex": False}
     assert asked(tenants, "globex").model.api_key == "its own"
-    assert (tenants.problems, told) == ([], [])
+    assert (tenants.problems, reported) == ([], [])
 
 
 # The owner's, for migrations only.
@@ -296,13 +294,10 @@ UNTOLD = {"DATABASE_ADMIN_URL"}
 MAY_HAVE_A_PASSWORD = {"DATABASE_URL", "REDIS_URL", "HTTPS_PROXY"}
 
 
-def kinds(kind: type[LogSettings] = LogSettings) -> Iterator[type[LogSettings]]:
+def kinds() -> list[type[LogSettings]]:
     for module in pkgutil.iter_modules(config.__path__):
         importlib.import_module(f"config.{module.name}")
-    for below in kind.__subclasses__():
-        if below.__module__.startswith("config."):
-            yield below
-            yield from kinds(below)
+    return [kind for kind in settings_below(LogSettings) if kind.__module__.startswith("config.")]
 
 
 def told(kind: type[LogSettings], **values: Any) -> dict[str, str]:

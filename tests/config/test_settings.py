@@ -45,23 +45,6 @@ def problems(kind: type[LogSettings]) -> list[str]:
     return refused.value.problems
 
 
-@pytest.mark.parametrize(
-    ("kind", "needed"),
-    [
-        (ApiSettings, {"DATABASE_URL", "REDIS_URL"}),
-        (HousekeepingSettings, {"DATABASE_URL", "REDIS_URL"}),
-        (WorkerSettings, {"DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"}),
-        (MigrateSettings, {"DATABASE_URL", "DATABASE_ADMIN_URL"}),
-    ],
-)
-def test_missing_settings_of_a_process_are_named(
-    kind: type[LogSettings], needed: set[str], configure: Configure
-) -> None:
-    assert set(problems(kind)) == {f"{name} is missing" for name in needed}
-    configure(**{name: COMPLETE[name] for name in needed})
-    assert load(kind).log_format == "text"
-
-
 ODD_OPTIONS = [
     f"postgresql://app:pw@db/x?{odd}" for odd in ("sslmode=verify-full&sslrootcert=/nowhere/hunter2.pem", "hunter2=1")
 ]
@@ -70,7 +53,7 @@ ODD_REDIS = [
     "rediss://redis:6379/0?ssl_ca_certs=/nowhere/hunter2.pem",
 ]
 ODD_PROXIES = [
-    *("socks5://hunter2:1080", "http://acme:hunter2@", "http://acme:hunt#er2@proxy:3128", "http://proxy:3128/hunter2"),
+    *("socks5://hunter2:1080", "http://acme:hunter2@", "http://acme:hunt#er2@proxy:3128", "http://proxy:3128/hunter2")
 ]
 
 
@@ -154,12 +137,6 @@ def test_settings_that_need_each_other(given: dict[str, str], said: str | None, 
             (sentence,) = problems(kind)
             assert sentence.startswith(said)
             assert "hunter2" not in sentence
-
-
-def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:
-    configure(REDIS_URL="redis", LOG_LEVEL="loud", WORKER_CONCURRENCY="many")
-    told = {sentence.split(" is ")[0] for sentence in problems(WorkerSettings)}
-    assert told == {"REDIS_URL", "LOG_LEVEL", "WORKER_CONCURRENCY", "DATABASE_URL", "OPENAI_API_KEY"}
 
 
 def test_an_empty_variable_is_unset(tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:

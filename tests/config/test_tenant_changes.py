@@ -39,7 +39,7 @@ def test_an_unusable_change_keeps_the_tenant_as_it_was_and_says_why() -> None:
     assert process.tenants.problems == []
 
 
-def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays() -> None:
+def test_a_removed_current_secret_is_refused_while_the_previous_one_stays() -> None:
     """Half a rotation is unusable, and the leaked secret must end nevertheless."""
     process = Process(ROTATED)
     before = process.tenant()
@@ -131,7 +131,7 @@ def test_what_a_process_needs_decides_whether_a_tenant_is_closed_there() -> None
     assert process.told == [TenantProblem("acme", "SERVICEDESK_API_KEY_ACME is missing", closed=True)]
 
 
-def test_a_thread_that_asks_while_another_one_reads_does_not_wait_for_it() -> None:
+def test_a_thread_does_not_wait_for_another_threads_reading() -> None:
     """A slow share must not block the metrics. Nor is the environment read for each webhook."""
     slow, goes_on = threading.Event(), threading.Event()
     readings: list[int] = []
@@ -245,7 +245,7 @@ def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name:
     assert process.tenant() == before
 
 
-def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
+def test_a_removed_model_key_is_not_replaced_by_the_process_key() -> None:
     """Not even at the same address: the texts may be for the tenant's account only."""
     process = Process(ACME | {"OPENAI_API_KEY_ACME": "k"})
     assert not process.tenant().model.withdrawn

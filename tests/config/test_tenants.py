@@ -45,8 +45,7 @@ def test_an_id_that_would_not_fit_into_a_log_line_is_refused(ending: str) -> Non
     assert "s3cret" not in sentence
 
 
-def test_settings_that_only_look_alike_make_no_tenant() -> None:
-    """Their names have the prefix of a tenant's setting, or they only say how."""
+def test_similar_setting_names_make_no_tenant() -> None:
     names = ["WEBHOOK_SECRET_", "WEBHOOK_SECRET", "SERVICEDESK_TIMEOUT_SECONDS", "SECRETS_DIR", "OPENAI_API_KEY_FILE"]
     names += ["OPENAI_MODEL_NAME", "MODE_DEBUG", "RETIRED_WEBHOOK_SECRET_A"]
     assert parse_tenants(dict.fromkeys(names, "x")) == ({}, [])
@@ -84,12 +83,23 @@ WRONG_ADDRESSES = [
     *("http://169.254.169.254/hunter2", "http://[::ffff:169.254.169.254]/hunter2", "http://224.0.0.1/hunter2"),
 ]
 
+# Resolvers read many number forms as addresses, and gateways map IPv6 to IPv4.
+WRONG_HOSTS = [
+    *("2852039166", "0xA9FEA9FE", "0x", "169.254.43518", "169.254.0xa9fe", "0251.0376.0251.0376"),
+    *("169.254.169.254.", "2852039166.", "\u0662\u0668\u0665\u0662\u0660\u0663\u0669\u0661\u0666\u0666"),
+    *("\uff12\uff18\uff15\uff12\uff10\uff13\uff19\uff11\uff16\uff16", "169\u3002254\u3002169\u3002254", "0"),
+    *("desk.1", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]"),
+    *("[64:ff9b::]", "[fe80::1%25eth0]", "%31%36%39.254.169.254", "exa mple", "de\tsk", "de\nsk", "desk\x7f"),
+    *("desk\u00a0x", "de\\sk", "desk..example"),
+]
+
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SERVICEDESK_EDITION_ACME", "hunter2"),
         *(("SERVICEDESK_URL_ACME", url) for url in WRONG_ADDRESSES),
+        *(("SERVICEDESK_URL_ACME", f"http://{host}/") for host in WRONG_HOSTS),
         ("WEBHOOK_TOKEN_ACME", "hunter2"),
         ("WEBHOOK_TOKEN_ACME", "hunter2 " * 8),
         ("OPENAI_API_KEY_ACME", "hunter2\n"),
@@ -97,25 +107,8 @@ WRONG_ADDRESSES = [
 )
 def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> None:
     (sentence,) = sentences(ACME | {name: value})
-    assert sentence.startswith(name)
+    assert sentence.startswith(f"{name} contains " if "KEY" in name else f"{name} must ")
     assert "hunter2" not in sentence
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        *("2852039166", "0xA9FEA9FE", "0x", "169.254.43518", "169.254.0xa9fe", "0251.0376.0251.0376"),
-        *("169.254.169.254.", "2852039166.", "\u0662\u0668\u0665\u0662\u0660\u0663\u0669\u0661\u0666\u0666"),
-        *("\uff12\uff18\uff15\uff12\uff10\uff13\uff19\uff11\uff16\uff16", "169\u3002254\u3002169\u3002254", "0"),
-        *("desk.1", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]"),
-        *("[64:ff9b::]", "[fe80::1%25eth0]", "%31%36%39.254.169.254", "exa mple", "de\tsk", "de\nsk", "desk\x7f"),
-        *("desk\u00a0x", "de\\sk", "desk..example"),
-    ],
-)
-def test_a_host_that_is_no_name_and_may_be_the_clouds_own_is_refused(host: str) -> None:
-    """Resolvers read many number forms as addresses, and gateways map IPv6 to IPv4."""
-    (sentence,) = sentences(ACME | {"SERVICEDESK_URL_ACME": f"http://{host}/"})
-    assert sentence.startswith("SERVICEDESK_URL_ACME must ")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +214,7 @@ def test_rules_leave_out_tickets_by_their_names(known: dict[str, str], left_out:
 
 
 @pytest.mark.parametrize("written", ["BÜRO HR", "Bu\u0308ro HR", "Büro  HR", "Büro\u00a0HR"])
-def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> None:
+def test_rules_match_names_in_any_spelling(written: str) -> None:
     """An HR queue must not be missed because of spaces or accents."""
     assert TicketRules(never=parse_names(f"group:{written}")).forbids({"group": "Büro HR"})
     assert TicketRules(never=parse_names("group:Büro HR")).forbids({"group": written})

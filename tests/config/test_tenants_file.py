@@ -82,7 +82,7 @@ def test_an_unknown_key_is_named_with_what_may_be_meant(path: str, told: str) ->
     assert "hunter2" not in sentence
 
 
-def test_a_table_of_no_tenant_is_a_problem_of_its_own() -> None:
+def test_a_table_of_an_unknown_tenant_is_a_problem() -> None:
     """A misspelt tenant would be left without its rules."""
     tenants, problems = parse_tenants(filed(ACME, {"acne.masking": "all", "my-errors.masking": "all"}))
     assert list(tenants) == ["acme"]
@@ -142,7 +142,7 @@ def test_a_process_does_not_start_with_an_invalid_file(
     assert load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)[1].problems == []
 
 
-def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
+def test_without_a_valid_file_all_tenants_are_closed() -> None:
     """Commands continue, unlike processes; the table may ask for more redaction."""
     process = Process(ACME | {TENANTS_TOML: "acme.masking ="})
     assert process.tenant() == Tenant("acme", usable=False)
@@ -151,7 +151,7 @@ def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
     assert (process.tenant().note.masking, process.tenant().usable) == ("all", True)
 
 
-def test_a_file_is_read_again_and_stays_while_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_reread_and_kept_while_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes replaces the folder that the link leads to."""
     path = tmp_path / "tenants.toml"
     (tmp_path / "..1").mkdir()
@@ -228,7 +228,6 @@ BEFORE = {
     "JOBS_MOST_RUNNING_ACME": "5",
     "JOBS_MOST_WAITING_ACME": "9",
 }
-
 
 Migrate = Callable[[dict[str, str], str], tuple[int, str, str]]
 

@@ -44,7 +44,6 @@ NOWHERE = "postgresql://app:pw@127.0.0.1:1/ai_agents"
 TEMPLATES = Path(__file__).parent / "templates"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
-
 SUPPORT = User("ann", "support")
 OPERATOR = User("olga", "operator")
 READER = User("Rita Reader", "support", reads_texts=True, account="rita")
@@ -58,7 +57,6 @@ MISSED = (
 """A ticket of acme whose webhook was missed so long ago."""
 Fields = Mapping[str, str]
 Query = Mapping[str, str | list[str]]
-
 
 small = APIRouter(route_class=ConsoleRoute)
 _templates = create_templates([TEMPLATES])
@@ -242,12 +240,7 @@ class Visits:
         self.services = services_of(database, redis, given(settings))
 
     async def page(
-        self,
-        path: str,
-        user: User = SUPPORT,
-        *,
-        query: Query | None = None,
-        form: Fields | None = None,
+        self, path: str, user: User = SUPPORT, *, query: Query | None = None, form: Fields | None = None
     ) -> httpx2.Response:
         """Return the answer to a GET, or with a form to a POST."""
         sessions = SessionOf(user)

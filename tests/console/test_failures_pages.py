@@ -196,7 +196,7 @@ async def test_one_job_is_retried_by_whoever_sees_it(visitor: User, store: Store
     assert "it is waiting already" in again.text
 
 
-async def test_a_job_that_is_failed_no_more_says_what_it_is(store: Store, visits: Visits) -> None:
+async def test_a_job_that_is_no_longer_failed_shows_its_state(store: Store, visits: Visits) -> None:
     """A form sent twice must not report that another job did it."""
     job_id = await failed(store)
     for now, why in (

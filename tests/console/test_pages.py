@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import re
 import socket
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ import pytest
 from console.app import LARGEST_FIELD_BYTES, MAX_FIELDS
 from console.main import MAX_CONNECTIONS
 from tests.console.site import Browser, ConsoleSite, console_site
-from tests.kit.logs import StartLog
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -74,12 +74,11 @@ async def test_what_goes_wrong_is_a_page_that_says_so(anna: Browser) -> None:
         assert ("Retry-After" in answer.headers) == (status == 503)
 
 
-async def test_a_mistake_of_ours_is_told_by_a_number_that_is_in_the_log(start_log: StartLog, anna: Browser) -> None:
-    lines = start_log()
+async def test_a_mistake_of_ours_is_told_by_a_number_that_is_in_the_log(log: io.StringIO, anna: Browser) -> None:
     answer = await anna.get("/raising/mistake")
     assert answer.status_code == 500
     (number,) = re.findall(r"under the id ([0-9a-f]{8})\.", answer.text)
-    (line,) = [line for line in lines.getvalue().splitlines() if "Console error" in line]
+    (line,) = [line for line in log.getvalue().splitlines() if "Console error" in line]
     assert f"id={number}" in line
     assert "ZeroDivisionError" in line
     assert "secret of a ticket" not in line + answer.text
@@ -103,8 +102,7 @@ async def test_a_page_that_takes_too_long_is_given_up() -> None:
         assert (answer.status_code, "This took too long" in answer.text) == (503, True)
 
 
-async def test_a_change_needs_the_field_of_this_session_and_a_page_of_ours(start_log: StartLog) -> None:
-    lines = start_log()
+async def test_a_change_needs_the_field_of_this_session_and_a_page_of_ours(log: io.StringIO) -> None:
     async with console_site() as site, site.visitor("ANNA") as browser, site.visitor("OLGA") as olga:
         own = {"Origin": site.url, "Sec-Fetch-Site": "same-origin"}
         place = f"/jobs/{JOB}/retry"
@@ -124,24 +122,23 @@ async def test_a_change_needs_the_field_of_this_session_and_a_page_of_ours(start
         assert (await olga.client.post(place, data={"to": "/"})).status_code == 403
         assert (await browser.client.post("/logout", data={"csrf": "0"})).status_code == 403
         assert (await browser.get("/")).status_code == 200
-    said = lines.getvalue()
-    changes = [line for line in said.splitlines() if "Console change" in line]
+    text = log.getvalue()
+    changes = [line for line in text.splitlines() if "Console change" in line]
     (line,) = changes
     assert "Console change: visitor=anna, place=/jobs/{job_id}/retry, status=303" in line
     assert f"job_id: {JOB}" in line
-    assert said.count("Console refused: visitor=anna, place=/jobs/{job_id}/retry, reason=not from here") == len(forged)
+    assert text.count("Console refused: visitor=anna, place=/jobs/{job_id}/retry, reason=not from here") == len(forged)
 
 
-async def test_a_change_that_failed_is_told_of_with_what_is_not_known(start_log: StartLog, anna: Browser) -> None:
-    lines = start_log()
+async def test_a_change_that_failed_is_told_of_with_what_is_not_known(log: io.StringIO, anna: Browser) -> None:
     for what, status, half_done in (("mistake", 500, True), ("too-slow", 503, True), ("not-here", 404, False)):
         answer = await anna.send(f"/raising/{what}")
         assert (answer.status_code, "may have been made" in answer.text) == (status, half_done)
-        assert f"place=/raising/{{what}}, status={status}" in lines.getvalue()
+        assert f"place=/raising/{{what}}, status={status}" in log.getvalue()
     # Only what may be a ticket's number is in the line.
     for ticket_id in ("8" * 20, "9" * 6000):
         await anna.send(f"/tickets/acme/{ticket_id}")
-    assert ("8" * 20 in lines.getvalue(), "9" * 21 in lines.getvalue()) == (True, False)
+    assert ("8" * 20 in log.getvalue(), "9" * 21 in log.getvalue()) == (True, False)
 
 
 async def test_a_form_is_bounded_and_is_a_form(anna: Browser) -> None:
@@ -217,8 +214,7 @@ async def test_strangers_who_never_read_their_answers_keep_nobody_out() -> None:
                 assert (await other.get("/login")).status_code == 200
 
 
-async def test_what_is_no_request_fills_no_log(start_log: StartLog) -> None:
-    lines = start_log()
+async def test_what_is_no_request_fills_no_log(log: io.StringIO) -> None:
     async with console_site() as site:
         host = site.url.removeprefix("http://")
         for sent in ("\x16\x03\x01\r\n\r\n", f"GET /login HTTP/1.1\r\nHost: {host}\r\n{UPGRADE}\r\n\r\n"):
@@ -226,7 +222,7 @@ async def test_what_is_no_request_fills_no_log(start_log: StartLog) -> None:
                 await asyncio.get_running_loop().sock_sendall(stranger, sent.encode())
                 answer = await asyncio.get_running_loop().sock_recv(stranger, 20)
                 assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 200"))
-    assert lines.getvalue() == ""
+    assert log.getvalue() == ""
 
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA=="

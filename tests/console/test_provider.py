@@ -1,6 +1,7 @@
 """OpenID login: requests to the provider, and checks of its answers."""
 
 import asyncio
+import io
 import re
 import time
 from collections.abc import Callable
@@ -14,8 +15,7 @@ from tests.console.site import TOKENS, csrf_of
 from tests.kit.logs import StartLog
 
 
-async def test_whom_the_provider_vouches_for_has_the_first_role(start_log: StartLog, member: Member) -> None:
-    lines = start_log()
+async def test_whom_the_provider_vouches_for_has_the_first_role(log: io.StringIO, member: Member) -> None:
     query = await member.begun()
     assert query["scope"] == "openid profile groups"
     assert query["redirect_uri"] == f"{member.site.url}/login/provider/back"
@@ -29,9 +29,9 @@ async def test_whom_the_provider_vouches_for_has_the_first_role(start_log: Start
         assert (await member.came_back(elsewhere)).headers["location"] == "/"
     # One code, and one request each for discovery and keys, however many logins arrive.
     assert member.issuer.asked.count("/.well-known/openid-configuration") == member.issuer.asked.count("/keys") == 1
-    said = lines.getvalue()
-    assert "Console login: visitor=248289761001, role=operator+texts, by=provider" in said
-    assert "zoe" not in said
+    log_text = log.getvalue()
+    assert "Console login: visitor=248289761001, role=operator+texts, by=provider" in log_text
+    assert "zoe" not in log_text
 
 
 async def test_a_client_proves_itself_as_the_provider_wants_it() -> None:
@@ -196,9 +196,8 @@ async def test_a_provider_chooses_no_option_of_our_client(member: Member) -> Non
     assert (await member.came_back()).status_code == 303
 
 
-async def test_a_crowd_asks_the_provider_once_and_fills_no_log(start_log: StartLog, member: Member) -> None:
+async def test_a_crowd_asks_the_provider_once_and_fills_no_log(log: io.StringIO, member: Member) -> None:
     """A login can be begun without a token."""
-    lines = start_log()
     member.issuer.told = {"issuer": "https://another.example"}
     for _ in range(20):
         assert (await member.get("/login/provider")).status_code == 503
@@ -207,17 +206,17 @@ async def test_a_crowd_asks_the_provider_once_and_fills_no_log(start_log: StartL
     member.site.monotonic.now += 6
     for _ in range(20):
         assert (await member.came_back(error="access_denied")).status_code == 403
-    said = lines.getvalue()
-    assert said.count("Console login error: the OpenID provider") == 1
-    assert said.count("Console login refused: reason=login not given") == 10
-    assert said.count("Console logins refused in a minute") == 1
+    log_text = log.getvalue()
+    assert log_text.count("Console login error: the OpenID provider") == 1
+    assert log_text.count("Console login refused: reason=login not given") == 10
+    assert log_text.count("Console logins refused in a minute") == 1
 
 
-async def test_of_those_who_ask_for_a_silent_provider_few_wait(member: Member) -> None:
+async def test_few_logins_wait_for_a_silent_provider(member: Member) -> None:
     """No token is needed, and each waiting login holds a connection that users need."""
     member.issuer.silent_until = asyncio.Event()
-    asked = [asyncio.ensure_future(member.get("/login/provider")) for _ in range(20)]
-    answers = asyncio.as_completed(asked)
+    task = [asyncio.ensure_future(member.get("/login/provider")) for _ in range(20)]
+    answers = asyncio.as_completed(task)
     assert [(await next(answers)).status_code for _ in range(12)] == [503] * 12
     member.issuer.silent_until.set()
     assert [(await answer).status_code for answer in answers] == [302] * 8
@@ -235,14 +234,13 @@ async def test_a_provider_whose_keys_are_all_unknown_is_away(member: Member) -> 
 
 
 @pytest.mark.parametrize("subject", ["jane.doe@desk.example", "x, role=operator", "an ERROR", "terror", "\u202eanna"])
-async def test_a_subject_that_is_no_id_is_in_no_line(subject: str, start_log: StartLog, member: Member) -> None:
-    lines = start_log()
+async def test_a_subject_that_is_no_id_is_in_no_line(subject: str, log: io.StringIO, member: Member) -> None:
     member.issuer.claims = {"sub": subject}
     assert (await member.came_back()).status_code == 303
     await member.send("/change")
-    said = [line for line in lines.getvalue().splitlines() if "visitor=" in line]
-    marks = {line.partition("visitor=")[2].partition(",")[0] for line in said}
-    assert (len(said), len(marks), subject in lines.getvalue()) == (2, 1, False)
+    matching_lines = [line for line in log.getvalue().splitlines() if "visitor=" in line]
+    marks = {line.partition("visitor=")[2].partition(",")[0] for line in matching_lines}
+    assert (len(matching_lines), len(marks), subject in log.getvalue()) == (2, 1, False)
     assert re.fullmatch(r"[\w-]+", marks.pop())
 
 

@@ -92,8 +92,7 @@ async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) 
     assert (len(seen), {*seen}) == (5, ids)
 
 
-async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
-    """By the time of the end, not of acceptance."""
+async def test_the_success_rate_counts_jobs_by_the_time_of_their_end(store: Store) -> None:
     long_ago: dict[str, Any] = {"accepted_at": "now() - interval '3 days'"}
     for state in ("completed", "completed", "failed", "skipped"):
         await store.accept(state=state, finished_at="now()")
@@ -108,7 +107,7 @@ async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: S
     assert await outcomes(store.database, asked) == {"acme": (3, 1), "globex": (0, 1)}
 
 
-async def test_a_last_webhook_that_is_long_past_is_known_from_reconciliation(store: Store) -> None:
+async def test_an_old_last_webhook_is_known_from_reconciliation(store: Store) -> None:
     """A polled desk has very many jobs without a webhook, which are not scanned."""
     webhook = await store.accept(accepted_at="now() - interval '2 hours'")
     store.table.run(
@@ -187,7 +186,7 @@ async def rows_read(on: Filled) -> int:
     return int(await on.database.call_for_one(text(read)))
 
 
-async def test_frequent_statements_read_few_rows_of_many(filled: Filled) -> None:
+async def test_frequent_statements_read_few_rows(filled: Filled) -> None:
     """The relay counts a thousand, and the running ones."""
     await filled.connect()
     found = {}

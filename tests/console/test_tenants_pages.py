@@ -1,6 +1,7 @@
 """Overview and tenants' pages: queue, causes and health, for one tenant, and without a store."""
 
 import asyncio
+import io
 import re
 from typing import Any
 
@@ -21,7 +22,6 @@ from jobs.repository import WORKER_LOST
 from jobs.statistics import MAX_COUNTED, reading_of
 from tests.console.site import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SETTINGS, SUPPORT, Visits
 from tests.jobs.diagnosis.known import NOW, ago
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 
 pytestmark = pytest.mark.usefixtures("worker_session")
@@ -309,12 +309,11 @@ MISSED_TWO["many"] = MissedCount(70, ago(180), is_cut=True)
 )
 def test_a_tenants_health_in_short(ids: list[str], more: dict[str, Any], expected: list[str]) -> None:
     known = [Tenant(each, webhook_secrets=("s" * 32,), usable=True, polled=each == "polled") for each in ids]
-    told = summarize(known, NOW, **more)
-    assert [f"{each.tenant_id} {each.health.text}: {each.why}" for each in told] == expected
+    summary = summarize(known, NOW, **more)
+    assert [f"{each.tenant_id} {each.health.text}: {each.why}" for each in summary] == expected
 
 
-async def test_parts_of_a_page_have_a_time_limit(database: Database, start_log: StartLog) -> None:
-    log = start_log()
+async def test_parts_of_a_page_have_a_time_limit(database: Database, log: io.StringIO) -> None:
     assert await in_time(database.call_for_one(text("SELECT 7"))) == 7
     assert await in_time(database.call(text("SELECT pg_sleep(5)")), 0.05) is None
     assert await in_time(asyncio.Event().wait(), 0.01) is None

@@ -1,5 +1,6 @@
 """A ticket's pages: search, the verdict of `diagnose`, and texts; other tenants' tickets are hidden."""
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +27,6 @@ from tests.jobs.diagnosis.known import job as known_job
 from tests.jobs.diagnosis.known import refused as refused_webhook
 from tests.jobs.diagnosis.known_reasons import REASONS
 from tests.jobs.exchanges import exchange
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, claimed
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
@@ -189,8 +189,7 @@ async def test_its_own_people_do_not_learn_whose_secret_signed(store: Store, vis
         assert "signature" in html
 
 
-async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Visits) -> None:
-    """A wrong signature gets the same answer, whichever tenant's secret made it."""
+async def test_grouped_refusals_do_not_reveal_whose_secret_signed(store: Store, visits: Visits) -> None:
     pages, now = [], datetime.now(UTC)
     for other in ("signature mismatch", "signature mismatch: signed with another tenant's secret"):
         store.table.run("DELETE FROM rejections")
@@ -201,8 +200,8 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, visits: Vi
                     " VALUES ('acme', %s, 403, %s, %s)",
                     *(number, reason, now - timedelta(minutes=minutes)),
                 )
-        told = [await visits.page(f"/tickets/acme/{number}", OF_ACME) for number in ("7", "8")]
-        pages.append([page.text for page in told])
+        pages_shown = [await visits.page(f"/tickets/acme/{number}", OF_ACME) for number in ("7", "8")]
+        pages.append([page.text for page in pages_shown])
     assert pages[0] == pages[1]
     assert "signature mismatch (2 in 24 hours)" in pages[0][1]
 
@@ -224,8 +223,8 @@ async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, red
 def test_own_people_are_not_told_how_many_others_wait() -> None:
     found = facts(known_job("waiting"), queue=QueueActivity(64, 4, 2))
     assert "64 wait in total" in story(found, own=False, jaeger_url=None)["says"]
-    told = story(found, own=True, jaeger_url=None)
-    assert told["says"] == "Ticket 124 of acme: the job waits in the queue behind other jobs."
+    story_shown = story(found, own=True, jaeger_url=None)
+    assert story_shown["says"] == "Ticket 124 of acme: the job waits in the queue behind other jobs."
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -262,8 +261,7 @@ async def answered(store: Store) -> UUID:
     return job_id
 
 
-async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_log: StartLog, visits: Visits) -> None:
-    log = start_log()
+async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, log: io.StringIO, visits: Visits) -> None:
     html = await visits.html(f"/jobs/{answered}/texts", READER)
     for told in (
         "The quota is used up.",
@@ -290,8 +288,7 @@ async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, start_l
     assert ("\x1b" in line, len(line) < 600) == (False, True)
 
 
-async def test_texts_need_a_right(answered: UUID, start_log: StartLog, visits: Visits) -> None:
-    log = start_log()
+async def test_texts_need_a_right(answered: UUID, log: io.StringIO, visits: Visits) -> None:
     for visitor in (SUPPORT, OPERATOR, OF_ACME):
         assert await visits.status(f"/jobs/{answered}/texts", visitor) == 403
     for visitor in (OF_GLOBEX, replace(OF_GLOBEX, reads_texts=False)):
@@ -302,8 +299,7 @@ async def test_texts_need_a_right(answered: UUID, start_log: StartLog, visits: V
     assert "The quota is used up." in await visits.html(f"/jobs/{answered}/texts", own)
 
 
-async def test_a_tenant_that_keeps_no_records_is_told_so(answered: UUID, store: Store, redis: Redis) -> None:
-    """Records that only wait to be purged are hidden too."""
+async def test_a_tenant_without_records_gets_a_hint(answered: UUID, store: Store, redis: Redis) -> None:
     without = {name: value for name, value in SETTINGS.items() if name != "acme.audit_days"}
     html = await Visits(store.database, redis, without).html(f"/jobs/{answered}/texts", READER)
     assert "The tenant keeps no records" in html

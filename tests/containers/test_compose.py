@@ -35,7 +35,6 @@ def test_each_container_of_ours_is_unprivileged_and_read_only(service: str, stac
 
 @pytest.mark.parametrize("service", THEIRS)
 def test_each_foreign_server_is_unprivileged_and_read_only(service: str, stack: Stack) -> None:
-    """Each process, and it writes to its given paths only."""
     if service not in stack.services:
         pytest.skip(f"{SERVICES[service]['image']} can't be pulled")
     processes = stack.processes(service)
@@ -73,7 +72,6 @@ def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if " exec " in line])
 def test_the_documents_commands_work(line: str, stack: Stack) -> None:
-    """Literally, without the terminal."""
     program, verb, *words = shlex.split(line.removeprefix("docker compose "))[0], "exec", *shlex.split(line)[3:]
     assert program == verb
     assert stack.compose("exec", "--no-TTY", *words)
@@ -94,8 +92,7 @@ def test_the_roles_are_what_the_system_asks_for(stack: Stack) -> None:
     assert answer.splitlines() == ["ai_agents|f|f|f", "ai_agents_owner|f|f|f"]
 
 
-def test_a_worker_that_is_stopped_ends_its_jobs_first(stack: Stack) -> None:
-    """On SIGTERM the running job gets its note, and the container exits in order."""
+def test_a_stopped_worker_finishes_its_jobs_first(stack: Stack) -> None:
     with DeskClient(stack.url("desk"), {TENANT: KEY}) as desk:
         ticket_id = desk.create_ticket(TICKET)
         eventually(lambda: "Task started: job_id=" in stack.logs("worker") and ticket_id in stack.logs("worker"))

@@ -50,8 +50,7 @@ def test_each_foreign_image_is_pinned_to_a_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_each_container_may_do_nothing_but_its_work(name: str) -> None:
-    """Foreign images too: none starts as root, not even to change its user."""
+def test_each_container_has_least_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -82,8 +81,7 @@ def test_each_server_has_a_health_check_and_is_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-def test_the_order_of_the_start_is_by_health() -> None:
-    """Postgres, migration, processes; the first ticket waits for its receiver."""
+def test_services_start_in_the_order_of_their_health() -> None:
     for name in PRODUCT[:4]:
         waits = {other: condition["condition"] for other, condition in SERVICES[name]["depends_on"].items()}
         assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
@@ -143,7 +141,6 @@ def test_running_jobs_have_their_grace() -> None:
 
 
 def test_the_simulators_know_the_same_secrets() -> None:
-    """The desk's signing secret and the key for GPT-4 are written in two places."""
     config = DESKS["desks"]["acme"]
     values = settings("worker")
     assert config["webhook_secret"] == settings("api")["WEBHOOK_SECRET_ACME"]
@@ -157,8 +154,7 @@ def test_as_it_stands_it_has_one_simulated_tenant() -> None:
         assert (list(tenants), problems) == (["acme"], [])
 
 
-def test_the_example_turns_it_to_a_real_desk_and_a_real_model() -> None:
-    """One more tenant, no simulated model, no known secret for the simulated tenant."""
+def test_the_example_switches_to_a_real_desk_and_model() -> None:
     given = example()
     webhooks, problems = parse_tenants(environment("api", given), keys=())
     assert problems == []

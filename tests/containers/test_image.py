@@ -14,8 +14,7 @@ Once = Callable[..., tuple[int, str]]
 SHELL = ("--entrypoint", "sh")
 
 
-def test_supports_programs_are_in_it_and_nothing_that_it_does_not_need(once: Once) -> None:
-    """No compiler, simulator, test or package installer."""
+def test_the_image_contains_supports_programs_and_nothing_unneeded(once: Once) -> None:
     _, output = once(
         "-c", "redis-cli --version; psql --version; which gcc cc make; ls /app /opt/venv/bin", options=SHELL
     )

@@ -54,7 +54,6 @@ async def fill(database: Database, new_event: NewEvent) -> None:
 
 
 async def test_without_a_tenant_every_table_looks_empty(store: Store) -> None:
-    """The tenant of a transaction ends with it, and switching row security off shows a failure and no rows."""
     await fill(store.database, store.new_event)
     for nobody in (None, "", "initech"):
         of = store.database.across_tenants() if nobody is None else store.database.tenant(nobody)
@@ -86,7 +85,7 @@ async def test_a_tenant_sees_and_changes_its_own_rows_only(store: Store) -> None
         assert {row["tenant_id"] for row in store.table.run(f"SELECT tenant_id FROM {name}")} == {"acme", "globex"}
 
 
-async def test_the_view_of_jobs_has_no_content_and_only_the_tenants_own_rows(store: Store) -> None:
+async def test_the_view_of_jobs_has_no_content_and_only_the_tenants_rows(store: Store) -> None:
     """`list_ends` returns its rows across tenants."""
     await fill(store.database, store.new_event)
     for of, expected in (("acme", ["acme"]), ("globex", ["globex"]), ("", [])):

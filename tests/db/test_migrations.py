@@ -93,16 +93,6 @@ def test_a_role_without_grants_is_refused(empty: tuple[str, str], server: Postgr
         table.run("DROP ROLE stranger")
 
 
-def test_tables_from_before_the_first_release_are_refused_with_the_remedy(empty: tuple[str, str]) -> None:
-    migrate(*empty)
-    _set_revision(empty[0], "0028")
-    for run in (lambda: migrate(*empty), lambda: check_now(empty[1])):
-        with pytest.raises(
-            DatabaseUnfitError, match=r"from before 0\.3\.0 and can't be upgraded: drop it, create it again"
-        ):
-            run()
-
-
 def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
     """Otherwise a process would start on the previous release's functions."""
     module = import_module(f"db.migrations.versions.{max(VERSIONS)}")
@@ -110,7 +100,6 @@ def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
 
 
 def test_migrating_restores_our_functions_and_no_others(empty: tuple[str, str]) -> None:
-    """Functions changed by hand or left by another release are created again."""
     with psycopg.connect(empty[0], autocommit=True) as connection:
         for name in ("theirs", "secret"):
             connection.execute(f"CREATE FUNCTION {name}() RETURNS int LANGUAGE sql AS 'SELECT 1'".encode())

@@ -87,12 +87,13 @@ def kept(table: Table) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_one_without_the_settings_of_our_sessions_is_refused(mode: str, server: Postgres, pooled: Pooled) -> None:
-    """It is no server that is awaited; a migration through it is refused too."""
-    said = refusal(pooled(pool_mode=mode))
-    assert said.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
-    said = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
-    assert said.startswith("DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to")
+def test_a_pooler_without_our_session_settings_is_refused(mode: str, server: Postgres, pooled: Pooled) -> None:
+    reason = refusal(pooled(pool_mode=mode))
+    assert reason.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
+    reason = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
+    assert reason.startswith(
+        "DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to"
+    )
     with pytest.raises(DatabaseUnfitError, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
         migrate(pooled(server.admin_url, pool_mode=mode), server.url)
 
@@ -100,8 +101,7 @@ def test_one_without_the_settings_of_our_sessions_is_refused(mode: str, server: 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("round_robin", ["0", "1"])
 @pytest.mark.parametrize("others", [0, 3])
-def test_transaction_mode_is_refused_with_the_settings(others: int, round_robin: str, pooled: Pooled) -> None:
-    """Alone at the pooler, and beside idle sessions of other clients."""
+def test_transaction_mode_is_refused_even_with_the_settings(others: int, round_robin: str, pooled: Pooled) -> None:
     url = pooled(pool_mode="transaction", ignore_startup_parameters="options", server_round_robin=round_robin)
     idle = [psycopg.connect(url) for _ in range(others)]
     for connection in idle:

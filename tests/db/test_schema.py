@@ -43,10 +43,7 @@ def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
         (lambda server: re.sub(r":[^:@]+@", ":hunter2@", server.url), "DATABASE_URL is refused: wrong password"),
         (lambda server: server.url.removesuffix("ai_agents") + "nowhere", "DATABASE_URL"),
         (lambda server: f"{server.url}?sslmode=hunter2", "DATABASE_URL has an unknown sslmode"),
-        (
-            lambda server: f"{server.url}?sslmode=require",
-            "DATABASE_URL requires TLS, but the server has none",
-        ),
+        (lambda server: f"{server.url}?sslmode=require", "DATABASE_URL requires TLS, but the server has none"),
         (lambda server: f"{server.url}?keepalives=hunter2", "DATABASE_URL has an option whose value must be a number"),
     ],
 )

@@ -44,8 +44,7 @@ async def single(server: Postgres) -> AsyncIterator[Database]:
         yield database
 
 
-async def test_statements_together_see_what_those_before_them_did(single: Database, waiting: UUID) -> None:
-    """In one transaction of their tenant, whose rows alone they see, and which leaves no tenant behind."""
+async def test_statements_of_one_call_see_earlier_ones(single: Database, waiting: UUID) -> None:
     changed, looked, tenant = await single.call_as("acme", _CHANGE, _LOOK, _TENANT, id=waiting, model="m")
     assert changed == looked == [{"model": "m"}]
     assert tenant == [{"tenant": "acme"}]
@@ -124,8 +123,7 @@ async def test_a_statement_that_fails_is_red_and_quotes_no_row(traced: Database,
     assert PERSON not in span.to_json()
 
 
-async def test_the_next_statement_has_a_span_of_its_own(traced: Database, spans: InMemorySpanExporter) -> None:
-    """Also after a failed statement and after an untraced one."""
+async def test_the_next_statement_has_its_own_span(traced: Database, spans: InMemorySpanExporter) -> None:
     with pytest.raises(DBAPIError):
         async with traced.across_tenants() as session:
             await session.execute(text("SELECT nobody"))
@@ -159,8 +157,7 @@ async def pool(server: Postgres) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize("leads", [False, True])
-async def test_each_of_them_is_replaced_before_it_is_used(leads: bool, pool: Database, table: Table) -> None:
-    """As after a restart of the server. One that is well is used again."""
+async def test_each_dead_connection_is_replaced_before_use(leads: bool, pool: Database, table: Table) -> None:
     question = "SELECT pid FROM pg_stat_activity WHERE application_name = 'stale' ORDER BY pid"
     before = table.run(question)
     await asyncio.gather(*(pool.ping() for _ in range(_CONNECTIONS)))
@@ -205,7 +202,6 @@ def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
 async def test_a_webhook_is_recorded_over_a_fresh_connection(
     server: Postgres, table: Table, redis: Redis, redis_url: str, new_event: NewEvent
 ) -> None:
-    """Postgres works, so the event need not wait in Redis, which may be unavailable."""
     database, queue, webhook = Database(server.url, application_name="dies"), JobQueue(redis_url), new_event()
     ended = _end_before_it_is_used(database, table)
     job_id = await Intake(database, queue, Inbox(redis), DEADLINE).accept(webhook)
@@ -231,8 +227,7 @@ async def leads(database: Database, office: str = "housekeeping", seconds: float
         return False
 
 
-async def test_there_is_one_leader_at_a_time_for_each_office(database: Database, other: Database) -> None:
-    """One that failed or left is replaced, or leads again."""
+async def test_each_office_has_one_leader_at_a_time(database: Database, other: Database) -> None:
 
     async def fail() -> None:
         async with lead(database, "housekeeping"):

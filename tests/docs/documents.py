@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_FIRST_PAGES = ("operating", "webhook", "running", "settings")
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _MENTION = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -105,3 +106,9 @@ def broken_links(document: MarkdownFile) -> list[str]:
         if not is_there or (heading and heading not in MarkdownFile(path, document.root).anchors()):
             broken.append(target)
     return broken
+
+
+def first_page_blocks(language: str) -> list[str]:
+    """Return the code blocks of the README and the first pages that it links."""
+    pages = ("README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in _FIRST_PAGES))
+    return [block.text for page in pages for block in MarkdownFile(ROOT / page).blocks(language)]

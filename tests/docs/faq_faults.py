@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tests.docs import faults, outages
 from tests.docs.faults import FaqFault, desk, gone, gpt4, held_by
-from tests.docs.outages import while_a_rollout_waits, worker_replaced
+from tests.docs.outages import replaced, while_a_rollout_waits
 from tests.kit.world import World
 from tests.system.console_ground import AWAY
 
@@ -32,6 +32,8 @@ FORM, STILL, CRASHING = "Refused for Its Form", "Alive but Taking Nothing", "Cra
 OTHER_JOB, FEW = "Another Job Has It", "Too Few Workers"
 FINE, SLOW = "Nothing Is Wrong", "Slow but in Progress"
 
+CHANGED = faults.sent_at_a_change(faults.healthy, state="skipped")
+CHANGED_MEANWHILE = faults.sent_at_a_change(faults.slow_gpt4, reason="another job of this ticket")
 FAULTS = [
     # The first needs recent refusals, the second recent starts: they run before the others.
     FaqFault("webhook switched off", faults.webhook_off, WEBHOOK, "Never Sent", json=True),
@@ -75,18 +77,18 @@ FAULTS = [
     FaqFault("Redis full", outages.full_redis, QUEUING, "Redis Takes Nothing"),
     FaqFault("both stores down", outages.no_stores, QUEUING, STORES, quick=DATABASE),
     FaqFault("worker killed in mid-job", outages.worker_killed, CRASHES, CRASHING),
-    FaqFault("pods replaced since", outages.lines_gone, DELIVERED, FINE),
+    FaqFault("pods replaced since", replaced(faults.healthy, "api", "worker"), DELIVERED, FINE),
     FaqFault("API replaced since, webhook came twice", faults.came_twice, DELIVERED, FINE),
     FaqFault("webhook came twice, Postgres away", faults.came_twice_while_away, FAILURE, OTHER_JOB, traced=FINE),
-    FaqFault("webhook at each change of the ticket", faults.sent_at_each_change, FAILURE, OTHER_JOB, traced=FINE),
-    FaqFault("ticket changed in mid-job", faults.sent_again_meanwhile, FAILURE, OTHER_JOB),
-    FaqFault("API replaced in mid-job", outages.api_replaced, RUNNING, SLOW),
+    FaqFault("webhook at each change of the ticket", CHANGED, FAILURE, OTHER_JOB, traced=FINE),
+    FaqFault("ticket changed in mid-job", CHANGED_MEANWHILE, FAILURE, OTHER_JOB),
+    FaqFault("API replaced in mid-job", replaced(faults.slow_gpt4, "api"), RUNNING, SLOW),
     FaqFault("no worker until the deadline", outages.too_late, CRASHES, "Ended at Its Deadline"),
     FaqFault("desk refuses our key", faults.DESK_KEY_REFUSED, FAILURE, DESK),
     FaqFault("GPT-4 refuses our key", faults.GPT4_KEY_REFUSED, FAILURE, GPT4),
-    FaqFault("GPT-4 refuses our key, worker replaced", worker_replaced(faults.GPT4_KEY_REFUSED), FAILURE, GPT4),
-    FaqFault("desk refuses our key, worker replaced", worker_replaced(faults.DESK_KEY_REFUSED), FAILURE, DESK),
-    FaqFault("ticket deleted, worker replaced", worker_replaced(gone(delete)), FAILURE, GONE),
+    FaqFault("GPT-4 refuses our key, worker replaced", replaced(faults.GPT4_KEY_REFUSED, "worker"), FAILURE, GPT4),
+    FaqFault("desk refuses our key, worker replaced", replaced(faults.DESK_KEY_REFUSED, "worker"), FAILURE, DESK),
+    FaqFault("ticket deleted, worker replaced", replaced(gone(delete), "worker"), FAILURE, GONE),
     FaqFault("worker killed and back", outages.worker_back, RUNNING, SLOW),
     FaqFault("worker silent", outages.worker_silent, CRASHES, CRASHING),
     FaqFault("worker silent and back", outages.worker_silent_and_back, CRASHES, CRASHING),

@@ -237,26 +237,13 @@ def healthy(stage: FaultStage) -> Iterator[str]:
     yield ticket_id
 
 
-def tell_of_a_change(stage: FaultStage, ticket_id: str, **job: str) -> None:
-    """Change a ticket at a desk that sends a webhook for changes too, and wait for its job."""
-    with stage.desk_set(webhook_on_update=True):
-        stage.world.change_ticket(ticket_id, subject="Scanner is slow, and loud")
-    wait_for(lambda: job.items() <= stage.world.job(ticket_id).items())
-
-
-@contextmanager
-def sent_at_each_change(stage: FaultStage) -> Iterator[str]:
-    """Send another webhook after the ticket's enhancement."""
-    with healthy(stage) as ticket_id:
-        tell_of_a_change(stage, ticket_id, state="skipped")
-        yield ticket_id
-
-
-@contextmanager
-def sent_again_meanwhile(stage: FaultStage) -> Iterator[str]:
-    """Send a webhook for a change while the job runs."""
-    with slow_gpt4(stage) as ticket_id:
-        tell_of_a_change(stage, ticket_id, reason="another job of this ticket")
+@with_parameters
+def sent_at_a_change(stage: FaultStage, /, before: Inject, **job: str) -> Iterator[str]:
+    """Change the ticket at a desk that sends webhooks for changes too, and wait for its job."""
+    with before(stage) as ticket_id:
+        with stage.desk_set(webhook_on_update=True):
+            stage.world.change_ticket(ticket_id, subject="Scanner is slow, and loud")
+        wait_for(lambda: job.items() <= stage.world.job(ticket_id).items())
         yield ticket_id
 
 

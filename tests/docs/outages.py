@@ -7,7 +7,7 @@ import psycopg
 from redis import Redis
 
 from dev.stack.processes import Process
-from tests.docs.faults import FaultStage, Inject, ends, healthy, slow_gpt4, webhook_off, with_parameters
+from tests.docs.faults import FaultStage, Inject, ends, slow_gpt4, webhook_off, with_parameters
 from tests.kit.system import other_settings
 from tests.kit.world import wait_for
 
@@ -157,23 +157,6 @@ def worker_killed(stage: FaultStage) -> Iterator[str]:
 
 
 @contextmanager
-def lines_gone(stage: FaultStage) -> Iterator[str]:
-    """Complete the job, then replace the pods; their logs are lost."""
-    with healthy(stage) as ticket_id:
-        stage.roll_out("api")
-        stage.roll_out("worker")
-        yield ticket_id
-
-
-@contextmanager
-def api_replaced(stage: FaultStage) -> Iterator[str]:
-    """Replace the API's pod while GPT-4 writes: the line about queueing is lost."""
-    with slow_gpt4(stage) as ticket_id:
-        stage.roll_out("api")
-        yield ticket_id
-
-
-@contextmanager
 def too_late(stage: FaultStage) -> Iterator[str]:
     """Hold the worker past the job's deadline, which is moved nearer."""
     with stage.paused():
@@ -184,10 +167,11 @@ def too_late(stage: FaultStage) -> Iterator[str]:
 
 
 @with_parameters
-def worker_replaced(stage: FaultStage, fault: Inject) -> Iterator[str]:
-    """Replace the worker's pod after the fault; its log is lost."""
+def replaced(stage: FaultStage, fault: Inject, *pods: str) -> Iterator[str]:
+    """Replace the pods after the fault; their logs are lost."""
     with fault(stage) as ticket_id:
-        stage.roll_out("worker")
+        for pod in pods:
+            stage.roll_out(pod)
         yield ticket_id
 
 

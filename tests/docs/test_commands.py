@@ -74,8 +74,7 @@ def refused_by_ai_agents(words: list[str]) -> str:
     return told.getvalue() and f"{' '.join(words)}: {told.getvalue().splitlines()[-1]}"
 
 
-def test_kubectl_understands_each_command_for_support_and_for_operators() -> None:
-    """One command for each verb with the same options."""
+def test_kubectl_accepts_each_documented_command() -> None:
     typed = {
         (words[0], *sorted(word for word in words[: (*words, "--").index("--")] if word.startswith("-"))): words
         for words in (words for one in FOR_KUBECTL for words in commands(one, "kubectl") if len(words) > 2)
@@ -144,8 +143,7 @@ def test_a_mistake_is_seen_when_it_is_typed(typed: str, is_wrong: bool, world: t
 @pytest.mark.slow
 @pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl"))), reason="needs openssl and curl")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
-def test_the_commands_of_a_page_of_the_faq_run(page: MarkdownFile, world: tuple[World, Shell]) -> None:
-    """In one shell, without an error in any output."""
+def test_the_commands_of_an_faq_page_run(page: MarkdownFile, world: tuple[World, Shell]) -> None:
     _, shell = world
     script = page.script.replace("https://api.ai-agents.com", str(shell.system.state["api_url"]))
     done = shell.run(script, seconds=120)

@@ -53,20 +53,20 @@ def test_every_way_through_the_document_ends() -> None:
         ("anything else, or nothing", [], {}),
     ],
 )
-def test_a_row_applies_to_what_it_names(row: str, seen: list[str], told: dict[str, str] | None) -> None:
-    """The latest of several lines counts, and a longer number is another one."""
+def test_a_row_matches_the_latest_line_and_whole_numbers(
+    row: str, seen: list[str], told: dict[str, str] | None
+) -> None:
     assert applies(row, seen, {"TICKET_ID": "12"}) == told
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FIRST_HALF, ids=lambda fault: fault.name)
 def test_the_document_leads_from_a_fault_to_its_cause(ground: Ground, fault: FaqFault) -> None:
-    """Through its steps, the trace, and the quick way."""
     follow(ground, fault)
 
 
 @pytest.mark.slow
-def test_it_does_with_logs_in_json_too(tmp_path: Path, loaded: LoadedPrograms) -> None:
+def test_the_document_leads_to_the_cause_with_json_logs_too(tmp_path: Path, loaded: LoadedPrograms) -> None:
     """Production logs JSON: one fault of each kind, on its own system."""
     causes = {}
     with running(tmp_path, "json", loaded) as ground:
@@ -79,7 +79,6 @@ def test_it_does_with_logs_in_json_too(tmp_path: Path, loaded: LoadedPrograms) -
 
 @pytest.mark.slow
 def test_each_remedy_can_be_typed(ground: Ground) -> None:
-    """Commands outside the steps run without an error."""
     stage = ground.stage
     with gone(close)(stage) as ticket_id, worker_killed(stage):
         os.kill(stage.system.api.pid, signal.SIGKILL)

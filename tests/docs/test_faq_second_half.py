@@ -9,5 +9,4 @@ from tests.docs.faults import FaqFault
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", SECOND_HALF, ids=lambda fault: fault.name)
 def test_the_document_leads_from_a_fault_to_its_cause(ground: Ground, fault: FaqFault) -> None:
-    """Through its steps, the trace, and the quick way."""
     follow(ground, fault)

@@ -11,17 +11,15 @@ from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, 
 from config.tenant_validation import parse_tenants
 from config.tenants import TENANTS_TOML
 from dev.stack.postgres import Postgres
-from tests.docs.documents import MarkdownFile
-from tests.docs.readme import ROOT, blocks
+from tests.docs.documents import ROOT, MarkdownFile, first_page_blocks
 
-SHELL = blocks("sh")
+SHELL = first_page_blocks("sh")
 # Blocks that tests/system/test_by_hand.py runs on a running system.
 SETTINGS = {
     name.upper()
     for settings in (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings)
     for name in settings.model_fields
 }
-
 
 OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", TENANTS_TOML}
 
@@ -34,7 +32,6 @@ def exports(block: str) -> dict[str, str]:
 
 
 def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
-    """The blocks for both editions are complete as written."""
     desks = 0
     for block in SHELL:
         values = exports(block)
@@ -47,7 +44,6 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
 
 
 def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
-    """As written, in a folder with the files of a checkout."""
     files, *_ = MarkdownFile(ROOT / "docs" / "quickstart.md").blocks("sh")
     shutil.copytree(ROOT / "compose", tmp_path / "compose")
     subprocess.run(["bash", "-e"], input=files.text, cwd=tmp_path, text=True, check=True)
@@ -67,8 +63,7 @@ def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(server: Postgres) -> None:
-    """As written; the application's role cannot bypass row-level security."""
-    (statements,) = blocks("sql")
+    (statements,) = first_page_blocks("sql")
     renamed = re.sub(r"\bai_agents", "readme_agents", statements)
     with psycopg.connect(server.superuser_url, autocommit=True) as connection:
         for statement in renamed.strip().split(";\n"):

@@ -12,7 +12,7 @@ from dev.stack import document_tables as tables
 from dev.stack.postgres import Postgres
 from observability import log_events
 from observability.log_events import Phrase
-from tests.docs.readme import ROOT
+from tests.docs.documents import ROOT
 
 # The table of redaction measures all sets, which takes 20 s.
 SLOW = "redaction.md"
@@ -34,23 +34,23 @@ def test_the_tables_of_a_document_are_current(path: Path) -> None:
 
 def test_each_table_stands_in_one_document() -> None:
     texts = [path.read_text(encoding="utf-8") for path in tables.documents()]
-    told = [name for text in texts for name in re.findall(r"<!-- table: ([a-z ]+) -->", text)]
-    assert sorted(told) == sorted(tables.TABLES)
+    names = [name for text in texts for name in re.findall(r"<!-- table: ([a-z ]+) -->", text)]
+    assert sorted(names) == sorted(tables.TABLES)
 
 
 def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() -> None:
     """3 is the API's status; 0 and 143 are no crashes."""
     page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
-    told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(map(int, told)) == sorted(exit_codes.OF_PROCESSES.keys() - {0, 3, 143})
+    output = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(map(int, output)) == sorted(exit_codes.OF_PROCESSES.keys() - {0, 3, 143})
 
 
 def test_each_promised_line_has_its_event() -> None:
     page = (ROOT / "docs" / "log-lines.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"^\| `([^`]+)` \| \S", page, re.MULTILINE))
+    names = set(re.findall(r"^\| `([^`]+)` \| \S", page, re.MULTILINE))
     phrases = [phrase for phrase in vars(log_events).values() if isinstance(phrase, Phrase)]
-    assert told <= {re.sub(r"{\w+}", "…", phrase.template) for phrase in phrases}
-    assert {re.sub(r"{\w+}", "…", phrase.template) for phrase in phrases if phrase.promised} <= told
+    assert names <= {re.sub(r"{\w+}", "…", phrase.template) for phrase in phrases}
+    assert {re.sub(r"{\w+}", "…", phrase.template) for phrase in phrases if phrase.promised} <= names
 
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -75,12 +75,11 @@ def cells(heading: str) -> list[list[str]]:
 
 def test_each_column_of_each_table_stands_there_once(database_tables: MetaData) -> None:
     """A new column must be classified as text or personal data."""
-    told = {row[0].strip("`"): sorted(re.findall(r"`(\w+)`", f"{row[1]} {row[2]}")) for row in cells("In Postgres")}
-    assert told == {name: sorted(table.columns.keys()) for name, table in database_tables.tables.items()}
+    names = {row[0].strip("`"): sorted(re.findall(r"`(\w+)`", f"{row[1]} {row[2]}")) for row in cells("In Postgres")}
+    assert names == {name: sorted(table.columns.keys()) for name, table in database_tables.tables.items()}
 
 
-def test_columns_that_hold_text_from_outside_are_not_told_as_ids(database_tables: MetaData) -> None:
-    """At least those of documents, indexes and hashes."""
+def test_columns_with_foreign_text_are_not_listed_as_ids(database_tables: MetaData) -> None:
     kinds = {"JSONB", "TSVECTOR", "BYTEA"}
     for row in cells("In Postgres"):
         name = row[0].strip("`")

@@ -119,9 +119,9 @@ async def asked(
         pass
 
     heard: list[Usage] = [] if paid is None else paid
-    told: list[Unanswered] = [] if in_vain is None else in_vain
+    unanswered: list[Unanswered] = [] if in_vain is None else in_vain
     return await model.complete(
-        PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore, on_unanswered=told.append
+        PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore, on_unanswered=unanswered.append
     )
 
 

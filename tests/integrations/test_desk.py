@@ -25,7 +25,6 @@ from tests.kit.simulators import Simulator
 
 @EDITIONS
 async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator, tokens: Redis) -> None:
-    """Its requester stands in no text of it, and a character that was cut in half is left out."""
     ticket_id = new_ticket(
         desks,
         edition,
@@ -145,8 +144,7 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
             await first.read_ticket("1")
 
 
-async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_not_called() -> None:
-    """Also for callers that already hold the desk."""
+async def test_without_its_key_a_desk_is_not_called_and_unusable_settings_wait() -> None:
     values, clock = dict(AWAY), Clock()
     async with desks_of(values, clock) as desks:
         first = desks.of("acme")
@@ -217,7 +215,7 @@ def listing(*tickets: Any) -> dict[str, Any]:
         {"response_status": [{"status_code": 4000}]},
     ],
 )
-async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, Any]) -> None:
+async def test_an_unfiltered_search_result_is_rejected(answer: dict[str, Any]) -> None:
     """The note would be in another ticket."""
 
     def answered(request: httpx2.Request) -> httpx2.Response:
@@ -233,7 +231,7 @@ async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, An
     ("told", "shown"),
     [("102", "102"), (102, "102"), ({}, "7"), *((odd, "7") for odd in (None, "", "102\nerror", "١٠٢", "1" * 21))],
 )
-async def test_a_number_that_is_none_is_not_shown(told: object, shown: str) -> None:
+async def test_an_invalid_number_is_not_shown(told: object, shown: str) -> None:
     """It would be in log lines, spans and notes."""
     body = {"request": {"id": "7", "display_id": told}, "response_status": {"status_code": 2000}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=body))

@@ -1,6 +1,7 @@
 """Calls of ServiceDesk Plus: failures and their possible effects, breaker, holds, no call done twice."""
 
 import asyncio
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +59,7 @@ async def call(desk: ServiceDeskPlus, operation: str, ticket_id: str) -> object:
 
 
 @pytest.mark.parametrize(
-    ("operation", "edition"),
-    [("read_ticket", "onpremises"), ("read_ticket", "cloud"), ("add_note", "onpremises")],
+    ("operation", "edition"), [("read_ticket", "onpremises"), ("read_ticket", "cloud"), ("add_note", "onpremises")]
 )
 @pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
 async def test_each_failure_has_its_class_and_line(
@@ -88,9 +88,9 @@ async def test_each_failure_has_its_class_and_line(
     ids=str,
 )
 async def test_a_throttled_call_holds_all(
-    fault: Any, operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
+    fault: Any, operation: str, edition: Edition, desks: Simulator, tokens: Redis, log: io.StringIO
 ) -> None:
-    ticket_id, log = new_ticket(desks, edition), start_log()
+    ticket_id = new_ticket(desks, edition)
     desks.order(operation=operation, **fault)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         for _ in range(2):
@@ -123,8 +123,7 @@ async def test_retry_after_goes_along(code: int, header: Any, seconds: float | N
     assert failed.value.retry_after == seconds
 
 
-async def test_a_desk_that_fails_is_not_called_any_more(desks: Simulator) -> None:
-    """A held back note is not recorded as possibly posted."""
+async def test_a_failing_desk_is_not_called_again(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     written: list[str] = []
 
@@ -169,7 +168,7 @@ async def test_a_desk_that_answers_or_has_not_the_ticket_holds_nobody_back(desks
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
 
-async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
+async def test_the_retry_with_a_fresh_token_respects_the_rate() -> None:
     """The refused call did nothing, so its repeat waits like any other."""
     posted, begun = list[str](), []
 
@@ -193,7 +192,7 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
     assert (begun, len(posted)) == ([0, 1], 2)
 
 
-async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
+async def test_a_missing_permission_costs_one_token_an_hour() -> None:
     """The next token would have the same scopes."""
     clock, tokens = Clock(), list[int]()
 
@@ -265,9 +264,8 @@ def is_held() -> float | None:
     return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
 
 
-async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Simulator, start_log: StartLog) -> None:
-    """Once for all calls that are refused at the same time."""
-    clock, log = Clock(), start_log()
+async def test_an_expired_key_is_tried_every_half_minute(expired: str, desks: Simulator, log: io.StringIO) -> None:
+    clock = Clock()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
         at_once = [desk.read_open_ticket(expired) for _ in range(6)]
         refused = await asyncio.gather(*at_once, return_exceptions=True)
@@ -286,8 +284,8 @@ async def test_an_expired_key_is_tried_each_half_minute(expired: str, desks: Sim
         desks.change("PATCH", "/desks/acme", api_key="acme-key")
         assert await desk.add_note(expired, "x")
         assert (await desk.read_open_ticket(expired)).ticket_id == expired
-    told = log.getvalue()
-    assert told.count(f"Hold error: desk of acme: {WHY}") == told.count("Hold ended: desk of acme") == 1
+    log_text = log.getvalue()
+    assert log_text.count(f"Hold error: desk of acme: {WHY}") == log_text.count("Hold ended: desk of acme") == 1
     assert is_held() == 0
     assert len(notes_of(desks, expired)) == 1
 

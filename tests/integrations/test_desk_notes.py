@@ -88,7 +88,7 @@ async def test_a_note_that_does_not_say_when_it_was_written_is_read(moment: Any)
 
 
 @pytest.mark.parametrize(("pages", "found"), [(3, "241"), (50, None)], ids=["the last one", "a list without end"])
-async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found: str | None) -> None:
+async def test_all_pages_of_notes_are_searched(pages: int, found: str | None) -> None:
     """The desk's order is unknown: the newest note may be on the last page."""
     asked = []
 
@@ -146,7 +146,7 @@ class OtherDesk(httpx2.MockTransport):
         return httpx2.Response(200, json={key: {"id": "7"}, "response_status": {"status_code": 2000}})
 
 
-async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:
+async def test_the_other_key_is_used_after_a_refusal_and_remembered() -> None:
     """The second call may be stored without an answer, so both are announced."""
     other, announced = OtherDesk(), []
 
@@ -167,7 +167,7 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
         ("cloud", "note_list_key", "request_notes", "notes", [200]),
     ],
 )
-async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_found(
+async def test_a_build_with_the_other_editions_key_gets_one_note(
     edition: Edition, key: str, value: str, usual: str | None, statuses: list[int], desks: Simulator, tokens: Redis
 ) -> None:
     """Old builds on premises use the cloud's key.

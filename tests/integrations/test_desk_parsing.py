@@ -176,7 +176,7 @@ def test_each_failure_has_its_class_and_line(status: int, told: Any, kind: Any, 
     assert failure.also == ({} if code is None else {"desk_code": code})
 
 
-def test_what_a_desk_makes_up_is_one_of_a_few_reasons() -> None:
+def test_desk_failures_have_a_few_reasons() -> None:
     """They end up in rows and as a metric's label."""
     failures = [answer(200, coded(4000, code)).failure() for code in range(4000, 9000)]
     failures += [answer(200, coded(code)).failure() for code in (*range(1, 2000), 10**8, 3000)]

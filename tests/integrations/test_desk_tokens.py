@@ -91,8 +91,7 @@ async def test_a_token_that_came_between_a_look_and_the_lock_is_used(desk: Cloud
 
 
 @pytest.mark.parametrize("wrong", ["client_id", "client_secret", "refresh_token", None])
-async def test_wrong_credentials_under_a_200_are_refused(wrong: str | None, desk: CloudDesk) -> None:
-    """So is a desk that refuses the new token too, which is asked no third time."""
+async def test_wrong_credentials_with_status_200_are_refused(wrong: str | None, desk: CloudDesk) -> None:
     if wrong is None:
         desk.order(kind="status", code=401, operation="read_ticket")
     changed = {} if wrong is None else {wrong: "hunter2"}
@@ -133,10 +132,9 @@ async def test_an_accounts_host_that_gives_no_more_tokens_may_give_some_later(de
         ({"kind": "silence"}, DeskTimeoutError, "timeout"),
     ],
 )
-async def test_an_accounts_host_in_trouble_is_a_desk_failure(
+async def test_a_failing_accounts_host_is_a_desk_failure(
     fault: Any, kind: type[TemporaryError], shown: str, desk: CloudDesk, redis: Redis
 ) -> None:
-    """The fetch that failed does not hold up the next one."""
     desk.order(operation="token", times=1, **fault)
     async with opened(desk.settings, timeout=1.5, redis=redis) as client:
         with pytest.raises(kind) as failed:
@@ -195,8 +193,7 @@ async def test_a_token_lives_for_an_hour_unless_it_says_otherwise(told: bytes, s
     assert seconds - 5 <= await redis.ttl(key) <= seconds
 
 
-async def test_the_lock_of_anothers_fetch_stays(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As does a fetch whose lock ran out and is another's by now."""
+async def test_another_fetchs_lock_is_not_released(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("integrations.servicedesk.auth._LOCK_SECONDS", 1)
     asked: list[str] = []
     desk = settings("http://desk", "cloud")

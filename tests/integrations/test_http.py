@@ -1,6 +1,7 @@
 """Outbound HTTP: TLS, proxy, bounded answers, credentials for one host only, and spans."""
 
 import asyncio
+import io
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -32,7 +33,6 @@ from observability import tracing
 from tests.integrations.canned import CannedServer, serving, whole, with_certificate
 from tests.integrations.street import BookInMemory, asked
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.proxy import ConnectProxy, serving_proxy
 
 SERVERS: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
@@ -172,7 +172,6 @@ def outside(_outside: OutsideServers) -> OutsideServers:
 
 
 async def test_all_servers_are_called_through_the_proxy(outside: OutsideServers, spans: InMemorySpanExporter) -> None:
-    """With credentials, which no span contains; span addresses are the server's."""
     outside.proxy.credentials = "acme:p@ss-word"
     way = outside.way(f"http://acme:{PASSWORD}@127.0.0.1:{outside.proxy.port}")
     cloud = CLOUD_KEYS | {"accounts_url": "https://accounts.test"}
@@ -235,7 +234,7 @@ def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, 
 
 
 @pytest.mark.parametrize("environment", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
-async def test_no_proxy_of_the_environment_is_used(
+async def test_proxies_of_the_environment_are_not_used(
     environment: str, outside: OutsideServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The setting counts, since it may be in a file of secrets."""
@@ -260,10 +259,9 @@ async def test_no_proxy_of_the_environment_is_used(
     ],
 )
 async def test_a_failing_proxy_is_temporary_and_leaks_nothing(
-    trouble: str, words: str, outside: OutsideServers, start_log: StartLog
+    trouble: str, words: str, outside: OutsideServers, log: io.StringIO
 ) -> None:
     """The breaker opens if it is away: jobs wait instead of failing one by one."""
-    stream = start_log()
     secret, url, way = "hunter2-secret", "", outside.way()
     with ExitStack() as stack:
         match trouble:
@@ -287,7 +285,7 @@ async def test_a_failing_proxy_is_temporary_and_leaks_nothing(
             assert (failed.value.outcome_unknown, failed.value.down) == (False, "proxy" in words)  # type: ignore[attr-defined]
             assert secret not in repr(failed.value)
     assert outside.desk.authorities == outside.model.authorities == []
-    assert secret not in stream.getvalue()
+    assert secret not in log.getvalue()
 
 
 async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outside: OutsideServers) -> None:

@@ -29,7 +29,6 @@ from integrations.resilience import HoldReason
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
 from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
 from tests.kit.simulators import FAST_MODEL, Simulator
@@ -116,7 +115,6 @@ UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
 
 @pytest.mark.parametrize("kind", UNUSABLE)
 async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, model: Simulator) -> None:
-    """A second one ends it, and what both cost is told."""
     model.order(kind=kind, times=1)
     answer = await ask(model.url)
     assert answer.content.summary
@@ -181,8 +179,8 @@ NO_FORMAT = {"kind": "status", "code": 400, "param": "response_format"}
 
 
 def formats(model: Simulator) -> list[Any]:
-    asked = [request["payload"].get("response_format", {}) for request in model.requests(operation="chat")]
-    return [form.get("type") for form in asked]
+    requests_seen = [request["payload"].get("response_format", {}) for request in model.requests(operation="chat")]
+    return [form.get("type") for form in requests_seen]
 
 
 @pytest.mark.parametrize(
@@ -375,11 +373,6 @@ def answering() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
-
-
 @pytest.mark.parametrize("known", ANSWERS, ids=str)
 async def test_each_known_answer_is_understood(known: ProviderAnswer, answering: str, log: io.StringIO) -> None:
     """Support's line is logged once: by the client for a hold, else by the worker."""
@@ -403,11 +396,6 @@ async def test_each_known_answer_is_understood(known: ProviderAnswer, answering:
 def simulated(provider: str, **config: Any) -> Iterator[str]:
     with serve_in_thread(create_openai({**FAST_MODEL, "provider": provider, **config})) as url:
         yield url
-
-
-def document_of(status: int, provider: str) -> list[Any]:
-    """Return the known bodies of a provider with that status."""
-    return [known.body for known in ANSWERS if (known.provider, known.status) == (provider, status)]
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
@@ -435,7 +423,8 @@ def test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it(p
             key = {"authorization": f"Bearer {asked.get('key', 'sk-test')}"}
             answer = client.post(f"{path}/chat/completions", json=order, headers=key)
             assert answer.status_code == status, answer.text
-            assert answer.json() in document_of(status, provider)
+            known = [each.body for each in ANSWERS if (each.provider, each.status) == (provider, status)]
+            assert answer.json() in known
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -21,7 +22,6 @@ from integrations.http import LARGEST_ANSWER_BYTES
 from integrations.values import ModelAnswer, Usage
 from tests.integrations.canned import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, ask, failure_of, opened
 from tests.kit.simulators import Simulator
 from workflow.answer import Enhancement
@@ -31,7 +31,6 @@ TEXT = json.dumps(ADVICE | {"summary": SUMMARY}, ensure_ascii=False)
 USAGE_EVENT = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
 PIECES = [piece(TEXT[:20]), piece(TEXT[20:], finish_reason="stop"), USAGE_EVENT]
 STREAMED = stream(*(json.dumps(event, ensure_ascii=False) for event in PIECES), "[DONE]")
-
 
 STREAM, JSON = "text/event-stream", "application/json"
 NO_DELTA = {"choices": [{"index": 0, "delta": None}]}
@@ -116,8 +115,7 @@ USAGES = [
 
 @pytest.mark.parametrize("usage", USAGES)
 @pytest.mark.parametrize("content_type", [STREAM, JSON])
-async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_type: str, start_log: StartLog) -> None:
-    log = start_log()
+async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_type: str, log: io.StringIO) -> None:
     streamed = stream(piece(json.dumps(ADVICE)), {"choices": [], "usage": "U"}, "[DONE]")
     body = (streamed if content_type == STREAM else whole(usage="U")).replace(b'"U"', usage.encode())
     answer = await answer_of(endpoint(body, content_type))
@@ -135,8 +133,7 @@ async def test_odd_names_beside_an_answer_do_not_harm_it(odd: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("odd", ["\ud83d", "\x00"])
-async def test_what_no_database_takes_does_not_get_any_further(odd: str) -> None:
-    """Raw or escaped, in the answer and in the names beside it."""
+async def test_characters_that_no_database_accepts_are_removed(odd: str) -> None:
     names = {"model": f"gpt{odd}-6", "id": f"{odd}1"}
     text = json.dumps(ADVICE | {"summary": "SX"}).replace("X", odd)
     escaped = json.dumps(ADVICE | {"summary": f"S{odd}"})
@@ -176,8 +173,7 @@ async def test_no_content_for_too_long_is_a_timeout(fault: dict[str, Any], model
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.4s"
 
 
-async def test_a_slow_but_steady_answer_may_take_longer_than_the_silence_allowed(model: Simulator) -> None:
-    """One that begins late as well; but the whole is capped."""
+async def test_a_slow_but_steady_answer_may_exceed_the_silence_limit(model: Simulator) -> None:
     model.order(kind="slow_stream", seconds=0.15)
     answer = await ask(model.url, idle=0.6)
     assert answer.content.summary
@@ -215,7 +211,7 @@ ASKED = ceil((len(PROMPT.system) + len(PROMPT.user)) / 4)
 
 
 @pytest.mark.parametrize("tail", ["silence", "cut"])
-async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tail: str) -> None:
+async def test_a_complete_answer_counts_although_its_stream_does_not_end(tail: str) -> None:
     """It is paid for; only its cost had not arrived, and is estimated."""
     text = json.dumps(ADVICE)
     with BreaksOff(piece(text), piece(None, finish_reason="stop"), tail=tail).serving() as url:
@@ -225,7 +221,7 @@ async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tai
 
 
 @pytest.mark.parametrize(("finish", "calls"), [("length", 2), ("content_filter", 1)])
-async def test_a_stream_that_breaks_after_any_finish_was_the_whole_answer(finish: str, calls: int) -> None:
+async def test_a_stream_that_breaks_after_a_finish_is_complete(finish: str, calls: int) -> None:
     """Otherwise each attempt pays again. A cut at the length limit gets one repair."""
     endless = BreaksOff(piece('{"summary": "half'), piece(None, finish_reason=finish))
     with endless.serving() as url:

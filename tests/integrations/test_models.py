@@ -1,6 +1,7 @@
 """A tenant's model: its address and key, the fallback, and the daily budget."""
 
 import asyncio
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,6 @@ from tests.config.given import ACME
 from tests.integrations.street import OWN, BookInMemory, Street, asked, at, town
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
-from tests.kit.logs import StartLog
 from tests.kit.tenants_toml import given
 
 BASE_URL = "acme.openai.base_url"
@@ -51,8 +51,7 @@ async def came_to(street: Street) -> None:
     ],
     ids=["nothing of its own", "a model", "a key", "all"],
 )
-async def test_settings_say_where_a_tenant_is_asked_for(own: Any, came: Any, street: Street) -> None:
-    """No key goes to another's address; and one with a key or an address of its own has no fallback."""
+async def test_settings_select_the_model_of_a_tenant(own: Any, came: Any, street: Street) -> None:
     own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
     async with town(street, fallback(street), **own) as its_town:
         answer = await its_town.ask()
@@ -69,8 +68,7 @@ async def test_settings_say_where_a_tenant_is_asked_for(own: Any, came: Any, str
             assert (await its_town.ask()).model == "spare in fallback"
 
 
-async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_runs(street: Street) -> None:
-    """Its client is closed after the last running call."""
+async def test_a_changed_key_counts_for_the_next_call_and_keeps_running_calls(street: Street) -> None:
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         street.says["acme"] = "wait"
         model = its_town.models.of("acme")
@@ -89,7 +87,7 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
 @pytest.mark.parametrize(
     "gone", ["its key is withdrawn", "a key without an address is", "no key is left", "the tenant has left"]
 )
-async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, street: Street) -> None:
+async def test_a_tenant_whose_key_is_removed_calls_no_model(gone: str, street: Street) -> None:
     """Its texts may be meant for that model only; running attempts are refused too."""
     process = {"openai_api_key": ""} if gone == "no key is left" else {}
     async with town(street, process, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
@@ -111,7 +109,7 @@ async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, stree
     assert street.came == []
 
 
-async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(street: Street) -> None:
+async def test_a_rotated_process_key_ends_the_hold(street: Street) -> None:
     """Rotating a refused key must not need a restart of the workers."""
     street.says["process"] = 401
     async with town(street, OPENAI_API_KEY="refused") as its_town:
@@ -127,7 +125,7 @@ async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(stree
 
 
 @pytest.mark.parametrize("changed", ["", "sk-\u2013", "two\nlines", UNREADABLE], ids=["gone", "odd", "lines", "bytes"])
-async def test_a_process_key_that_is_gone_or_can_not_be_sent_is_sent_nowhere(changed: str, street: Street) -> None:
+async def test_a_removed_or_invalid_process_key_is_not_sent(changed: str, street: Street) -> None:
     """The first model's key must not go to the fallback's address."""
     keys = {"OPENAI_API_KEY": "of-process", "OPENAI_FALLBACK_API_KEY": "of-fallback"}
     async with town(street, fallback(street), **OWN, **keys) as its_town:
@@ -157,8 +155,7 @@ async def test_a_tenants_model_that_is_down_holds_its_jobs_only(street: Street) 
         assert (await its_town.ask()).status == 200
 
 
-async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is(street: Street) -> None:
-    """A new key keeps the old name; the metric shows the new state."""
+async def test_a_removed_model_loses_its_metric_and_a_new_key_updates_it(street: Street) -> None:
 
     def shown() -> list[float | None]:
         server = {"server": "model of acme"}
@@ -192,18 +189,17 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
     ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
 )
 async def test_the_first_model_decides_about_the_fallback(
-    first: Any, second: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
+    first: Any, second: Any, ends: Any, houses: list[str], street: Street, log: io.StringIO
 ) -> None:
-    stream = start_log()
     street.says |= {"process": first, "fallback": second}
     async with town(street, fallback(street), **{"acme.openai.model": "small"}) as its_town:
         paid: list[Usage] = []
         if isinstance(ends, str):
             assert (await asked(its_town.models.of("acme"), paid)).model == ends
             assert {usage.model for usage in paid} == {"spare"}
-            said = stream.getvalue()
-            assert said.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
-            assert said.count("OpenAI API error: 503 Service Unavailable") == 1
+            text = log.getvalue()
+            assert text.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
+            assert text.count("OpenAI API error: 503 Service Unavailable") == 1
         else:
             with pytest.raises(ends):
                 await asked(its_town.models.of("acme"))
@@ -213,27 +209,25 @@ async def test_the_first_model_decides_about_the_fallback(
 async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> None:
     street.says |= {"process": 503, "fallback": {"message": {"content": "", "refusal": "No."}}}
     process = {name: value.replace("127.0.0.1", "localhost") for name, value in fallback(street).items()}
-    told: list[Unanswered] = []
+    failed: list[Unanswered] = []
     async with town(street, process, **{"acme.openai.model": "small"}) as its_town:
         with pytest.raises(ModelRefusedError):
-            await asked(its_town.models.of("acme"), in_vain=told)
+            await asked(its_town.models.of("acme"), in_vain=failed)
         street.says.pop("fallback")
-        await asked(its_town.models.of("acme"), in_vain=told)
+        await asked(its_town.models.of("acme"), in_vain=failed)
     down = ("127.0.0.1", "small", "OpenAI API: 503 Service Unavailable", 0)
     refused = ("localhost", "spare", "OpenAI API: invalid answer", 70)
-    assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
+    assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in failed] == [down, refused, down]
 
 
-async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_log: StartLog) -> None:
-    """One line, however many jobs there are."""
-    stream = start_log()
+async def test_an_open_breaker_sends_all_calls_to_the_fallback(street: Street, log: io.StringIO) -> None:
     street.says["process"] = 503
     async with town(street, fallback(street)) as its_town:
         for _ in range(7):
             assert (await its_town.ask("globex")).model == "spare in fallback"
         assert [came[0] for came in street.came].count("process") == 5
-        assert stream.getvalue().count("Fallback used") == 1
-        assert stream.getvalue().count("OpenAI API error: 503") == 5
+        assert log.getvalue().count("Fallback used") == 1
+        assert log.getvalue().count("OpenAI API error: 503") == 5
         street.says["fallback"] = 503
         for _ in range(5):
             with pytest.raises(DeferredError, match="model unavailable"):
@@ -243,22 +237,18 @@ async def test_an_open_breaker_leaves_all_to_the_fallback(street: Street, start_
     assert {came[1:] for came in street.came if came[0] == "fallback"} == {("of-fallback", "spare")}
 
 
-async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Street, start_log: StartLog) -> None:
-    """The first model is not called for it again."""
-    stream = start_log()
+async def test_the_fallback_answers_at_once_while_the_first_model_is_held(street: Street, log: io.StringIO) -> None:
     street.says["process"] = 402
     async with town(street, fallback(street)) as its_town:
         for _ in range(2):
             assert (await its_town.ask("globex")).model == "spare in fallback"
             its_town.models.of("globex").check()
     assert [came[0] for came in street.came] == ["process", "fallback", "fallback"]
-    assert stream.getvalue().count("OpenAI API error: 402 Payment Required") == 1
-    assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
+    assert log.getvalue().count("OpenAI API error: 402 Payment Required") == 1
+    assert log.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
 
 
-async def test_without_the_firsts_key_the_fallback_answers(street: Street, start_log: StartLog) -> None:
-    """It is held like a refused key, and continues with the next key."""
-    stream = start_log()
+async def test_without_the_first_models_key_the_fallback_answers(street: Street, log: io.StringIO) -> None:
     async with town(
         street, fallback(street), OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback"
     ) as its_town:
@@ -271,11 +261,10 @@ async def test_without_the_firsts_key_the_fallback_answers(street: Street, start
         await its_town.ask()
         assert sample("model_held", KEY_REFUSED) == 0
     assert [came[1] for came in street.came] == ["of-process", "of-fallback", "of-fallback", "another"]
-    assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
+    assert log.getvalue().count("OpenAI API error: no key") == log.getvalue().count("Hold error: ") == 1
 
 
-async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) -> None:
-    """Each call obeys the settings of its own time."""
+async def test_a_tenant_with_its_own_model_has_no_fallback(street: Street) -> None:
     street.says["process"] = "wait"
     async with town(street, {**fallback(street), "openai_timeout_seconds": 0.3}) as its_town:
         running = asyncio.create_task(asked(its_town.models.of("acme")))
@@ -289,9 +278,7 @@ async def test_a_tenant_with_its_own_has_no_fallback_any_more(street: Street) ->
     assert [house for house, _, _ in street.came] == ["process"]
 
 
-async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_log: StartLog) -> None:
-    """All processes count: another one has spent most of it."""
-    stream = start_log()
+async def test_past_the_daily_limit_no_model_is_called(street: Street, log: io.StringIO) -> None:
     async with town(street, **{"acme.openai.daily_tokens": 1000}) as its_town:
         await its_town.ask()
         its_town.book.elsewhere = Spent(850)
@@ -306,8 +293,8 @@ async def test_past_the_limit_of_the_day_nothing_is_asked(street: Street, start_
         with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
             await its_town.ask()
     line = "Spending limit of today reached: tenant_id=acme, tokens=1050, dollars=1.00"
-    assert stream.getvalue().count(line) == 1
-    assert stream.getvalue().count("Spending limit of today reached") == 2
+    assert log.getvalue().count(line) == 1
+    assert log.getvalue().count("Spending limit of today reached") == 2
     assert len(street.came) == 3
 
 
@@ -324,9 +311,9 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
     assert (held.value.seconds, held.value.extends_deadline) == (seconds, True)
 
 
-async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) -> None:
+async def test_a_limit_without_usage_data_is_logged_once(log: io.StringIO) -> None:
     """OpenAI reports no cost, and some local servers no tokens. An estimate is not called untold."""
-    stream, book = start_log(), BookInMemory()
+    book = BookInMemory()
     values = given({**ACME, "acme.openai.daily_dollars": 1})
     limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)
     limits.paid("acme", Usage(70, 30, estimated=True))
@@ -336,8 +323,8 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
     assert book.here == Spent(300, 1.0)
     with pytest.raises(DeferredError, match=spending.SPENDING_LIMIT):
         limits.check("acme")
-    assert "without effect" not in stream.getvalue()
+    assert "without effect" not in log.getvalue()
     for _ in range(2):
         limits.paid("acme", Usage(5, 5))
     told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
-    assert stream.getvalue().count(told) == 1
+    assert log.getvalue().count(told) == 1

@@ -20,7 +20,6 @@ from integrations.errors import (
 )
 from integrations.resilience import Breaker, Hold, HoldReason
 from tests.kit.clock import Clock
-from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
 from workflow.answer import Enhancement
@@ -68,11 +67,6 @@ def guarded() -> GuardedServer:
     return GuardedServer()
 
 
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
-
-
 @pytest.mark.parametrize("failure", DOWN, ids=str)
 def test_five_failures_that_say_down_open_it_for_a_while(guarded: GuardedServer, failure: ExternalError) -> None:
     guarded.fail(failure, 4)
@@ -95,8 +89,7 @@ def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: ExternalEr
     guarded.breaker.check()
 
 
-def test_one_trial_closes_it_for_all(guarded: GuardedServer, log: io.StringIO) -> None:
-    """One that fails opens it again and says nothing."""
+def test_one_successful_trial_closes_the_breaker(guarded: GuardedServer, log: io.StringIO) -> None:
     guarded.fail()
     for _ in range(3):
         guarded.clock.now += 15
@@ -121,7 +114,7 @@ def test_a_trial_without_an_answer_leaves_it_to_the_next_call(guarded: GuardedSe
     guarded.breaker.check()
 
 
-def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer) -> None:
+def test_calls_begun_before_the_opening_change_nothing(guarded: GuardedServer) -> None:
     """Sixty jobs call a silent desk; some of their timeouts come after the opening."""
     late = [guarded.breaker.watch() for _ in range(3)]
     for call in late:
@@ -196,9 +189,9 @@ def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: Held
     held.hold.check()
     assert held.held_for(NO_CREDIT) == 36
     assert held.shown() == {HoldReason.OUT_OF_CREDIT: 1.0}
-    told = log.getvalue()
-    assert told.count(f"Hold error: {SERVER}: model out of credit, its jobs wait and one tries every 30s") == 1
-    assert told.count("OpenAI API error: 402 Payment Required") == 2
+    log_text = log.getvalue()
+    assert log_text.count(f"Hold error: {SERVER}: model out of credit, its jobs wait and one tries every 30s") == 1
+    assert log_text.count("OpenAI API error: 402 Payment Required") == 2
     held.clock.now += 30
     held.ask()
     held.hold.check()
@@ -209,8 +202,7 @@ def test_one_job_tries_every_half_minute_and_its_answer_ends_the_hold(held: Held
 @pytest.mark.parametrize(
     "failure", [ModelUnavailableError("503 Service Unavailable"), ModelRefusedError("400 Bad Request")]
 )
-def test_a_try_that_fails_otherwise_says_nothing_about_the_hold(held: HeldModel, failure: ExternalError) -> None:
-    """And while one tries, no other does."""
+def test_a_trial_that_fails_otherwise_keeps_the_hold(held: HeldModel, failure: ExternalError) -> None:
     held.held_for(NO_CREDIT)
     held.clock.now += 30
     with pytest.raises(type(failure)):

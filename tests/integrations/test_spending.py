@@ -40,8 +40,7 @@ async def interrupted(server: Postgres) -> AsyncIterator[Interrupted]:
     await database.close()
 
 
-async def test_what_is_paid_is_added_up_over_processes_and_tenants_apart(database: Database, table: Table) -> None:
-    """Many concurrent calls by two processes; a third, started later, knows the sum."""
+async def test_spending_is_summed_over_processes_and_separate_per_tenant(database: Database, table: Table) -> None:
     books = [SpendingBook(database), SpendingBook(database)]
     for _ in range(20):
         for book in books:

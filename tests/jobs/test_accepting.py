@@ -62,8 +62,8 @@ async def test_webhooks_of_several_tenants_are_recorded_in_one_statement(store: 
     rows = store.table.run("SELECT id, tenant_id, ticket_id FROM jobs")
     made = {(event.job_id, event.tenant_id, event.ticket_id) for event in [*events, known, elsewhere]}
     assert {tuple(row.values()) for row in rows} == made
-    told = store.table.run("SELECT job_id, tenant_id FROM job_events WHERE what = 'accepted'")
-    assert {tuple(row.values()) for row in told} == {job[:2] for job in made}
+    found_rows = store.table.run("SELECT job_id, tenant_id FROM job_events WHERE what = 'accepted'")
+    assert {tuple(row.values()) for row in found_rows} == {job[:2] for job in made}
     # From then on a duplicate's keys lead to the first job.
     assert await store.accept(tenant_id="globex", dedupe_keys=("new",)) == known.job_id
 
@@ -86,8 +86,7 @@ async def test_batches_with_the_same_deliveries_in_other_orders_never_wait_for_e
     assert {first for firsts in answers for first in firsts} == {*job_ids(store)}
 
 
-async def test_an_event_whose_commit_was_in_doubt_can_be_accepted_again(store: Store) -> None:
-    """Also once it has moved from Redis and is claimed; it stays one job, unchanged."""
+async def test_an_event_with_a_doubtful_commit_can_be_accepted_again(store: Store) -> None:
     event = store.new_event()
     for _ in range(2):
         assert await store.accept(event) == event.job_id
@@ -130,8 +129,7 @@ async def test_a_job_that_has_or_may_get_a_note_keeps_its_keys(state: str, store
     assert await store.accept(dedupe_keys=("id", "signed:2")) == first
 
 
-async def test_the_ten_minutes_count_from_the_delivery_of_a_late_event(store: Store) -> None:
-    """Copies sent during an outage of Postgres are duplicates, later ones are not."""
+async def test_a_late_events_ten_minutes_start_at_its_delivery(store: Store) -> None:
     sent = datetime.now(UTC) - timedelta(minutes=30)
     times = (sent + timedelta(minutes=minutes) for minutes in (0, 5, 15))
     events = [store.new_event(dedupe_keys=("k",), accepted_at=at) for at in times]

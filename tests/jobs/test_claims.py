@@ -38,8 +38,7 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(waiting: UU
     assert not any((claim.enhanced, claim.echo, claim.another_first))
 
 
-async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: UUID, store: Store) -> None:
-    """The remaining time is computed by the database's clock alone."""
+async def test_the_remaining_time_uses_the_databases_clock(waiting: UUID, store: Store) -> None:
     store.table.change(waiting, deadline_at="now() + interval '60 seconds'")
     claim = await claimed(store.database, waiting)
     assert 55 < claim.seconds_left() <= 60
@@ -49,8 +48,7 @@ async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: 
     assert 25 < replace(claim, requested_at=claim.requested_at - 30).seconds_left() <= 30
 
 
-async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, store: Store) -> None:
-    """Nor does a second claim of the winner."""
+async def test_one_of_twenty_concurrent_claims_wins(waiting: UUID, store: Store) -> None:
     claims_at_once = (claim_by_id(store.database, waiting, str(number // 2), LEASE) for number in range(20))
     (winner,) = [claim for claim in await asyncio.gather(*claims_at_once) if claim is not None]
     row = store.table.job(waiting)
@@ -128,8 +126,7 @@ async def test_a_retry_counts_and_held_time_neither_counts_nor_runs(held: bool, 
 
 
 @pytest.mark.parametrize(("extends", "longer"), [(True, 150), (False, 0)])
-async def test_time_between_holds_is_held_time(extends: bool, longer: int, waiting: UUID, store: Store) -> None:
-    """Time in the queue and at a slow desk is treated like the hold itself."""
+async def test_time_between_holds_counts_as_held_time(extends: bool, longer: int, waiting: UUID, store: Store) -> None:
     deadline = store.table.job(waiting)["deadline_at"]
     for _ in range(3):
         store.table.change(waiting, due_at="now() - interval '40 seconds'")
@@ -140,16 +137,14 @@ async def test_time_between_holds_is_held_time(extends: bool, longer: int, waiti
 
 
 @pytest.mark.parametrize(("before", "after"), [(23.99, 24.0), (24.0, 24.0), (30.0, 30.0)])
-async def test_no_job_is_held_back_beyond_a_day(before: float, after: float, waiting: UUID, store: Store) -> None:
-    """A deadline that is already later stays."""
+async def test_no_job_is_held_for_more_than_a_day(before: float, after: float, waiting: UUID, store: Store) -> None:
     accepted = store.table.job(waiting)["accepted_at"]
     store.table.change(waiting, deadline_at=accepted + timedelta(hours=before))
     await claims.defer(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
     assert store.table.job(waiting)["deadline_at"] - accepted == timedelta(hours=after)
 
 
-async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, store: Store) -> None:
-    """A job that was old when retried has as much time as a new one."""
+async def test_a_day_of_holds_counts_from_the_last_manual_retry(waiting: UUID, store: Store) -> None:
     store.table.change(waiting, state="failed", accepted_at="now() - interval '30 hours'", finished_at="now()")
     await manual_retry.retry(store.database, waiting, DEADLINE)
     for _ in range(3):
@@ -171,12 +166,11 @@ async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
     assert (second.attempt, second.started_before) == (1, True)
 
 
-async def test_of_one_tickets_jobs_the_first_runs_and_no_other_is_taken(store: Store) -> None:
-    """In any order: a job that waits for another one blocks no others."""
+async def test_only_the_first_job_of_a_ticket_runs(store: Store) -> None:
     accepted = [await store.accept() for _ in range(10)]
     before = {job_id: store.table.job(job_id) for job_id in accepted}
-    told = [await claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
-    assert [claim is not None and claim.another_first for claim in told] == [True] * 9 + [False]
+    claims_made = [await claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
+    assert [claim is not None and claim.another_first for claim in claims_made] == [True] * 9 + [False]
     for job_id in accepted[1:]:
         row = store.table.job(job_id)
         assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "another job of this ticket")
@@ -207,8 +201,7 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store
         (NoteMissingError().reason, False),
     ],
 )
-async def test_a_failed_job_with_a_possible_note_is_done(reason: str, done: bool, store: Store) -> None:
-    """Unless the last look found no note. A retry by hand makes a further note."""
+async def test_a_failed_job_with_a_possible_note_counts_as_enhanced(reason: str, done: bool, store: Store) -> None:
     database, (first, second) = store.database, [await store.accept() for _ in range(2)]
     held = await claimed(database, first)
     await claims.about_to_post(database, held, LEASE)
@@ -240,7 +233,6 @@ WRITES: dict[str, Write] = {
 @pytest.mark.parametrize("taken", [True, False])
 @pytest.mark.parametrize("name", WRITES)
 async def test_no_write_of_an_expired_claim_has_an_effect(name: str, taken: bool, waiting: UUID, store: Store) -> None:
-    """Whether or not another worker has taken the job."""
     first = await claimed(store.database, waiting)
     store.table.change(waiting, lease_until=RAN_OUT)
     if taken:
@@ -320,7 +312,7 @@ async def test_a_stored_retry_is_known_again_after_its_publication(waiting: UUID
     assert store.table.job(waiting) == before
 
 
-async def test_a_job_freed_by_another_is_not_the_claims_own_write(waiting: UUID, store: Store) -> None:
+async def test_a_job_freed_by_another_process_is_not_the_claims_own_write(waiting: UUID, store: Store) -> None:
     """The relay's recovery leaves the same row as the claim's own retry."""
     claim = await claimed(store.database, waiting)
     store.table.change(waiting, lease_until=RAN_OUT)
@@ -365,7 +357,7 @@ async def test_the_timeout_of_the_block_itself_is_not_taken_for_a_lost_lease(wai
             await asyncio.sleep(30)
 
 
-async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, store: Store) -> None:
+async def test_a_block_that_ended_its_job_reports_no_lost_claim(waiting: UUID, store: Store) -> None:
     """A process suspended after its last write must not log `claim lost` as well."""
     claim = await claimed(store.database, waiting, lease=1)
     async with hold_lease(Leases(store.database, 1), claim):

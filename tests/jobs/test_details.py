@@ -54,8 +54,7 @@ async def test_neither_the_list_nor_the_details_hold_the_text_of_an_answer(store
     assert SECRET not in str(found)
 
 
-async def test_the_events_of_a_job_are_told_in_their_order_and_of_no_other_tenant(store: Store) -> None:
-    """No tenant sees another tenant's events, whatever the job's id."""
+async def test_events_are_listed_in_order_and_per_tenant(store: Store) -> None:
     job_id, _ = await store.accept(), await store.accept()
     claim = await claimed(store.database, job_id)
     await claims.fail(store.database, claim, "ServiceDesk Plus API: 401")

@@ -108,8 +108,7 @@ async def test_the_last_note_of_a_ticket_is_measured_once(steps: list[object], s
     assert await feedback.unmeasured_note(store.database, "acme", "7") is None
 
 
-async def test_a_vote_on_another_note_of_the_job_takes_no_measure_along(store: Store) -> None:
-    """Nor does a measure take a vote along."""
+async def test_a_vote_on_another_note_keeps_the_measure(store: Store) -> None:
     job_id = await note(store)
     await feedback.record_taken_up(store.database, "acme", job_id, 0.5)
     await vote(store, job_id)
@@ -125,7 +124,7 @@ async def test_a_vote_on_another_note_of_the_job_takes_no_measure_along(store: S
     assert [(row["model"], row["vote"], row["taken_up"]) for row in rows(store)] == [("m-1", "useful", None)]
 
 
-async def test_the_first_votes_of_a_double_click_change_it_once(store: Store, server: Postgres) -> None:
+async def test_a_double_click_changes_the_vote_once(store: Store, server: Postgres) -> None:
     """Each begins before the other's row is there; the wait for that row must end."""
     job_id = await note(store)
     # The tenant's first vote creates its key, for which the others wait.

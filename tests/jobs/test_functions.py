@@ -141,7 +141,6 @@ async def test_a_claimed_job_needs_its_tenant_and_token(
 
 
 async def test_functions_of_the_caller_obey_row_security(waiting: UUID, store: Store, server: Postgres) -> None:
-    """A caller sees and writes the named tenant's rows alone, for one call."""
     before = store.table.job(waiting)
     await store.accept(state="completed")
     with psycopg.connect(server.url, autocommit=True) as attacker:
@@ -266,7 +265,6 @@ def state_of(table: Table, job_id: UUID) -> str:
 
 @pytest.mark.parametrize("function", CALLS)
 def test_a_function_changes_the_state_as_its_comments_say(function: str, table: Table, server: Postgres) -> None:
-    """On rows of every kind; and each change is an event."""
     seen: set[tuple[str, str]] = set()
     with psycopg.connect(server.url, autocommit=True) as application:
         application.execute("SELECT set_config('app.tenant_id', 'acme', false)")
@@ -276,10 +274,10 @@ def test_a_function_changes_the_state_as_its_comments_say(function: str, table: 
             call = CALLS[function].replace("{id}", f"'{job_id}'::uuid")
             application.execute(f"SELECT * FROM {function}({call})".encode())  # noqa: S608 -- of those above
             after = state_of(table, job_id)
-            told = table.run("SELECT what FROM job_events WHERE job_id = %s", job_id)
+            found_rows = table.run("SELECT what FROM job_events WHERE job_id = %s", job_id)
             if after != before:
-                assert told, (case, after)
-            if told and function not in TELL_OF_NO_STATE:
+                assert found_rows, (case, after)
+            if found_rows and function not in TELL_OF_NO_STATE:
                 seen.add((before, after))
     assert seen == {(before, after) for before, after, _, by in transitions() if by == function}
 

@@ -54,7 +54,7 @@ async def test_an_event_that_shares_a_key_gets_the_first_ones_id(inbox: Inbox) -
     assert await inbox.some(10) == [first]
 
 
-async def test_once_the_first_one_is_a_row_only_what_was_signed_is_known_to_be_the_same(inbox: Inbox) -> None:
+async def test_after_the_first_event_has_a_row_only_signed_keys_are_duplicates(inbox: Inbox) -> None:
     """Its job may have ended without a note, so Postgres decides about the other keys."""
     first = replace(EVENT, dedupe_keys=("id", "signed:1"))
     await inbox.put(first)
@@ -114,7 +114,7 @@ async def test_a_server_that_is_away_is_one_failure_for_every_call() -> None:
     await away.aclose()
 
 
-async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redis, inbox: Inbox) -> None:
+async def test_one_of_two_concurrent_duplicates_stays(redis: Redis, inbox: Inbox) -> None:
     """Each took one of the keys first: both must not become duplicates of the other."""
     one, other = (replace(EVENT, job_id=UUID(int=number), dedupe_keys=("a", "b")) for number in (1, 2))
     # The content of Redis when both are half done.

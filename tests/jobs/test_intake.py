@@ -91,8 +91,7 @@ async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: 
     assert await place.waiting() == {bad.job_id}
 
 
-async def test_a_locked_delivery_delays_no_other_for_long(place: Taking, store: Store, server: Postgres) -> None:
-    """The event waits in Redis, and Postgres is not considered unavailable."""
+async def test_a_locked_delivery_delays_no_other_delivery(place: Taking, store: Store, server: Postgres) -> None:
     held = store.new_event(dedupe_keys=("held",))
     events = [store.new_event() for _ in range(COUNT)]
     with psycopg.connect(server.superuser_url) as other:
@@ -197,8 +196,7 @@ async def test_an_event_behind_a_slow_batch_has_one_budget(server: Postgres, sto
     await database.close()
 
 
-async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_event: NewEvent) -> None:
-    """Later events wait behind the unanswered ones."""
+async def test_with_both_stores_silent_each_event_is_answered_in_three_seconds(own: Own, new_event: NewEvent) -> None:
     postgres, valkey, place = own
     await place.intake.accept(new_event())
     postgres.process.pause()
@@ -218,8 +216,7 @@ async def test_with_both_silent_each_is_answered_in_three_seconds(own: Own, new_
         postgres.process.resume()
 
 
-async def test_a_limit_of_time_holds_for_work_that_does_not_let_go() -> None:
-    """Its failure afterwards is nobody's."""
+async def test_a_time_limit_holds_for_uncancellable_work() -> None:
     let_go = asyncio.Event()
 
     async def stubborn() -> None:

@@ -92,16 +92,16 @@ async def test_a_retried_job_minds_only_later_jobs(other: Columns, waits: bool, 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("posted", [(), (0,), (0, 1)])
-async def test_of_two_retried_jobs_of_a_ticket_one_makes_its_note(posted: Any, order: Any, store: Store) -> None:
+async def test_one_of_two_retried_jobs_of_a_ticket_makes_its_note(posted: Any, order: Any, store: Store) -> None:
     """Otherwise two that may have posted would both find no note and post again."""
     old: Columns = FAILED | {"accepted_at": "now() - interval '30 hours'"}
     pair = [await store.accept(**(old | POSTED if number in posted else old)) for number in range(2)]
     for job_id in pair:
         await manual_retry.retry(store.database, job_id, DEADLINE)
     before = {job_id: store.table.job(job_id)["deadline_at"] for job_id in pair}
-    told = [await claimed(store.database, pair[number]) for number in order]
-    assert sorted(claim.another_first for claim in told) == [False, True]
-    runs, waits = sorted(told, key=lambda claim: claim.another_first)
+    claims_made = [await claimed(store.database, pair[number]) for number in order]
+    assert sorted(claim.another_first for claim in claims_made) == [False, True]
+    runs, waits = sorted(claims_made, key=lambda claim: claim.another_first)
     row = store.table.job(waits.job_id)
     assert (row["state"], row["attempt"]) == ("waiting", 0)
     assert row["deadline_at"] - before[waits.job_id] >= timedelta(seconds=15)

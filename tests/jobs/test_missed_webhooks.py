@@ -36,7 +36,7 @@ def event(ticket_id: str = "0", tenant_id: str = "acme") -> Event:
     return Event(uuid4(), tenant_id, ticket_id, RECOVERED, (), "00-1-2-01", NOW)
 
 
-async def test_of_several_that_make_a_job_at_once_one_does(store: Store) -> None:
+async def test_one_of_several_concurrent_recoveries_makes_the_job(store: Store) -> None:
     """For example two leaders, one of which has not noticed its replacement."""
     await missed(store.database)
     made = await asyncio.gather(*(missed_webhooks.recover(store.database, event(), HOUR) for _ in range(5)))
@@ -103,8 +103,7 @@ async def last_webhook_at(store: Store) -> datetime | None:
     return figures and figures.last_webhook_at
 
 
-async def test_the_last_webhook_of_before_is_known_and_what_was_made_without_is_none(store: Store) -> None:
-    """Also once that was forgotten."""
+async def test_the_last_webhook_ignores_jobs_without_one(store: Store) -> None:
     webhook = await store.accept(ticket_id="1", accepted_at="now() - interval '3 days'")
     store.table.change(await store.accept(ticket_id="2"), event=RECOVERED)
     await missed_webhooks.begin(store.database, "acme", NOW - HOUR)
@@ -121,9 +120,9 @@ async def test_what_was_found_is_told_once_an_hour(database: Database, table: Ta
     assert await missed_webhooks.take_findings(database, "acme") is None
     for found in ((3, 0, 1, 0), (0, 0, 0, 0)):
         table.run("UPDATE reconciliations SET told_at = now() - interval '1 hour'")
-        told = await missed_webhooks.take_findings(database, "acme")
-        assert told is not None
-        assert told[1:] == found
+        findings = await missed_webhooks.take_findings(database, "acme")
+        assert findings is not None
+        assert findings[1:] == found
 
 
 async def test_support_is_told_of_a_ticket_by_either_number(database: Database) -> None:
@@ -199,7 +198,7 @@ async def test_a_flood_fills_its_share_of_an_hour(proved: bool, most: int, datab
     assert table.run("SELECT count(*) AS kept FROM rejections WHERE reason = 'flood'") == [{"kept": most + 2}]
 
 
-async def test_a_ticket_refused_with_429_has_a_row_an_hour_within_a_limit(database: Database, table: Table) -> None:
+async def test_a_ticket_refused_with_429_has_one_row_an_hour_within_a_limit(database: Database, table: Table) -> None:
     """The cap equals the number of jobs that reconciliation makes in that time."""
     table.run(
         "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"
@@ -226,8 +225,7 @@ async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Data
     work.cancel()
 
 
-async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -> None:
-    """Since the last accepted one; nothing of another tenant's."""
+async def test_received_webhooks_are_reported_per_ticket_and_tenant(store: Store) -> None:
     table, retired = store.table, "signature mismatch: signed with the retired secret"
     for tenant_id, ticket_id, reason, minutes in (
         ("acme", "1", retired, 90),
@@ -242,17 +240,17 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
         table.run(insert + values, tenant_id, ticket_id, reason, minutes)
     accepted = await store.accept(ticket_id="9")
     table.change(accepted, accepted_at="now() - interval '1 hour'")
-    told = await rejections.receiving(store.database, "acme", ["1", "11"])
-    assert [refused.reason for refused in told.refused] == [retired, retired]
-    assert told.since is not None
-    assert 29 < (told.refused[0].at - told.since).total_seconds() / 60 + 20 < 31
-    assert [(unread.reason, unread.count) for unread in told.unread] == [("malformed payload", 1)]
-    assert told.last_accepted_at == table.job(accepted)["accepted_at"]
-    assert not told.shares_used_up
+    received = await rejections.receiving(store.database, "acme", ["1", "11"])
+    assert [refused.reason for refused in received.refused] == [retired, retired]
+    assert received.since is not None
+    assert 29 < (received.refused[0].at - received.since).total_seconds() / 60 + 20 < 31
+    assert [(unread.reason, unread.count) for unread in received.unread] == [("malformed payload", 1)]
+    assert received.last_accepted_at == table.job(accepted)["accepted_at"]
+    assert not received.shares_used_up
     # A job requested by hand is not a webhook.
     table.change(accepted, event=REFRESH_BY_HAND)
-    told = await rejections.receiving(store.database, "acme", ["1"])
-    assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
+    received = await rejections.receiving(store.database, "acme", ["1"])
+    assert (received.last_accepted_at, received.since == received.refused[1].at) == (None, True)
     assert [await rejections.has_webhook_record(store.database, tenant, "3") for tenant in ("acme", "globex")] == [
         True,
         False,
@@ -268,8 +266,7 @@ async def test_an_hours_share_that_is_used_up_is_told(database: Database, table:
     assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up
 
 
-async def test_tenants_none_of_whose_webhooks_is_accepted_any_more_are_told(store: Store) -> None:
-    """A job that was made without a webhook does not show that one was accepted."""
+async def test_tenants_whose_webhooks_are_all_refused_are_listed(store: Store) -> None:
     for tenant_id, status, reason in (
         ("acme", 403, "signature mismatch"),
         ("acme", 422, "malformed payload"),

@@ -135,7 +135,7 @@ async def test_connections_that_died_idle_fail_no_call(what: str, forgetful: For
     await client.aclose()
 
 
-async def test_a_server_that_is_silent_or_away_costs_a_second_at_most() -> None:
+async def test_a_silent_or_absent_server_costs_a_second_at_most() -> None:
     """A retry would cost a second second, and the message may have arrived."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (silent.getsockname()[1], free_port()):
@@ -150,7 +150,7 @@ async def test_a_server_that_is_silent_or_away_costs_a_second_at_most() -> None:
             await client.aclose()
 
 
-def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_url: str) -> None:
+def test_a_connection_lost_before_a_command_is_no_failure(redis_url: str) -> None:
     """The processes' event loop, uvloop, raises an exception of its own for it."""
 
     async def lose() -> None:
@@ -166,7 +166,7 @@ def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_
     uvloop.run(lose())
 
 
-async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: Path) -> None:
+async def test_a_master_that_became_a_replica_is_left_for_the_new_master(tmp_path: Path) -> None:
     """The address leads to the new master; open connections lead to the old one."""
     with Valkey(tmp_path / "old") as old, Valkey(tmp_path / "new") as new:
         door = TcpProxy(old.url)

@@ -194,7 +194,7 @@ class _Late(Database):
         return rows
 
 
-async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
+async def test_a_slow_step_finishes_and_is_logged(
     server: Postgres, redis: Redis, redis_url: str, waiting: UUID, table: Table, log: io.StringIO
 ) -> None:
     """The row fails before the confirmation arrives; one line is logged anyway."""
@@ -209,10 +209,9 @@ async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
     await database.close()
 
 
-async def test_the_last_round_of_a_relay_is_told(
+async def test_the_last_round_of_a_relay_is_logged(
     waiting: UUID, table: Table, server: Postgres, replicas: Relays, log: io.StringIO
 ) -> None:
-    """The stop arrives while the round waits for Postgres, before the row ends."""
     table.change(waiting, deadline_at=RAN_OUT)
     async with await psycopg.AsyncConnection.connect(server.admin_url) as other:
         await other.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")

@@ -18,7 +18,6 @@ from tests.kit.postgres import Store, Table, claim_by_id, claimed
 Accept = Callable[..., Awaitable[UUID]]
 Columns = dict[str, Any]
 
-
 PAST, TO_COME = ("now() - interval '1 second'", "now() + interval '1 minute'")
 OVERDUE: Columns = {"deadline_at": PAST}
 HELD: Columns = {"state": "running", "lease_owner": "one", "lease_until": TO_COME}
@@ -50,8 +49,7 @@ async def test_only_waiting_unpublished_due_jobs_are_taken_and_each_once(accept:
     assert await repository.take_due(database, 10) == []
 
 
-async def test_of_each_tenant_as_many_are_taken(accept: Accept, database: Database) -> None:
-    """The longest due first. A tenant's delayed flood does not delay another tenant's retry."""
+async def test_due_jobs_are_taken_evenly_per_tenant(accept: Accept, database: Database) -> None:
     flood = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in range(30, 0, -1)]
     late = {await accept(tenant_id="globex"), await accept(tenant_id="hooli")}
     await accept(tenant_id="initech", due_at=TO_COME)
@@ -115,7 +113,7 @@ async def test_a_job_past_its_deadline_fails_with_a_reason(accept: Accept, datab
     assert await repository.expire(database, 10, "deadline passed") == []
 
 
-async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, database: Database) -> None:
+async def test_every_accepted_job_can_be_claimed_or_expires(accept: Accept, database: Database) -> None:
     """No job falls between the deadlines of a claim and of the relay."""
     for columns in ({}, SILENT):
         assert await claim_by_id(database, await accept(**columns), "two", 45) is not None
@@ -142,8 +140,8 @@ async def test_of_the_jobs_without_a_message_the_oldest_are_published_again(acce
     for job_id in waiting[:2]:
         age = store.table.run("SELECT now() - published_at AS age FROM jobs WHERE id = %s", job_id)[0]["age"]
         assert age < timedelta(seconds=3)
-        told = store.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
-        assert [event["what"] for event in told] == ["accepted", "published again"]
+        found_rows = store.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
+        assert [event["what"] for event in found_rows] == ["accepted", "published again"]
     # Recently published ones are skipped.
     assert await repository.take_without_message(store.database, 1, 10) == []
     assert ids(await repository.take_without_message(store.database, 0, 10)) == {waiting[2]}
@@ -190,8 +188,7 @@ async def test_the_figures_tell_what_has_not_ended_and_what_should_have(accept: 
     assert 40 <= figures.oldest_waiting_seconds < 60
 
 
-async def test_what_waits_held_back_is_counted_by_tenant_and_reason(store: Store) -> None:
-    """Until the next claim; a retry after a failed attempt is not held back."""
+async def test_held_jobs_are_counted_by_tenant_and_reason(store: Store) -> None:
     database, key, credit = store.database, "desk credentials refused", "model out of credit"
     held = [("acme", key), ("acme", key), ("globex", credit), ("globex", key)]
     ids_held = [await store.accept(tenant_id=tenant_id, ticket_id=str(uuid4().int)) for tenant_id, _ in held]

@@ -32,8 +32,7 @@ async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
     assert await statistics.held_back_of(store.database, "nobody") == {}
 
 
-async def test_a_worker_is_seen_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
-    """Its leases outlast its sessions."""
+async def test_a_worker_is_visible_while_it_holds_a_job(waiting: UUID, store: Store, server: Postgres) -> None:
     before = await worker_activity(store.database)
     assert (before.workers, before.running, before.silent, before.last_started_at) == (0, 0, 0, None)
     await claimed(store.database, waiting)
@@ -112,13 +111,13 @@ async def test_a_full_worker_is_quiet(redis: Redis, redis_url: str, monkeypatch:
 
 async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
     housekeeping = open_redis(redis_url, seconds=5)
-    asked = asyncio.ensure_future(ProbeRequests(housekeeping).take())
+    task = asyncio.ensure_future(ProbeRequests(housekeeping).take())
     for _ in range(50):
         if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
             break
         await asyncio.sleep(0.01)
     assert (await read_queue(redis)).listening == 0
-    assert await asked is None
+    assert await task is None
     await housekeeping.aclose()
 
 
@@ -136,7 +135,7 @@ async def test_a_redis_without_room_or_that_follows_another_one_takes_nothing(re
     assert not (await read_queue(redis)).takes_nothing
 
 
-async def test_with_few_rights_the_length_is_known(redis: Redis, redis_url: str) -> None:
+async def test_with_few_rights_the_queue_length_is_known(redis: Redis, redis_url: str) -> None:
     """A managed Redis may forbid commands; that is not an outage."""
     await redis.lpush("celery", "one")
     url = urlsplit(redis_url)

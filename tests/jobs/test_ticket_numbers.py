@@ -51,8 +51,7 @@ OTHERS: list[tuple[dict[str, Any], tuple[bool, bool, bool]]] = [
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(("other", "told"), OTHERS)
-async def test_a_job_of_the_other_number_is_seen_by_the_id(other: Any, told: Any, known: bool, store: Store) -> None:
-    """The id comes from the webhook or an attempt; the claim does not know it yet."""
+async def test_a_job_with_the_other_number_is_found_by_the_id(other: Any, told: Any, known: bool, store: Store) -> None:
     columns: dict[str, Any] = {"ticket_id": DESK_ID}
     if known:
         columns = {"ticket_id": "7", "desk_id": DESK_ID, "display_id": NUMBER}
@@ -83,8 +82,7 @@ async def test_a_claim_by_the_id_sees_jobs_with_it(other: Any, told: Any, store:
     assert (claim.enhanced, claim.echo, claim.another_first) == (*told[:2], told[2] or earlier)
 
 
-async def test_of_two_at_once_exactly_one_goes_on(store: Store) -> None:
-    """One is claimed by the id while the other learns that it has the same id."""
+async def test_one_of_two_concurrent_jobs_of_a_ticket_continues(store: Store) -> None:
     for number in range(12):
         desk_id, shown = f"99{number:04}", f"{number}"
         found = await claimed(store.database, await store.accept(ticket_id=shown))
@@ -121,7 +119,7 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
         ({"state": "skipped"}, True),
     ],
 )
-async def test_a_ticket_gets_one_failure_note_or_none(other: Any, may: bool, named: str, store: Store) -> None:
+async def test_a_ticket_gets_at_most_one_failure_note(other: Any, may: bool, named: str, store: Store) -> None:
     """A person who retries a job may have seen the other one's note."""
     await store.accept(ticket_id=DESK_ID, **other)
     claim = await claimed(store.database, await store.accept(ticket_id=named))
@@ -132,8 +130,7 @@ async def test_a_ticket_gets_one_failure_note_or_none(other: Any, may: bool, nam
     assert (row["desk_id"], row["display_id"]) == ((DESK_ID, NUMBER) if may else (None, None))
 
 
-async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Store) -> None:
-    """Under either number."""
+async def test_one_of_two_concurrent_failures_may_leave_a_note(store: Store) -> None:
     for number in range(12):
         desk_id, shown = f"99{number:04}", f"{number}"
         pair = [await claimed(store.database, await store.accept(ticket_id=named)) for named in (desk_id, shown)]
@@ -144,17 +141,16 @@ async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Stor
         assert sorted(told) == [False, True], number
 
 
-async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:
-    """For a row with numbers, and for one without."""
+async def test_each_claim_finds_the_tickets_other_jobs_by_indexes(store: Store) -> None:
     store.table.run(
         "INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at) SELECT gen_random_uuid(), 'acme', n::text,"
         " 'completed', now() FROM generate_series(1, 5000) n"
     )
     store.table.run("ANALYZE jobs")
-    (asked,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
+    (found_rows,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
     with_both: dict[str, Any] = {"desk_id": DESK_ID, "display_id": "77"}
     for numbers in ({}, with_both):
-        job_id, question = await store.accept(ticket_id="77", **numbers), asked["prosrc"]
+        job_id, question = await store.accept(ticket_id="77", **numbers), found_rows["prosrc"]
         for name, value in (("p_id", f"'{job_id}'"), ("p_echo", "interval '1 hour'"), ("p_missing", "'x'")):
             question = question.replace(name, value)
         plan = "\n".join(row["QUERY PLAN"] for row in store.table.run(f"EXPLAIN {question}"))

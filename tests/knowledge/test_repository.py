@@ -59,8 +59,7 @@ async def test_a_resolved_ticket_about_the_same_is_found_and_the_ticket_itself_i
     assert await search.similar_tickets("acme", "1", *about, {}) == []
 
 
-async def test_a_ticket_is_told_by_the_number_that_people_see(store: Store) -> None:
-    """It comes with the copy or from a list; a copy is removed by either number."""
+async def test_a_ticket_is_found_and_removed_by_its_display_number(store: Store) -> None:
     database = store.database
     await save(database, "4711")
     await repository.number_tickets(database, "acme", {})
@@ -124,8 +123,7 @@ async def test_a_copy_is_found_and_kept_by_rules(kinds: Any, names: str, found: 
     assert len(store.table.run("SELECT 1 FROM tickets")) == 2 - forbidden
 
 
-async def test_what_a_list_tells_of_a_copy_is_known_beside_what_was_read(database: Database) -> None:
-    """Until the desk refuses to show it: then nothing is known."""
+async def test_listed_attributes_extend_those_of_a_copy(database: Database) -> None:
     for ticket_id in ("1", "2"):
         await save(database, ticket_id)
     await repository.note_kinds(database, "acme", {})
@@ -313,8 +311,7 @@ async def test_they_follow_whatever_becomes_of_a_copy(store: Store) -> None:
     assert_in_step(table)
 
 
-async def test_copies_of_before_are_indexed_once(store: Store) -> None:
-    """Copies of a release without an index, and of another index version."""
+async def test_copies_of_another_index_version_are_indexed_once(store: Store) -> None:
     database, table = store.database, store.table
     for number in range(250):
         await repository.save_ticket(database, "acme", numbered(number))
@@ -328,7 +325,7 @@ async def test_copies_of_before_are_indexed_once(store: Store) -> None:
     assert len(await PostgresSearch(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
 
 
-async def test_writers_and_erasers_of_one_tenant_do_not_lock_each_other_out(store: Store) -> None:
+async def test_writers_and_erasers_of_one_tenant_do_not_deadlock(store: Store) -> None:
     """Their texts have most terms in common."""
 
     async def write(worker: int) -> None:
@@ -374,8 +371,7 @@ async def test_no_question_finds_another_tenants_texts(store: Store) -> None:
             await session.execute(text("INSERT INTO postings VALUES ('globex', 't', 1, 1, 1)"))
 
 
-async def test_a_search_reads_no_more_than_its_budget(database: Database) -> None:
-    """The rarest terms come first; the rest of the budget goes to the next one."""
+async def test_a_search_stays_within_its_budget(database: Database) -> None:
     for number in range(40):
         await repository.save_ticket(database, "acme", numbered(number))
     rare, common = weighed_terms("", "37", "en"), weighed_terms("", "restarted", "en")

@@ -57,8 +57,7 @@ class TwoTenants:
         return [each.ticket_id for each in found if each.strength > 0.3]
 
 
-async def test_words_count_beside_it_and_alone_for_a_copy_that_has_none_yet(by_both: TwoTenants) -> None:
-    """What says the same in another language is found by it alone."""
+async def test_words_add_to_embeddings_and_suffice_without_one(by_both: TwoTenants) -> None:
     await by_both.copy("1", "VPN drops at home")
     await by_both.copy("4", "Das Mousepad ist weg seit der Umstellung")
     assert await by_both.found() == ["1"]
@@ -149,12 +148,12 @@ async def test_the_newest_copies_are_compared_and_those_with_common_words(by_bot
         await by_both.copy(str(number), f"Scanner {number}")
     await by_both.embed()
     newest = [row["search_id"] for row in table.run("SELECT search_id FROM tickets ORDER BY search_id DESC LIMIT 3")]
-    asked = await by_both.embedders.embedder.embed_query("VPN", "en")
-    (rows,) = await by_both.database.call_as("acme", search.NEWEST, collection="t", model=asked.model, compared=3)
+    query = await by_both.embedders.embedder.embed_query("VPN", "en")
+    (rows,) = await by_both.database.call_as("acme", search.NEWEST, collection="t", model=query.model, compared=3)
     assert [row["document"] for row in rows] == newest
     assert {len(row["embedding"]) for row in rows} == {DIMENSIONS}
     terms = query_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "through": 9, "collection": "t"}
-    weighed = await EmbeddingRanking(by_both.database, compared=3).rank("acme", asked, terms)
+    weighed = await EmbeddingRanking(by_both.database, compared=3).rank("acme", query, terms)
     (by_words,) = table.run("SELECT search_id FROM tickets WHERE ticket_id = '2'")
     assert set(weighed.documents) == {*newest, by_words["search_id"]}
     assert weighed.documents[0] == by_words["search_id"]
@@ -212,8 +211,7 @@ async def test_who_left_while_it_waited_costs_its_tenant_no_turn() -> None:
     assert await line.end() == ["a0", "b3", "c1"]
 
 
-async def test_no_slot_is_lost_by_those_who_leave() -> None:
-    """One holds a slot, one waits, and one is given a slot at that moment."""
+async def test_cancelled_waiters_release_their_slots() -> None:
     line = Line(2)
     await line.join("a1", "a2", "a3", "a4", "b1")
     line.leave("a4", "a1")
@@ -295,8 +293,8 @@ async def test_a_large_collection_is_searched_by_the_index_and_a_small_one_witho
         migrate(with_vectors.admin_url, with_vectors.url)
     (made,) = indexes(with_vectors)
     assert "USING hnsw" in made
-    asked = AsyncMock(return_value=await embedders.embedder.embed_query("VPN drops", "en"))
-    search = PostgresSearch(database, 2, embedding_of=asked, least=0.0)
+    query = AsyncMock(return_value=await embedders.embedder.embed_query("VPN drops", "en"))
+    search = PostgresSearch(database, 2, embedding_of=query, least=0.0)
     assert (await search.similar_tickets("acme", "", "VPN drops", "", {}))[0].ticket_id == "0"
     with psycopg.connect(with_vectors.superuser_url, autocommit=True) as connection:
         # As if there were more than are compared one by one.

@@ -33,7 +33,7 @@ def bodies(site: Site) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("texts", [True, False])
-async def test_one_that_is_changed_is_read_again(texts: bool, site: Site) -> None:
+async def test_a_changed_solution_is_read_again(texts: bool, site: Site) -> None:
     """Within an hour; within a day where the list has the title alone."""
     site.set_desk(list_texts=texts)
     by_title, by_text, empty = add(site, "VPN"), add(site, "Printers"), add(site, "Empty", "")
@@ -80,8 +80,7 @@ async def test_topics_that_are_not_used_are_not_copied_and_found_no_more(databas
 
 
 @pytest.mark.parametrize("texts", [True, False])
-async def test_an_expired_solution_is_not_copied_and_one_that_expires_is_found_no_more(texts: bool, site: Site) -> None:
-    """It disappears before the next sync, and returns if the expiry is put off."""
+async def test_an_expired_solution_is_neither_copied_nor_found(texts: bool, site: Site) -> None:
     site.set_desk(list_texts=texts)
     for_ever, expired, expires = add(site, "Scanner T1"), add(site, "Scanner T2"), add(site, "Scanner T3")
     now = round(time.time() * 1000)
@@ -160,17 +159,16 @@ async def test_in_the_cloud_notes_are_listed_among_mails_and_are_none(cloud: Sit
     assert said(cloud) == ["Unplug it."]
 
 
-async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(cloud: Site) -> None:
-    """An older copy gets the number from the list, without a read of its own."""
+async def test_a_copy_has_its_display_number_and_is_forgotten_by_it(cloud: Site) -> None:
     rows = "SELECT ticket_id, display_id FROM tickets ORDER BY ticket_id"
     first, second = (new_ticket(cloud.desk, "cloud") for _ in range(2))
     await cloud.sync(tenant_id="globex")
-    told = cloud.table.run(rows)
-    assert [(row["ticket_id"], row["display_id"]) for row in told] == [(first, "1"), (second, "2")]
+    found_rows = cloud.table.run(rows)
+    assert [(row["ticket_id"], row["display_id"]) for row in found_rows] == [(first, "1"), (second, "2")]
     cloud.table.run("UPDATE tickets SET display_id = null")
     cloud.desk.forget()
     await cloud.sync(tenant_id="globex")
-    assert cloud.table.run(rows) == told
+    assert cloud.table.run(rows) == found_rows
     assert cloud.reads() == []
     await erasure.erase(cloud.database, Which("globex", ticket_id="1"))
     await cloud.sync(tenant_id="globex")

@@ -75,8 +75,7 @@ async def test_a_ticket_that_cannot_be_stored_is_a_line(log: io.StringIO, site: 
     assert "secret text" not in line
 
 
-async def test_a_copy_whose_row_is_locked_is_a_line(server: Postgres, start_log: StartLog, site: Site) -> None:
-    """The lock may be an operator's or that of a vanished peer; other copying goes on."""
+async def test_a_copy_with_a_locked_row_is_logged(server: Postgres, start_log: StartLog, site: Site) -> None:
     locked, last = site.new_tickets(2)
     await site.sync()
     site.change(locked, status="Onhold")
@@ -98,8 +97,8 @@ async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any]
         site.desk.order(**fault, operation="read_ticket", ticket_id=ticket_id)
     assert (await site.sync()).tickets == 3
     assert site.copies() == {*tickets[:2], tickets[5]}
-    said = [f"ticket_id: {ticket_id}" in log.getvalue() for ticket_id in tickets]
-    assert said == [False] * 2 + [True] * 3 + [False]
+    matching_lines = [f"ticket_id: {ticket_id}" in log.getvalue() for ticket_id in tickets]
+    assert matching_lines == [False] * 2 + [True] * 3 + [False]
     site.desk.order(**fault | {"times": 4}, operation="read_ticket")
     for ticket_id in [*tickets[:2], tickets[5], site.new_ticket()]:
         site.change(ticket_id, status="Onhold")
@@ -108,9 +107,10 @@ async def test_four_refused_tickets_in_a_row_are_a_failure(fault: dict[str, Any]
 
 
 @pytest.mark.parametrize("code", [401, 403])
-async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, start_log: StartLog, site: Site) -> None:
-    """A scope is missing: each sync completes, holds no job and deletes no solution."""
-    stream, tickets, reason = start_log(), site.new_tickets(3), f"ServiceDesk Plus API: {code}"
+async def test_a_desk_that_refuses_its_solutions_is_copied_without_them(
+    code: int, log: io.StringIO, site: Site
+) -> None:
+    tickets, reason = site.new_tickets(3), f"ServiceDesk Plus API: {code}"
     await repository.save_passages(site.database, "acme", "999999", "Old", ["a"])
     for operation in ("list_solutions", "read_solution"):
         site.desk.order(kind="status", code=code, operation=operation)
@@ -123,11 +123,11 @@ async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, st
     assert site.table.run("SELECT count(*) AS left FROM passages") == [{"left": 1}]
     assert site.desk.requests(operation="read_solution") == []
     refused = f"Solutions not copied: tenant_id=acme, reason=ServiceDesk Plus API: {code}"
-    assert stream.getvalue().count(refused) == 2
-    assert "Hold error" not in stream.getvalue()
+    assert log.getvalue().count(refused) == 2
+    assert "Hold error" not in log.getvalue()
 
 
-async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others_way(site: Site) -> None:
+async def test_refused_tickets_are_read_once_a_day_and_delay_no_others(site: Site) -> None:
     """As tickets of a group that our technician may not see."""
     hidden = site.new_tickets(4)
     for ticket_id in hidden:
@@ -148,7 +148,7 @@ async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others
     assert site.asked_for() == set(hidden)
 
 
-async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(site: Site) -> None:
+async def test_a_copy_of_a_forgotten_ticket_goes_with_the_next_sync(site: Site) -> None:
     """Its status matches the desk's list, so it would not be read again."""
     forgotten, other = site.new_tickets(2)
     await site.sync()
@@ -195,7 +195,7 @@ async def test_a_forbidden_ticket_is_not_copied(
     assert site.copies() == {forbidden, other}
 
 
-async def test_copies_of_before_the_rule_go_with_the_next_sync(database: Database, table: Table) -> None:
+async def test_copies_from_before_a_rule_go_with_the_next_sync(database: Database, table: Table) -> None:
     """The desk's lists name them, a hundred a call, so its answer does not matter."""
     async with site_of(database, table, history=120) as site:
         await site.sync()
@@ -218,7 +218,6 @@ async def test_copies_of_before_the_rule_go_with_the_next_sync(database: Databas
 
 @pytest.mark.parametrize(("options", "read"), [({}, 1), (WITHOUT_FIELDS, 4)], ids=["told", "not told"])
 async def test_a_moved_ticket_goes_at_once_or_within_a_day(options: dict[str, Any], read: int, site: Site) -> None:
-    """Where no list names it, all are read again, once a day and not in each sync."""
     site.set_desk(**options)
     site.rules = never("category:Salaries")
     hidden, *others = site.new_tickets(4)

@@ -151,7 +151,7 @@ def test_the_same_is_near_in_any_language_and_another_matter_is_not_in_the_same(
     assert space.nearness(space.query_vector(said(3, "en"), "ru"), space.document_bytes(said(3, "en"), "ru"))[0] > 3
 
 
-def test_nearness_is_in_deviations_of_texts_that_have_nothing_in_common() -> None:
+def test_nearness_is_in_deviations_of_unrelated_texts() -> None:
     """Comparable between models with vectors of any length."""
     space, longer = a_space(), a_space(50.0)
     kept = b"".join(space.document_bytes(said(n, "en"), "en") for n in range(24))

@@ -39,8 +39,7 @@ def names(rendered: Rendered) -> set[tuple[str, str]]:
     return {(one["kind"], one["metadata"]["name"]) for one in rendered.objects}
 
 
-def test_without_keda_its_line_is_taken_out_and_a_number_is_set(changed: Change, production: Rendered) -> None:
-    """The number is the autoscaler's minimum; nothing else changes."""
+def test_without_keda_its_line_is_removed_and_a_number_is_set(changed: Change, production: Rendered) -> None:
     without = changed(kustomization=[(KEDA, "")])
     assert names(production) - names(without) == {
         ("ScaledObject", "ai-agents-worker"),
@@ -55,7 +54,6 @@ def test_without_keda_its_line_is_taken_out_and_a_number_is_set(changed: Change,
 
 @pytest.mark.parametrize("keda", [True, False])
 def test_the_number_of_workers_is_in_one_file(keda: bool, changed: Change) -> None:
-    """scaling.yaml with the autoscaler, sizes.yaml without."""
     rendered = changed(
         kustomization=[] if keda else [(KEDA, "")],
         sizes=[("replicas: 5", "replicas: 7")],
@@ -66,15 +64,13 @@ def test_the_number_of_workers_is_in_one_file(keda: bool, changed: Change) -> No
     assert (fixed, scaled) == ((None, [(6, 12)]) if keda else (7, []))
 
 
-def test_without_the_prometheus_operator_its_line_is_taken_out(changed: Change, production: Rendered) -> None:
-    """Without both there is no component at all."""
+def test_without_the_prometheus_operator_its_line_is_removed(changed: Change, production: Rendered) -> None:
     without = changed(kustomization=[(KEDA, ""), (MONITORING, "")])
     assert {kind for kind, _ in names(production) - names(without)} == OPERATORS | {"ConfigMap"}
     assert not {one["kind"] for one in without.objects} & OPERATORS
 
 
-def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
-    """At its own host and port; processes that make or read links get its address."""
+def test_feedback_is_an_optional_line(changed: Change, production: Rendered) -> None:
     rendered = changed(kustomization=[component("feedback")])
     assert names(rendered) - names(production) >= {
         ("Ingress", "ai-agents-feedback"),
@@ -94,8 +90,7 @@ def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: R
     assert "FEEDBACK_URL" not in production.settings()
 
 
-def test_the_console_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
-    """At its own host, its CONSOLE_URL; only the ingress reaches it."""
+def test_the_console_is_an_optional_line(changed: Change, production: Rendered) -> None:
     rendered = changed(kustomization=[component("console")])
     names_of_it = {name for _, name in names(rendered) - names(production)}
     assert names_of_it >= {"ai-agents-console", "from-console-to-redis"}
@@ -135,8 +130,7 @@ def test_prometheus_chooses_by_one_label(changed: Change) -> None:
         assert label == ("another" if one["kind"] in wanted else None), one["metadata"]["name"]
 
 
-def test_a_registry_with_a_password_is_lines_that_are_commented_out(changed: Change, production: Rendered) -> None:
-    """Pods get it through their service account."""
+def test_a_registry_with_a_password_is_optional_lines(changed: Change, production: Rendered) -> None:
     (lines,) = _REGISTRY.findall((K8S / "overlays" / "production" / "kustomization.yaml").read_text(encoding="utf-8"))
     rendered = changed(kustomization=[(lines, lines.replace("  # ", "  "))])
     (account,) = rendered.of("ServiceAccount")
@@ -145,8 +139,7 @@ def test_a_registry_with_a_password_is_lines_that_are_commented_out(changed: Cha
     assert "imagePullSecrets" not in str(production.objects)
 
 
-def test_a_redis_of_ones_own_is_verified(changed: Change) -> None:
-    """With the lines that are commented out."""
+def test_an_external_redis_is_verified(changed: Change) -> None:
     path = K8S / "overlays" / "production" / "kustomization.yaml"
     (lines,) = _OWN_REDIS.findall(path.read_text(encoding="utf-8"))
     rendered = changed(kustomization=[(lines, lines.replace("  # ", "  "))])

@@ -130,8 +130,7 @@ def test_who_may_connect(overlay: str) -> None:
     assert wrong == []
 
 
-def test_with_the_example_for_a_proxy_calls_leave_by_it_and_what_is_named_alone(tmp_path: Path) -> None:
-    """It replaces the policy that allows all destinations."""
+def test_with_the_proxy_example_only_named_destinations_are_reachable(tmp_path: Path) -> None:
     production = copied(tmp_path)
     shutil.copy(K8S / "examples" / "proxy.yaml", production)
     kustomization = production / "kustomization.yaml"
@@ -163,8 +162,7 @@ def test_each_pod_finds_names_and_nobody_enters_by_that(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", HOME)
-def test_a_pod_that_nobody_wrote_a_policy_for_may_do_nothing(overlay: str) -> None:
-    """The default policy denies it."""
+def test_a_pod_without_a_policy_may_do_nothing(overlay: str) -> None:
     policies = [one for one in Rendered(overlay).of("NetworkPolicy") if one["metadata"]["name"] == "deny-all"]
     new = End("10.244.9.6", HOME[overlay], {"app": "new"})
     assert not may_connect(policies, new, OUTSIDE["model"], 443)
@@ -178,8 +176,7 @@ RULE = {"alert", "record", "expr", "for", "labels", "annotations"}
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
 
 
-def test_the_alerts_are_those_that_are_tested(production: Rendered) -> None:
-    """Literally, comments included."""
+def test_the_alerts_equal_the_tested_ones(production: Rendered) -> None:
     assert COPY.read_text(encoding="utf-8") == expected(), "run `python -m tests.kubernetes.alert_rules`"
     (rule,) = production.of("PrometheusRule")
     assert rule["spec"] == yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
@@ -188,8 +185,7 @@ def test_the_alerts_are_those_that_are_tested(production: Rendered) -> None:
         assert all(set(one) <= RULE for one in group["rules"])
 
 
-def test_each_process_is_asked_once_for_its_figures(production: Rendered) -> None:
-    """At a port that it has; `job` is the process's name."""
+def test_each_process_is_scraped_once(production: Rendered) -> None:
     found: Counter[str] = Counter()
     for monitor in (*production.of("ServiceMonitor"), *production.of("PodMonitor")):
         spec = monitor["spec"]
@@ -216,8 +212,7 @@ def test_each_process_is_asked_once_for_its_figures(production: Rendered) -> Non
     assert found == {"api": 1, "worker": 1, "housekeeping": 1}
 
 
-def test_each_dashboard_is_there_for_grafanas_sidecar(production: Rendered) -> None:
-    """With the sidecar's label, and identical to the repository's file."""
+def test_each_dashboard_is_available_to_grafanas_sidecar(production: Rendered) -> None:
     given = {
         name: json.loads(text)
         for one in production.of("ConfigMap")

@@ -21,11 +21,6 @@ OLDEST, NEWEST = "1.32", "1.37"
 GUESTS = [{"acme.cert-manager.io/http01-solver": "true"}]
 
 
-def core(rendered: Rendered) -> list[Object]:
-    """Return the objects that Kubernetes itself defines."""
-    return [one for one in rendered.objects if one["kind"] not in OPERATORS]
-
-
 def broken(objects: list[Object], version: str) -> list[str]:
     """Return the errors of a Kubernetes of that version, unknown fields included."""
     found = []
@@ -49,11 +44,11 @@ def broken(objects: list[Object], version: str) -> list[str]:
 )
 def test_each_object_is_valid(overlay: str, version: str) -> None:
     """One second per object: the definitions are read again each time."""
-    assert broken(core(Rendered(overlay)), version) == []
+    own = [one for one in Rendered(overlay).objects if one["kind"] not in OPERATORS]
+    assert broken(own, version) == []
 
 
-def test_the_names_are_those_that_support_types(production: Rendered) -> None:
-    """An interface: support types them."""
+def test_object_names_are_those_that_support_types(production: Rendered) -> None:
     assert production.namespace == "ai-agents-production"
     for process in ("api", "worker", "housekeeping"):
         pod = production.one("Deployment", f"ai-agents-{process}")["spec"]["template"]["spec"]
@@ -74,7 +69,6 @@ def test_all_is_in_the_one_namespace(rendered: Rendered) -> None:
 
 
 def test_no_secret_is_in_production_nor_in_the_base(production: Rendered) -> None:
-    """Only names of secrets."""
     assert production.of("Secret") == []
     texts = [path.read_text(encoding="utf-8") for path in K8S.rglob("*.*") if "local" not in path.parts]
     assert [text for text in texts if re.search(r"kind: Secret$|stringData", text, re.MULTILINE)] == []
@@ -132,7 +126,7 @@ def test_each_service_leads_to_a_port_that_there_is(rendered: Rendered) -> None:
                 assert backend["port"]["name"] in {port["name"] for port in ports}
 
 
-def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rendered) -> None:
+def test_the_ingress_exposes_two_addresses_with_tls(production: Rendered) -> None:
     """Webhooks and /health only: readiness reveals the stores."""
     (ingress,) = production.of("Ingress")
     (rule,) = ingress["spec"]["rules"]
@@ -143,7 +137,6 @@ def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rend
 
 
 def test_images_are_pinned(rendered: Rendered) -> None:
-    """Numbered tags, never `latest`; one image for all four processes, in production named by its digest."""
     ours = set()
     for name, pod in rendered.pods():
         image = pod["spec"]["containers"][0]["image"]
@@ -156,7 +149,7 @@ def test_images_are_pinned(rendered: Rendered) -> None:
     assert rendered.overlay == "local" or re.fullmatch(r"registry\.example\.com/ai-agents@sha256:[0-9a-f]{64}", image)
 
 
-def test_each_container_says_what_it_needs(rendered: Rendered) -> None:
+def test_each_container_declares_its_resources(rendered: Rendered) -> None:
     """Memory is limited; a CPU limit would throttle the renewal of leases."""
     for name, pod in rendered.pods():
         resources = pod["spec"]["containers"][0]["resources"]
@@ -164,8 +157,7 @@ def test_each_container_says_what_it_needs(rendered: Rendered) -> None:
         assert set(resources["limits"]) == {"memory"}, name
 
 
-def test_a_budget_can_be_kept(production: Rendered) -> None:
-    """A node can be drained, and a pod that is not ready blocks nothing."""
+def test_a_disruption_budget_can_be_kept(production: Rendered) -> None:
     scaled = production.one("ScaledObject", "ai-agents-worker")["spec"]["minReplicaCount"]
     number = {"ai-agents-api": production.one("Deployment", "ai-agents-api")["spec"]["replicas"]}
     number["ai-agents-worker"] = scaled
@@ -176,7 +168,7 @@ def test_a_budget_can_be_kept(production: Rendered) -> None:
         assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_the_example_for_external_secrets_makes_the_secrets_that_pods_use(production: Rendered) -> None:
+def test_the_external_secrets_example_makes_the_secrets_of_the_pods(production: Rendered) -> None:
     """All keys of the vault's entry, so that a new tenant needs no change here."""
     example = documents(K8S / "examples" / "external-secrets.yaml")
     made = {one["spec"]["target"]["name"]: one["spec"] for one in example if one["kind"] == "ExternalSecret"}
@@ -197,7 +189,6 @@ KUBECTL = re.findall(r"^ *(kubectl .*)$", TEXT, re.MULTILINE)
 
 
 def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> None:
-    """With kubectl itself; the tenants of the page and of the patches are complete."""
     blocks = re.findall(r"`([a-z]+\.env)`, for [^\n]*\n\n *```ini\n(.*?)^ *```$", TEXT, re.DOTALL | re.MULTILINE)
     assert [name for name, _ in blocks] == ["secrets.env", "desks.env", "models.env"]
     keys: dict[str, dict[str, str]] = {}
@@ -227,7 +218,7 @@ def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> No
     assert all(tenant.webhook_secrets and tenant.desk for tenant in tenants.values())
 
 
-def test_the_first_part_of_an_upgrade_is_the_migration_alone(production: Rendered) -> None:
+def test_the_first_part_of_an_upgrade_is_only_the_migration(production: Rendered) -> None:
     """`apply -l` takes only objects that have the label themselves."""
     (selector,) = {shlex.split(line)[-1] for line in KUBECTL if line.startswith("kubectl apply") and " -l " in line}
     key, value = selector.split("=")

@@ -87,7 +87,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_each_pod_keeps_the_restricted_profile(rendered: Rendered) -> None:
-    """Redis, Postgres and the simulators too."""
     pods = dict(rendered.pods())
     assert {"ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping", "ai-agents-migrate", "redis"} <= set(pods)
     assert [(name, place) for name, pod in pods.items() for place in breaches(pod["spec"])] == []

@@ -13,7 +13,7 @@ _CLOSING_SECONDS = 15
 """For handing jobs back and closing: worker/runtime.py bounds it at twice 5 s."""
 
 
-def test_each_container_runs_a_verb_of_ours(rendered: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_container_runs_a_verb_of_ai_agents(rendered: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
     """`args` keeps the image's entry point, which passes signals on."""
     for process in PROCESSES:
         container = rendered.container(f"ai-agents-{process}")
@@ -36,7 +36,7 @@ def test_the_ports_are_those_that_the_processes_listen_on(rendered: Rendered) ->
         assert given == [int(rendered.settings()["METRICS_PORT"])]
 
 
-def test_a_pod_has_longer_than_its_end_takes(rendered: Rendered) -> None:
+def test_a_pods_grace_period_is_longer_than_its_shutdown(rendered: Rendered) -> None:
     """A killed process loses no job, but each waits for its lease to expire."""
     settings = rendered.settings()
     working = rendered.pod("ai-agents-worker")["spec"]
@@ -59,7 +59,7 @@ def test_a_rollout_takes_nothing_away_before_its_replacement_is_there(rendered: 
         assert "readinessProbe" in rendered.container(f"ai-agents-{process}")
 
 
-def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
+def test_probes_request_existing_addresses(rendered: Rendered) -> None:
     """An outage of a store must restart nothing."""
     api = rendered.container("ai-agents-api")
     # The port that a flood of webhooks does not reach.
@@ -82,15 +82,14 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
         assert start["failureThreshold"] * start["periodSeconds"] >= 60
 
 
-def test_a_worker_notices_that_it_is_stuck_before_its_probe_would(production: Rendered) -> None:
+def test_a_stuck_worker_ends_before_its_probe_fails(production: Rendered) -> None:
     """The reason is logged, and running jobs get their grace period."""
     probe = production.container("ai-agents-worker")["livenessProbe"]
     stuck = WorkerSettings.model_fields["worker_stuck_seconds"].default
     assert probe["failureThreshold"] * probe["periodSeconds"] > stuck * 1.2
 
 
-def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:
-    """On disk, without eviction, with a password, and with room to rewrite its file."""
+def test_redis_is_durable_and_protected(rendered: Rendered) -> None:
     config = rendered.one("ConfigMap", "redis")["data"]["redis.conf"]
     lines = dict(line.split(" ", 1) for line in config.splitlines() if line and not line.startswith("#"))
     assert (lines["appendonly"], lines["maxmemory-policy"], lines["dir"]) == ("yes", "noeviction", "/data")
@@ -107,7 +106,7 @@ def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:
     assert {"name": claim["metadata"]["name"], "mountPath": "/data"} in container["volumeMounts"]
 
 
-def test_the_migration_gives_up_only_where_trying_again_is_no_use(rendered: Rendered) -> None:
+def test_the_migration_stops_retrying_only_on_permanent_errors(rendered: Rendered) -> None:
     """Exit 78 of `ai-agents migrate` needs a fix, 75 a retry."""
     job = rendered.one("Job", "ai-agents-migrate")["spec"]
     (rule,) = job["podFailurePolicy"]["rules"]

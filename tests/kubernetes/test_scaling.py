@@ -39,7 +39,7 @@ def wanted(spec: dict[str, Any], waiting: int, running: int, now: int | None = N
     return int(min(max(*asked, spec["minReplicaCount"]), spec["maxReplicaCount"]))
 
 
-def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any]) -> None:
+def test_the_scaler_is_valid_for_keda(production: Rendered, spec: dict[str, Any]) -> None:
     """KEDA accepts only strings in metadata, and refuses duplicate trigger names."""
     assert set(spec) <= SPEC
     assert len({one["name"] for one in spec["triggers"]}) == len(spec["triggers"]) == 2
@@ -56,8 +56,7 @@ def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any])
     assert all(set(one) <= BEHAVIOUR for one in behaviour.values())
 
 
-def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) -> None:
-    """The product's keys, its address's database, and the service's full name."""
+def test_the_scaler_reads_the_products_keys(production: Rendered, spec: dict[str, Any]) -> None:
     assert set(targets(spec)) == {QUEUE, UNACKED}
     (url,) = [one["value"] for one in production.container("ai-agents-api")["env"] if one["name"] == "REDIS_URL"]
     for trigger in spec["triggers"]:
@@ -65,7 +64,7 @@ def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) 
         assert url.endswith(f"/{trigger['metadata']['databaseIndex']}")
 
 
-def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rendered, spec: dict[str, Any]) -> None:
+def test_more_than_five_waiting_jobs_per_worker_add_workers(production: Rendered, spec: dict[str, Any]) -> None:
     """Five are normal, five waiting jobs need one more; 75 % of the slots is full."""
     assert targets(spec)[QUEUE] == 5
     assert targets(spec)[UNACKED] == round(0.75 * int(production.settings()["WORKER_CONCURRENCY"]))
@@ -73,8 +72,7 @@ def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rend
     assert [wanted(spec, waiting, 0) for waiting in (0, 25, 27, 28, 31, 50, 5000)] == [5, 5, 5, 6, 7, 10, 10]
 
 
-def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Rendered, spec: dict[str, Any]) -> None:
-    """They stay while their slots are taken."""
+def test_busy_workers_stay_although_the_queue_is_empty(production: Rendered, spec: dict[str, Any]) -> None:
     slots = int(production.settings()["WORKER_CONCURRENCY"])
     for workers in range(spec["minReplicaCount"], spec["maxReplicaCount"] + 1):
         assert wanted(spec, 0, workers * slots, workers) >= workers
@@ -82,7 +80,7 @@ def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Re
     assert wanted(spec, 0, 0) == spec["minReplicaCount"]
 
 
-def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
+def test_scaling_is_fast_up_and_slow_down(spec: dict[str, Any]) -> None:
     """Checks every 15 s: full within 30 s; down one a minute after five calm ones."""
     behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     up, down = behaviour["scaleUp"], behaviour["scaleDown"]

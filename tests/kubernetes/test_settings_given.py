@@ -44,18 +44,10 @@ MOUNTED: dict[str, dict[str, set[str]]] = {
         "ai-agents-model-secrets": {WHOLE},
         "ai-agents-secrets": {"FEEDBACK_KEY"},
     },
-    "ai-agents-housekeeping": {
-        "ai-agents-desk-secrets": {WHOLE},
-        "ai-agents-model-secrets": {"EMBEDDINGS_API_KEY"},
-    },
+    "ai-agents-housekeeping": {"ai-agents-desk-secrets": {WHOLE}, "ai-agents-model-secrets": {"EMBEDDINGS_API_KEY"}},
     "ai-agents-console": {"ai-agents-console-secrets": {WHOLE}},
     "ai-agents-migrate": {},
 }
-
-
-def secrets_of(local: Rendered) -> dict[str, dict[str, str]]:
-    names = [secret["metadata"]["name"] for secret in local.of("Secret")]
-    return {name: local.secret(name) for name in names if name.startswith("ai-agents-")}
 
 
 @pytest.fixture
@@ -70,7 +62,8 @@ class MountedPod:
         self._monkeypatch = monkeypatch
         self._folder = folder
         self._rendered = rendered
-        self.secrets = secrets_of(rendered)
+        names = [secret["metadata"]["name"] for secret in rendered.of("Secret")]
+        self.secrets = {name: rendered.secret(name) for name in names if name.startswith("ai-agents-")}
 
     def enter(self, process: str) -> None:
         for name in [*KNOWN, *(name for key in self.secrets.values() for name in key)]:
@@ -93,8 +86,7 @@ def _fail(problem: TenantProblem) -> None:
     pytest.fail(problem.sentence)
 
 
-def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
-    """Read by the code that reads them at run time."""
+def test_each_process_starts_with_its_settings(pod: MountedPod) -> None:
     pod.enter("api")
     api, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=_fail)
     assert api.redis_url == "redis://:local-redis@redis:6379/0"
@@ -108,7 +100,7 @@ def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
     assert "ai_agents_owner" in load(MigrateSettings).database_admin_url
 
 
-def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
+def test_a_key_missing_in_the_secret_is_named(pod: MountedPod) -> None:
     """The process names a mounted key, Kubernetes one that a variable refers to."""
     del pod.secrets["ai-agents-model-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")
@@ -133,7 +125,6 @@ def test_only_the_migration_has_the_owners_address(rendered: Rendered) -> None:
 
 
 def test_each_variable_is_a_setting(rendered: Rendered) -> None:
-    """Ours, or one of OpenTelemetry or redis-cli."""
     for process in PROCESSES:
         container = rendered.container(f"ai-agents-{process}")
         names = {variable["name"] for variable in container["env"]}
@@ -141,7 +132,7 @@ def test_each_variable_is_a_setting(rendered: Rendered) -> None:
         assert {name for name in names if name not in KNOWN and not OF_OTHERS.fullmatch(name)} == set()
 
 
-def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: Rendered) -> None:
+def test_secrets_are_mounted_so_that_they_change_at_run_time(rendered: Rendered) -> None:
     """As a directory, readable by the pod's group: a subPath would not be updated."""
     for process in ("api", "worker", "housekeeping"):
         spec = rendered.pod(f"ai-agents-{process}")["spec"]
@@ -153,7 +144,7 @@ def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: 
         assert spec["securityContext"]["fsGroup"] > 0
 
 
-def test_support_finds_redis_without_a_flag(rendered: Rendered) -> None:
+def test_redis_cli_needs_no_flag_in_the_api_pod(rendered: Rendered) -> None:
     """`redis-cli -h redis LLEN celery` in the API's container has the password."""
     variables = {one["name"]: one for one in rendered.container("ai-agents-api")["env"]}
     assert variables["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]["key"] == "REDIS_PASSWORD"
@@ -180,7 +171,7 @@ def test_without_feedback_a_worker_has_no_secret_of_the_api(production: Rendered
     assert set(mounted(production, "ai-agents-worker")) == {"ai-agents-desk-secrets", "ai-agents-model-secrets"}
 
 
-def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
+def test_the_laptops_secrets_are_separate_too(local: Rendered) -> None:
     """The API's pod, which faces the Internet, would get another process's secret."""
     assert not_for_the_api(local.secret("ai-agents-secrets")) == []
     assert not_for_the_api(local.one("ConfigMap", "ai-agents-tenants")["data"]) == []
@@ -188,8 +179,7 @@ def test_the_laptops_secrets_are_kept_apart_too(local: Rendered) -> None:
     assert set(not_for_the_api(local.secret("ai-agents-model-secrets"))) == {"OPENAI_API_KEY"}
 
 
-def test_each_process_has_the_authorities_that_the_documents_addresses_name(production: Rendered) -> None:
-    """The migration too, whose part of an upgrade includes the file."""
+def test_each_process_has_the_documented_certificate_authorities(production: Rendered) -> None:
     (config,) = [one for one in production.of("ConfigMap") if FILE in one.get("data", {})]
     assert config["metadata"]["labels"]["app"] == "ai-agents-migrate"
     for process in PROCESSES:

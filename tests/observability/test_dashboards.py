@@ -52,7 +52,7 @@ def limits(page: str, title: str) -> list[float]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_picture_is_of_the_panels_that_there_are(page: str) -> None:
+def test_the_picture_shows_the_current_panels(page: str) -> None:
     """`python -m tests.observability.dashboards` makes it, with the panels' digest."""
     picture = (ROOT / "docs" / "pictures" / f"{Path(page).stem}.png").read_bytes()
     assert b"tEXtPanels\0" + digest(page).encode() in picture
@@ -111,8 +111,7 @@ def test_each_panel_says_what_is_normal_and_what_to_do_otherwise(panel: dict[str
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_each_query_asks_for_metrics_and_labels_that_there_are(query: PanelQuery) -> None:
-    """Series are named by labels with few values."""
+def test_each_query_uses_existing_metrics_and_labels(query: PanelQuery) -> None:
     for name, selector in re.findall(r"\b((?:ai_agents|process)_\w+|up|ALERTS)\b(?:{([^}]*)})?", query.expr):
         labels = set(re.findall(r"(\w+)(?:=~|!=|!~|=)", selector))
         if name in OTHERS:
@@ -146,7 +145,7 @@ def test_prometheus_takes_its_configuration_and_the_alerts_with_it() -> None:
     promtool("check", "config", str(CONFIG))
 
 
-def test_prometheus_asks_each_kind_of_process_by_the_name_of_its_service() -> None:
+def test_prometheus_scrapes_each_process_under_its_service_name() -> None:
     """The panels' `job` and the collector's alert depend on these names."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     asked = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
@@ -207,11 +206,10 @@ TEXT = CONFIG.with_name("alerts.yaml").read_text(encoding="utf-8")
 DOCUMENTED = re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
 
 
-def test_each_alert_asks_for_metrics_that_there_are() -> None:
-    """A histogram's series are its buckets, its sum and its count."""
-    asked = set(re.findall(r"\bai_agents_\w+", TEXT))
-    assert asked
-    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= set(DOCUMENTED)
+def test_each_alert_uses_existing_metrics() -> None:
+    names_found = set(re.findall(r"\bai_agents_\w+", TEXT))
+    assert names_found
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in names_found} <= set(DOCUMENTED)
 
 
 def test_each_alert_is_proved_to_fire_and_not_to_fire_and_has_a_summary() -> None:
@@ -223,7 +221,6 @@ def test_each_alert_is_proved_to_fire_and_not_to_fire_and_has_a_summary() -> Non
 
 
 def test_each_alert_names_a_runbook() -> None:
-    """As a path in this repository."""
     named = re.findall(r"^ +runbook_url: docs/runbooks/([\w-]+)\.md$", TEXT, re.MULTILINE)
     assert len(named) == TEXT.count("- alert: ")
     assert set(named) <= RUNBOOKS

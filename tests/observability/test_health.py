@@ -59,8 +59,9 @@ def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -
     return made
 
 
-def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> None:
-    """Ready only while it works; the stores are named as soon as they can be probed, and probes make no spans."""
+def test_readiness_follows_a_process_from_start_to_end(
+    loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]
+) -> None:
     readiness = Readiness()
     assert readiness() == (False, {"status": "not ready", "process": "starting"})
     readiness.check_with(loop, {name: store.ask for name, store in stores.items()})
@@ -85,7 +86,7 @@ def test_a_store_that_fails_is_named(readiness: Readiness, stores: dict[str, Pro
     assert readiness()[0]
 
 
-def test_a_silent_store_is_asked_once_and_counts_when_it_speaks(
+def test_a_silent_store_is_probed_once_and_counts_when_it_answers(
     readiness: Readiness, stores: dict[str, ProbedStore]
 ) -> None:
     """Each probe would take a connection."""
@@ -115,21 +116,21 @@ def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
     assert readiness() == told
 
 
-def test_a_probe_in_flight_when_the_loop_ends_is_told_that_the_process_stops() -> None:
+def test_a_probe_in_flight_at_the_end_reports_stopping() -> None:
     """The end of `asyncio.run` cancels the probe's task."""
     readiness = Readiness()
 
     async def process(probes: ThreadPoolExecutor) -> Future[tuple[bool, dict[str, str]]]:
-        asked = asyncio.Event()
+        event = asyncio.Event()
 
         async def silent() -> None:
-            asked.set()
+            event.set()
             await asyncio.Event().wait()
 
         readiness.check_with(asyncio.get_running_loop(), {"redis": silent})
         readiness.start()
         probe = probes.submit(readiness)
-        await asked.wait()
+        await event.wait()
         return probe
 
     with ThreadPoolExecutor() as probes:
@@ -254,7 +255,7 @@ def test_rounds_that_were_held_still_with_their_process_are_given_time(housekeep
     assert housekeeping.is_stuck_after(240 + STUCK)
 
 
-def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever(housekeeping: Housekeeping) -> None:
+def test_a_lost_lead_during_a_watchdog_reset_may_wait(housekeeping: Housekeeping) -> None:
     """Two threads: the watchdog must not overwrite the work's state."""
 
     class Late(float):

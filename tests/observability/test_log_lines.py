@@ -32,9 +32,19 @@ DEFINED = {name: value for name, value in vars(log_events).items() if isinstance
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 IDS = f"ticket_id: 12345, tenant_id: acme, job_id: {JOB}, trace_id: {TRACE}"
-FORMATS = pytest.mark.parametrize("log_format", ["text", "json"])
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 HERE = r"tests/observability/test_log_lines\.py"
+
+
+@pytest.fixture(params=["text", "json"])
+def log_format(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def formatted(log_format: str, start_log: StartLog) -> io.StringIO:
+    """Start the log in each of the two formats."""
+    return start_log(log_format)
 
 
 def lines(stream: io.StringIO) -> list[str]:
@@ -43,8 +53,7 @@ def lines(stream: io.StringIO) -> list[str]:
     return text.split("\n")[:-1]
 
 
-def test_promised_phrases_are_these() -> None:
-    """They are printed at any level."""
+def test_promised_phrases_are_unchanged() -> None:
     assert {name for name, phrase in DEFINED.items() if phrase.promised} == PROMISED
 
 
@@ -54,16 +63,13 @@ def test_the_word_that_support_greps_for_is_in_failures_only_and_no_two_phrases_
     assert 0 < len(healthy) < len(DEFINED) == len({(phrase.template, phrase.level) for phrase in DEFINED.values()})
 
 
-@FORMATS
-def test_a_line_carries_its_identifiers_after_the_phrase(log_format: str, start_log: StartLog) -> None:
-    """In JSON both are fields, and so is each identifier."""
-    stream = start_log(log_format)
+def test_a_line_has_its_identifiers_after_the_phrase(log_format: str, formatted: io.StringIO) -> None:
     span = NonRecordingSpan(SpanContext(int(TRACE, 16), 1, is_remote=False, trace_flags=TraceFlags(1)))
     with use_span(span), bound(ticket_id="12345"):
         bind(tenant_id="acme", job_id=JOB)
         log_event(log_events.TASK_STARTED, job_id=JOB, ticket_id="12345")
     log_event(log_events.PROCESS_READY, process="Worker")
-    line, without = lines(stream)
+    line, without = lines(formatted)
     phrase, moment = f"Task started: job_id={JOB}, ticket_id=12345", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     if log_format == "text":
         assert re.fullmatch(f"{moment} info    " + re.escape(f"{phrase} | {IDS}"), line)
@@ -75,9 +81,7 @@ def test_a_line_carries_its_identifiers_after_the_phrase(log_format: str, start_
         assert fields == {"level": "info", "event": phrase, "ids": IDS, **ids}
 
 
-@FORMATS
-def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format: str, start_log: StartLog) -> None:
-    stream = start_log(log_format)
+def test_identifiers_end_with_their_block_and_belong_to_their_thread(formatted: io.StringIO) -> None:
     with bound(ticket_id="12345"):
         with bound(ticket_id="67890", attempt="2"):
             log_event(log_events.WORKFLOW_INITIATED)
@@ -87,14 +91,14 @@ def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format:
         other = threading.Thread(target=log_event, args=(log_events.WORKFLOW_INITIATED,))
         other.start()
         other.join()
-    inner, outer, elsewhere = lines(stream)
+    inner, outer, elsewhere = lines(formatted)
     assert "ticket_id: 67890, attempt: 2" in inner
     assert "ticket_id: 12345" in outer
     assert not re.search("attempt|job_id", outer)
     assert "ticket_id" not in elsewhere
 
 
-async def test_what_a_task_of_a_block_learns_holds_for_all_of_the_block() -> None:
+async def test_identifiers_bound_in_a_task_hold_for_its_block() -> None:
     """A step of the graph runs in its own task, and learns a ticket's other number."""
 
     async def learn() -> None:
@@ -123,7 +127,6 @@ def test_a_tickets_other_number_is_told_under_its_own_name(
     assert other_ticket_ids(*numbers) == told
 
 
-@FORMATS
 @pytest.mark.parametrize(
     "value",
     [
@@ -136,6 +139,7 @@ def test_a_tickets_other_number_is_told_under_its_own_name(
     ],
 )
 def test_nothing_in_a_value_starts_a_line_or_moves_the_cursor(log_format: str, value: str, start_log: StartLog) -> None:
+    # Not before the test: pytest would capture the lone surrogate, which pytest-xdist cannot send.
     stream = start_log(log_format)
     with bound(ticket_id=value):
         log_event(log_events.SETTINGS_REFUSED, reason=value, also={"model": value})
@@ -147,19 +151,16 @@ def test_nothing_in_a_value_starts_a_line_or_moves_the_cursor(log_format: str, v
         assert [text for text in (line, *shown) if UNPRINTABLE.search(text)] == []
 
 
-@FORMATS
-def test_no_value_is_long(log_format: str, start_log: StartLog) -> None:
-    stream = start_log(log_format)
+def test_no_value_is_long(formatted: io.StringIO) -> None:
     with bound(ticket_id="1" * 100_000):
         log_event(log_events.SETTINGS_REFUSED, reason="x" * 100_000, also={"model": "y" * 100_000})
     logging.getLogger("some.library").warning("x%s", "x" * 100_000)
-    ours, foreign = lines(stream)
+    ours, foreign = lines(formatted)
     assert (len(ours) < 3000, len(foreign) < 1500, "…" in ours) == (True, True, True)
 
 
-@FORMATS
-def test_a_failure_is_shown_as_types_and_places_without_messages(log_format: str, start_log: StartLog) -> None:
-    stream, log = start_log(log_format), logging.getLogger("uvicorn.error")
+def test_a_failure_is_shown_as_types_and_places_without_messages(formatted: io.StringIO) -> None:
+    log = logging.getLogger("uvicorn.error")
 
     def raise_with_a_secret() -> None:
         try:
@@ -174,8 +175,8 @@ def test_a_failure_is_shown_as_types_and_places_without_messages(log_format: str
         log.error("Exception in ASGI application\n", exc_info=True)
         log.error("by itself", exc_info=failure)
         log.error("as a triple", exc_info=sys.exc_info(), stack_info=True)
-    assert len(lines(stream)) == 4
-    for line in lines(stream):
+    assert len(lines(formatted)) == 4
+    for line in lines(formatted):
         assert re.search(rf"exception: ValueError at {HERE}:\d+ raise_with_a_secret < {HERE}:\d+ \w+", line)
         assert re.search(rf" caused by KeyError at {HERE}:\d+ raise_with_a_secret", line)
         assert not re.search("hunter2|ticket text|Traceback|Stack", line)
@@ -189,7 +190,6 @@ def test_exceptions_that_refer_to_each_other_end(start_log: StartLog) -> None:
     assert lines(stream)[0].endswith("exception: ValueError caused by KeyError")
 
 
-@FORMATS
 def test_promised_lines_are_printed_at_any_level_and_others_are_not(log_format: str, start_log: StartLog) -> None:
     stream = start_log(log_format, "ERROR")
     log_event(log_events.PROCESS_STARTING, process="Worker")
@@ -206,10 +206,7 @@ def test_promised_lines_are_printed_at_any_level_and_others_are_not(log_format: 
         assert " error   ServiceDesk Plus API timeout" in lines(stream)[2]
 
 
-@FORMATS
-async def test_what_nobody_caught_is_one_line_without_its_message(log_format: str, start_log: StartLog) -> None:
-    """In a thread, or in a task that was never awaited."""
-    stream = start_log(log_format)
+async def test_an_uncaught_exception_is_one_line_without_its_message(formatted: io.StringIO) -> None:
 
     def crash() -> None:
         raise RuntimeError("hunter2")
@@ -223,7 +220,7 @@ async def test_what_nobody_caught_is_one_line_without_its_message(log_format: st
     asyncio.get_running_loop().call_exception_handler(
         {"message": "Task exception was never retrieved", "exception": task.exception(), "future": task}
     )
-    of_thread, of_task = lines(stream)
+    of_thread, of_task = lines(formatted)
     assert "Process error: unexpected failure" in of_thread
     assert "Task exception was never retrieved" in of_task
     for line in (of_thread, of_task):
@@ -245,23 +242,21 @@ def test_a_start_is_refused_in_the_format_of_the_settings_or_in_text(
     assert [line.partition("Z ")[2] for line in told] == refused
 
 
-def test_an_outage_is_told_at_its_beginning_and_once_a_minute(start_log: StartLog) -> None:
-    stream, clock = start_log(), Clock(0)
+def test_an_outage_is_told_at_its_beginning_and_once_a_minute(log: io.StringIO) -> None:
+    clock = Clock(0)
     outage = Outage(log_events.REDIS_UNREACHABLE, monotonic=clock)
     for clock.now, told in ((0.0, 1), (1.0, 1), (59.0, 1), (60.0, 2)):
         outage.seen("jobs wait in the database", OSError("hunter2"))
-        assert stream.getvalue().count("Redis error: jobs wait in the database") == told
+        assert log.getvalue().count("Redis error: jobs wait in the database") == told
     outage.over()
     outage.seen("x")
-    assert stream.getvalue().count("Redis error") == 3
-    assert "hunter2" not in stream.getvalue()
+    assert log.getvalue().count("Redis error") == 3
+    assert "hunter2" not in log.getvalue()
 
 
-@FORMATS
-def test_the_name_of_a_logger_is_never_printed(log_format: str, start_log: StartLog) -> None:
-    stream = start_log(log_format)
+def test_the_name_of_a_logger_is_never_printed(log_format: str, formatted: io.StringIO) -> None:
     logging.getLogger("uvicorn.error").info("Started server process [%d]", 17)
-    (line,) = lines(stream)
+    (line,) = lines(formatted)
     assert "Started server process [17]" in line
     assert not re.search("error|uvicorn", line, re.IGNORECASE)
     if log_format == "json":
@@ -277,16 +272,15 @@ def test_the_name_of_a_logger_is_never_printed(log_format: str, start_log: Start
         ("https://desk.example/me@here", "https://desk.example/me@here"),
     ],
 )
-def test_addresses_lose_their_credentials(address: str, shown: str, start_log: StartLog) -> None:
-    stream = start_log()
+def test_addresses_lose_their_credentials(address: str, shown: str, log: io.StringIO) -> None:
     logging.getLogger("kombu").warning("Connected to %s.", address)
-    assert lines(stream)[0].endswith(f"Connected to {shown}.")
+    assert lines(log)[0].endswith(f"Connected to {shown}.")
 
 
-def test_a_record_whose_arguments_do_not_fit_harms_nobody(start_log: StartLog) -> None:
-    stream, arguments = start_log(), ("one",)
+def test_a_record_whose_arguments_do_not_fit_harms_nobody(log: io.StringIO) -> None:
+    arguments = ("one",)
     logging.getLogger("some.library").warning("%s and %s", *arguments)
-    assert len(lines(stream)) == 1
+    assert len(lines(log)) == 1
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2", "httpcore", "openai", "celery.worker.strategy", "langgraph"])
@@ -307,14 +301,13 @@ def test_a_logger_that_brought_its_own_handler_joins_the_one_stream(start_log: S
     assert (stray.getvalue(), len(lines(stream))) == ("", 1)
 
 
-def test_warnings_are_lines_too_without_their_text(start_log: StartLog) -> None:
-    stream = start_log()
+def test_warnings_are_lines_too_without_their_text(log: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("ticket text: of a person", DeprecationWarning, stacklevel=1)
         warnings.warn_explicit("ticket text", UserWarning, "/lib/site-packages/pydantic/main.py", 5)
     logging.getLogger("py.warnings").warning("ticket text")
-    ours, foreign, odd = (line.split("Z ", 1)[1] for line in lines(stream))
+    ours, foreign, odd = (line.split("Z ", 1)[1] for line in lines(log))
     assert re.fullmatch(rf"warning DeprecationWarning at {HERE}:\d+", ours)
     assert foreign == "warning UserWarning of a library"
     assert odd == "warning Warning of a library"

@@ -43,8 +43,7 @@ def value(process: str, name: str, **labels: str) -> float | None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_each_metric_is_named_by_convention_explained_and_given_by_some_process(name: str) -> None:
-    """Snake case with our prefix, unit last, one sentence of help, small labels."""
+def test_each_metric_is_named_by_convention_and_explained(name: str) -> None:
     metric = METRICS[name]
     (family,) = metric.describe()
     assert re.fullmatch(r"ai_agents(_[a-z0-9]+)+", family.name)
@@ -63,18 +62,16 @@ def test_each_label_is_used_and_each_metric_is_set_somewhere() -> None:
     assert set(METRICS) - set(re.findall(r"metrics\.(\w+)", "".join(code))) == set()
 
 
-def test_each_webhook_that_has_a_line_is_counted() -> None:
-    """In the function that logs the refusal."""
+def test_each_logged_webhook_is_counted() -> None:
     for path in (ROOT / "api").glob("*.py"):
         for part in re.split(r"^ *(?:async )?def ", path.read_text(), flags=re.MULTILINE):
             if "say(phrases.WEBHOOK_REJECTED" in part or "say(phrases.WEBHOOK_NOT_TAKEN" in part:
                 assert "metrics.webhook(" in part, (path.name, part.partition("(")[0])
 
 
-def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
+def test_tenants_with_unusable_settings_are_counted_at_each_scrape(
     start_log: StartLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checked at each scrape; one line each at the start, with valid ids only."""
     values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
     clock = Clock()
     stream = start_log()
@@ -149,8 +146,7 @@ def test_a_call_that_was_held_back_is_none() -> None:
     assert results == [2, None]
 
 
-def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() -> None:
-    """Changed settings make a new desk with a new breaker; the old one is forgotten."""
+def test_a_breakers_metric_shows_its_newest_state() -> None:
     name = "desk of a-tenant-of-this-test"
     old = Breaker(name, "desk unavailable", most_failures=1, rest_seconds=0)
     for _ in range(2):
@@ -209,8 +205,7 @@ def test_a_port_that_is_taken_is_refused_with_a_sentence_and_none_is_none(port: 
     metrics_server.serve("worker", None, lambda: (True, {}))()
 
 
-def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None:
-    """503 until the process is ready; each request has its own thread."""
+def test_readiness_is_served_beside_the_metrics_without_delaying_them() -> None:
     asked, told = threading.Event(), threading.Event()
     away = {"status": "not ready", "redis": "unreachable"}
     answers = iter([(False, away), (True, {"status": "ready"})])
@@ -231,7 +226,7 @@ def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None
     assert second.headers["content-type"] == "application/json"
 
 
-def test_neither_a_fault_of_ours_nor_a_scraper_that_hangs_up_prints_anything(
+def test_neither_an_error_nor_a_disconnected_scraper_prints_anything(
     port: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The library's server would print a traceback."""

@@ -51,7 +51,7 @@ def test_the_models_key_may_be_each_tenants(
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY"])
 @pytest.mark.parametrize("key", ["sk-\u2013of a document", "sk-two\nlines"], ids=["a dash", "two lines"])
 @pytest.mark.parametrize("is_file", [False, True], ids=["environment", "file"])
-def test_a_key_of_the_model_that_can_not_be_sent_is_named(
+def test_an_invalid_model_key_is_named(
     name: str, key: str, is_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise each job, and the model's check, would fail with `invalid answer`."""

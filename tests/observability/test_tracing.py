@@ -70,8 +70,7 @@ def test_no_prompt_and_no_answer_is_in_a_file_whatever_a_collector_gets(tmp_path
     assert "Jordan" not in path.read_text(encoding="utf-8")
 
 
-def test_a_folder_has_a_size_and_its_oldest_files_go_first(tmp_path: Path) -> None:
-    """Of any process; foreign files stay."""
+def test_a_span_folder_is_limited_and_its_oldest_files_are_deleted(tmp_path: Path) -> None:
     others = tmp_path / "measurements.jsonl"
     others.write_text("{}\n")
     FileExporter(tmp_path, "ai-agents-api").export(made())
@@ -169,9 +168,9 @@ def test_a_collector_that_takes_no_spans_costs_one_line_and_seconds_at_the_end(c
         done = subprocess.run(program, env=kept | settings, capture_output=True, text=True, timeout=60, check=False)
         ended = time.monotonic()
     assert (done.returncode, done.stderr) == (0, "")
-    line, told = done.stdout.splitlines()
+    line, shown_lines = done.stdout.splitlines()
     assert line.endswith("warning Trace export failing: the collector does not take spans")
     assert "error" not in line.lower()
     # An export gives up after 3 s, and none was waited for.
-    times = json.loads(told)
+    times = json.loads(shown_lines)
     assert (times["took"] < 2, times["failed"] > 0, ended - times["made"] < 8) == (True, True, True), times

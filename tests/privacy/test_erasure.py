@@ -94,7 +94,7 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
         assert "reyes" not in str(store.table.run(f"SELECT * FROM {name}")).lower()  # noqa: S608 -- one of ours
 
 
-async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(store: Store) -> None:
+async def test_a_second_erasure_finds_late_answers_from_erased_copies(store: Store) -> None:
     """By then only its tombstone shows that the ticket was the requester's."""
     await copy(store.database, "1")
     await copy(store.database, "2", "someone.else@acme.example")
@@ -194,8 +194,7 @@ async def test_only_a_tenants_own_jobs_are_told_as_its(waiting: UUID, store: Sto
     assert await numbers_of_jobs(store.database, "acme", [waiting, other]) == {waiting: ["12345"]}
 
 
-async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:
-    """Jobs reach the reading of their ticket before, during and after the erasure."""
+async def test_a_concurrent_reading_is_reported_or_ended(store: Store) -> None:
     jobs = [await store.accept(ticket_id=str(number)) for number in range(12)]
     held = [await claimed(store.database, job_id) for job_id in jobs]
 
@@ -231,8 +230,7 @@ async def test_a_copy_without_a_requester_goes_by_what_a_job_says(whose: str | N
 
 
 @pytest.mark.parametrize("named", ["12", "4711"])
-async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(named: str, store: Store) -> None:
-    """Jobs named by either number, a copy, and answers with the display number."""
+async def test_a_ticket_with_two_numbers_is_forgotten_under_both(named: str, store: Store) -> None:
     database, table = store.database, store.table
     await repository.save_ticket(database, "acme", {"ticket_id": "4711", **TEXT, "display_id": "12"}, WHO)
     of_people = await answered(database, store.new_event, "12")
@@ -250,8 +248,7 @@ async def test_a_ticket_with_two_numbers_is_forgotten_by_either_and_under_both(n
         assert await repository.save_ticket(database, "acme", ticket) is (display_id == "5")
 
 
-async def test_a_ticket_that_was_forgotten_by_one_number_is_known_by_the_other_one_later(store: Store) -> None:
-    """The other number was unknown then; a job or copy with both counts as erased."""
+async def test_a_forgotten_number_is_recognized_by_the_other_number_later(store: Store) -> None:
     await erasure.erase(store.database, Which("acme", ticket_id="12"))
     claim = await claimed(store.database, await store.accept(ticket_id="4711"))
     assert not await claims.is_forgotten(store.database, claim, "4711", "")
@@ -311,7 +308,7 @@ async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store
     assert copies(store.table) == []
 
 
-async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Database, table: Table) -> None:
+async def test_no_statement_takes_longer_for_a_larger_tenant(hasty: Database, table: Table) -> None:
     """The whole erasure takes twice the statement timeout."""
     await copy(hasty, "1")
     table.run(COPIES, 2, 100)
@@ -337,7 +334,7 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
     assert (await erasure.erase(store.database, Which("acme"), page=3)).rows == 7
 
 
-async def test_an_interrupted_erasure_stops_new_text_and_goes_on(store: Store) -> None:
+async def test_an_interrupted_erasure_blocks_new_text_and_continues(store: Store) -> None:
     """The owner of the rest is known although the copies that named it are gone."""
     database, table = store.database, store.table
     for number in range(1, 10):
@@ -369,8 +366,7 @@ async def test_an_interrupted_erasure_stops_new_text_and_goes_on(store: Store) -
     assert await tombstones.forgotten_among(database, "acme", [*numbers, "20"]) == set(numbers)
 
 
-async def test_keys_in_redis_are_found_though_rows_name_no_owner(store: Store, redis: Redis) -> None:
-    """The command asks for another run if Redis was unavailable."""
+async def test_keys_in_redis_are_found_although_rows_name_no_owner(store: Store, redis: Redis) -> None:
     database = store.database
     await copy(database, "2", WHO)
     own, naming, other = [await answered(database, store.new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
@@ -443,8 +439,7 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Dat
     assert await purge(database) == Purged(0, 1, 0)
 
 
-async def test_what_was_spent_goes_as_rows_of_jobs_do(database: Database, table: Table) -> None:
-    """Only of these tenants: `forget --all` takes the spending of one that has left."""
+async def test_spending_is_purged_like_job_rows(database: Database, table: Table) -> None:
     for tenant_id in ("acme", "globex", "left"):
         for days in (0, 89, 91):
             table.run("INSERT INTO spending (tenant_id, day) VALUES (%s, current_date - %s)", tenant_id, days)
@@ -453,8 +448,7 @@ async def test_what_was_spent_goes_as_rows_of_jobs_do(database: Database, table:
     assert [tuple(row.values()) for row in left] == [("acme", 2), ("globex", 2), ("left", 3)]
 
 
-async def test_audit_records_go_by_their_tenants_days_unless_those_are_not_known(store: Store) -> None:
-    """And not with their jobs."""
+async def test_audit_records_are_purged_by_their_tenants_days(store: Store) -> None:
     for tenant_id in ("acme", "globex", "hooli", "left"):
         for days in (9, 11):
             job_id = await store.accept(tenant_id=tenant_id, finished_at="now() - interval '91 days'")
@@ -515,8 +509,7 @@ async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database
     assert await purge(database) == Purged(answers=0, copies=1, jobs=0)
 
 
-async def test_a_kind_that_somebody_has_locked_stops_no_other(server: Postgres, store: Store) -> None:
-    """It is left for the next purge, so that no lock is awaited for long."""
+async def test_a_locked_kind_does_not_stop_the_purge(server: Postgres, store: Store) -> None:
     await keep_old_copies(store.database, store.table)
     hasty = Database(server.url, application_name="hasty", lock_seconds=0.2)
     async with store.database.tenant("acme") as session:

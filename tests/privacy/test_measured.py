@@ -91,8 +91,7 @@ def test_the_same_text_has_the_same_embedding() -> None:
         assert not re.search(r"\[(?!TEXT)[A-Z]+_\d", masked)
 
 
-def test_the_desks_own_terms_are_no_people() -> None:
-    """A category, a service or an asset that the ticket names."""
+def test_the_desks_own_terms_are_not_people() -> None:
     text = "Ask Alma Kowalska why Alma fails. Hi Zephyr, it is down."
     assert "[PERSON_1]" in Redaction().redact(text)
     assert Redaction(terms=["Zephyr"]).redact("Hi Zephyr, it is down.") == "Hi Zephyr, it is down."

@@ -62,14 +62,14 @@ def endless(parsed: Any, *, within: bool = False) -> list[tuple[bool, bool]]:
     return found
 
 
-def test_no_repeat_without_an_end_stands_in_another() -> None:
+def test_no_unbounded_repeat_contains_another() -> None:
     """Nested repeats can split a text in exponentially many ways."""
     assert len(unbounded()) > 100
     wrong = {name for name, repeats in unbounded().items() if any(within for within, _ in repeats)}
     assert wrong - OF_SHORT_TEXTS == DISJOINT
 
 
-def test_what_follows_a_repeat_without_an_end_is_asked_for_where_a_word_begins() -> None:
+def test_a_token_after_an_unbounded_repeat_starts_at_a_word() -> None:
     """Otherwise each place of a long word is tried to its end."""
     followed = {name for name, repeats in unbounded().items() if any(is_followed for _, is_followed in repeats)}
     # Matched against the characters right before a number, or a name at the end of a line.
@@ -88,7 +88,7 @@ def test_what_follows_a_repeat_without_an_end_is_asked_for_where_a_word_begins()
         *("name: ", "né le "),
     ],
 )
-def test_100_kilobytes_of_anything_end(piece: str) -> None:
+def test_100_kilobytes_of_any_text_are_processed(piece: str) -> None:
     """Quadratic time would take some ten seconds or more each."""
     text = piece * (100_000 // len(piece))
     assert Redaction([Person("Anna Schmidt")], network=True).redact(text)

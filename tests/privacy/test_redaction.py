@@ -67,7 +67,7 @@ def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
     assert masked == "Employee no. [ID_1] is locked. Password is [SECRET_2] I typed [SECRET_2] and [ID_1]."
 
 
-def test_what_looks_like_a_placeholder_comes_back_as_it_was() -> None:
+def test_existing_placeholders_are_restored_unchanged() -> None:
     """A writer must not get another person's name inserted."""
     redaction = Redaction([ANNA])
     text = "Anna wrote [PERSON_1], [Person 1], person_1, **[EMAIL_1]** and [SECRET]"
@@ -127,17 +127,6 @@ def test_a_text_without_personal_data_stays_letter_for_letter(text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "token refresh failed at 2026-11-19T04:11:58.207Z in eu-west-1",
-        "Tom: is the password expired?\nworks again since noon",
-    ],
-)
-def test_what_only_looks_like_a_secret_stays(text: str) -> None:
-    assert "[SECRET]" not in without_personal(text)
-
-
-@pytest.mark.parametrize(
     ("text", "masked"),
     [
         ("Codes for the night:\n118 402  336 719  447 085", "Codes for the night:\n[SECRET]  [SECRET]  [SECRET]"),
@@ -151,9 +140,15 @@ def test_what_only_looks_like_a_secret_stays(text: str) -> None:
         ("RTN 121000358 acct 00417720", "RTN [BANK] acct [BANK]"),
         ("Passport: FA1184027; in the system FA1184072", "Passport: [ID]; in the system [ID]"),
         ("please call us back, poste 318", "please call us back, poste [PHONE]"),
+        # No secrets, although they look alike.
+        ("token refresh failed at 2026-11-19T04:11:58.207Z in eu-west-1",) * 2,
+        (
+            "Tom: is the password expired?\nworks again since noon",
+            "[PERSON]: is the password expired?\nworks again since noon",
+        ),
     ],
 )
-def test_what_stands_beside_a_known_value_is_masked(text: str, masked: str) -> None:
+def test_values_beside_a_known_value_are_masked(text: str, masked: str) -> None:
     assert without_personal(text) == masked
 
 
@@ -168,6 +163,12 @@ def test_the_last_word_of_a_text_is_nobody_by_itself(ended: str) -> None:
 
 
 WORDS = ("Mark Hollis", "Will Baker", "Jens Koch", "Bill Young", "May Long", "Petra Sommer")
+WITHOUT_NAMES = [
+    *("Please mark as read.", "I will do that.", "will do", "The call will fail again.", "my phone bill."),
+    *("Tell me when it will be ready", "to mark it as done, click here", "for long texts it fails", "by may"),
+    *("mails from young people", "Click here to mark all and save", "this took too long for me"),
+    *("Der koch in der Kantine braucht ein Tablet.", "frag den koch in der Kantine", "im sommer wieder"),
+]
 
 
 def named(sentence: str) -> list[str]:
@@ -196,23 +197,11 @@ def named(sentence: str) -> list[str]:
         ("Weitergeleitet an koch, danke", "Jens Koch"),
         ("frag sommer ob das geht", "Petra Sommer"),
         ("Young and mark sit there.", "Bill Young, Mark Hollis"),  # beside another name of the desk
+        *((sentence, "") for sentence in WITHOUT_NAMES),
     ],
 )
-def test_a_name_that_is_a_word_is_found_where_the_sentence_tells(sentence: str, name: str) -> None:
-    assert named(sentence) == name.split(", ")
-
-
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        *("Please mark as read.", "I will do that.", "will do", "The call will fail again.", "my phone bill."),
-        *("Tell me when it will be ready", "to mark it as done, click here", "for long texts it fails", "by may"),
-        *("mails from young people", "Click here to mark all and save", "this took too long for me"),
-        *("Der koch in der Kantine braucht ein Tablet.", "frag den koch in der Kantine", "im sommer wieder"),
-    ],
-)
-def test_it_stays_where_it_is_the_word(sentence: str) -> None:
-    assert named(sentence) == []
+def test_a_name_that_is_a_word_is_found_by_its_sentence(sentence: str, name: str) -> None:
+    assert ", ".join(named(sentence)) == name
 
 
 @pytest.fixture
@@ -222,22 +211,18 @@ def redaction() -> Redaction:
     return redaction
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        *("[PERSON_1]", "[person_1]", "[Person 1]", "[Name 1]", "[PERSON-1]", "[PERSON 1]", "[ PERSON_1 ]"),
-        *("[PERSON_\n1]", "[PERSON\n_1]", "[PERSON\\_1]", "[PER\u200bSON_1]", "[KUNDE_1]", "【PERSON_1】"),
-        *("[**PERSON_1**]", "[`PERSON_1`]", "[PERSON:1]", "[PERSON#1]", "[PERSON_01]", "［PERSON＿1］", "{PERSON_1}"),
-        *("<PERSON_1>", "[Personne 1]", "[PERSONNE_1]", "[Persona_1]", "[Benutzer 1]", "[USER_1]", "[Mitarbeiterin_1]"),
-    ],
-)
-def test_a_placeholder_that_a_model_changed_is_restored(redaction: Redaction, written: str) -> None:
-    assert redaction.restore(f"Ask {written}, please.") == "Ask Anna Schmidt, please."
+CHANGED_BY_A_MODEL = [
+    *("[PERSON_1]", "[person_1]", "[Person 1]", "[Name 1]", "[PERSON-1]", "[PERSON 1]", "[ PERSON_1 ]"),
+    *("[PERSON_\n1]", "[PERSON\n_1]", "[PERSON\\_1]", "[PER\u200bSON_1]", "[KUNDE_1]", "【PERSON_1】"),
+    *("[**PERSON_1**]", "[`PERSON_1`]", "[PERSON:1]", "[PERSON#1]", "[PERSON_01]", "［PERSON＿1］", "{PERSON_1}"),
+    *("<PERSON_1>", "[Personne 1]", "[PERSONNE_1]", "[Persona_1]", "[Benutzer 1]", "[USER_1]", "[Mitarbeiterin_1]"),
+]
 
 
 @pytest.mark.parametrize(
     ("written", "restored"),
     [
+        *((each, "Anna Schmidt") for each in CHANGED_BY_A_MODEL),
         ("**[PERSON_1]**", "**Anna Schmidt**"),
         ("[PERSON_1]'s", "Anna Schmidt's"),
         ("[PERSON_1][EMAIL_2]", "Anna Schmidtjo@acme.example"),
@@ -252,7 +237,8 @@ def test_a_placeholder_that_a_model_changed_is_restored(redaction: Redaction, wr
         ("[IBAN_4]", "[a bank account]"),
     ],
 )
-def test_what_stands_around_it_stays(redaction: Redaction, written: str, restored: str) -> None:
+def test_a_placeholder_in_any_spelling_is_restored(redaction: Redaction, written: str, restored: str) -> None:
+    assert redaction.restore(f"Ask {written}, please.") == f"Ask {restored}, please."
     assert redaction.restore(f"Ask {written}.") == f"Ask {restored}."
 
 
@@ -270,7 +256,6 @@ def test_text_that_is_no_placeholder_stays(redaction: Redaction, text: str) -> N
 
 
 @pytest.mark.parametrize("written", ["[", "[PERSON_", "[PERSON_1", "PERSON_", "[a a a ", "[[1]", "1", "*"])
-def test_a_long_row_of_halves_of_placeholders_stays(redaction: Redaction, written: str) -> None:
-    """The patterns' tests prove linear time (test_patterns.py)."""
+def test_a_long_row_of_partial_placeholders_stays(redaction: Redaction, written: str) -> None:
     restored = redaction.restore(written * 5000)
     assert restored.replace("Anna Schmidt", "PERSON_1") == written * 5000

@@ -27,7 +27,6 @@ from tests.kit.world import wait_for
 
 OLD, NEW = "the 0ld secret", "the n3w secret"
 
-
 LONG_AGO = "UPDATE known_secrets SET first_seen_at = first_seen_at - interval '91 days'"
 
 
@@ -43,8 +42,7 @@ async def days_of(database: Database) -> dict[str, int]:
     return {setting: (one.read_at - one.first_seen_at).days for setting, one in known.items()}
 
 
-async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(database: Database, table: Table) -> None:
-    """A rotation moves the old secret to another setting; its age and uses follow."""
+async def test_a_secrets_age_is_independent_of_its_setting(database: Database, table: Table) -> None:
     first = await record(database, [seen("acme", CURRENT, OLD, uses=2)])
     age(table, 100)
     await record(database, [seen("acme", CURRENT, NEW), seen("acme", PREVIOUS, OLD)])
@@ -57,8 +55,7 @@ async def test_a_secret_is_as_old_as_it_is_known_whatever_place_it_stands_in(dat
     assert retired[RETIRED].first_seen_at == known[PREVIOUS].first_seen_at
 
 
-async def test_uses_add_up_and_those_of_a_day_are_told(database: Database, table: Table) -> None:
-    """They are counted by the hour, and the day begins in the middle of one."""
+async def test_uses_are_summed_and_reported_per_day(database: Database, table: Table) -> None:
     await record(database, [seen("acme", PREVIOUS, OLD, uses=5)])
     table.run("UPDATE secret_uses SET hour = date_trunc('hour', now() - interval '23 hours 59 minutes')")
     assert (await remembered(database, "acme", {PREVIOUS: OLD}))[PREVIOUS].uses == 5
@@ -72,7 +69,7 @@ async def test_uses_add_up_and_those_of_a_day_are_told(database: Database, table
     assert (await last_seen(database, "globex"))[CURRENT].uses == 27
 
 
-async def test_of_two_places_with_one_secret_the_first_counts(database: Database) -> None:
+async def test_the_first_of_two_settings_with_one_secret_counts(database: Database) -> None:
     """As after a rotation that was stopped at its start."""
     both = [seen("acme", CURRENT, OLD, uses=1), seen("acme", PREVIOUS, OLD, uses=2)]
     assert list(await record(database, both)) == [("acme", CURRENT)]
@@ -81,7 +78,7 @@ async def test_of_two_places_with_one_secret_the_first_counts(database: Database
     assert known[CURRENT].uses == 3
 
 
-async def test_no_row_tells_a_secret_or_that_two_tenants_share_one(database: Database, table: Table) -> None:
+async def test_no_row_reveals_a_secret_or_that_two_tenants_share_one(database: Database, table: Table) -> None:
     """Not even by guessing: a fingerprint is made with the tenant's key."""
     same = [seen(tenant, setting, OLD) for tenant in ("acme", "globex") for setting in (CURRENT, "OPENAI_API_KEY")]
     await record(database, [*same, seen("", "OPENAI_API_KEY", OLD)])
@@ -108,7 +105,7 @@ async def test_what_no_process_has_any_more_goes_after_a_month(database: Databas
     assert table.run("SELECT * FROM secret_uses") == []
 
 
-async def test_who_tells_of_secrets_tells_of_the_tenant_that_he_names_alone(database: Database, table: Table) -> None:
+async def test_fingerprints_are_written_for_the_named_tenant_only(database: Database, table: Table) -> None:
     """The function runs with the caller's rights, and leaves no tenant set."""
     await record(database, [seen("acme", CURRENT, OLD)])
     async with database.across_tenants() as session:
@@ -135,8 +132,7 @@ async def test_what_has_changed_is_told_at_once_and_the_rest_once_an_hour(databa
         assert within[0] <= row["minutes"] < within[1]
 
 
-async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: Database, table: Table) -> None:
-    """For example a console that no longer runs."""
+async def test_unreported_secrets_are_removed_after_two_hours(database: Database, table: Table) -> None:
     await record(database, [seen("", KEY, "a console's")])
     table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=119))
     await record(database, [seen("", "REDIS_URL", "everybody's")])
@@ -166,8 +162,7 @@ async def test_a_renamed_secret_keeps_its_age(before: str, after: Any, database:
     assert await days_of(database) == dict(zip(after, (91, 0), strict=True))
 
 
-async def test_it_is_told_beside_what_a_process_does(database: Database) -> None:
-    """Without the database too; the look itself reports the outage."""
+async def test_secrets_are_reported_beside_a_process_work(database: Database) -> None:
     async with report_secrets(database, lambda: {("", KEY): "the first"}) as told:
         await asyncio.to_thread(wait_for, lambda: told.since)
     assert (await last_seen(database, OF_PROCESS)).keys() == {KEY}

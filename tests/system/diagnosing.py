@@ -33,8 +33,8 @@ def diagnose(system: System, ticket_id: str, tenant: str = "acme", **settings: s
 
         def agreed() -> Diagnosed | None:
             # The state may change in between, so both are read again.
-            told = diagnosed(system, ticket_id, tenant)
-            return told if reader.verdict(ticket_id, tenant) == told.said["verdict"] else None
+            diagnosis = diagnosed(system, ticket_id, tenant)
+            return diagnosis if reader.verdict(ticket_id, tenant) == diagnosis.said["verdict"] else None
 
         return cast("Diagnosed", wait_for(agreed))
 
@@ -47,9 +47,9 @@ def diagnosed(system: System, ticket_id: str, tenant: str = "acme", **settings: 
 def read(answer: Answer) -> Diagnosed:
     """Read an answer of `diagnose --json`, whose exit status must be its verdict's."""
     assert answer.stdout, answer.stderr
-    said = json.loads(answer.stdout)
-    assert answer.returncode == said["exit_status"] == OF_VERDICTS[said["verdict"]], answer.stderr
-    return Diagnosed(answer.returncode, said)
+    document = json.loads(answer.stdout)
+    assert answer.returncode == document["exit_status"] == OF_VERDICTS[document["verdict"]], answer.stderr
+    return Diagnosed(answer.returncode, document)
 
 
 def verdict(system: System, ticket_id: str, tenant: str = "acme") -> str:

@@ -17,8 +17,7 @@ from cli.trace import FROM_EVENTS
 from dev.stack.state_file import read_state
 from dev.stack.summary import summarise
 from dev.stack.system import System
-from tests.docs.documents import ROOT, MarkdownFile
-from tests.docs.readme import blocks
+from tests.docs.documents import ROOT, MarkdownFile, first_page_blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
@@ -55,7 +54,7 @@ def log_event(system: System, *words: str) -> Answer:
 
 def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, world: World) -> None:
     """They run unchanged on a job with their id, so this is the first test: no other ticket has their number yet."""
-    block = next(block for block in blocks("sh") if block.startswith("ai-agents jobs"))
+    block = next(block for block in first_page_blocks("sh") if block.startswith("ai-agents jobs"))
     job_id = block.split("ai-agents show ")[1].split()[0]
     ticket_id = block.split("--ticket ")[1].split()[0]
     subject = "VPN does not connect, by hand"
@@ -82,10 +81,10 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_commands_of_documents_do_what_these_say(system: System, world: World) -> None:
+def test_documented_commands_do_what_the_documents_say(system: System, world: World) -> None:
     """With the ticket that was retried before, whose number they all have."""
-    by_hand, *checks = (block for block in blocks("sh") if block.startswith("body="))
-    grep = next(block for block in blocks("sh") if block.startswith("grep "))
+    by_hand, *checks = (block for block in first_page_blocks("sh") if block.startswith("body="))
+    grep = next(block for block in first_page_blocks("sh") if block.startswith("grep "))
     ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
     job_id = str(world.ended(ticket_id)["id"])
     folder, key = system.folder.parent, system.state["tenants"]["acme"]
@@ -164,8 +163,7 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
     assert f"No job has the id {NOBODY}" in unknown.stderr
 
 
-def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: System, world: World) -> None:
-    """A job with another reason, or one that waits again, shows none."""
+def test_a_dry_runs_answer_is_shown_and_no_other_answer(system: System, world: World) -> None:
     job_id = str(world.ended(world.create_ticket("Projector stays dark"))["id"])
     with world.admin() as connection:
         for state, reason in (("skipped", "ticket closed"), ("waiting", "dry run"), ("skipped", "dry run")):
@@ -179,7 +177,7 @@ def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: 
             assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
 
 
-def test_statuses_of_what_hinders_a_command(system: System, world: World) -> None:
+def test_hindered_commands_have_their_exit_statuses(system: System, world: World) -> None:
     """Never 1, which describes a job."""
     away = {"DATABASE_URL": "postgresql://ai_agents@127.0.0.1:1/ai_agents"}
     ours = {"DATABASE_URL": system.state["database_url"]}
@@ -222,8 +220,8 @@ def test_a_folder_is_added_found_listed_and_removed(system: System, world: World
     assert_one_note(world, elsewhere := world.create_ticket(SUBJECT, "globex"), "globex")
     assert "docs=No" in context_of(system, elsewhere, "globex")
 
-    (told,) = json.loads(documents(system, "list", "--json").stdout)
-    assert (told["path"], told["parts"]) == (str(handbook), 1)
+    (body,) = json.loads(documents(system, "list", "--json").stdout)
+    assert (body["path"], body["parts"]) == (str(handbook), 1)
     assert documents(system, "remove", str(handbook)).stdout == f"Removed: {handbook}\n"
     gone = documents(system, "remove", str(handbook))
     assert (gone.returncode, gone.stderr) == (1, f"Not there: {handbook}\n")
@@ -283,8 +281,8 @@ def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
     """Return the spans of a ticket once it has this many attempts."""
 
     def found() -> dict[str, Any]:
-        told = here("trace", "--ticket", ticket_id, "--traces", system.state["traces"], "--json")
-        said: dict[str, Any] = json.loads(told.stdout) if told.returncode == 0 else {"spans": []}
+        done = here("trace", "--ticket", ticket_id, "--traces", system.state["traces"], "--json")
+        said: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"spans": []}
         names = [span["name"] for span in said["spans"]]
         return said if "Webhook" in names and sum(name.startswith("Worker") for name in names) == count else {}
 
@@ -294,10 +292,10 @@ def complete(system: System, ticket_id: str, count: int = 1) -> dict[str, Any]:
 def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: System, world: World) -> None:
     ticket_id = world.create_ticket("VPN drops, in files")
     job = world.ended(ticket_id)
-    said = complete(system, ticket_id)
+    body = complete(system, ticket_id)
     trace_id = job["traceparent"].split("-")[1]
-    assert (said["job_id"], said["tenant_id"], said["trace_id"]) == (str(job["id"]), "acme", trace_id)
-    spans = {span["name"].partition(" (")[0]: span for span in said["spans"]}
+    assert (body["job_id"], body["tenant_id"], body["trace_id"]) == (str(job["id"]), "acme", trace_id)
+    spans = {span["name"].partition(" (")[0]: span for span in body["spans"]}
     assert spans.keys() >= set(STEPS)
     assert (spans["Webhook"]["process"], spans["Webhook"]["depth"]) == ("ai-agents-api", 0)
     assert {spans[name]["process"] for name in STEPS[1:]} == {"ai-agents-worker"}
@@ -308,8 +306,7 @@ def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: 
     assert [line for line in shown.stdout.splitlines() if line.strip("│ ") == "outcome=completed"]
 
 
-def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, world: World) -> None:
-    """Without spans, the job's events have the same attempts at the same times."""
+def test_attempts_are_branches_of_one_tree(system: System, world: World) -> None:
     subject = "VPN drops, and GPT-4 is throttled"
     world.openai_fault(kind="status", code=429, match=subject, times=1)
     ticket_id = world.create_ticket(subject)
@@ -317,21 +314,21 @@ def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, 
     said = complete(system, ticket_id, 2)
     of_events = log_event(system, "trace", "--ticket", ticket_id, "--json")
     assert (of_events.returncode, of_events.stderr) == (0, "")
-    told = json.loads(of_events.stdout)
-    assert (told["source"], told["job_id"], told["trace_id"]) == (FROM_EVENTS, said["job_id"], said["trace_id"])
-    names = [span["name"] for span in told["spans"]]
+    body = json.loads(of_events.stdout)
+    assert (body["source"], body["job_id"], body["trace_id"]) == (FROM_EVENTS, said["job_id"], said["trace_id"])
+    names = [span["name"] for span in body["spans"]]
     assert names == [
         *("Webhook", "Queue", "Worker (attempt 1)", "Context and GPT-4"),
         *("Pause", "Queue", "Worker (attempt 2)", "Context", "GPT-4", "ServiceDesk Update"),
     ]
     assert job["attempt"] == 2
     for one in ("Worker (attempt 1)", "Worker (attempt 2)"):
-        of_span, of_event = (next(span for span in by["spans"] if span["name"] == one) for by in (said, told))
+        of_span, of_event = (next(span for span in by["spans"] if span["name"] == one) for by in (said, body))
         assert of_span["state"] == of_event["state"]
         assert of_span["notes"][0].startswith(of_event["notes"][0])
     kept, known = (
         [datetime.fromisoformat(span["start"]).timestamp() for span in by["spans"] if span["name"] == "Queue"]
-        for by in (said, told)
+        for by in (said, body)
     )
     assert kept == [pytest.approx(moment, abs=0.01) for moment in known]
 

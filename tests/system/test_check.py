@@ -165,7 +165,7 @@ def states(answer: Answer) -> dict[str, dict[str, str]]:
 
 
 def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: System, around: World) -> None:
-    asked = len(around.gpt4_requests("ready"))
+    requests_seen = len(around.gpt4_requests("ready"))
     answer = check(quick, "--tenant", "acme")
     assert answer.returncode == 0, answer.stdout
     rows = states(answer)
@@ -174,11 +174,11 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
     in_clear = dict.fromkeys(("desk certificate", "webhook certificate"), "warning")
     assert others == dict.fromkeys(("desk note writing", "embeddings answer"), "not checked") | in_clear
     assert "not encrypted" in rows["desk certificate"]["seen"]
-    assert len(around.gpt4_requests("ready")) == asked + 1
-    told = here("check", "--tenant", "acme", "--no-model", **quick.settings).stdout
-    assert all(name in told for name in rows)
-    assert len(around.gpt4_requests("ready")) == asked + 1
-    assert not any(secret in told + answer.stdout for secret in quick.state["tenants"].values())
+    assert len(around.gpt4_requests("ready")) == requests_seen + 1
+    result = here("check", "--tenant", "acme", "--no-model", **quick.settings).stdout
+    assert all(name in result for name in rows)
+    assert len(around.gpt4_requests("ready")) == requests_seen + 1
+    assert not any(secret in result + answer.stdout for secret in quick.state["tenants"].values())
 
 
 @pytest.mark.parametrize("fault", FAULTS)

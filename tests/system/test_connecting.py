@@ -77,8 +77,7 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
     assert_its_note(world, PREMISES)
 
 
-def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world: World) -> None:
-    """With the function's values; signing is in `tests/jobs/test_payloads.py`."""
+def test_a_cloud_desk_sends_what_the_function_would(system: System, world: World) -> None:
     function = pasted(printed_kit(system, "deluge", CLOUD), "announce_to_ai_agents")
     values = dict(re.findall(r'^(tenant|address|secret|event) = "(.*)";$', function, re.MULTILINE))
     ticket = world.create_ticket(tenant=CLOUD, send_webhook=False)

@@ -142,8 +142,8 @@ def test_one_tenants_people_learn_nothing_of_another_one(console_ground: Console
         for place in places("GET"):
             for query in ({}, *({name: value} for name in names for value in foreign.values())):
                 answer = client.get(address(place, console_ground.ticket), params=query, follow_redirects=True)
-                told = neutral(answer, query)
-                assert not any(value in told for value in (*foreign.values(), "Payroll")), (place.path, query)
+                neutral_answer = neutral(answer, query)
+                assert not any(value in neutral_answer for value in (*foreign.values(), "Payroll")), (place.path, query)
             answers = [client.get(address(place, named), follow_redirects=True) for named in (foreign, nobody)]
             if "{" in place.path:
                 assert {answer.status_code for answer in answers} == {404}, place.path
@@ -152,9 +152,9 @@ def test_one_tenants_people_learn_nothing_of_another_one(console_ground: Console
             for named in (foreign, nobody):
                 form = {"csrf": csrf, **named, **dict.fromkeys(names, named["job_id"])}
                 answer = client.post(address(place, named), data=form)
-                told = neutral(answer, named)
+                neutral_answer = neutral(answer, named)
                 assert answer.status_code in (400, 403, 404), (place.path, answer.status_code)
-                assert not any(value in told for value in (*foreign.values(), "Payroll"))
+                assert not any(value in neutral_answer for value in (*foreign.values(), "Payroll"))
         assert console_ground.row(foreign["job_id"]) == before
 
 

@@ -52,8 +52,7 @@ def pages(ground: ConsoleGround) -> list[tuple[ConsoleRoute, str]]:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_each_page_can_be_read_by_everybody(look: str, console_ground: ConsoleGround, chromium: Browser) -> None:
-    """By axe's rules; no page is wider than the screen or causes a browser error."""
+def test_each_page_is_accessible(look: str, console_ground: ConsoleGround, chromium: Browser) -> None:
     with opened(chromium, console_ground, **LOOKS[look]) as (page, complaints):
         page.goto("/login")
         found = {"/login": violations(page)}
@@ -123,7 +122,7 @@ def test_parts_are_renewed_and_an_ended_session_leads_to_login(
         page.wait_for_url("**/login?next=*")
 
 
-def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(console_ground: ConsoleGround, chromium: Browser) -> None:
+def test_a_refreshed_part_keeps_the_focus(console_ground: ConsoleGround, chromium: Browser) -> None:
     """Otherwise its stop link would lose the keyboard focus every five seconds."""
     with opened(chromium, console_ground) as (page, complaints):
         log_in(page, "operator")

@@ -142,10 +142,9 @@ def test_a_burst_of_pipelined_requests_does_not_shut_newcomers_out(process: Proc
     assert httpx2.get(url, trust_env=False, timeout=NEWCOMER_SECONDS).status_code == 200
 
 
-def test_overview_and_list_call_a_tenant_healthy_from_a_success_rate_of_95_percent(
+def test_overview_and_list_use_the_same_success_rate_threshold(
     settings: dict[str, str], table: Table, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
-    """Of jobs that ended within a day, whenever accepted; other tenants' do not count."""
     healthy, failing = 'tag-ok">healthy', 'tag-warn">degraded'
     # Completed and failed jobs, and their ages in hours.
     cases = {

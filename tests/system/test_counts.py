@@ -19,7 +19,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.tcp_proxy import TcpProxy
 from tests.kit.world import World
 from tests.system.collector import Collector, collecting, trace_of
-from tests.system.stories import lines_of
+from tests.system.faq import lines_of
 
 _TIMES = 6
 MAX_PER_WEBHOOK = {"statements": 1, "round trips": 1, "redis commands": 1}

@@ -155,7 +155,7 @@ def _accepts(url: tuple[str, int]) -> bool:
         return False
 
 
-def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoor) -> None:
+def test_without_a_probe_port_the_probes_are_at_the_webhook_port(door: ApiDoor) -> None:
     """Documentation is not served then. It starts the API with that setting, so it is the last test."""
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
     assert [httpx2.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]

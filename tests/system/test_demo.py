@@ -15,8 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> None:
-    """The worker is killed before the first ticket is written."""
+def test_the_demo_fails_with_a_reason_when_a_ticket_gets_no_note() -> None:
     state = ROOT / ".devstack" / "demo" / "state.json"
     state.unlink(missing_ok=True)
     demo = subprocess.Popen(

@@ -14,13 +14,13 @@ from config.exit_codes import OF_VERDICTS
 from dev.stack.environment import SimulatedTenant
 from dev.stack.free_ports import free_port
 from dev.stack.system import System
-from tests.docs.readme import blocks
+from tests.docs.documents import first_page_blocks
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED, SHORT, UNUSABLE
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import failed_job, forget, here, typed
 from tests.system.diagnosing import Diagnosed, ask, diagnose, done, read, verdict
-from tests.system.stories import lines_of
+from tests.system.faq import lines_of
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
 RETIRED = "r" * 12 + "etired-until-last-month"
@@ -66,16 +66,16 @@ def _put_back(system: System, world: World) -> Iterator[None]:
 def test_a_ticket_with_its_note_is_delivered_and_the_desk_confirms(system: System, world: World) -> None:
     ticket_id = done(world, "Mail does not arrive")
     job, asked = world.job(ticket_id), len(world.model_requests("chat"))
-    told = diagnose(system, ticket_id)
+    diagnosis = diagnose(system, ticket_id)
     # It changes nothing, and nothing is paid for.
     assert (world.job(ticket_id), len(world.model_requests("chat"))) == (job, asked)
-    assert (told.status, told.said["verdict"], told.said["job_id"]) == (0, "delivered", str(job["id"]))
-    assert told.said["not_checked"] == []
-    assert "desk: it answers, our note is in the ticket" in told.because
-    assert "model: its server answers" in told.because
+    assert (diagnosis.status, diagnosis.said["verdict"], diagnosis.said["job_id"]) == (0, "delivered", str(job["id"]))
+    assert diagnosis.said["not_checked"] == []
+    assert "desk: it answers, our note is in the ticket" in diagnosis.because
+    assert "model: its server answers" in diagnosis.because
     trace_id = job["traceparent"].split("-")[1]
-    assert told.said["trace_url"] == f"{JAEGER}/trace/{trace_id}"
-    assert told.said["log_line"] in system.workers[0].log_path.read_text(encoding="utf-8")
+    assert diagnosis.said["trace_url"] == f"{JAEGER}/trace/{trace_id}"
+    assert diagnosis.said["log_line"] in system.workers[0].log_path.read_text(encoding="utf-8")
     printed = ask(system, "--ticket", ticket_id).stdout.splitlines()
     assert printed[0] == f"Ticket {ticket_id} of acme has its enhancement: the note is in the ticket."
     assert "verdict   delivered (exit status 0)" in printed
@@ -85,9 +85,9 @@ def test_a_ticket_with_its_note_is_delivered_and_the_desk_confirms(system: Syste
 def test_a_note_that_somebody_removed_is_not_called_delivered(system: System, world: World) -> None:
     ticket_id = done(world, "Mail is gone again")
     world.remove_notes(ticket_id)
-    said = diagnose(system, ticket_id).said
-    assert (said["verdict"], said["state"]) == ("note_removed", "completed")
-    assert f"`ai-agents enhance --tenant acme --ticket {ticket_id}`" in said["do"][0]
+    document = diagnose(system, ticket_id).said
+    assert (document["verdict"], document["state"]) == ("note_removed", "completed")
+    assert f"`ai-agents enhance --tenant acme --ticket {ticket_id}`" in document["do"][0]
     world.delete_ticket(ticket_id)
     assert verdict(system, ticket_id) == "ticket_gone"
 
@@ -99,9 +99,9 @@ def test_a_second_webhook_does_not_hide_what_was_delivered(system: System, world
     assert verdict(system, ticket_id) == "delivered"
     world.post_webhook(ticket_id)
     second = wait_for(lambda: world.job(ticket_id)["state"] == "skipped" and world.job(ticket_id))
-    told = diagnose(system, ticket_id)
-    assert told.said["verdict"] == "delivered"
-    assert [other["reason"] for other in told.said["others"]] == ["already enhanced"]
+    diagnosis = diagnose(system, ticket_id)
+    assert diagnosis.said["verdict"] == "delivered"
+    assert [other["reason"] for other in diagnosis.said["others"]] == ["already enhanced"]
     by_job = ask(system, "--job", str(second["id"]), "--json")
     assert by_job.returncode == OF_VERDICTS["already_enhanced"]
     assert "desk: it answers, the ticket is open, our note is in the ticket" in by_job.stdout
@@ -148,13 +148,13 @@ def test_what_never_came_or_is_of_somebody_else_is_said(system: System, world: W
 )
 def test_a_desk_that_refuses_the_note_is_the_cause(system: System, world: World, code: int, says: str, do: str) -> None:
     job = failed_job(world, f"Refused with {code}", code=code)
-    told = diagnose(system, job["ticket_id"])
-    assert (told.said["verdict"], told.said["reason"]) == ("desk_failing", job["reason"])
-    assert says in told.said["says"]
-    assert do in told.said["do"][0]
-    assert f"then run `ai-agents retry {job['id']}`" in told.said["do"][1]
-    assert "attempt 1: GPT-4 answered" in told.because
-    assert "desk: it answers" in told.because
+    diagnosis = diagnose(system, job["ticket_id"])
+    assert (diagnosis.said["verdict"], diagnosis.said["reason"]) == ("desk_failing", job["reason"])
+    assert says in diagnosis.said["says"]
+    assert do in diagnosis.said["do"][0]
+    assert f"then run `ai-agents retry {job['id']}`" in diagnosis.said["do"][1]
+    assert "attempt 1: GPT-4 answered" in diagnosis.because
+    assert "desk: it answers" in diagnosis.because
 
 
 def test_a_desk_that_is_down_is_the_cause_and_seen_to_be_down(system: System, world: World) -> None:
@@ -163,9 +163,9 @@ def test_a_desk_that_is_down_is_the_cause_and_seen_to_be_down(system: System, wo
     world.desk_fault(ticket_id=other, tenant="globex", kind="status", code=500)
     world.send_webhook(other, "globex")
     wait_for(lambda: world.job(other, "globex").get("reason") and world.job(other, "globex")["state"] == "waiting")
-    told = diagnose(system, other, "globex")
-    assert told.said["verdict"] == "desk_failing"
-    assert "ServiceDesk Plus API: 500" in told.because
+    diagnosis = diagnose(system, other, "globex")
+    assert diagnosis.said["verdict"] == "desk_failing"
+    assert "ServiceDesk Plus API: 500" in diagnosis.because
     # The first note is in the row. The desk is unavailable, so the rows decide.
     away = diagnose(system, ticket_id, "globex", SERVICEDESK_URL_GLOBEX=f"http://{NOBODY}")
     assert (away.said["verdict"], "desk: ServiceDesk Plus API: connection" in away.because) == ("delivered", True)
@@ -176,13 +176,13 @@ def test_a_model_that_is_down_or_refuses_the_key_is_the_cause(system: System, wo
     down = world.create_ticket("The model is down")
     held = world.create_ticket("The key is wrong", "initech")
     wait_for(lambda: world.job(down).get("reason") and world.job(down)["state"] == "waiting")
-    told = diagnose(system, down)
-    assert (told.said["verdict"], "the next attempt is at" in told.said["says"]) == ("model_failing", True)
+    diagnosis = diagnose(system, down)
+    assert (diagnosis.said["verdict"], "the next attempt is at" in diagnosis.said["says"]) == ("model_failing", True)
     wait_for(lambda: world.job(held, "initech").get("reason") == "model key refused")
-    told = diagnose(system, held, "initech")
-    assert (told.said["verdict"], "the model refuses our key" in told.said["says"]) == ("model_held", True)
-    assert "of the tenant's jobs are paused: model key refused" in told.because
-    assert told.said["log_line"].startswith(f"Job requeued: job_id={world.job(held, 'initech')['id']}")
+    diagnosis = diagnose(system, held, "initech")
+    assert (diagnosis.said["verdict"], "the model refuses our key" in diagnosis.said["says"]) == ("model_held", True)
+    assert "of the tenant's jobs are paused: model key refused" in diagnosis.because
+    assert diagnosis.said["log_line"].startswith(f"Job requeued: job_id={world.job(held, 'initech')['id']}")
 
 
 @pytest.mark.parametrize(
@@ -197,19 +197,18 @@ def test_a_ticket_that_was_gone_before_we_came_is_expected(system: System, world
         world.delete_ticket(ticket_id)
         world.post_webhook(ticket_id)
     world.ended(ticket_id)
-    told = diagnose(system, ticket_id)
-    assert (told.said["verdict"], says in told.said["says"]) == ("ticket_gone", True)
+    diagnosis = diagnose(system, ticket_id)
+    assert (diagnosis.said["verdict"], says in diagnosis.said["says"]) == ("ticket_gone", True)
 
 
 def test_a_tenant_that_can_not_be_served_is_closed(system: System, world: World) -> None:
     assert world.post_webhook("5", CLOSED).status_code == 403
-    told = wait_for(lambda: (now := diagnose(system, "5", CLOSED)).said["verdict"] == "tenant_closed" and now)
-    assert f"`ai-agents check --tenant {CLOSED} --no-model`" in told.said["do"][0]
+    diagnosis = wait_for(lambda: (now := diagnose(system, "5", CLOSED)).said["verdict"] == "tenant_closed" and now)
+    assert f"`ai-agents check --tenant {CLOSED} --no-model`" in diagnosis.said["do"][0]
 
 
 @pytest.mark.slow
-def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system: System, world: World) -> None:
-    """Two places, a model that is silent for two seconds and thirty tickets; then the worker is stopped."""
+def test_a_job_is_in_progress_behind_a_backlog_and_without_a_worker(system: System, world: World) -> None:
     world.openai_fault(match="The model is silent", kind="silence")
     tickets = [world.create_ticket(f"The model is silent {number}", send_webhook=False) for number in range(30)]
     for ticket_id in tickets:
@@ -221,21 +220,20 @@ def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system:
     assert [part for part in ("waiting (moderate)", "1 with jobs; jobs: 2 running") if part not in last.because] == []
     (worker,) = system.workers
     worker.stop(8)
-    told = diagnose(system, tickets[-1])
-    assert (told.said["verdict"], "0 listening" in told.because) == ("no_worker", True)
-    assert "kubectl get pods -n ai-agents-production | grep worker" in told.said["do"][0]
+    diagnosis = diagnose(system, tickets[-1])
+    assert (diagnosis.said["verdict"], "0 listening" in diagnosis.because) == ("no_worker", True)
+    assert "kubectl get pods -n ai-agents-production | grep worker" in diagnosis.said["do"][0]
     world.clear_faults()
     system.restart(worker)
     wait_for(lambda: world.job(tickets[-1])["state"] == "completed", 60)
 
 
-def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System, world: World) -> None:
-    """As in a pod of the API, or without Redis: the skipped checks are named."""
+def test_without_a_workers_settings_the_verdict_uses_the_rows(system: System, world: World) -> None:
     ticket_id = done(world, "Only the database is here")
     words = ("diagnose", "--ticket", ticket_id, "--json")
-    said = json.loads(here(*words, DATABASE_URL=system.state["database_url"]).stdout)
-    assert said["verdict"] == "delivered"
-    assert [part.partition(":")[0] for part in said["not_checked"]] == ["desk", "model", "queue"]
+    document = json.loads(here(*words, DATABASE_URL=system.state["database_url"]).stdout)
+    assert document["verdict"] == "delivered"
+    assert [part.partition(":")[0] for part in document["not_checked"]] == ["desk", "model", "queue"]
     away = diagnose(system, ticket_id, REDIS_URL=f"redis://{NOBODY}/0")
     assert away.said["verdict"] == "delivered"
     assert "Redis: it does not answer" in away.because
@@ -244,7 +242,7 @@ def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System
 
 
 def test_the_commands_of_the_document_can_be_pasted(system: System, world: World) -> None:
-    block = next(block for block in blocks("sh") if block.startswith("ai-agents diagnose"))
+    block = next(block for block in first_page_blocks("sh") if block.startswith("ai-agents diagnose"))
     ticket_id = block.split("--ticket ")[1].split()[0]
     if not world.job(ticket_id):
         done(world, "Named in the document", id=ticket_id)
@@ -349,9 +347,9 @@ def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world
     worker.stop(8)
     wait_for(lambda: world.job(given_back)["state"] == "waiting")
     for ticket_id in (given_back, waiting):
-        told = without_worker(system, ticket_id)
-        assert "no job started" not in told.because
-        ago = told.because.split("the last job started ")[1].split("s ago")[0]
+        diagnosis = without_worker(system, ticket_id)
+        assert "no job started" not in diagnosis.because
+        ago = diagnosis.because.split("the last job started ")[1].split("s ago")[0]
         assert int(ago) < 15
     world.clear_faults()
     system.restart(worker)
@@ -360,16 +358,15 @@ def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world
 
 
 def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, world: World) -> None:
-    """The model refuses the client's key, and then the desk refuses ours."""
     ticket_id = world.create_ticket("Two faults", "stark")
     wait_for(lambda: world.job(ticket_id, "stark").get("reason") == "model key refused")
-    said = diagnose(system, ticket_id, "stark").said
-    assert said["verdict"] == "model_held"
-    assert ["Also," in said["says"], "the model refuses our key" in said["says"]] == [False, True]
+    document = diagnose(system, ticket_id, "stark").said
+    assert document["verdict"] == "model_held"
+    assert ["Also," in document["says"], "the model refuses our key" in document["says"]] == [False, True]
     world.desk_fault(tenant="stark", kind="status", code=401)
-    said = diagnose(system, ticket_id, "stark").said
-    assert (said["verdict"], len(said["do"]) > 1) == ("model_held", True)
-    assert "Also, the desk fails now: ServiceDesk Plus API: 401" in said["says"]
+    document = diagnose(system, ticket_id, "stark").said
+    assert (document["verdict"], len(document["do"]) > 1) == ("model_held", True)
+    assert "Also, the desk fails now: ServiceDesk Plus API: 401" in document["says"]
     with world.admin() as connection:
         connection.execute(
             "UPDATE job_events SET at = at - interval '10 minutes' WHERE job_id = %s",
@@ -389,13 +386,13 @@ def test_without_postgres_there_is_a_verdict_in_time(system: System, world: Worl
     assert (refused["verdict"], refused["document"]) == ("database_failing", f"{FAQ}#database-down")
     system.postgres.stop()
     assert world.post_webhook("880088").status_code == 202
-    told = timed(system, "--ticket", "880088", "--tenant", "acme")
-    job_id = told.said["job_id"]
-    assert told.said["verdict"] == "database_failing"
-    assert "was accepted, and waits in Redis until our database answers" in told.said["says"]
+    diagnosis = timed(system, "--ticket", "880088", "--tenant", "acme")
+    job_id = diagnosis.said["job_id"]
+    assert diagnosis.said["verdict"] == "database_failing"
+    assert "was accepted, and waits in Redis until our database answers" in diagnosis.said["says"]
     for known in ("Postgres: it does not answer", "Redis keeps the webhook", "queue: "):
-        assert known in told.because
-    assert told.said["trace_id"]
+        assert known in diagnosis.because
+    assert diagnosis.said["trace_id"]
     assert timed(system, "--job", job_id).said["ticket_id"] == "880088"
     assert timed(system, "--ticket", delivered, "--tenant", "acme").said["verdict"] == "delivered"
     both = timed(system, "--ticket", "880088", "--tenant", "acme", REDIS_URL=f"redis://{silent}/0")
@@ -435,7 +432,7 @@ def test_the_document_has_a_heading_for_what_the_client_wants_so(system: System,
         assert f"##### {heading}" in headings
 
 
-def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: System, world: World) -> None:
+def test_a_full_worker_is_awaited_and_a_killed_one_is_known_at_once(system: System, world: World) -> None:
     """A killed worker's leases last for longer than a diagnosis may take."""
     (worker,) = system.workers
     running, waiting = busy(world)
@@ -452,7 +449,7 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     assert {world.job(ticket_id)["state"] for ticket_id in running} == {"running"}
 
 
-def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: System, world: World) -> None:
+def test_the_hold_of_a_shared_key_is_named_before_the_desks_refusal(system: System, world: World) -> None:
     """Runs last, since the hold stays for half a minute."""
     world.desk_fault(tenant="globex", kind="status", code=401)
     ticket_id = world.create_ticket("The desk refuses", "globex")
@@ -461,7 +458,7 @@ def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: 
     world.openai_fault(kind="status", code=401, match="")
     other = world.create_ticket("The model refuses", id="700700700")
     wait_for(lambda: world.job(other).get("reason") == "model key refused")
-    told = diagnose(system, ticket_id, "globex")
-    assert told.said["verdict"] == "desk_failing"
-    assert "Also, jobs with the same model key are paused: model key refused" in told.said["says"]
-    assert other not in json.dumps(told.said)
+    diagnosis = diagnose(system, ticket_id, "globex")
+    assert diagnosis.said["verdict"] == "desk_failing"
+    assert "Also, jobs with the same model key are paused: model key refused" in diagnosis.said["says"]
+    assert other not in json.dumps(diagnosis.said)

@@ -86,8 +86,7 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
 
 
 @pytest.mark.slow
-def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:
-    """Only with the setting; a retry by hand adds the enhancement."""
+def test_a_tenant_may_get_a_context_note_when_gpt4_fails(around: World, quick: System) -> None:
     worker = quick.workers[0]
     quick.restart(worker, {"acme.servicedesk.failure_note": True})
     tickets = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900003") for tenant in ("acme", "globex")}
@@ -139,8 +138,7 @@ def ended(world: World, ticket_id: str, count: int) -> list[dict[str, Any]]:
     return world.jobs(ticket_id)
 
 
-def test_our_own_note_makes_no_second_job_of_a_desk_that_fires_on_every_update(talkative: World, quick: System) -> None:
-    """Each job is skipped before anything is paid; an operator may still request a note."""
+def test_our_own_note_makes_no_second_job_on_a_desk_that_fires_on_updates(talkative: World, quick: System) -> None:
     subject = "VPN does not connect, told at each change"
     ticket_id = talkative.create_ticket(subject)
     first, second = ended(talkative, ticket_id, 2)
@@ -201,8 +199,7 @@ def test_a_ticket_that_was_closed_and_is_open_again_can_be_sent_again(around: Wo
 
 
 @pytest.mark.slow
-def test_a_note_of_unknown_outcome_is_looked_for_though_no_time_is_left(around: World, quick: System) -> None:
-    """The desk stores the note and disconnects right before the deadline: completed."""
+def test_a_note_of_unknown_outcome_is_searched_after_the_deadline(around: World, quick: System) -> None:
     worker = quick.workers[0]
     subject = "VPN does not connect, last look"
     stored, refused = (around.create_ticket(f"{subject} {kind}", send_webhook=False) for kind in ("stored", "refused"))
@@ -242,7 +239,7 @@ def test_a_model_that_is_down_does_not_keep_jobs_past_their_deadline(around: Wor
 SECRET = "Blue-Kestrel-88"
 
 
-def test_the_name_of_a_column_never_becomes_a_password_in_the_note(around: World) -> None:
+def test_a_column_name_never_becomes_a_password_in_the_note(around: World) -> None:
     """One of the columns ID_1 to ID_20 has the number of the password's placeholder."""
     around.openai_fault(kind="columns")
     ticket_id = around.create_ticket("Export is empty", description=f"My password is {SECRET}.")

@@ -13,8 +13,8 @@ from dev.stack.processes import Process
 from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for
+from tests.system.faq import lines_of
 from tests.system.outcomes import assert_one_note
-from tests.system.stories import lines_of
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +103,6 @@ def test_five_jobs_at_once_complete_within_the_rate(world: World, system: System
     assert Counter(request["ticket_id"] for request in requests) == dict.fromkeys(tickets, 3)
     moments = [request["time"] for request in requests]
     assert max(bisect_left(moments, first + 60) - index for index, first in enumerate(moments)) <= 10
-    told = "".join(worker.log_path.read_text(encoding="utf-8") for worker in system.workers)
-    assert "reason=desk rate limit, held back for" in told
-    assert "Task failed" not in told
+    output = "".join(worker.log_path.read_text(encoding="utf-8") for worker in system.workers)
+    assert "reason=desk rate limit, held back for" in output
+    assert "Task failed" not in output

@@ -13,8 +13,7 @@ import pytest
 from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system import faq
-from tests.system.faq import Support
-from tests.system.stories import HEALTHY, RETRIED, STARTED, assert_story, lines_of
+from tests.system.faq import HEALTHY, RETRIED, STARTED, Support, assert_story, lines_of
 
 JOBS = 30
 CALLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {

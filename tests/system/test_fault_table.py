@@ -19,7 +19,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import on
-from tests.system.stories import STARTED, assert_story
+from tests.system.faq import STARTED, assert_story
 
 PLANTED = "hunter2-<b>zebra</b>"
 IDLE, TOTAL, DESK, SETTLE = 5, 10, 5, 6
@@ -339,8 +339,8 @@ def played(system: System, outside: World) -> Played:
         assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
     log = system.workers[0].log_path
     wait_for(lambda: len(TOLD_END.findall(log.read_text(encoding="utf-8"))) == len(made), 120)
-    asked = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
-    return Played(made, log.read_text(encoding="utf-8").splitlines(), asked)
+    requests_seen = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
+    return Played(made, log.read_text(encoding="utf-8").splitlines(), requests_seen)
 
 
 def prepare(outside: World, row: FaultRow, number: int) -> str:
@@ -390,7 +390,7 @@ def test_a_fault_is_told_and_decided_as_the_table_says(name: str, outside: World
 
 
 @pytest.mark.usefixtures("played")
-def test_each_fault_hit_as_often_as_it_was_ordered(outside: World) -> None:
+def test_each_ordered_fault_occurred(outside: World) -> None:
     """Otherwise a row would have met a healthy server."""
     assert [fault for fault in outside.faults() if not fault["exhausted"]] == []
     assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
@@ -398,7 +398,6 @@ def test_each_fault_hit_as_often_as_it_was_ordered(outside: World) -> None:
 
 @pytest.mark.usefixtures("played")
 def test_a_ticket_known_by_two_numbers_gets_one_note(system: System, outside: World) -> None:
-    """The display number is first, and is searched for; support finds all by the named number."""
     subject = "VPN does not connect, known by two numbers"
     desk_id = outside.create_ticket(subject, "cloud", send_webhook=False)
     number = outside.display_id(desk_id, "cloud")

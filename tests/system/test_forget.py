@@ -15,11 +15,10 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, failed_job, forget, here, job_to_come, sync_twice
-from tests.system.stories import lines_of
+from tests.system.faq import lines_of
 
 WHO = "Robin.Adeyemi@acme.example"
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "acme.servicedesk.rate_per_minute": 100_000, "LEASE_SECONDS": "3"}
-
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
@@ -38,8 +37,7 @@ def kept(system: System) -> Iterator[redis.Redis]:
         yield client
 
 
-def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: World, kept: redis.Redis) -> None:
-    """Its copy, answers and keys; another tenant's ticket of the same number stays."""
+def test_a_forgotten_ticket_is_erased_in_every_store(system: System, world: World, kept: redis.Redis) -> None:
     subject = "Payslip of March shows the wrong sum"
     row = failed_job(world, subject)
     ticket_id, job_id = row["ticket_id"], row["id"]
@@ -56,19 +54,19 @@ def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: Wo
     wait_for(lambda: ticket_id in copied(world) and ticket_id in copied(world, "globex"))
 
     words = ("--tenant", "acme", "--ticket", ticket_id)
-    asked = forget(system, *words)
-    assert (asked.returncode, ticket_id in copied(world)) == (2, True)
-    assert "give --yes to erase this without confirmation" in asked.stderr
-    assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
+    result = forget(system, *words)
+    assert (result.returncode, ticket_id in copied(world)) == (2, True)
+    assert "give --yes to erase this without confirmation" in result.stderr
+    assert [line.split()[-1] for line in result.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
     done = forget(system, *words, "--yes", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    document = json.loads(done.stdout)
     # 0: a sync saw the tombstone and removed the copy first.
-    copies = told.pop("copies")
+    copies = document.pop("copies")
     assert copies in (0, 1)
     nothing = {"audit_records": 0, "job_rows": 0, "others_running": 0, "unattributed": 0}
-    assert told == {"tenant_id": "acme", "answers": 2, "jobs_ended": [], "redis_keys": 4, **nothing}
+    assert document == {"tenant_id": "acme", "answers": 2, "jobs_ended": [], "redis_keys": 4, **nothing}
     assert f"Erased: tenant_id=acme, copies={copies}, answers=2, jobs=0, keys=4" in done.stderr
     assert subject not in done.stdout + done.stderr
     assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
@@ -95,8 +93,7 @@ def test_a_ticket_is_forgotten_for_good_in_every_store(system: System, world: Wo
     assert "No data of ticket 987654321 was stored, under either number." in unknown.stdout
 
 
-def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
-    """By the address in any spelling, which no store contains; other requesters' tickets stay."""
+def test_a_forgotten_requester_loses_all_tickets_old_and_new(system: System, world: World) -> None:
     subject = "Sick leave is booked twice"
     row = failed_job(world, subject, requester=WHO)
     other = failed_job(world, "Screen flickers")
@@ -128,7 +125,7 @@ def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, w
     assert len(reads) <= 2
 
 
-def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: World) -> None:
+def test_an_address_without_stored_data_is_warned_of(system: System, world: World) -> None:
     """Like a ticket without stored data; a typo would otherwise look like an erasure."""
     row = failed_job(world, "Bonus is missing", requester="Kim.Novak@acme.example")
     world.clear_faults()
@@ -141,8 +138,7 @@ def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: 
         assert address not in done.stdout
 
 
-def test_a_running_job_is_stopped_without_an_alarm(system: System, world: World, kept: redis.Redis) -> None:
-    """Its worker finds the claim gone during the GPT-4 call."""
+def test_an_erased_running_job_stops_without_an_alarm(system: System, world: World, kept: redis.Redis) -> None:
     world.openai_fault(kind="slow_stream", seconds=1)
     ticket_id = world.create_ticket("Salary cap is leaked")
     wait_for(lambda: world.gpt4_requests("Salary cap is leaked"))
@@ -197,7 +193,7 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     assert ticket_id not in copied(world)
 
 
-def test_all_of_a_tenant_that_leaves_goes_in_two_runs(system: System, world: World, kept: redis.Redis) -> None:
+def test_all_data_of_a_removed_tenant_goes_in_two_runs(system: System, world: World, kept: redis.Redis) -> None:
     """Not while it is configured; processes that still have its settings stop first."""
     row = failed_job(world, "Mailbox is full", "globex")
     world.clear_faults()
@@ -245,5 +241,5 @@ def test_each_key_of_a_running_system_stands_on_the_page_of_what_is_stored(kept:
     assert kept.keys("rate:*")
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+) \|", page.split("\n## In Redis\n")[1].split("\n## ")[0], re.MULTILINE)
-    told = tuple(name for row in rows for name in re.findall(r"`([^`<]+)", row))
-    assert [key for key in kept.keys("*") if not str(key).startswith(told)] == []
+    names_found = tuple(name for row in rows for name in re.findall(r"`([^`<]+)", row))
+    assert [key for key in kept.keys("*") if not str(key).startswith(names_found)] == []

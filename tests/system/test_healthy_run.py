@@ -8,9 +8,8 @@ import pytest
 from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system import faq
-from tests.system.faq import Support
+from tests.system.faq import HEALTHY, Support, assert_story, lines_of
 from tests.system.outcomes import assert_one_note
-from tests.system.stories import HEALTHY, assert_story, lines_of
 from worker.runtime import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
 
 JOBS = 30
@@ -18,8 +17,7 @@ JOBS = 30
 
 @pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log_format: str, tmp_path: Path) -> None:
-    """Each process starts afresh."""
+def test_thirty_healthy_jobs_are_logged_from_start_to_end(log_format: str, tmp_path: Path) -> None:
     with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:
         log = system.housekeeping.log_path
         wait_for(lambda: log.read_text(encoding="utf-8").count("Sync completed: ") == len(system.tenants))

@@ -56,7 +56,7 @@ def killed(quick: System) -> tuple[CaughtInFlight, str]:
 
 
 @pytest.mark.slow
-def test_a_killed_workers_job_is_run_again(around: World, quick: System, killed: tuple[CaughtInFlight, str]) -> None:
+def test_a_killed_workers_job_runs_again(around: World, quick: System, killed: tuple[CaughtInFlight, str]) -> None:
     """Where the note exists and the ticket was closed since, it is completed, not skipped, without another POST."""
     caught, _ = killed
     for ticket_id in (*caught.thinking, caught.posting):
@@ -74,7 +74,7 @@ def test_a_lost_message_is_published_again(around: World, quick: System, killed:
     assert figures(quick)[LOST] >= caught.counted[LOST] + 1
 
 
-def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace(around: World, quick: System) -> None:
+def test_a_stopping_worker_returns_unfinished_jobs(around: World, quick: System) -> None:
     """One POST is under way, which the desk still carries out: the next worker waits and finds the note."""
     caught = fly(around, quick, "Slow mailbox", kind="slow", seconds=3, performed=False)
     worker = quick.workers[0]
@@ -92,8 +92,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace
     assert_one_note(around, caught.posting)
 
 
-def test_an_answer_that_could_not_be_committed_is_not_paid_for_again(around: World, quick: System) -> None:
-    """Postgres is away for longer than the lease; the answer waits in Redis."""
+def test_an_uncommitted_answer_is_not_paid_twice(around: World, quick: System) -> None:
     subject = "VPN does not connect, uncommitted"
     ticket_id = around.create_ticket(subject)
     wait_for(lambda: around.gpt4_requests(subject))

@@ -48,8 +48,7 @@ def test_a_ticket_gets_its_note_and_no_process_closes_its_tenant(system: System,
     assert NOT_NEEDED not in system.api.output()
 
 
-def test_an_api_that_is_given_keys_of_others_says_so_at_its_start(system: System, tmp_path: Path) -> None:
-    """One line with the names of variables and files; a tenant id with `error` is tested elsewhere."""
+def test_an_api_with_foreign_keys_logs_a_warning_at_its_start(system: System, tmp_path: Path) -> None:
     (tmp_path / "CONSOLE_TOKEN_ANNA").write_text("hers-0123456789abcdef", encoding="utf-8")
     (tmp_path / "OPENAI_API_KEY").write_text("", encoding="utf-8")
     given = {"SECRETS_DIR": str(tmp_path), "SERVICEDESK_API_KEY_ACME": "k-0f-acme", "EMBEDDINGS_API_KEY": "sk-em"}
@@ -103,6 +102,6 @@ def test_a_diagnosis_beside_the_api_blames_no_desk(system: System, world: World)
     ticket = world.create_ticket()
     world.ended(ticket)
     answer = here("diagnose", "--ticket", ticket, "--tenant", "acme", "--json", **system.api.environment)
-    said = json.loads(answer.stdout)
-    assert said["verdict"] == "delivered", said
+    document = json.loads(answer.stdout)
+    assert document["verdict"] == "delivered", document
     assert "no key of the tenant's desk" in answer.stdout

@@ -23,7 +23,7 @@ from tests.system.outcomes import assert_one_note, figures, log_of
 from tests.system.vanishing import about_to_vanish
 
 
-def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
+def test_a_duplicate_or_captured_webhook_gets_the_first_jobs_id(around: World, quick: System) -> None:
     """The id is not signed, so the same signed bytes are a duplicate with another id or none."""
     ticket_id = around.create_ticket(send_webhook=False)
     body, signed = around.signed(ticket_id)
@@ -91,7 +91,7 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
     assert_one_note(around, ticket_id)
 
 
-def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(around: World, quick: System) -> None:
+def test_a_row_lost_by_a_failover_is_logged_and_its_ticket_can_be_sent_again(around: World, quick: System) -> None:
     """The new primary lacks the last commit: the row and its keys, not the message."""
     worker = quick.workers[0]
     nowhere = "ai_agents_messages_without_row_total"
@@ -206,7 +206,7 @@ def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around:
 
 
 @pytest.mark.slow
-def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around: World, quick: System) -> None:
+def test_a_job_of_a_disconnected_worker_ends_at_its_deadline(around: World, quick: System) -> None:
     """The worker never receives its claim: both ends consider the connection alive."""
     cable = Cable(quick.state["database_url"])
     with (

@@ -56,7 +56,7 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
     assert (early, enabled) == (False, False)
 
 
-def test_a_silent_collector_is_given_seconds_and_spans_a_queue_unless_the_operator_sets_them() -> None:
+def test_a_silent_collector_has_bounded_time_and_queue_by_default() -> None:
     """A queue that is shorter than what we would send at once must not prevent a start."""
     program = (
         "import json, os\n"

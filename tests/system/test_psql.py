@@ -77,8 +77,7 @@ def test_with_a_password_of_the_clients_key_it_still_asks(server: Postgres) -> N
     [("", "DATABASE_URL is missing"), ("postgresql://me@host/db", "psql is not installed, or may not be run")],
 )
 @pytest.mark.usefixtures("untouched_logging")
-def test_what_is_missing_is_named(url: str, told: str, tmp_path: Path) -> None:
-    """Including a psql that may not be run. A folder of PATH that is not readable looks the same."""
+def test_missing_parts_are_named(url: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "psql").touch(mode=0o600)
     refused = here("psql", DATABASE_URL=url, PATH=str(tmp_path))
     assert (refused.returncode, told in refused.stderr) == (78, True)

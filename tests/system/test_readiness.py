@@ -189,8 +189,8 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: S
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
     with not_opened_by_others(key):
         assert process.wait(30) == 75
-    told = process.output().splitlines()[-1]
-    assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in told
+    shown_lines = process.output().splitlines()[-1]
+    assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in shown_lines
     system.restart(process)
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
 
@@ -210,7 +210,7 @@ def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> N
 
 @pytest.mark.slow
 @only_linux
-def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
+def test_a_worker_with_a_blocked_event_loop_ends_without_losing_its_job(
     tmp_path: Path, start_system: StartSystem
 ) -> None:
     """It cannot give the job back: the job is found by its lease."""
@@ -231,8 +231,7 @@ def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
 
 
 @pytest.mark.slow
-def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(start_system: StartSystem) -> None:
-    """For ten watchdog limits: it logs the outage and resumes with the database."""
+def test_a_silent_database_is_an_outage_and_ends_no_process(start_system: StartSystem) -> None:
     system = start_system(workers=0, settings=IMPATIENT)
     process = system.housekeeping
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())

@@ -97,7 +97,7 @@ def asked_with(world: World, subject: str) -> str:
     return str(world.gpt4_requests(subject))
 
 
-def test_a_note_rests_on_a_solution_until_it_expires(system: System, world: World) -> None:
+def test_a_note_uses_a_solution_until_it_expires(system: System, world: World) -> None:
     """It is the last test: housekeeping is stopped."""
     wait_for(lambda: copied(world))
     ends = time.time() + LIVES_SECONDS

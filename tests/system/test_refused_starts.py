@@ -97,7 +97,6 @@ def old(postgres: Postgres) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
 def test_a_database_without_tables_is_refused(verb: str, postgres: Postgres, loaded: LoadedPrograms) -> None:
-    """It is not migrated; tests/api/test_rejections.py has the other problems."""
     status, output = loaded.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
 
@@ -109,8 +108,7 @@ def test_a_database_from_before_0_3_0_is_refused(verb: str, old: dict[str, str],
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
-def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb: str, loaded: LoadedPrograms) -> None:
-    """An option that the Redis client cannot read: not ready, its value not shown."""
+def test_an_unforeseen_start_failure_ends_the_process_and_quotes_nothing(verb: str, loaded: LoadedPrograms) -> None:
     unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
     status, output = loaded.run(verb, ENOUGH | unforeseen)
     assert status != 0
@@ -133,7 +131,9 @@ def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str, loaded
 @pytest.mark.parametrize(
     ("verb", "mode"), [("api --port 0", 0o311), ("worker", 0o311), ("housekeeping", 0o311), ("housekeeping", 0)]
 )
-def test_a_closed_secrets_directory_is_told(verb: str, mode: int, tmp_path: Path, loaded: LoadedPrograms) -> None:
+def test_an_unlistable_secrets_directory_is_reported(
+    verb: str, mode: int, tmp_path: Path, loaded: LoadedPrograms
+) -> None:
     """Its settings are unknown, so the start is refused and nothing is called missing."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode)

@@ -75,8 +75,8 @@ class Operator:
     def measured(self, metric: str, process: str, tenant_id: str = "acme") -> dict[str, float]:
         """Return a tenant's figures by their other label."""
         shape = re.compile(rf'{metric}\{{\w+="(\w+)",tenant_id="{re.escape(tenant_id)}"\}}')
-        told = figures(self.system, process).items()
-        return {found[1]: value for name, value in told if (found := shape.fullmatch(name))}
+        values = figures(self.system, process).items()
+        return {found[1]: value for name, value in values if (found := shape.fullmatch(name))}
 
     def proved(self) -> dict[str, float]:
         return self.measured("ai_agents_webhooks_proved_total", "api")
@@ -132,8 +132,7 @@ def test_a_rotation_is_told_the_same_everywhere(operator: Operator, system: Syst
     assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
 
 
-def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Operator) -> None:
-    """The console publishes its key and token; a URL has a password."""
+def test_a_secret_of_other_processes_has_its_age_too(operator: Operator) -> None:
     of_the_console = {"CONSOLE_KEY", "CONSOLE_TOKEN_DEVELOPER"}
     everybodys = {"FEEDBACK_KEY", "OPENAI_API_KEY", "DATABASE_URL"}
     wait_for(lambda: operator.ages(OF_PROCESS).keys() >= of_the_console | everybodys, 40)
@@ -152,13 +151,12 @@ def test_a_wrong_tenant_name_is_found_by_its_signature(operator: Operator, syste
         return "unknown tenant: signed with this tenant's secret" in diagnose(system, ticket).said["says"]
 
     wait_for(diagnosed)
-    told = diagnose(system, ticket).said
-    assert told["verdict"] == "webhook_rejected"
-    assert told["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
+    document = diagnose(system, ticket).said
+    assert document["verdict"] == "webhook_rejected"
+    assert document["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
 
 
-def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator) -> None:
-    """A person has to confirm; the printed secret is in force from then on."""
+def test_a_leaked_secret_ends_and_the_new_one_is_shown_once(operator: Operator) -> None:
     leaked = operator.secret()
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "cli.main", "secrets", "rotate", "--tenant", "acme", "--leaked"]

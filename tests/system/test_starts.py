@@ -77,7 +77,6 @@ def no_taker(quick: System) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_taker")
 def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: System, tmp_path: Path) -> None:
-    """The log format is the same."""
     port, probes = free_port(), free_port()
     logs = [tmp_path / name for name in ("celery.log", "uvicorn.log")]
     api = [*UVICORN, "--port", str(port)]
@@ -109,7 +108,6 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
 def test_a_worker_that_takes_no_job_ends_itself(
     around: World, quick: System, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
-    """It listens to another queue: alive, connected, with room, and without progress."""
     tickets = [around.create_ticket() for _ in range(2)]
     log = tmp_path / "deaf.log"
     with started(loaded, quick.workers[0], [*CELERY, "-Q", "another"], log, WORKER_STUCK_SECONDS="2") as deaf:
@@ -145,7 +143,7 @@ def fill(into: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a pipe is Linux's to set")
 @pytest.mark.slow
-def test_a_worker_hands_its_job_back_and_ends_though_its_log_takes_no_line(around: World, quick: System) -> None:
+def test_a_worker_with_a_blocked_log_returns_its_job_and_ends(around: World, quick: System) -> None:
     """Its end is forced, 20 s after its grace period, since no thread can log."""
     quick.workers[0].stop(8)
     with into_a_pipe(quick.workers[0]) as (worker, into):

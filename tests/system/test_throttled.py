@@ -46,11 +46,11 @@ def test_a_throttled_job_waits_as_long_as_the_desk_asks_and_completes(
     world.send_webhook(ticket_id)
     job = world.ended(ticket_id)
     assert (job["state"], job["attempt"], len(world.notes(ticket_id))) == ("completed", 1, 1)
-    told = "\n".join(worker_lines(system, ticket_id))
-    assert "ServiceDesk Plus API error: 429" in told
-    assert "Task failed" not in told
-    asked = [request for request in world.desk_requests() if request["ticket_id"] == ticket_id]
-    refused, again, *_ = [request["time"] for request in asked if request["operation"] == operation]
+    shown = "\n".join(worker_lines(system, ticket_id))
+    assert "ServiceDesk Plus API error: 429" in shown
+    assert "Task failed" not in shown
+    requests = [request for request in world.desk_requests() if request["ticket_id"] == ticket_id]
+    refused, again, *_ = [request["time"] for request in requests if request["operation"] == operation]
     assert 2 <= again - refused < 10
 
 
@@ -65,16 +65,16 @@ def test_all_jobs_of_the_desk_wait_and_the_verdict_names_the_rate(system: System
     assert (job["deadline_at"] - job["accepted_at"]).total_seconds() > 1830
     asked = [request["ticket_id"] for request in world.desk_requests("globex") if request["operation"] == "read_ticket"]
     assert asked.count(first) + asked.count(second) == 1
-    told = diagnose(system, second, "globex")
-    assert (told.said["verdict"], "the desk throttles our requests" in told.said["says"]) == ("rate_held", True)
-    assert "globex.servicedesk.rate_per_minute" in told.said["do"][0]
+    found = diagnose(system, second, "globex")
+    assert (found.said["verdict"], "the desk throttles our requests" in found.said["says"]) == ("rate_held", True)
+    assert "globex.servicedesk.rate_per_minute" in found.said["do"][0]
 
 
 def test_copying_and_comparing_wait_and_take_it_for_no_refusal(system: System, world: World) -> None:
     world.desk_fault(tenant="initech", operation="list_tickets", kind="throttled", times=1, retry_after=1)
     with other_settings(system, system.housekeeping, {"SYNC_INTERVAL_SECONDS": "1"}):
-        told = wait_for(lambda: housekeeping_lines(system, f"error: tenant_id=initech, reason={THROTTLED}"))
+        shown = wait_for(lambda: housekeeping_lines(system, f"error: tenant_id=initech, reason={THROTTLED}"))
         completed = len(housekeeping_lines(system, "Sync completed: tenant_id=initech"))
         wait_for(lambda: len(housekeeping_lines(system, "Sync completed: tenant_id=initech")) > completed)
-    assert told
+    assert shown
     assert not housekeeping_lines(system, "API: 400")

@@ -45,8 +45,7 @@ def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> 
     return sorted(wait_for(found), key=lambda span: span.start)
 
 
-def test_a_job_is_one_trace_that_the_faq_searches_for(world: World, collector: Collector, system: System) -> None:
-    """Each span is tagged and inside its parent; the log lines name the trace."""
+def test_a_job_is_one_trace_that_the_faq_finds(world: World, collector: Collector, system: System) -> None:
     ticket_id = world.create_ticket()
     row = world.ended(ticket_id)
     spans = trace_of(collector, ticket_id)
@@ -73,7 +72,6 @@ def test_a_job_is_one_trace_that_the_faq_searches_for(world: World, collector: C
 
 
 def test_the_queue_span_lasts_as_long_as_the_job_waited(world: World, collector: Collector, system: System) -> None:
-    """From the accepting commit to the claim, both by the database's clock."""
     system.workers[0].pause()
     ticket_id = world.create_ticket()
     wait_for(lambda: world.job(ticket_id))
@@ -183,7 +181,7 @@ def test_a_webhook_that_no_store_can_take_is_red(world: World, collector: Collec
     assert span.events["exception"]["exception.message"] == "no store could take the event"
 
 
-def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(world: World, collector: Collector) -> None:
+def test_a_foreign_traceparent_becomes_a_link_and_not_the_parent(world: World, collector: Collector) -> None:
     """A public caller must not decide the trace of our spans."""
     stranger = "ab" * 16
     ticket_id = world.create_ticket(send_webhook=False)
@@ -196,7 +194,7 @@ def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(world: World,
 
 
 @pytest.mark.slow
-def test_a_job_whose_worker_died_goes_on_in_its_trace(system: System, world: World, collector: Collector) -> None:
+def test_a_job_of_a_dead_worker_continues_its_trace(system: System, world: World, collector: Collector) -> None:
     """The dead worker's span is lost; the relay records why there is another attempt."""
     subject = "VPN does not connect, worker dies"
     world.openai_fault(kind="slow_stream", seconds=0.5, match=subject, times=1)
@@ -226,8 +224,7 @@ def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, worl
 
 
 @pytest.mark.slow
-def test_prompt_and_answer_are_traced_if_wanted(system: System, world: World, collector: Collector) -> None:
-    """By OpenTelemetry's own setting and conventions; on no other span, in no line."""
+def test_prompt_and_answer_are_traced_on_request(system: System, world: World, collector: Collector) -> None:
     worker = system.workers[0]
     system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})
     try:
@@ -271,7 +268,7 @@ def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, worl
     assert stopping < 16
 
 
-def test_the_gpt4_span_tells_the_providers_cost(world: World, collector: Collector, system: System) -> None:
+def test_the_gpt4_span_contains_the_providers_cost(world: World, collector: Collector, system: System) -> None:
     """OpenRouter does, with `maker/` in model names; the metric has the same cost."""
     # From here on: the later tests call no model.
     system.restart(system.workers[0], {"OPENAI_MODEL": "openai/gpt-6-luna"})
@@ -284,7 +281,7 @@ def test_the_gpt4_span_tells_the_providers_cost(world: World, collector: Collect
     assert float(line.split()[-1]) == pytest.approx(cost)
 
 
-def test_a_job_that_the_relay_ends_is_red_in_its_trace(world: World, collector: Collector, system: System) -> None:
+def test_a_job_ended_by_the_relay_is_red_in_its_trace(world: World, collector: Collector, system: System) -> None:
     """It is the last test: there is no worker any more."""
     ends = {
         "deadline_at = now()": "deadline passed; not retried",

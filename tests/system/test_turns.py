@@ -92,7 +92,7 @@ def test_a_slow_desk_takes_no_more_places_than_its_tenants_share(world: World, s
     wait_for(lambda: all_ended(world), 60)
 
 
-def test_a_limit_in_flight_holds_and_leaves_the_places_to_others(world: World, system: System, redis: Redis) -> None:
+def test_a_limit_of_running_jobs_leaves_the_places_to_others(world: World, system: System, redis: Redis) -> None:
     """Six jobs of at least 4 s, two at a time: the last two wait past their deadline."""
     world.openai_fault(kind="slow_stream", seconds=1, pieces=4)
     limited = flood(world, "initech", 6)

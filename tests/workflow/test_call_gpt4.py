@@ -1,6 +1,7 @@
 """The GPT-4 node: audit records of requests, and answers kept in Redis for the next attempt."""
 
 import asyncio
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,6 @@ from knowledge.models import Document, SimilarTicket
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.clock import Clock
-from tests.kit.logs import StartLog
 from tests.kit.model import opened
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
@@ -129,9 +129,8 @@ async def test_a_tenant_that_masks_nothing_has_it_in_its_record_and_without_days
 
 
 async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
-    asking: Caller, store: Store, start_log: StartLog
+    asking: Caller, store: Store, log: io.StringIO
 ) -> None:
-    stream = start_log()
     store.table.run("ALTER TABLE audit_records RENAME TO elsewhere")
     try:
         state = await asking.call()
@@ -139,8 +138,8 @@ async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
         store.table.run("ALTER TABLE elsewhere RENAME TO audit_records")
     assert state["content"].summary
     assert store.table.job(asking.job_id)["enhancement"]["summary"]
-    assert f"Audit record error: job_id={asking.job_id}, not stored" in stream.getvalue()
-    assert "Mailbox" not in stream.getvalue()
+    assert f"Audit record error: job_id={asking.job_id}, not stored" in log.getvalue()
+    assert "Mailbox" not in log.getvalue()
 
 
 async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_next_attempt(asking: Caller) -> None:
@@ -200,8 +199,7 @@ async def test_a_repair_at_once_is_one_record_with_the_tokens_of_both_calls(aski
         assert record[column] == first[told] + second[told]
 
 
-async def test_a_repair_of_a_later_attempt_names_what_was_found_for_the_first(asking: Caller, store: Store) -> None:
-    """The answer's source ticket is not found any more by then."""
+async def test_a_later_repair_names_the_sources_of_the_first_attempt(asking: Caller, store: Store) -> None:
     asking.model.order(kind="wrong_schema", times=1)
     asking.model.order(kind="status", code=503, times=1)
     await asking.call_in_vain()
@@ -333,7 +331,7 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
     assert await redis.keys("masked-unusable:*") == []
 
 
-async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(asking: Caller) -> None:
+async def test_a_held_repair_is_the_next_attempts_only_call(asking: Caller) -> None:
     """The breaker opens during the first answer: other jobs met a model that is down."""
     asking.model.order(kind="malformed", times=1)
     clock = Clock(0)

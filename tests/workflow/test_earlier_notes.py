@@ -36,7 +36,7 @@ async def unsettled(place: WorkSite, desk: ServiceDeskPlus, job_id: UUID) -> Non
 
 
 @pytest.mark.parametrize("quote", QUOTES)
-async def test_a_quote_of_a_note_does_not_complete_the_job(quote: str, place: WorkSite) -> None:
+async def test_a_quoted_note_does_not_complete_the_job(quote: str, place: WorkSite) -> None:
     """The note was lost, and a technician quoted it from a mail: it is posted again."""
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
@@ -63,7 +63,7 @@ async def test_our_note_is_found_however_the_desk_wraps_it(stored: str, place: W
     assert len(place.notes(ticket_id)) == 2
 
 
-async def test_a_look_for_a_note_reads_those_since_the_attempt(place: WorkSite) -> None:
+async def test_a_search_for_a_note_reads_those_since_the_attempt(place: WorkSite) -> None:
     """Each note is a call: only the newest three and those since the attempt are read."""
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
@@ -76,9 +76,7 @@ async def test_a_look_for_a_note_reads_those_since_the_attempt(place: WorkSite) 
 
 
 @pytest.mark.parametrize("other", ["may have posted", "was accepted earlier"])
-async def test_a_lost_note_is_not_posted_while_another_job_of_its_ticket_comes_first(
-    other: str, place: WorkSite
-) -> None:
+async def test_a_lost_note_is_not_posted_while_another_job_runs_first(other: str, place: WorkSite) -> None:
     """A retry by hand may have started it, and its note may arrive as well."""
     ticket_id = new_ticket(place.desks)
     first, job_id = [await place.job(ticket_id) for _ in range(2)]
@@ -95,8 +93,7 @@ async def test_a_lost_note_is_not_posted_while_another_job_of_its_ticket_comes_f
     assert place.notes(ticket_id) == []
 
 
-async def test_a_lost_note_is_not_posted_into_a_ticket_that_another_job_has_enhanced(place: WorkSite) -> None:
-    """Its own note is looked for first, and is not there."""
+async def test_a_lost_note_is_not_posted_after_another_job_enhanced_the_ticket(place: WorkSite) -> None:
     ticket_id = new_ticket(place.desks)
     job_id, other = [await place.job(ticket_id) for _ in range(2)]
     place.change(other, state="completed", finished_at="now()")
@@ -126,7 +123,7 @@ class OtherKey:
 
 
 @pytest.mark.parametrize("second", ["held back", "unknown"])
-async def test_a_second_posting_decides_whether_the_note_may_be_there(second: str, waiting: UUID, store: Store) -> None:
+async def test_a_second_posting_decides_whether_a_note_may_exist(second: str, waiting: UUID, store: Store) -> None:
     """The first was refused for its key without an effect, so a hold leaves no doubt."""
     breaker = Breaker("desk", "desk unavailable", most_failures=1)
     server = OtherKey(breaker, second)
@@ -154,10 +151,9 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     [({"code": 403}, "dry run"), ({"code": 429}, "dry run"), ({}, "dry run"), (None, "ticket not found")],
     ids=["refused", "busy", "closed", "deleted"],
 )
-async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_again(
+async def test_a_dry_run_keeps_its_paid_answer_without_reading_the_ticket(
     fault: dict[str, Any] | None, reason: str, place: WorkSite
 ) -> None:
-    """It is paid once, and can be shown. Nothing is shown of a deleted ticket."""
     place.tenant = tenant(dry_run=True)
     ticket_id = new_ticket(place.desks)
     first, second = [await place.job(ticket_id) for _ in range(2)]

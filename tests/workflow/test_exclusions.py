@@ -61,10 +61,9 @@ async def test_an_event_that_is_left_out_ends_its_job_before_the_desk_is_called(
         ({"only": "group:Network"}, {}, {"group": "Network"}, True),
     ],
 )
-async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
+async def test_an_excluded_ticket_is_read_once_until_its_next_job(
     place: WorkSite, rules: Any, left_out: Any, mended: Any, copies_left: bool
 ) -> None:
-    """Its stored data is deleted; a later webhook or retry by hand is checked again."""
     place.tenant = tenant(**rules)
     ticket_id = new_ticket(place.desks, **left_out)
     await repository.save_ticket(place.store.database, "acme", {"ticket_id": ticket_id, **COPY})
@@ -83,7 +82,7 @@ async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
 
 
 @pytest.mark.parametrize(("group", "answers"), [("hr", True), (None, True), ("network", True), ("hr", False)])
-async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
+async def test_a_copy_from_before_the_rule_is_not_shown_to_other_tickets(
     place: WorkSite, group: str | None, answers: bool
 ) -> None:
     """No sync has run since. A copy with an unknown group may be HR's."""
@@ -101,7 +100,7 @@ async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
 
 
 @pytest.mark.parametrize("seen", [None, "now()"], ids=["unseen", "seen open lately"])
-async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: str | None, place: WorkSite) -> None:
+async def test_a_ticket_moved_after_the_answer_gets_no_note(seen: str | None, place: WorkSite) -> None:
     """A held-back or retried job has an answer; an open ticket shows no group."""
     place.tenant = tenant(never="group:HR")
     ticket_id = new_ticket(place.desks, group="HR")
@@ -133,7 +132,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_o
 
 
 @pytest.mark.parametrize("ends", ["skipped", "failed"])
-async def test_what_placeholders_stand_for_goes_when_the_job_ends(ends: str, place: WorkSite) -> None:
+async def test_placeholders_are_deleted_when_the_job_ends(ends: str, place: WorkSite) -> None:
     """An earlier attempt kept an answer for repair, and the job ends without it."""
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
@@ -174,7 +173,7 @@ async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: Wo
         assert (await place.run(await place.job(ticket_id)))[1] == ended
 
 
-async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: WorkSite) -> None:
+async def test_a_dry_run_pays_once_per_ticket_while_its_answer_is_kept(place: WorkSite) -> None:
     """Each answer can be posted by hand; of two, one becomes the ticket's note."""
     place.tenant = tenant(dry_run=True)
     ticket_id = new_ticket(place.desks)
@@ -280,7 +279,7 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
     assert f"Task skipped: job_id={waiting}, ticket_id=12345, reason=forgotten" in "".join(lines)
 
 
-async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgotten(
+async def test_keys_of_an_earlier_attempt_are_deleted_once_the_ticket_is_found_forgotten(
     waiting: UUID, place: WorkSite, redis: Redis
 ) -> None:
     """Redis was unavailable at the erasure, and an operator retries the job."""

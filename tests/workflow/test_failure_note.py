@@ -1,5 +1,6 @@
 """The failure note: distinct, once, and not for a job retried since."""
 
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,6 @@ from knowledge.search import PostgresSearch
 from privacy import erasure
 from privacy.erasure import Which
 from tests.kit.desk import new_ticket, notes_of, opened, settings
-from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
 from workflow.failure_note import leave_failure_note
@@ -66,9 +66,9 @@ class FoundThenForgotten(PostgresSearch):
 
 @pytest.mark.parametrize("retried", [False, True])
 async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhile(
-    jobs: FailedJobs, start_log: StartLog, *, retried: bool
+    jobs: FailedJobs, log: io.StringIO, *, retried: bool
 ) -> None:
-    stream, ticket_id = start_log(), new_ticket(jobs.desks)
+    ticket_id = new_ticket(jobs.desks)
     job_id = await jobs.store.accept(ticket_id=ticket_id)
     claim = await jobs.fail(job_id)
     if retried:
@@ -81,12 +81,12 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
     notes = jobs.notes(ticket_id)
     assert [("No enhancement" in note, marker(job_id) in note) for note in notes] == [(True, False)] * (not retried)
     refused = f"Failure note not posted: ticket_id={ticket_id}, reason=job was retried, or the ticket has"
-    assert refused in stream.getvalue()
+    assert refused in log.getvalue()
 
 
-async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJobs, start_log: StartLog) -> None:
+async def test_a_ticket_gets_one_failure_note_and_its_echo_is_recognized(jobs: FailedJobs, log: io.StringIO) -> None:
     """A desk may fire on our note: the loop would not end if each failed job left one."""
-    stream, ticket_id = start_log(), new_ticket(jobs.desks)
+    ticket_id = new_ticket(jobs.desks)
     job_ids = []
     for number in range(3):
         job_ids.append(await jobs.store.accept(ticket_id=ticket_id))
@@ -94,13 +94,13 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(jobs: FailedJ
         assert claim.echo is (number > 0)
         await jobs.leave(claim)
     assert len(jobs.notes(ticket_id)) == 1
-    assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
+    assert log.getvalue().count("reason=job was retried, or the ticket has one") == 2
     await manual_retry.retry(jobs.store.database, job_ids[-1], DEADLINE)
     assert not (await claimed(jobs.store.database, job_ids[-1])).echo
 
 
 @pytest.mark.parametrize(("calls_a_minute", "left"), [(1, False), (750, True)], ids=["held", "refused"])
-async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
+async def test_a_refused_failure_note_may_have_an_echo_and_an_unsent_one_has_none(
     calls_a_minute: int, left: bool, jobs: FailedJobs
 ) -> None:
     """A desk may store a note that it refuses, and fire on the change."""
@@ -114,8 +114,7 @@ async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
 
 
 @pytest.mark.parametrize("at", ["before", "after it was read", "of one that it names"])
-async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, jobs: FailedJobs) -> None:
-    """Nor a note that names an erased ticket, whose text is gone by then."""
+async def test_a_forgotten_ticket_gets_no_failure_note(at: str, jobs: FailedJobs) -> None:
     database, ticket_id = jobs.store.database, new_ticket(jobs.desks, subject="Scanner jams")
     named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
     await repository.save_ticket(database, "acme", named | {"display_id": ""}, "")

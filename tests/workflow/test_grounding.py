@@ -11,7 +11,7 @@ import pytest
 
 from integrations.values import DeskTicket, storable
 from knowledge.models import Document, SimilarTicket
-from tests.docs.readme import ROOT
+from tests.docs.documents import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, asked, claims, grounded, read
@@ -185,8 +185,7 @@ def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: di
     assert ("Suggested:" in text) is bool(shown)
 
 
-def test_a_document_that_has_expired_since_is_cited_no_more() -> None:
-    """Like a missing source: a claim with it alone is dropped, others keep the rest."""
+def test_an_expired_document_is_no_longer_cited() -> None:
     state: GraphState = STATE | {"documents": [replace(STATE["documents"][0], expires_at=NOW)]}
     steps = [*claims("Raise it.", sources=(DOCUMENT,)), *claims("Wait.", sources=(*BOTH,))]
     steps += [*claims(f"Look into {DOCUMENT}."), *claims(f"See ({DOCUMENT}).", sources=("ticket-101",))]
@@ -217,8 +216,8 @@ SENTENCES = [json.loads(line) for line in Path(__file__).with_name("specifics.js
 
 
 def _shown(sentence: dict[str, str]) -> str:
-    said = answer(next_steps=claims(sentence["text"]))
-    return grounded(said, VPN, language=sentence["language"]).next_steps[0].text
+    model_answer = answer(next_steps=claims(sentence["text"]))
+    return grounded(model_answer, VPN, language=sentence["language"]).next_steps[0].text
 
 
 def _step(text: str, *sources: str) -> tuple[str, list[str]]:
@@ -226,8 +225,7 @@ def _step(text: str, *sources: str) -> tuple[str, list[str]]:
     return content.next_steps[0].text, content.next_steps[0].sources
 
 
-def test_honest_sentences_are_hardly_ever_marked() -> None:
-    """General knowledge, and other spellings of the case's values, in seven languages."""
+def test_honest_sentences_are_rarely_marked() -> None:
     honest = [one for one in SENTENCES if "invented" not in one]
     assert len(honest) > 300
     marked = [shown for one in honest if (shown := _shown(one)) != one["text"]]
@@ -256,7 +254,7 @@ def test_a_mark_is_of_the_notes_language(language: str) -> None:
 
 
 def test_a_claim_with_something_that_stands_nowhere_is_a_guess_whatever_it_cites() -> None:
-    said = answer(
+    model_answer = answer(
         likely_cause={"text": "The relay mx-07.corp.example is down.", "sources": ["ticket-101"]},
         next_steps=[
             *claims("Set the MTU to 1400.", sources=("ticket-101",)),
@@ -264,7 +262,7 @@ def test_a_claim_with_something_that_stands_nowhere_is_a_guess_whatever_it_cites
         ],
         sources=[],
     )
-    content = grounded(said, VPN)
+    content = grounded(model_answer, VPN)
     assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
     assert (content.likely_cause.sources, content.confidence) == ([], None)
     # Found is found, though it does not say so.
@@ -335,22 +333,22 @@ def test_there_is_one_mark_behind_the_last_of_a_text(said: str, shown: str) -> N
 
 def test_a_summary_tells_what_the_ticket_tells_and_no_more() -> None:
     said = r"CorpLink 4.2.1, c:/corplink/logs, 0X800ccc0e, like #101; the MTU is 1400"
-    told = answer(summary=f"{said}.")
-    assert grounded(told, VPN).summary == f"{said} (not in the ticket)."
-    assert grounded(told, VPN | {"conversation": ("The MTU is 1400.",)}).summary == f"{said}."
+    model_answer = answer(summary=f"{said}.")
+    assert grounded(model_answer, VPN).summary == f"{said} (not in the ticket)."
+    assert grounded(model_answer, VPN | {"conversation": ("The MTU is 1400.",)}).summary == f"{said}."
     assert EN.not_in_ticket in grounded(answer(summary="Port 12345 is closed."), VPN).summary
 
 
 def test_what_a_source_gives_is_held_against_that_source() -> None:
     gives = {"ticket-101": "MTU 1400 for CorpLink 4.2.1, not 1380", "ticket-102": "MTU 1400"}
-    said = answer(sources=[{"id": each, "gives": text} for each, text in gives.items()])
-    told = [each.gives for each in grounded(said, VPN).sources]
+    model_answer = answer(sources=[{"id": each, "gives": text} for each, text in gives.items()])
+    told = [each.gives for each in grounded(model_answer, VPN).sources]
     assert told == ["MTU 1400 for CorpLink 4.2.1, not 1380 (not in it)", "MTU 1400 (not in it)"]
 
 
 def test_a_question_has_no_mark() -> None:
-    said = answer(questions=["Is it srv-x77?", "Is it error 0x8004010F, or 809?"])
-    assert grounded(said, VPN).questions == said.questions
+    model_answer = answer(questions=["Is it srv-x77?", "Is it error 0x8004010F, or 809?"])
+    assert grounded(model_answer, VPN).questions == model_answer.questions
 
 
 def test_the_documented_example_is_what_a_note_shows() -> None:
@@ -373,8 +371,8 @@ def test_values_that_placeholders_stand_for_are_known() -> None:
 
 @pytest.mark.parametrize(("rules", "is_known"), [("For VPN call 7741.", True), ("", False)])
 def test_what_the_rules_of_the_house_say_is_known(rules: str, *, is_known: bool) -> None:
-    told = answer(next_steps=claims("Then call extension 7741."))
-    content = asked(VPN, rules=rules).content(told, nothing_found=False)
+    model_answer = answer(next_steps=claims("Then call extension 7741."))
+    content = asked(VPN, rules=rules).content(model_answer, nothing_found=False)
     assert (EN.no_source not in content.next_steps[0].text) is is_known
 
 
@@ -414,8 +412,8 @@ async def test_what_a_text_orders_does_not_work_in_the_note(injection: dict[str,
     model.order(kind="obedient")
     state = case(injection["where"], injection["text"])
     async with opened(model.url) as client:
-        said = await client.complete(Instructions().prompt(case_in(state)), Enhancement)
-    content = grounded(said.content, state, link="https://desk.acme.example/x")
+        completion = await client.complete(Instructions().prompt(case_in(state)), Enhancement)
+    content = grounded(completion.content, state, link="https://desk.acme.example/x")
     note = read(to_html(content, "j", "m"))
     assert note.tags <= {"div", "b", "p", "ol", "ul", "li", "a", "br"}
     assert {value for _, value in note.attributes} == {"https://desk.acme.example/x"}

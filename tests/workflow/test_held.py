@@ -1,6 +1,7 @@
 """Jobs held back by a desk, a model, a rate or a limit, on a real Postgres."""
 
 import asyncio
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,6 @@ from integrations.servicedesk.client import SERVICEDESK
 from tests.config.given import ACME
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, opened, settings
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Table, claimed
 from tests.kit.runner import ANSWER, TICKET, run_job, run_when_due, runner_on
 from tests.kit.tenants_toml import filed
@@ -34,8 +34,8 @@ from workflow.runner import Runner
 REFUSED = "desk notes not permitted"
 
 
-async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place: WorkSite, start_log: StartLog) -> None:
-    log, clock = start_log(), Clock()
+async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place: WorkSite, log: io.StringIO) -> None:
+    clock = Clock()
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
     before = place.row(job_id)["deadline_at"]
@@ -50,14 +50,14 @@ async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(place:
         place.desks.forget()
         clock.now += 30
         assert (await run_when_due(runner, place.store.table, job_id))["state"] == "completed"
-    told = log.getvalue()
+    text = log.getvalue()
     assert len(place.notes(ticket_id)) == place.paid() == 1
-    assert told.count("ServiceDesk Plus API error: 401") == 1
-    assert "Task failed" not in told
+    assert text.count("ServiceDesk Plus API error: 401") == 1
+    assert "Task failed" not in text
 
 
 @pytest.mark.parametrize(("code", "edition", "before"), [(401, "cloud", 0), (403, "onpremises", 2)])
-async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_out(
+async def test_no_model_is_paid_while_notes_are_refused(
     code: int, edition: Edition, before: int, place: WorkSite
 ) -> None:
     """A scope or right is missing: other reads work. Earlier 403s may be single tickets'."""
@@ -87,9 +87,7 @@ async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_ou
 
 
 @pytest.mark.parametrize("since", [{"status": "Closed"}, {"group": "HR"}], ids=["closed", "left out"])
-async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
-    since: dict[str, str], place: WorkSite
-) -> None:
+async def test_a_ticket_changed_during_a_refused_key_gets_no_note(since: dict[str, str], place: WorkSite) -> None:
     """Exchanging the key takes longer than a desk's rate, so the ticket is read again."""
     place.tenant = tenant(never="group:HR")
     clock, ticket_id = Clock(), new_ticket(place.desks)
@@ -104,11 +102,8 @@ async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
     assert place.notes(ticket_id) == []
 
 
-async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_stood(
-    place: WorkSite, start_log: StartLog
-) -> None:
-    """Also of a tenant with failure notes: nothing has failed."""
-    log, clock = start_log(), Clock()
+async def test_held_jobs_keep_their_attempts_time_and_progress(place: WorkSite, log: io.StringIO) -> None:
+    clock = Clock()
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)
     before = place.row(job_id)["deadline_at"]
@@ -128,19 +123,15 @@ async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_sto
         place.model.forget()
         clock.now += 30
         assert (await run_when_due(runner, place.store.table, job_id))["state"] == "completed"
-    told = log.getvalue()
+    text = log.getvalue()
     assert len(place.notes(ticket_id)) == 1
-    assert told.count("OpenAI API error: 401 Unauthorized") == 2
-    assert told.count("Hold error: model: model key refused") == told.count("Hold ended: model") == 1
-    assert told.count(f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=model key refused, held back") == 3
-    assert "Task failed" not in told
+    assert text.count("OpenAI API error: 401 Unauthorized") == 2
+    assert text.count("Hold error: model: model key refused") == text.count("Hold ended: model") == 1
+    assert text.count(f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=model key refused, held back") == 3
+    assert "Task failed" not in text
 
 
-async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
-    place: WorkSite, start_log: StartLog
-) -> None:
-    """Another worker's spending counts; one line covers all jobs."""
-    stream = start_log()
+async def test_a_job_past_the_limit_waits_unpaid_until_the_limit_is_raised(place: WorkSite, log: io.StringIO) -> None:
     paid, held = [await place.job(new_ticket(place.desks)) for _ in range(2)]
     values, clock = filed(ACME, {"acme.openai.daily_tokens": 1}), Clock()
     urls: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
@@ -160,7 +151,7 @@ async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(
     row = await ran(held)
     assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "spending limit of today reached")
     assert (row["deadline_at"] > before, place.paid()) == (True, 1)
-    assert stream.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
+    assert log.getvalue().count("Spending limit of today reached: tenant_id=acme") == 1
     values |= filed(values, {"acme.openai.daily_tokens": 100_000})
     row = await ran(held)
     assert row["state"] == "completed"
@@ -202,7 +193,7 @@ class OneCallDesk:
     ("why", "counts"),
     [("desk rate limit", True), ("desk busy", True), ("desk unavailable", False), ("tenant closed", False)],
 )
-async def test_only_a_desk_that_is_well_need_not_be_asked_again(
+async def test_only_a_healthy_desk_need_not_be_read_again(
     why: str, counts: bool, waiting: UUID, database: Database, table: Table
 ) -> None:
     """The ticket may have changed while its desk was down."""
@@ -257,8 +248,7 @@ class SlowDesk:
         return [request["operation"] for request in self.place.desks.requests(ticket_id=ticket_id)]
 
 
-async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(place: WorkSite) -> None:
-    """Three calls each, one GPT-4 call each, and no two desk calls within a minute."""
+async def test_ten_jobs_of_a_desk_with_one_call_a_minute_get_their_notes(place: WorkSite) -> None:
     slow_desk, tickets = SlowDesk(place), [new_ticket(place.desks) for _ in range(10)]
     job_ids = await slow_desk.enhance(tickets, minutes=38)
     assert {(place.row(job_id)["state"], place.row(job_id)["attempt"]) for job_id in job_ids} == {("completed", 1)}
@@ -268,8 +258,7 @@ async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(p
     assert all(later - sooner > 60 for sooner, later in pairwise(slow_desk.calls))
 
 
-async def test_a_look_for_a_note_goes_a_call_at_a_time_and_holds_no_other_job_up(place: WorkSite) -> None:
-    """One note exists; one does not, and is posted again; a third ticket has no fault."""
+async def test_a_search_for_a_note_makes_one_call_at_a_time_and_blocks_no_other_job(place: WorkSite) -> None:
     stored, missing, other = tickets = [new_ticket(place.desks) for _ in range(3)]
     async with opened(settings(place.desks.url)) as technician:
         for text in ("<p>call back 0</p>", "<p>call back 1</p>"):

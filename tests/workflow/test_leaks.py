@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from integrations.values import DeskTicket, Person, Usage
+from integrations.values import DeskTicket, Person
 from knowledge.models import Document, SimilarTicket
 from tests.kit.model import opened
 from tests.kit.simulators import Simulator
@@ -121,10 +121,6 @@ def flat(text: str) -> str:
     return re.sub(r"[\s().,/+-]", "", text).casefold()
 
 
-def _ignored(_usage: Usage) -> None:
-    pass
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(_ROUNDS))
 async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, model: Simulator) -> None:
@@ -136,7 +132,7 @@ async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, m
 
         async def ask(question: ModelQuestion) -> None:
             async with turns:
-                await client.complete(question.prompt, Enhancement, _ignored)
+                await client.complete(question.prompt, Enhancement, lambda _usage: None)
 
         for question in questions:
             all_of_them.create_task(ask(question))

@@ -55,7 +55,7 @@ async def test_a_write_that_is_under_way_at_a_stop_is_finished(
     assert (type(task.exception()), write.tried, write.written) == (raised or type(None), tried, written)
 
 
-async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
+async def test_a_write_that_takes_seconds_at_a_stop_is_abandoned() -> None:
     """The claim is given back then, or expires: the row and the log have no outcome."""
     write = SlowWrite(0.3)
     task = asyncio.create_task(commit_shielded(write, stopping_seconds=0.05))
@@ -70,7 +70,7 @@ async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("held_still", "lost", "tried"), [(0.1, True, 2), (0.1, False, 2), (0.0, True, 1)], ids=["lost", "kept", "at once"]
 )
-async def test_who_was_held_still_before_posting_announces_again(held_still: float, lost: bool, tried: int) -> None:
+async def test_a_suspended_posting_is_announced_again(held_still: float, lost: bool, tried: int) -> None:
     """The process was suspended after the write; the claim may be lost by then."""
     attempts = 0
 
@@ -104,8 +104,7 @@ async def held(store: Store) -> list[Claim]:
     return [await claimed(store.database, job_id, lease=LEASE / 2) for job_id in job_ids]
 
 
-async def test_many_at_once_are_two_statements(held: list[Claim], server: Postgres, store: Store) -> None:
-    """The first goes at once, and the others arrive while it is under way."""
+async def test_many_renewals_are_two_statements(held: list[Claim], server: Postgres, store: Store) -> None:
     database = CountedCalls(server.url, application_name="tests", pool_size=1)
     before = [store.table.job(claim.job_id)["lease_until"] for claim in held]
     assert await renewed(Leases(database, LEASE), held) == {}

@@ -1,6 +1,7 @@
 """Jobs of a cloud desk named by either ticket number: one search and one note."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,6 @@ from privacy import erasure
 from privacy.erasure import Which
 from tests.kit import model as gpt4
 from tests.kit.desk import new_ticket, notes_of, opened, settings
-from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
@@ -88,11 +88,9 @@ def ticket(desks: Simulator, store: Store, model: Simulator, runner: Runner) -> 
     return Known(desks, store, model, runner)
 
 
-async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
-    ticket: Known, start_log: StartLog, spans: InMemorySpanExporter
+async def test_the_id_is_searched_once_and_kept_as_an_identifier(
+    ticket: Known, log: io.StringIO, spans: InMemorySpanExporter
 ) -> None:
-    """Held back and retried, it is not searched for again."""
-    stream = start_log()
     job_id = await ticket.job(ticket.number)
     ticket.model.order(kind="status", code=500, times=1)
     (row,) = await ticket.run(job_id)
@@ -103,7 +101,7 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
     assert ticket.calls() == ["list_tickets", "read_ticket", "read_ticket", "read_ticket", "add_note"]
     assert ticket.rows(job_id)[0]["state"] == "completed"
     assert len(ticket.notes()) == 1
-    lines = stream.getvalue().splitlines()
+    lines = log.getvalue().splitlines()
     began = next(number for number, line in enumerate(lines) if "Context gathered: " in line)
     assert all(f"ticket_id: {ticket.number}, " in line for line in lines)
     assert [f"desk_id: {ticket.desk_id}" in line for line in lines] == [number >= began for number in range(len(lines))]
@@ -113,15 +111,11 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
     assert [tagged.count(name) for name in ("Context", "Worker")] == [2, 2]
 
 
-async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
-    ticket: Known, start_log: StartLog
-) -> None:
-    """It is part of the answer already, and needs no further call."""
-    stream = start_log()
+async def test_the_display_number_is_an_identifier_of_a_job_named_by_id(ticket: Known, log: io.StringIO) -> None:
     job_id = await ticket.job(ticket.desk_id)
     await ticket.run(job_id)
     assert ticket.calls() == ["read_ticket", "read_ticket", "add_note"]
-    completed = next(line for line in stream.getvalue().splitlines() if "Task completed" in line)
+    completed = next(line for line in log.getvalue().splitlines() if "Task completed" in line)
     assert f"ticket_id: {ticket.desk_id}, " in completed
     assert f"display_id: {ticket.number}" in completed
 
@@ -129,16 +123,15 @@ async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("named_first", [0, 1])
 async def test_the_second_of_two_webhooks_is_skipped_unpaid_whichever_number_it_names(
-    named_first: int, dry_run: bool, ticket: Known, start_log: StartLog
+    named_first: int, dry_run: bool, ticket: Known, log: io.StringIO
 ) -> None:
-    stream = start_log()
     numbers = [ticket.numbers[number] for number in (named_first, 1 - named_first)]
     job_ids = [await ticket.job(number) for number in numbers]
     rows = await ticket.run(*job_ids, dry_run=dry_run)
     ended = ("skipped", "dry run") if dry_run else ("completed", None)
     assert [(row["state"], row["reason"]) for row in rows] == [ended, ("skipped", "already enhanced")]
     assert ticket.notes_and_calls() == (0 if dry_run else 1, 1)
-    assert f"Task skipped: job_id={job_ids[1]}, ticket_id={numbers[1]}, reason=already enhanced" in stream.getvalue()
+    assert f"Task skipped: job_id={job_ids[1]}, ticket_id={numbers[1]}, reason=already enhanced" in log.getvalue()
 
 
 async def test_two_webhooks_that_run_at_the_same_time_make_one_note(ticket: Known) -> None:
@@ -155,7 +148,7 @@ async def test_two_webhooks_that_run_at_the_same_time_make_one_note(ticket: Know
 
 @pytest.mark.usefixtures("untouched_logging")
 @pytest.mark.parametrize(("first", "at_once"), [(0, False), (1, False), (0, True)])
-async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retried(
+async def test_two_jobs_that_failed_with_their_desk_make_one_note_when_retried(
     first: int, at_once: bool, ticket: Known, server: Postgres
 ) -> None:
     """By `retry --failed`, which cannot know that both are of one ticket either."""
@@ -178,15 +171,14 @@ async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retrie
 
 
 async def test_a_number_that_no_ticket_has_ends_its_job_and_the_copy_that_had_it(
-    ticket: Known, start_log: StartLog
+    ticket: Known, log: io.StringIO
 ) -> None:
-    stream = start_log()
     copy = {"ticket_id": ticket.desk_id, "subject": SUBJECT, "description": "", "resolution": "R", "status": "Closed"}
     await repository.save_ticket(ticket.store.database, "globex", copy | {"display_id": ticket.number})
     ticket.desks.change("DELETE", f"/tickets/globex/{ticket.desk_id}")
     job_id = await ticket.job(ticket.number)
     assert (await ticket.run(job_id))[0]["reason"] == "ticket not found"
-    assert f"Ticket not found: {ticket.number} |" in stream.getvalue()
+    assert f"Ticket not found: {ticket.number} |" in log.getvalue()
     assert ticket.store.table.run("SELECT 1 FROM tickets") == []
 
 
@@ -201,9 +193,7 @@ async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_
     assert ticket.model.requests(operation="chat") == []
 
 
-async def test_a_failure_note_is_left_by_the_id(ticket: Known, start_log: StartLog) -> None:
-    """Similar tickets are shown by their display number."""
-    stream = start_log()
+async def test_a_failure_note_is_posted_by_id(ticket: Known, log: io.StringIO) -> None:
     copy = {"ticket_id": "999000000000000001", "subject": SUBJECT, "description": SUBJECT, "status": "Closed"}
     await repository.save_ticket(
         ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"}
@@ -213,14 +203,13 @@ async def test_a_failure_note_is_left_by_the_id(ticket: Known, start_log: StartL
     await ticket.run(job_id)
     (note,) = ticket.notes()
     assert f"#77: {SUBJECT}" in note
-    assert f"Failure note posted: ticket_id={ticket.number} |" in stream.getvalue()
+    assert f"Failure note posted: ticket_id={ticket.number} |" in log.getvalue()
 
 
 @pytest.mark.parametrize("named_first", [0, 1])
-async def test_jobs_that_never_saw_their_ticket_leave_one_failure_note_by_any_number(
+async def test_jobs_that_never_read_their_ticket_leave_one_failure_note(
     named_first: int, ticket: Known, desk: ServiceDeskPlus, database: Database
 ) -> None:
-    """GPT-4 was unavailable until their deadline."""
     numbers = ticket.numbers
     held = [await claimed(database, await ticket.job(numbers[number])) for number in (named_first, 1 - named_first)]
     for claim in held:

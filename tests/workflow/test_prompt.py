@@ -43,7 +43,7 @@ def test_all_parts_are_in_one_document_of_data() -> None:
     assert told(BARE)["sources"] == []
 
 
-def test_ids_of_sources_are_by_what_they_are_of() -> None:
+def test_source_ids_depend_on_the_source() -> None:
     """A later repair must name the sources that the answer was made from."""
     first, second = told(FULL)["sources"], told(FULL | {"documents": [*reversed(FULL["documents"])]})["sources"]
     assert {each["id"]: each.get("title") for each in first} == {each["id"]: each.get("title") for each in second}
@@ -101,8 +101,8 @@ PERSONAL: GraphState = alone("Mailbox of Zoë Adeyemi is full", SAID, ZOE) | {
 
 
 def sent(question: ModelQuestion) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(question.prompt.user)
-    return told
+    document: dict[str, Any] = json.loads(question.prompt.user)
+    return document
 
 
 def restored(question: ModelQuestion, said: str) -> Content:
@@ -113,22 +113,22 @@ def test_what_is_personal_is_a_placeholder_and_the_same_one_everywhere() -> None
     question = asked(PERSONAL)
     for value in ("Zo", "Adeyemi", "adeyemi", "2345678", "Sunny", "Winter", "Okafor", "Sam "):
         assert value not in question.prompt.user
-    told = sent(question)
-    assert told["ticket"]["subject"] == "Mailbox of [PERSON_1] is full"
-    assert told["conversation"] == ["[PERSON_1] says that archiving did not help."]
-    assert "[SECRET]" in told["sources"][0]["resolution"]
-    assert told["sources"][1]["text"] != "Ask Sam Okafor."
+    document = sent(question)
+    assert document["ticket"]["subject"] == "Mailbox of [PERSON_1] is full"
+    assert document["conversation"] == ["[PERSON_1] says that archiving did not help."]
+    assert "[SECRET]" in document["sources"][0]["resolution"]
+    assert document["sources"][1]["text"] != "Ask Sam Okafor."
 
 
 def test_what_the_answer_says_of_them_is_restored_in_the_note() -> None:
     question = asked(PERSONAL)
     (mail,) = [name for name in question.placeholders if "EMAIL" in name]
-    said = answer(
+    model_answer = answer(
         summary=f"[PERSON_1] can't write: {mail} is full.",
         likely_cause={"text": "**[Person 1]** keeps all; [PERSON_99] too.", "sources": ["ticket-101"]},
         next_steps=claims("Call [PERSON\\_1].", "Open https://evil.example/[PERSON_1]"),
     )
-    text = read(to_html(question.content(said, nothing_found=False), "j", "m")).text
+    text = read(to_html(question.content(model_answer, nothing_found=False), "j", "m")).text
     for shown in ("Zoë Adeyemi can't write: zoe.adeyemi@acme.example is full.", "[a person] too", "Call Zoë Adeyemi."):
         assert shown in text
     assert "Zoë Adeyemi" in text.partition("keeps all")[0]
@@ -229,8 +229,7 @@ def test_the_answer_is_wanted_in_the_tickets_language_or_the_tenants(
     assert is_told in asked(state, language=language).prompt.system
 
 
-def test_the_notes_own_words_are_in_the_language_that_the_answer_is_in() -> None:
-    """Even if the model used the wrong language, the note has one language."""
+def test_the_notes_words_have_the_language_of_the_answer() -> None:
     question = asked(GERMAN)
     assert restored(question, "Der Drucker druckt nicht, weil die Warteschlange voll ist.").language == "de"
     assert restored(question, "The printer does not print since its queue is full.").language == "en"

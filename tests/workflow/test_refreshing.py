@@ -96,7 +96,7 @@ async def test_a_first_note_says_nothing_of_an_update_and_there_is_one_further_n
     assert bare.begins() == [FIRST, ASKED, ASKED]
 
 
-async def test_the_hour_counts_from_when_it_was_asked_for_and_later_it_may_be_retried_by_hand(noted: Noted) -> None:
+async def test_the_hour_counts_from_the_request(noted: Noted) -> None:
     """A webhook triggered by a further note makes no other one after a long wait."""
     assert await noted.webhook("refresh") == DONE
     job_ids = [await noted.job("refresh") for _ in range(2)]
@@ -110,7 +110,7 @@ async def test_the_hour_counts_from_when_it_was_asked_for_and_later_it_may_be_re
 
 
 @pytest.mark.parametrize("events", [(None, None, None), (None, "refresh", REFRESH_BY_HAND)])
-async def test_what_was_asked_for_before_the_note_was_begun_is_that_note(events: Any, bare: Noted) -> None:
+async def test_a_request_before_the_note_began_is_that_note(events: Any, bare: Noted) -> None:
     """Retried it is a further one, once: of two that are retried together the other one ends as before."""
     job_ids = [await bare.job(event) for event in events]
     assert [await bare.place.run(job_id) for job_id in job_ids] == [DONE, ALREADY, ALREADY]
@@ -141,8 +141,7 @@ async def test_a_tenant_that_is_closed_by_now_has_its_webhooks_skipped(noted: No
     assert noted.place.row(job_id)["reason"] == "already enhanced"
 
 
-async def test_any_webhook_after_the_ticket_was_closed_makes_one_once(noted: Noted) -> None:
-    """The copy was seen closed; the job sees that it is open again."""
+async def test_one_webhook_after_the_closing_makes_one_note(noted: Noted) -> None:
     noted.seen_closed()
     for status, expected in (("Closed", ("skipped", "ticket deleted or closed")), ("Open", DONE), ("Open", ALREADY)):
         noted.place.desks.change("PATCH", f"/tickets/acme/{noted.ticket_id}", status=status)

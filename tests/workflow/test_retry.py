@@ -65,7 +65,7 @@ def test_a_server_that_asks_for_too_long_is_tried_once_more_before_the_deadline(
 
 
 @pytest.mark.parametrize("failure", UNKNOWN)
-def test_a_call_of_unknown_outcome_is_given_time_to_settle(failure: Exception) -> None:
+def test_a_call_of_unknown_outcome_gets_time_to_settle(failure: Exception) -> None:
     """A slow desk may store a note after the timeout: a POST at once would double it."""
     assert [after(failure, attempt).seconds for attempt in (1, 5, 6, 7)] == [60, 60, 64, 128]
     assert after(failure, 8) == Decision(None, "gave up after 8 attempts")

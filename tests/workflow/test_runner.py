@@ -105,9 +105,8 @@ class NeverFinding(PostgresSearch):
     ],
 )
 async def test_a_search_that_does_not_end_is_a_line_and_an_event_and_the_job_goes_on(
-    failure: Exception | None, told: str, line: str, place: WorkSite, start_log: StartLog
+    failure: Exception | None, told: str, line: str, place: WorkSite, log: io.StringIO
 ) -> None:
-    stream = start_log()
     place.tenant = Tenant("acme", rules=TicketRules(never_topics=frozenset({"gossip"})))
     job_id = await place.job(new_ticket(place.desks))
     async with place.runner() as runner:
@@ -117,8 +116,8 @@ async def test_a_search_that_does_not_end_is_a_line_and_an_event_and_the_job_goe
         *(("accepted", None), ("claimed", None), ("context incomplete", told)),
         *(("asked", None), ("answered", None), ("posting", None), ("completed", None)),
     ]
-    assert line in stream.getvalue()
-    assert "Context gathered: ticket_history=No, docs=No" in stream.getvalue()
+    assert line in log.getvalue()
+    assert "Context gathered: ticket_history=No, docs=No" in log.getvalue()
 
 
 def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
@@ -146,11 +145,10 @@ def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
 ATTEMPT_SECONDS = 1.5
 
 
-async def test_what_is_paid_for_is_not_cut_off_by_it_nor_paid_for_again_where_the_note_is(
-    store: Store, desks: Simulator, model: Simulator, street: Street, start_log: StartLog
+async def test_a_paid_answer_is_neither_cut_off_nor_paid_again(
+    store: Store, desks: Simulator, model: Simulator, street: Street, log: io.StringIO
 ) -> None:
     """The first model is down, the fallback answers slowly, and the desk is slow too."""
-    log = start_log()
     ticket_id = new_ticket(desks)
     job_id = await store.accept(ticket_id=ticket_id)
     street.says["process"] = 503
@@ -198,9 +196,8 @@ async def runner(database: Database) -> AsyncIterator[Runner]:
 
 @pytest.mark.parametrize("posted", [True, False])
 async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
-    waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool, spans: InMemorySpanExporter
+    waiting: UUID, table: Table, runner: Runner, log: io.StringIO, *, posted: bool, spans: InMemorySpanExporter
 ) -> None:
-    stream = start_log()
     attempted = "now() - interval '2 minutes'" if posted else None
     soon = "now() + interval '8 seconds'"
     table.change(waiting, note_attempted_at=attempted, enhancement=ANSWER.model_dump_json(), deadline_at=soon)
@@ -209,13 +206,13 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
     line = f"Task failed: job_id={waiting}, ticket_id=12345, reason=desk unavailable; "
     if posted:
         assert (row["state"], row["attempt"]) == ("waiting", 8)
-        assert f"{line}will be looked for once more in 60s" in stream.getvalue()
+        assert f"{line}will be looked for once more in 60s" in log.getvalue()
         assert row["deadline_at"] > row["due_at"]
         # This look is the last one: a desk that stays down fails the job.
         table.change(waiting, deadline_at=soon)
         row = await run_when_due(runner, table, waiting)
     assert (row["state"], row["reason"]) == ("failed", "desk unavailable")
-    assert f"{line}gave up at its deadline" in stream.getvalue()
+    assert f"{line}gave up at its deadline" in log.getvalue()
     attempt = [span for span in spans.get_finished_spans() if span.name == "Worker"][-1]
     assert (attempt.status.description, attempt.status.is_ok) == ("desk unavailable; gave up at its deadline", False)
 
@@ -234,7 +231,7 @@ class Failing(Database):
             yield session
 
 
-async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_away(
+async def test_a_possible_note_is_searched_although_the_database_is_away(
     waiting: UUID, server: Postgres, database: Database, table: Table
 ) -> None:
     """At the deadline the desk is silent; only the row shows that the note may exist."""
@@ -255,7 +252,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_awa
 
 
 @pytest.mark.parametrize("kept_by", ["its end", "its age"])
-async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
+async def test_a_retry_restarts_the_search_of_an_ended_job(
     kept_by: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
 ) -> None:
     """The note may have arrived since, and the stored list lacks it."""
@@ -300,9 +297,9 @@ class Silent(Database):
 
 
 async def test_an_outcome_whose_commit_is_in_doubt_at_a_stop_is_told_as_it_stands(
-    waiting: UUID, server: Postgres, database: Database, table: Table, desks: Simulator, start_log: StartLog
+    waiting: UUID, server: Postgres, database: Database, table: Table, desks: Simulator, log: io.StringIO
 ) -> None:
-    stream, silent, ticket_id = start_log(), Silent(server.url), new_ticket(desks)
+    silent, ticket_id = Silent(server.url), new_ticket(desks)
     table.change(waiting, enhancement=ANSWER.model_dump_json(), ticket_id=ticket_id)
     async with opened(settings(desks.url)) as desk:
         running = asyncio.ensure_future(run_job(runner_on(desk, silent, database), waiting))
@@ -311,8 +308,8 @@ async def test_an_outcome_whose_commit_is_in_doubt_at_a_stop_is_told_as_it_stand
         with pytest.raises(asyncio.CancelledError):
             await running
     assert table.job(waiting)["state"] == "completed"
-    assert "Task completed" in stream.getvalue()
-    assert "claim lost" not in stream.getvalue()
+    assert "Task completed" in log.getvalue()
+    assert "claim lost" not in log.getvalue()
     await silent.close()
 
 
@@ -361,8 +358,8 @@ class StoppingWorker:
         await asyncio.wait(self._running, timeout=30)
 
     def told(self) -> Counter[str]:
-        said = self.stream.getvalue()
-        return Counter({words: said.count(words) for words in (GIVEN_BACK, LOST)})
+        log_text = self.stream.getvalue()
+        return Counter({words: log_text.count(words) for words in (GIVEN_BACK, LOST)})
 
 
 @pytest.fixture

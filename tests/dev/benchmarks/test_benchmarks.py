@@ -10,7 +10,7 @@ import pytest
 from dev.benchmarks import jobs, webhooks
 from dev.benchmarks.__main__ import BENCHMARKS
 from dev.benchmarks.growth import STATEMENTS
-from tests.docs.readme import ROOT
+from tests.docs.documents import ROOT
 
 NUMBER = r"[\d.]+"
 
@@ -35,7 +35,6 @@ TOLD = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TOLD)
 def test_a_benchmark_writes_its_tables_into_the_page(name: str, tmp_path: Path) -> None:
-    """Use a handful of jobs."""
     (tmp_path / "benchmarks.md").write_text(f"before\n<!-- table: bench-{name} -->\nold\n<!-- end -->\nafter\n")
     words = f"{name} --size tiny --documents {tmp_path}"
     run = subprocess.run(

@@ -171,9 +171,9 @@ def test_the_fix_of_a_family_is_not_that_of_the_near_miss() -> None:
 
 def judgement_of(**said_so: Any) -> Judgement:
     question = question_about(CASE, MODEL)
-    told = answer(summary="Full.", sources=[], questions=[], **said_so)
-    content = question.content(told, nothing_found=False)
-    return judged(TicketRun(CASE, question, Usage(10, 5), 0.5, answer=told, content=content, note="<div>"))
+    model_answer = answer(summary="Full.", sources=[], questions=[], **said_so)
+    content = question.content(model_answer, nothing_found=False)
+    return judged(TicketRun(CASE, question, Usage(10, 5), 0.5, answer=model_answer, content=content, note="<div>"))
 
 
 def test_claims_are_right_wrong_or_without_a_source() -> None:

@@ -58,8 +58,9 @@ def test_lists_page_and_leave_descriptions_out(desk: httpx2.Client) -> None:
         ("/solutions", {"list_info": {"sort_field": "topic"}}, "sort_field"),
     ],
 )
-def test_what_no_desk_is_known_to_take_is_refused(desk: httpx2.Client, path: str, asked: Any, field: str) -> None:
-    """No search is known on premises either."""
+def test_calls_that_no_desk_is_known_to_accept_are_refused(
+    desk: httpx2.Client, path: str, asked: Any, field: str
+) -> None:
     assert inner_code(call(desk, "GET", path, asked, status=400)) == (4001, field)
 
 

@@ -60,7 +60,6 @@ def run(url: str, statement: str) -> tuple[object, ...] | None:
 def test_roles_owners_case_and_counted_statements(
     url: str, statement: str, row: tuple[object, ...], server: Postgres
 ) -> None:
-    """No role bypasses row-level security."""
     assert run(getattr(server, url), statement) == row
 
 
@@ -107,8 +106,7 @@ def test_unreachable_programs_are_copied_once(temporary: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("appendonly", [True, False])
-def test_only_with_appendonly_what_was_pushed_survives(appendonly: bool, tmp_path: Path) -> None:
-    """A restart with it, a kill without; on the same port."""
+def test_only_appendonly_preserves_pushed_entries(appendonly: bool, tmp_path: Path) -> None:
     with Valkey(tmp_path, appendonly=appendonly) as server:
         with Redis.from_url(server.url) as redis:
             assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}

@@ -92,7 +92,6 @@ def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: 
 
 
 def test_state_and_settings_are_readable_by_their_user_only_until_the_end(tmp_path: Path) -> None:
-    """A shell reads the settings as they are; what a killed system left does not hinder."""
     odd = 'it\'s $HOME; `id`\n"x"'
     write_state(tmp_path, {"pids": {"devstack": os.getpid()}}, {})
     lock = FolderLock(tmp_path)

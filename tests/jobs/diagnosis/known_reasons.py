@@ -64,12 +64,7 @@ def raised_reasons() -> Iterator[str]:
         NoteMissingError(),
         errors.TicketNotFoundError("1"),
     ]
-    raised += [
-        errors.TicketClosedError(),
-        errors.TicketTrashedError(),
-        NoteUnsettledError(1),
-        errors.DeskDeniedError(),
-    ]
+    raised += [errors.TicketClosedError(), errors.TicketTrashedError(), NoteUnsettledError(1), errors.DeskDeniedError()]
     raised += [errors.DeskRefusedError("no desk configured"), errors.ModelDeniedError("401 Unauthorized", "x")]
     yield from (failure.reason for failure in raised)
     yield errors.MODEL_UNAVAILABLE

@@ -50,7 +50,7 @@ def test_each_reason_that_a_row_can_have_comes_to_a_verdict(reason: str) -> None
         assert "{" not in diagnosis.text + "".join(diagnosis.actions)
 
 
-def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
+def test_all_known_reasons_exist() -> None:
     """An outdated reason would be diagnosed as an unknown failure."""
     assert len(REASONS) > 40
     assert sorted(CAUSES.keys() - set(REASONS)) == []

@@ -192,8 +192,8 @@ async def test_the_hold_of_a_shared_key_is_seen(settings: dict[str, str], is_nam
     await store.accept(tenant_id="globex", ticket_id="124")
     found = await facts_of(gatherer(store, "acme", "globex", **settings), DiagnosisSubject("124", "globex", None))
     assert list(found.held_elsewhere) == (["model key refused"] if is_named else [])
-    told = judge(found).text + "".join(fact.what for fact in evidence(found))
-    assert ("with the same model key are paused: model key refused" in told, "acme" in told) == (is_named, False)
+    texts = judge(found).text + "".join(fact.what for fact in evidence(found))
+    assert ("with the same model key are paused: model key refused" in texts, "acme" in texts) == (is_named, False)
 
 
 POSTED: dict[str, Any] = {"note_attempted_at": NOW}

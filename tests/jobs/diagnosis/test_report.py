@@ -49,37 +49,37 @@ def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where
 
 def test_for_machines_it_is_the_same_as_json() -> None:
     known = facts(job("completed"), queue=None, model=ModelProbe(failure="the settings of a worker are not set here"))
-    said = json.loads(as_json(for_machines(known, judge(known), None)))
-    assert (said["verdict"], said["exit_status"], said["trace_url"]) == ("delivered", 0, None)
-    assert [part.partition(":")[0] for part in said["not_checked"]] == ["model", "queue"]
-    assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
+    body = json.loads(as_json(for_machines(known, judge(known), None)))
+    assert (body["verdict"], body["exit_status"], body["trace_url"]) == ("delivered", 0, None)
+    assert [part.partition(":")[0] for part in body["not_checked"]] == ["model", "queue"]
+    assert body["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
 
 
 def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_signed() -> None:
     for reason, count in ((SIGNED_BY_PREVIOUS, 1), (None, 0)):
-        told = [fact.what for fact in evidence(facts(job("running"), events=happened(("accepted", reason))))]
-        assert sum("signed by the previous secret: the desk had not changed it yet" in what for what in told) == count
+        texts = [fact.what for fact in evidence(facts(job("running"), events=happened(("accepted", reason))))]
+        assert sum("signed by the previous secret: the desk had not changed it yet" in what for what in texts) == count
     events = happened(*[("held back", f"reason {number}") for number in range(40)])
-    told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
-    assert "26 more events: `ai-agents show --events`" in told
-    seen = [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)]
+    texts = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
+    assert "26 more events: `ai-agents show --events`" in texts
+    seen = [any(f"reason {number} " in what for what in texts) for number in (0, 3, 4, 29, 30, 39)]
     assert seen == [True, True, False, False, True, True]
 
 
 def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
-    told = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
+    texts = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
     for words in ("ticket created, by the desk's clock", "without a webhook until then", "webhook counted as missed"):
-        assert words in told
+        assert words in texts
     recovered = facts(job("running", event=RECOVERED), missing=MISSED)
-    told = "\n".join(fact.what for fact in evidence(recovered))
-    assert f"ticket found in the desk without a webhook, job {JOB_ID}" in told
-    assert "webhook accepted" not in told
+    texts = "\n".join(fact.what for fact in evidence(recovered))
+    assert f"ticket found in the desk without a webhook, job {JOB_ID}" in texts
+    assert "webhook accepted" not in texts
     unread = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
-    told = "\n".join(fact.what for fact in evidence(known))
-    assert "refused: malformed payload: ticket_id is missing (3 in 24 hours)" in told
-    assert "last accepted webhook of the tenant" in told
-    assert "than are stored: the API's log has all of them" in told
+    texts = "\n".join(fact.what for fact in evidence(known))
+    assert "refused: malformed payload: ticket_id is missing (3 in 24 hours)" in texts
+    assert "last accepted webhook of the tenant" in texts
+    assert "than are stored: the API's log has all of them" in texts
 
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
@@ -118,25 +118,25 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(job("completed")), log_events.TASK_COMPLETED),
         (facts(job("skipped", "x")), log_events.TASK_SKIPPED),
     ):
-        said: dict[str, Any] = report(known, judge(known), None)
-        assert said["log_line"].startswith(phrase.template.partition("{")[0])
-        assert "{" not in said["log_line"]
+        body: dict[str, Any] = report(known, judge(known), None)
+        assert body["log_line"].startswith(phrase.template.partition("{")[0])
+        assert "{" not in body["log_line"]
 
 
 def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
     known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
-    said = report(known, judge(known), None)
-    assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
-    assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
+    body = report(known, judge(known), None)
+    assert body["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
+    assert body["log_command"].endswith('| grep "ticket_id: 9000124,"')
     # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
     unread = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
-    said = report(known, judge(known), None)
-    assert said["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
-    assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
+    body = report(known, judge(known), None)
+    assert body["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
+    assert body["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
 
-def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
+def test_a_failure_is_searched_in_the_log_of_the_process_that_ended_it() -> None:
     """The relay in the API ends a job that no worker held."""
     for reason, event, of in (
         ("deadline passed (last: desk unavailable)", "expired", "api"),
@@ -145,10 +145,10 @@ def test_a_failure_is_looked_for_in_the_log_of_who_ended_it() -> None:
         ("unexpected failure", "failed", "worker"),
     ):
         known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
-        said = report(known, judge(known), None)
-        assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
+        body = report(known, judge(known), None)
+        assert body["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
         line = reason.partition(" (")[0]
-        assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
+        assert body["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
 
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
@@ -172,8 +172,8 @@ async def test_without_a_verdict_there_is_json_all_the_same(
         await store.accept(ticket_id="124", tenant_id=tenant_id)
     settings = {"DATABASE_URL": server.url, **SECRETS}
     answer = await asyncio.to_thread(here, "diagnose", *words, "--json", **settings)
-    said: dict[str, Any] = json.loads(answer.stdout)
-    assert (answer.returncode, said["exit_status"], said["verdict"]) == (status, status, None)
-    assert said["tenants"] == tenants
-    assert says in said["says"]
-    assert said["says"] in answer.stderr
+    body: dict[str, Any] = json.loads(answer.stdout)
+    assert (answer.returncode, body["exit_status"], body["verdict"]) == (status, status, None)
+    assert body["tenants"] == tenants
+    assert says in body["says"]
+    assert body["says"] in answer.stderr

@@ -79,8 +79,7 @@ def told() -> dict[tuple[str, ...], float]:
     return {tuple(sample.labels.values()): sample.value for sample in family.samples}
 
 
-async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Database, table: Table) -> None:
-    """Secrets of a disabled tenant count; a retired one opens nothing and does not."""
+async def test_each_configured_secret_has_its_age(database: Database, table: Table) -> None:
     given, clock = dict(GIVEN), Clock()
     ages = SecretAges(database, TenantDirectory(lambda: dict(given), monotonic=clock).secrets, monotonic=clock)
     await ages.update()
@@ -98,8 +97,7 @@ async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Databa
     assert ("acme", "PREVIOUS_WEBHOOK_SECRET") not in told()
 
 
-async def test_what_another_process_has_told_of_has_its_age_too(database: Database, table: Table) -> None:
-    """A console's token; and not for ever."""
+async def test_secrets_reported_by_other_processes_have_their_age(database: Database, table: Table) -> None:
     await record(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
     table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
     ages = SecretAges(database, TenantDirectory(lambda: GIVEN).secrets)
@@ -132,7 +130,7 @@ async def still_leads() -> None:
     pass
 
 
-async def test_who_waits_in_line_for_a_connection_does_not_end_the_lead() -> None:
+async def test_waiting_for_a_connection_does_not_end_the_lead() -> None:
     """Copying may use up the pool; the leader probes over its own connection."""
     asked = 0
 

@@ -96,10 +96,6 @@ async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing,
 
 
 async def test_a_webhook_refused_with_429_is_recovered(rounds: Comparing, site: Site, log: io.StringIO) -> None:
-    """Either number of the webhook matches.
-
-    Other reasons and other tenants do not count.
-    """
     missed, refused, by_its_other_number, mismatched, others = site.new_tickets(5)
     await rounds.round()
     site.table.run("UPDATE missing_webhooks SET display_id = '7' WHERE ticket_id = %s", by_its_other_number)

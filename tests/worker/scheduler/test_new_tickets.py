@@ -50,8 +50,7 @@ def each_row(change: Callable[[ListedTicket], ListedTicket]) -> Callable[..., Li
     [(0, 3, 1), (50, 0, 1), (50, 3, 1), (50, 9, 2), (50, 30, 6)],
     ids=["an empty desk", "nothing new", "a few", "a page", "several pages"],
 )
-async def test_as_many_pages_are_read_as_it_takes(there: int, new: int, turns: int, seen: Seen) -> None:
-    """Pages of ten rows, five of which repeat the previous page."""
+async def test_all_needed_pages_are_read(there: int, new: int, turns: int, seen: Seen) -> None:
     desk, rounds = await seen(there)
     assert rounds.turns == 1
     added = add(desk, *soon(new))

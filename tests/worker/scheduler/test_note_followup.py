@@ -55,7 +55,7 @@ async def test_a_note_is_measured_once_its_ticket_is_closed_with_a_resolution(si
     assert measured(store) == {closed: share}
 
 
-async def test_a_resolution_from_before_the_note_is_not_what_was_done_then(site: Site, store: Store) -> None:
+async def test_a_resolution_from_before_the_note_does_not_measure_it(site: Site, store: Store) -> None:
     """The ticket was closed, reopened, and closed again with an unchanged resolution."""
     ticket_id = site.new_ticket(subject="VPN is down")
     resolve(site, ticket_id, RESOLUTION)
@@ -170,7 +170,7 @@ async def test_a_ticket_that_is_closed_while_its_note_is_made_is_known_to_be(sit
     assert len(asked(store)) == 1
 
 
-async def test_what_was_read_before_the_note_says_nothing_of_it(site: Site, store: Store) -> None:
+async def test_data_read_before_the_note_does_not_reopen_it(site: Site, store: Store) -> None:
     """The ticket was reopened and noted between the desk's answer and this."""
     ticket_id = site.new_ticket(subject="VPN is down")
     site.change(ticket_id, status="Closed")
@@ -202,7 +202,7 @@ async def test_one_open_again_after_a_skip_is_told_of_once(site: Site, store: St
     assert event["what"] == "seen open again"
 
 
-async def test_its_job_is_made_anew_where_that_is_wanted(site: Site, store: Store) -> None:
+async def test_a_missing_job_of_a_reopened_ticket_is_made_again(site: Site, store: Store) -> None:
     """The tenant enabled it after the ticket was told of, or housekeeping died in between."""
     ticket_id = await with_job(site, store, **SKIPPED)
     await moved(site, ticket_id, "Open")

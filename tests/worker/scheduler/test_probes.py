@@ -138,13 +138,13 @@ async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: 
 
 async def test_of_a_flood_the_newest_questions_are_kept(asking: ProbeClient, redis: Redis) -> None:
     await redis.rpush(QUESTIONS, *["old"] * 500)
-    asked = asyncio.create_task(asking.request("model", "acme"))
-    while await redis.lindex(QUESTIONS, -1) == "old" and not asked.done():  # noqa: ASYNC110 -- another server's memory
+    task = asyncio.create_task(asking.request("model", "acme"))
+    while await redis.lindex(QUESTIONS, -1) == "old" and not task.done():  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0)
     assert await redis.llen(QUESTIONS) == 32
     questions = ProbeRequests(redis)
     await questions.answer(await taken(questions), "answered")
-    assert await asked == "answered"
+    assert await task == "answered"
 
 
 GOOD = {"id": "01936b2e-7c1a-7000-8000-0123456789ab", "kind": "desk", "tenant_id": "acme", "about": "", "until": 4e9}

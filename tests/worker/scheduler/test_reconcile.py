@@ -152,7 +152,7 @@ async def test_a_tenant_that_is_polled_misses_none(rounds: RoundsOf, desks: Simu
     assert value("found_total", tenant_id="initech", result="recovered") == 1
 
 
-async def test_a_desk_that_fails_keeps_no_old_figures(rounds: RoundsOf, desks: Simulator, store: Store) -> None:
+async def test_a_failing_desk_keeps_no_old_figures(rounds: RoundsOf, desks: Simulator, store: Store) -> None:
     """Its webhooks still arrive; old values would raise alerts while its API is down."""
     await store.accept(ticket_id="1", accepted_at="now() - interval '2 hours'")
     for _ in range(3):
@@ -206,7 +206,7 @@ async def test_who_leads_no_more_tells_nothing_nor_does_a_tenant_that_left(round
     assert [next(iter(gauge.collect())).samples for gauge in metrics.OF_RECONCILING] == [[]] * 4
 
 
-async def test_a_desk_whose_tickets_cannot_be_read_stands(site: Site, redis: Redis, log: io.StringIO) -> None:
+async def test_a_desk_with_unreadable_tickets_counts_as_stalled(site: Site, redis: Redis, log: io.StringIO) -> None:
     """Unread items do not count as missed, so only this metric shows the problem."""
     rounds = RoundsOf(site.desk, site.database, site.table, redis)
     site.set_desk(list_fields=False)
