@@ -2,8 +2,9 @@
 
 Anyone can write a ticket, and a model repeats its input. So a link or a command reaches a technician only if an earlier
 ticket or a document found for this ticket contains it letter for letter; its origin is then added. Other links are
-defanged as in security reports (`hxxps://example[.]com`). Other commands are visibly left out. A name alone (ipconfig,
-PowerShell) is no command.
+defanged as in security reports (`hxxps://example[.]com`), except those to the documentation of vendors. Other commands
+are visibly left out, except those that only read (`ipconfig /all`, `Get-Service`). A name alone (ipconfig, PowerShell)
+is no command.
 """
 
 import re
@@ -43,13 +44,38 @@ _LINK = re.compile(
 _MAY_HAVE_LINK = re.compile(r"[:\\/]|\.\S")
 _PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|office|outlook|booking|salesforce)\.com")
 
+# Hosts with documentation that only the vendor writes, and no path or query with an address of another host.
+_DOCUMENTATION_HOSTS = (
+    r"(?:learn|support|docs)\.microsoft\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
+    r"|hp|lenovo|citrix|zoom|brother|logi|atlassian|zebra|omnissa)\.(?:com|org|us)|help\.(?:sap|salesforce"
+    r"|okta|webex)\.com|docs\.(?:citrix|vmware|oracle|redhat|docker|github|fortinet|paloaltonetworks|python|nginx"
+    r"|servicenow|aws\.amazon)\.(?:com|org)|access\.redhat\.com|cloud\.google\.com|kubernetes\.io|dev\.mysql\.com"
+    r"|www\.(?:postgresql\.org|manageengine\.com|dell\.com/support)|kb\.synology\.com|knowledge\.broadcom\.com"
+)
+DOCUMENTATION = re.compile(
+    rf"https://(?:{_DOCUMENTATION_HOSTS})(?:/(?!\S*thread)[\w./~-]*)?(?:\?[\w=&.-]*)?(?:#[\w.-]*)?", re.ASCII
+)
+_READS = "Get|Test|Measure|Resolve|Find|Show|Sort|Select|Where|Group|Compare"
+READ_ONLY = (
+    rf"(?-i:(?:{_READS})-[A-Z][A-Za-z]+|Format-(?:Table|List)\b)|(?:ipconfig\s+/all|cmdkey\s+/list|manage-bde\s+-status"
+    r"|powercfg\s+/(?:batteryreport|energy|requests|lastwake|a)|gpresult\s+/[rz]|whoami\s+/(?:all|groups|priv|upn)"
+    r"|sfc\s+/verifyonly|dism\s+/online\s+/cleanup-image\s+/(?:check|scan)health|netstat\s+-[abnor]+|arp\s+-a"
+    r"|w32tm\s+/query\s+/\w+|repadmin\s+/(?:replsummary|showrepl)|dsregcmd\s+/status|certutil\s+-store"
+    r"|vssadmin\s+list\s+\w+|netsh\s+(?:wlan|int(?:erface)?|winhttp|advfirewall)\s+(?:\w+\s+)?show|sc\s+query"
+    r"|systemctl\s+status|(?:excel|outlook|winword|powerpnt)(?:\.exe)?\s+/safe|df\s+-h|free\s+-m)(?![\w/])"
+)
 _OPTION = r"(?:--?[a-z?][\w-]*|/[a-z?]{1,12}\b)"
 _PLACE = r"(?:https?:|[a-z]:\\|\\\\|[/~][\w.]|\S*[\w*]\.(?:exe|msi|ps1|bat|cmd|vbs|js|sh|py|pl|php|rb|jar|dll|sct|hta))"
 _FOLDERS = "etc|home|var|usr|opt|tmp|boot|dev|mnt|media|root|bin|sbin|lib|srv|sys|proc|run"
 _NEXT = r"(?:\s+\S+){0,2}?\s+"
+_AND = (
+    "and|then|or|to|as|in|on|for|before|after|again|at|with|und|dann|oder|als|auf|am|im|beim|mit|et|puis|ou|sur|avec|y|luego"
+    "|con|desde|e|poi|en|aus"
+)
+_PROSE = "the|is|der|die|das|ist|le|la|les|est|el|los|es|il|per|cmdlet|command|switch"
 _COMMAND = re.compile(
     rf"""(?ix)
-    (?<![a-z0-9.-])(?:
+    (?<![a-z0-9.-])(?!{READ_ONLY})(?:
         (?:curl|wget|iwr|irm|iex|certutil|bitsadmin|schtasks|vssadmin|bcdedit|wevtutil|icacls|takeown|fsutil|gpupdate
           |ipconfig|nslookup|tracert|sfc|dism|chkdsk|robocopy|xcopy|psexec|ncat|socat|systemctl|chmod|chown|msiexec
           |regsvr32|rundll32|mshta|cscript|wscript|taskkill|manage-bde|wbadmin|cmdkey|mstsc|pkill|iptables|useradd
@@ -82,10 +108,10 @@ _COMMAND = re.compile(
       | (?:echo|cat|tee)\s[^\n]{{0,80}}>>?\s*[/~]
       | %comspec% | :\(\)\s*\{{ | <script\b | \$\((?=[a-z])[^)\n]{{1,80}}\) | (?:eval|exec|system)\((?=["'\w])
       | (?<![a-z])(?-i:(?:Set|Remove|Clear|Disable|Enable|Add|New|Stop|Start|Restart|Invoke|Unlock|Rename|Install
-          |Uninstall|Format|Get|Reset|Grant)-(?:ExecutionPolicy|MpPreference|AD[A-Z]\w+|Service|Process|Item\w*|Content|Volume|Disk
+          |Uninstall|Format|Reset|Grant)-(?:ExecutionPolicy|MpPreference|AD[A-Z]\w+|Service|Process|Item\w*|Content|Volume|Disk
           |Computer|Net[A-Z]\w+|WebRequest|RestMethod|Expression|Command|ScheduledTask|Local[A-Z]\w+|Mailbox\w*|Msol\w+
           |AppxPackage|WindowsOptionalFeature|VM|Type|Acl|BitsTransfer|Printer\w*|Variable|Module|Mg[A-Z]\w+))
-          (?=\s+["'$\w-]|\s*[`|(]|\s*$)
+          (?=\s+(?!(?-i:{_AND}|{_PROSE})\b)["'$\w-]|\s*[`|(]|\s*$)
       | (?:set|remove|clear|disable|add|stop|invoke|unlock)-(?:executionpolicy|mppreference|webrequest|restmethod
           |expression|aduser|adaccount|item|process)\s+\S
       | \w[\w.-]*\.(?:exe|ps1|bat|vbs|msi)\s+{_OPTION}
@@ -95,15 +121,17 @@ _COMMAND = re.compile(
     )"""
 )
 # Allowed continuations of a whole command: the end, or a word that begins another clause.
-_AND = "and|then|or|to|as|in|on|for|before|after|again|und|dann|oder|als|auf|et|puis|ou|y|luego|e|poi|en|aus"
 _END_OF_COMMAND = re.compile(
-    rf"(?:$|\n|`|[\"')\]»”](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE
+    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE
 )
 
+# "repadmin " before "/syncall /AdeP", which looks like a program of its own.
+_PROGRAM_BEFORE = re.compile(r"(?<![\w./-])[a-z][\w.-]*[^\S\n]/$", re.IGNORECASE)
+_MAX_PROGRAM_LENGTH = 40
 _MAX_LENGTH = 1500
 _MAX_LABEL_LENGTH = 60
 _MAX_WORDS = 40
-_TRAILING = ".,;:!?)]}»”’"
+_TRAILING = ".,;:!?)]}»”’“"
 # An origin that a model claims, in any language.
 _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words in WORDS.values()}))
 _CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
@@ -150,7 +178,11 @@ class Defanging:
         for begin, end, link in _links_in(normalised.text):
             source = self._links.get(_lookup_key(link))
             out += normalised.original(at, begin)
-            out += _defanged(link) if source is None else normalised.original(begin, end) + self._origin(source)
+            shown = normalised.original(begin, end)
+            if source is not None:
+                out += shown + self._origin(source)
+            else:
+                out += shown if DOCUMENTATION.fullmatch(shown) else _defanged(link)
             at = end
         return out + normalised.original(at, len(normalised.text))
 
@@ -200,6 +232,8 @@ def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:
     text, at = normalised.text, 0
     while found := _COMMAND.search(text, at):
         begin, line_end = found.start(), text.find("\n", found.start())
+        if option := _PROGRAM_BEFORE.search(text, max(at, begin - _MAX_PROGRAM_LENGTH), begin):
+            begin = option.start()
         line_end = len(text) if line_end < 0 else line_end
         open_at = text.rfind("`", text.rfind("\n", 0, begin) + 1, begin + 1)
         quoted = open_at >= 0 and text.count("`", text.rfind("\n", 0, begin) + 1, open_at + 1) % 2 == 1

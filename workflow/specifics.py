@@ -7,10 +7,12 @@ dates and percentages are excluded, unless they are the value of a setting.
 
 import re
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
 from privacy.redaction.text import folded
+from workflow.defanging import DOCUMENTATION, READ_ONLY
 from workflow.note_words import WORDS
 
 # Common technical knowledge, casefolded. It need not be complete: a missing term is only marked as unsupported.
@@ -59,6 +61,9 @@ _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
 # Markers of left-out parts, and placeholders of redacted values: they are not the model's words.
 _MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
 _MARKER_OR_PLACEHOLDER = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
+# Commands that only read, with a name or parameters behind them, are general knowledge.
+_QUERY = r"SELECT [\w ,.*()]{1,120}? FROM [\w.]+"
+_READING = re.compile(rf"(?<![\w./-])(?:(?:{READ_ONLY})(?: -\w+)*(?: ?\([A-Za-z]+\)| [A-Z][A-Za-z]+)?|{_QUERY})")
 _NO_BLANKS = re.compile(r"\S+")
 # Brackets of a defanged link: `example[.]com`.
 _DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
@@ -82,6 +87,7 @@ _ERROR = re.compile(
 _UNITS = (
     r"[KMGT]i?B|[KMG]o|MHz|[kMG]bit/s|[MG]bps|dpi|px|ms|mm|kW|W|°C|EUR|USD|CHF|GBP|[Ee]uros?|[Dd]ollars?|dólares|€|\$|£"
 )
+_BYTES = re.compile(r"[KMGT](?:i?B|o)$")
 _AMOUNT = re.compile(rf"(?<![\w.,])(?:[€$£]\s?{_VALUE}(?!\w)|{_VALUE}[\s\u00a0-]?(?:{_UNITS})(?!\w))")
 # A round amount after one of these is a rule of thumb: "at least 20 GB free".
 _ABOUT = re.compile(
@@ -165,6 +171,8 @@ class Specific(NamedTuple):
     end: int
     key: str
     is_number: bool = False
+    equals: tuple[str, ...] = ()
+    """The same amount in other units: 2048 (MB) of 2 GB."""
 
 
 class SourceText:
@@ -179,7 +187,7 @@ class SourceText:
         if self._also is not None and self._also.has(specific):
             return True
         if specific.is_number:
-            return specific.key in self._numbers
+            return not self._numbers.isdisjoint((specific.key, *specific.equals))
         if self._contains(specific.key) or plain_number(specific.key) in self._numbers:
             return True
         if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", specific.key)) is not None:
@@ -217,7 +225,10 @@ def _runs(text: str) -> Iterator[str]:
 
 def specifics_of(text: str, language: str) -> list[Specific]:
     """Return the specifics of a text, in order and without overlaps."""
-    cleaned = _NO_BLANKS.sub(_no_defanged, _MARKER_OR_PLACEHOLDER.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES)))
+    cleaned = _MARKER_OR_PLACEHOLDER.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES))
+    for known in (DOCUMENTATION, _READING):
+        cleaned = known.sub(_blank, cleaned)
+    cleaned = _NO_BLANKS.sub(_no_defanged, cleaned)
     if len(cleaned) > _MIN_CUT_LENGTH and cleaned.endswith("…"):
         # The last word may be incomplete.
         cleaned = cleaned[: cleaned.rfind(" ") + 1]
@@ -311,7 +322,15 @@ def _number(found: re.Match[str], known: frozenset[str]) -> Iterator[Specific]:
     number = plain_number(found[group])
     if number not in known:
         unit = _UNIT_BEHIND.match(found.string, found.end())
-        yield Specific(found.start(group), unit.end() if unit else found.end(), number, is_number=True)
+        end = unit.end() if unit else found.end()
+        equals = _equals(number) if _BYTES.search(found[0]) else ()
+        yield Specific(found.start(group), end, number, is_number=True, equals=equals)
+
+
+def _equals(number: str) -> tuple[str, ...]:
+    value = Decimal(number)
+    steps = [Decimal(base) ** power for base in (1000, 1024) for power in (-2, -1, 1, 2)]
+    return tuple(f"{(value * step).normalize():f}" for step in steps)
 
 
 def _names(text: str, language: str) -> Iterator[Specific]:

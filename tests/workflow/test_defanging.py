@@ -82,6 +82,18 @@ def test_a_known_command_with_more_to_it_is_another_one(more: str) -> None:
     assert LEFT_OUT in shown
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("push it with repadmin /syncall /AdeP.", "push it with repadmin /syncall /AdeP (from #1)."),
+        ("mit „ipconfig /flushdns“ und neu starten", "mit „ipconfig /flushdns (from #1)“ und neu starten"),
+    ],
+)
+def test_a_source_command_is_found_in_quotes_and_before_other_words(said: str, shown: str) -> None:
+    sources = [("#1", "Clients: ipconfig /flushdns am Notebook. Then repadmin /syncall /AdeP, wait.")]
+    assert defanged(said, sources) == shown
+
+
 def test_a_subject_has_no_link_and_keeps_its_words() -> None:
     assert without_links("ipconfig shows nothing, see evil.com") == "ipconfig shows nothing, see evil[.]com"
 
