@@ -74,8 +74,9 @@ pictures: install ## Take the pictures of the documents: note, console, dashboar
 	@$(VENV_PYTHON) -m tests.observability.dashboards
 
 prose: install ## Print unusual words and long sentences in documents and docstrings (information only)
-	@$(VENV_PYTHON) -m dev.prose
-	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- proselint check docs README.md || true
+	@mkdir -p dist
+	@$(VENV_PYTHON) -m dev.prose --docstrings dist/docstrings.md
+	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- proselint check docs README.md CONTRIBUTING.md dist/docstrings.md || true
 
 containers-test: install ## Build the image and test docker-compose.yml with it (3 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)

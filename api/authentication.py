@@ -252,7 +252,7 @@ def _authenticate_by_token(
         raise WebhookError(400, "malformed payload", cause=Cause(problem or "tenant_id is missing"))
     tenant, proof = verify_token(tenants, tenant_id, headers, payload.ticket_id)
     if payload.tenant_id not in (None, tenant_id):
-        problem = "tenant_id is another one than in the address"
+        problem = "tenant_id differs from the one in the address"
     if problem:
         refused = WebhookError(400, "malformed payload", ticket_id=payload.ticket_id, cause=Cause(problem))
         raise refused.verified_for(tenant_id)
@@ -444,7 +444,7 @@ def _recent(timestamp: str, now: float) -> bool:
 
 def _clock_cause(timestamp: str, now: float) -> str:
     if not (timestamp.isascii() and timestamp.isdecimal()):
-        return "timestamp is no number of seconds"
+        return "timestamp is not a number of seconds"
     seconds = int(timestamp[:15])
     if abs(now - seconds / 1000) <= _A_DAY_SECONDS:
         return "timestamp in milliseconds"

@@ -169,8 +169,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._port.crowd.leave(self)
         for timer in self._timers.values():
             timer.cancel()
-        self._unset_keepalive_if_required()
+        self._stop_keepalive()
         super().connection_lost(exc)
+
+    def _stop_keepalive(self) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -193,7 +198,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._over:
             return
-        self._unset_keepalive_if_required()
+        self._stop_keepalive()
         self._pending += len(data)
         self._head_open = self._head_open or not self._in_body
         try:
@@ -272,7 +277,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._take_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
             # An immediate close would reset a client that sends everything before it reads the answer.
-            self._unset_keepalive_if_required()
+            self._stop_keepalive()
             self._start("unread", _UNREAD_SECONDS, self.transport.close)
 
     def _head_too_slow(self) -> None:

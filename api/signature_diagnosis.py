@@ -58,7 +58,7 @@ def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
     text = claim.written.strip()
     code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
     if hexadecimal := _HEX.search(text):
-        wrong = "the signature is written in hex" if claim.standard else "the signature has something around it"
+        wrong = "the signature is written in hex" if claim.standard else "the signature has other characters around it"
         found.append((bytes.fromhex(hexadecimal[0]), wrong))
     plain = code.strip().rstrip("=").replace("-", "+").replace("_", "/")
     try:
@@ -127,13 +127,13 @@ def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes
         yield sent.encode() + b"." + body, "signed without the id that was sent"
     for joint in (b"", b":", b"\n", b","):
         signed = front + sent.encode() + joint + body
-        yield signed, "signed with timestamp and body joined otherwise than by a dot"
+        yield signed, "signed with timestamp and body not joined by a dot"
     yield body + b"." + sent.encode(), "signed with the timestamp behind the body"
     if not (sent.isascii() and sent.isdecimal() and len(sent) <= 15):
         return
     timestamps = {
-        int(sent) // 1000: "the timestamp in seconds and not as it was sent",
-        int(sent) * 1000: "the timestamp in milliseconds and not as it was sent",
+        int(sent) // 1000: "the timestamp in seconds, but sent in another unit",
+        int(sent) * 1000: "the timestamp in milliseconds, but sent in another unit",
     }
     for apart in range(1, _TIMESTAMPS_APART_SECONDS + 1):
         timestamps[int(sent) - apart] = f"a timestamp {apart} s earlier than the one sent"

@@ -117,7 +117,7 @@ def for_people(
     output = table(("Job", f"{job.id}: {job.state}"), lines, None)
     if events is not None:
         happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
-        output += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
+        output += f"\n\n{table(('AT', 'TRY', 'EVENT', 'REASON'), happened, None)}"
     return output if note is None else f"{output}\n\nNote that was not posted (dry run):\n\n{note}"
 
 

@@ -70,7 +70,9 @@ def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> 
     if settings.console_url is None and not ConsoleAddress(None).accepts(f"[{host}]" if ":" in host else host):
         problems.append("CONSOLE_URL is missing: it is required if other machines can reach the console")
     if not now.tokens and now.oidc is None:
-        problems += now.problems or ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]
+        problems += now.problems or [
+            "CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: set one, or no login is possible"
+        ]
     return problems
 
 

@@ -52,9 +52,7 @@ async def in_time(part: Awaitable[Part], seconds: float = PART_SECONDS) -> Part 
             return await part
     except DATABASE_FAILURES as failure:
         if not is_silent(failure):
-            log_event(
-                log_events.DATABASE_UNREACHABLE, reason="a part of a page could not be asked for", failure=failure
-            )
+            log_event(log_events.DATABASE_UNREACHABLE, reason="a part of a page could not be read", failure=failure)
         return None
     except (RedisError, OSError, TimeoutError):
         return None

@@ -1,5 +1,6 @@
 """Unusual words and long sentences in documents and docstrings, for writers."""
 
+import argparse
 import ast
 import re
 import sys
@@ -60,6 +61,11 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def main() -> None:
+    """Print findings; write all docstrings into the file of `--docstrings`, for other checks."""
+    parser = argparse.ArgumentParser(prog="dev.prose", description=__doc__)
+    parser.add_argument("--docstrings", type=Path)
+    all_docstrings: list[str] = []
+    written = parser.parse_args().docstrings
     total = 0
     for page in documents():
         name, count = page.relative_to(ROOT), words_in(page)
@@ -71,10 +77,13 @@ def main() -> None:
     total_docstrings = unusual = 0
     for path in sorted(path for room in [*ROOMS.split(), "dev"] for path in (ROOT / room).rglob("*.py")):
         for line, text in docstrings(path):
+            all_docstrings.append(text)
             findings = [each for each in _findings(_blanked(text)) if each[1].startswith('"')]
             total_docstrings, unusual = total_docstrings + 1, unusual + bool(findings)
             for offset, finding in findings:
                 print(f"{path.relative_to(ROOT)}:{line + offset}: {finding}")
+    if written is not None:
+        written.write_text("\n\n".join(all_docstrings), "utf-8")
     print(f"{total} words in documents; {unusual} of {total_docstrings} docstrings with such a word", file=sys.stderr)
 
 

@@ -45,7 +45,7 @@ class EmbeddingSpace:
         self.dimensions = len(next(iter(self._documents.values())))
         self._spread = self._measure_spread(queries, documents)
         if not self._spread >= _MIN_SPREAD:
-            raise ValueError("its embeddings tell no text from another")
+            raise ValueError("its embeddings do not distinguish texts")
 
     def _measure_spread(self, queries: Mapping[str, Any], documents: Mapping[str, Any]) -> float:
         query_units = np.stack([[self._unit(each, self._queries, of) for each in queries[of]] for of in queries])

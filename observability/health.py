@@ -154,7 +154,7 @@ class Rounds:
     def look(self, now: float) -> str | None:
         missed_at = self._missed_at
         is_missed = missed_at is not None and now >= max(missed_at, self._forgiven_until)
-        return "its rounds stand still" if is_missed else None
+        return "its rounds are stuck" if is_missed else None
 
     def start_over(self, now: float) -> None:
         """Give the current step at least `stuck_seconds` more."""
@@ -215,7 +215,7 @@ class Watchdog:
         self._looked_at = now
         self._ask_loop(self._loop_answers)
         if now - self._loop_answered_at >= self._stuck_seconds:
-            return "its event loop stands still"
+            return "its event loop is stuck"
         return self._progress.look(now)
 
     def _loop_answers(self) -> None:

@@ -71,7 +71,7 @@ SPENDING_LIMIT_REACHED = Phrase(
     promised=False,
 )
 SPENDING_UNTOLD = Phrase(
-    "Spending limit without effect: tenant_id={tenant_id}, the model does not tell its {unit}",
+    "Spending limit without effect: tenant_id={tenant_id}, the model does not report its {unit}",
     "warning",
     promised=False,
 )
@@ -149,7 +149,7 @@ ERASED = Phrase(
 )
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
 SECRET_AGES_UNKNOWN = Phrase("Secret ages error: {reason}", "error", promised=False)
-PURGE_FAILED = Phrase("Purge error: what={what}, reason={reason}", "error", promised=False)
+PURGE_FAILED = Phrase("Purge error: part={part}, reason={reason}", "error", promised=False)
 SYNC_COMPLETED = Phrase(
     "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed},"
     " to_read={to_read}",

@@ -5,10 +5,11 @@ fixed words, the configured model; never a ticket or a job.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, partial
+from typing import Any
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created_metrics
@@ -25,11 +26,14 @@ class CallbackGauge(Gauge):
     callback: Callable[[], Mapping[str, float]] | None = None
     """Callback that returns the values by label value."""
 
+    def __init__(self, name: str, documentation: str, labelnames: Sequence[str], **options: Any) -> None:
+        super().__init__(name, documentation, labelnames, **options)
+        (self.labelname,) = labelnames
+
     def collect(self) -> Iterable[Metric]:
         (family,) = self.describe()
-        (label,) = self._labelnames
         for name, value in (self.callback() if self.callback is not None else {}).items():
-            family.add_sample(family.name, {label: name}, float(value))
+            family.add_sample(family.name, {self.labelname: name}, float(value))
         return [family]
 
 

@@ -72,7 +72,7 @@ class Suggestion(_StrictTexts):
 
 
 class Enhancement(_StrictTexts):
-    """GPT-4's answer: plain texts, no markup."""
+    """The answer: plain texts, no markup."""
 
     summary: str
     likely_cause: Statement

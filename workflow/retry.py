@@ -70,7 +70,7 @@ def decide(
     beyond = retry_after > seconds and retry_after >= seconds_left
     # Within the last minute, such a server is not called again.
     if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
-        return Decision(None, "gave up at its deadline" + (", the server asked to wait for longer" if beyond else ""))
+        return Decision(None, "gave up at its deadline" + (", the server requires a longer wait" if beyond else ""))
     if beyond:
         seconds = seconds_left - LAST_TRY_SECONDS
         return Decision(seconds, f"will be retried in {seconds:.0f}s, the last time before its deadline")

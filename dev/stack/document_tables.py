@@ -1,8 +1,4 @@
-"""Tables in the documents, generated from the code: `make tables`.
-
-Each is between `<!-- table: NAME -->` and `<!-- end -->`. The texts come from the code: a field's description, a
-metric's help, an alert's summary, a panel's description.
-"""
+"""Tables in the documents between `<!-- table: NAME -->` and `<!-- end -->`, generated from the code's descriptions."""
 
 import ast
 import json
@@ -16,24 +12,18 @@ from typing import Any
 
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
-from pydantic_core import PydanticUndefined
 
 from api.webhooks import ANSWERS
 from cli.check.findings import CHECKS
 from config import exit_codes, settings
-from config.settings import LogSettings
 from config.tenants import FIELDS, TENANT_SETTINGS
 from console.access import ACCESS_SETTINGS
 from jobs.diagnosis.verdict_codes import FAQ, VerdictCode
 from observability import metrics, metrics_server
 
 ROOT = Path(__file__).resolve().parents[2]
-DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
-ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
-FUNCTIONS = ROOT / "jobs" / "functions.sql"
 ROOMS = "api jobs worker workflow knowledge privacy integrations observability config db cli console"
 _TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
-_COMMAND = re.compile(r"`(?:ai-agents )?([a-z]+)`")
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
 
 Row = tuple[str, ...]
@@ -41,13 +31,15 @@ Row = tuple[str, ...]
 
 def setting_rows() -> list[Row]:
     """Return one row per setting; the docstring of its class names the commands."""
-    kinds = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, LogSettings)]
-    processes = {", ".join(users): kind for kind in kinds if (users := _COMMAND.findall(str(kind.__doc__)))}
+    kinds = [
+        kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, settings.LogSettings)
+    ]
+    users_of = {kind: re.findall(r"`(?:ai-agents )?([a-z]+)`", str(kind.__doc__)) for kind in kinds}
+    processes = {", ".join(users): kind for kind, users in users_of.items() if users}
     table: dict[str, tuple[str, str, list[str]]] = {}
     for process, kind in processes.items():
         for name, field in kind.model_fields.items():
-            shown_default = "required" if field.default is PydanticUndefined else f"`{field.default}`"
-            default = "" if field.default is None else shown_default
+            default = "required" if field.is_required() else f"`{field.default}`" if field.default is not None else ""
             table.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
     rows = [
         (f"`{name}`", "all" if len(users) == len(processes) else ", ".join(users), default, description)
@@ -63,9 +55,9 @@ def words(head: Row, meanings: Mapping[str, str], suffix: str = "") -> list[Row]
 def tenant_keys() -> list[Row]:
     rows: list[Row] = [("key", "default", "meaning")]
     for path, field in FIELDS.items():
-        default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
-        default_text = f"`{default}`" if default not in ("", '""', "[]", "{}") else ""
-        rows.append((f"`{path}`", default_text, " ".join(str(field.description).split())))
+        default = json.dumps(field.get_default(), default=list)
+        shown = "" if default in ("null", '""', "[]", "{}") else f"`{default}`"
+        rows.append((f"`{path}`", shown, " ".join(str(field.description).split())))
     return rows
 
 
@@ -93,15 +85,14 @@ def _find_labels(metric: MetricWrapperBase) -> tuple[str, ...]:
 
 def panels(page: str) -> list[Row]:
     described = re.compile(r"(?s)\*\*Normal:\*\* (.+?)\n\n.*`docs/(runbooks/\S+)`")
-    items = json.loads((DASHBOARDS / page).read_text(encoding="utf-8"))["panels"]
+    items = json.loads((ROOT / "observability" / "grafana" / "dashboards" / page).read_text("utf-8"))["panels"]
     matches = ((panel["title"], described.fullmatch(panel.get("description", ""))) for panel in items)
-    rows = [(title, match[1], _link(match[2])) for title, match in matches if match]
-    return [("panel", "normal state", "runbook"), *rows]
+    return [("panel", "normal state", "runbook"), *((name, at[1], _link(at[2])) for name, at in matches if at)]
 
 
 def _link(runbook: str) -> str:
-    title = (ROOT / "docs" / runbook).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-    return f"[{title.removeprefix('Runbook: ')}]({runbook})"
+    title = (ROOT / "docs" / runbook).read_text("utf-8").splitlines()[0]
+    return f"[{title.removeprefix('# ').removeprefix('Runbook: ')}]({runbook})"
 
 
 def alerts() -> list[Row]:
@@ -123,46 +114,39 @@ def runbooks() -> list[Row]:
 
 
 def _rules() -> list[dict[str, Any]]:
-    (group,) = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    (group,) = yaml.safe_load((ROOT / "observability" / "prometheus" / "alerts.yaml").read_text("utf-8"))["groups"]
     return [rule for rule in group["rules"] if "alert" in rule]
 
 
 def statuses() -> list[Row]:
-    meanings = {"202": "Accepted, or a duplicate; `job_id` is the job in the logs"}
-    meanings |= {"404": "Unknown path", "405": "Method is not POST"}
-    meanings |= {str(status): answer["description"] for status, answer in ANSWERS.items()}
-    return [("status", "meaning"), *sorted(meanings.items())]
+    others = {202: "Accepted, or a duplicate; `job_id` is the job in the logs", 404: "Unknown path"}
+    meanings = others | {405: "Method is not POST"} | {int(each): ANSWERS[each]["description"] for each in ANSWERS}
+    return [("status", "meaning"), *((str(status), meanings[status]) for status in sorted(meanings))]
 
 
 def exit_rows() -> list[Row]:
-    command, process = exit_codes.OF_COMMANDS, exit_codes.OF_PROCESSES
-    rows = [(str(status), command.get(status, ""), process.get(status, "")) for status in sorted(command | process)]
+    kinds = exit_codes.OF_COMMANDS, exit_codes.OF_PROCESSES
+    rows = [(str(each), *(kind.get(each, "") for kind in kinds)) for each in sorted(kinds[0] | kinds[1])]
     return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
 
 
 def verdict_rows() -> list[Row]:
-    faq = FAQ.removeprefix("docs/")
-    rows = [(f"`{v}`", str(v.status), v.means, f"[{v.anchor}]({faq}#{v.anchor})") for v in VerdictCode]
+    page = FAQ.removeprefix("docs/")
+    rows = (
+        (f"`{each}`", str(each.status), each.means, f"[{each.anchor}]({page}#{each.anchor})") for each in VerdictCode
+    )
     return [("verdict", "status", "meaning", "FAQ"), *rows]
 
 
 def transitions() -> list[Row]:
-    """Return before, after, event and function of each job transition."""
-    rows: list[Row] = []
-    pending: list[Row] = []
-    for before, after, event, function in _TRANSITION.findall(FUNCTIONS.read_text(encoding="utf-8")):
+    rows, pending = list[Row](), list[Row]()
+    for before, after, event, function in _TRANSITION.findall((ROOT / "jobs" / "functions.sql").read_text("utf-8")):
         rows += [(*each, function) for each in pending if function]
         pending = [] if function else [*pending, (before, after, event)]
     return rows
 
 
-def transition_rows() -> list[Row]:
-    rows = [(f"`{before}`", f"`{after}`", event, f"`{function}`") for before, after, event, function in transitions()]
-    return [("before", "after", "event", "function"), *rows]
-
-
 def modules() -> list[Row]:
-    """Return each shipped module with the first line of its docstring."""
     rows = []
     for path in (path for room in ROOMS.split() for path in sorted((ROOT / room).rglob("*.py"))):
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -186,14 +170,16 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "statuses": statuses,
     "exits": exit_rows,
     "verdicts": verdict_rows,
-    "transitions": transition_rows,
+    "transitions": lambda: [
+        ("before", "after", "event", "function"),
+        *((f"`{before}`", f"`{after}`", event, f"`{name}`") for before, after, event, name in transitions()),
+    ],
     "modules": modules,
     "redaction": lambda: list(resolve_name("tests.privacy.measure:rows")()),
 }
 
 
 def filled(text: str) -> str:
-    """Return the text with each table generated. Raises KeyError."""
     return _MARKED.sub(lambda match: f"{match[1]}\n{markdown(TABLES[match[2]]())}\n\n{match[3]}", text)
 
 
@@ -207,8 +193,8 @@ def documents() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in documents():
-        before = path.read_text(encoding="utf-8")
-        if (after := filled(before)) != before:
-            path.write_text(after, encoding="utf-8")
-            print(f"written: {path.relative_to(ROOT)}")
+    for document in documents():
+        text = document.read_text("utf-8")
+        if filled(text) != text:
+            document.write_text(filled(text), "utf-8")
+            print(f"written: {document.relative_to(ROOT)}")

@@ -38,8 +38,8 @@ CONTENT = Content(
     likely_cause=NoteText(text="Her router breaks up large packets since the client's update.", sources=["ticket-103"]),
     next_steps=[
         NoteText(text="Set the MTU to 1300, as for the same error in March.", sources=["ticket-103"]),
-        NoteText(text="If that does not hold, install client 7.2.1 anew.", sources=["doc-000001"]),
-        NoteText(text="Look whether her router has had an update, too."),
+        NoteText(text="If it drops again, reinstall client 7.2.1.", sources=["doc-000001"]),
+        NoteText(text="Check if her router was updated too."),
     ],
     sources=[TICKET, DOCUMENT],
     confidence="high",

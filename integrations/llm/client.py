@@ -196,7 +196,7 @@ class ModelClient:
             if call.sent:
                 reason = "unexpected failure"
                 if isinstance(stopped, asyncio.CancelledError):
-                    reason = "stopped while it was asked"
+                    reason = "stopped during the request"
                 elif isinstance(stopped, (DeferredError, ExternalError)):
                     reason = stopped.reason
                 on_unanswered(Unanswered(self._host, self.name, reason, call.usage, call.milliseconds))

@@ -29,6 +29,9 @@ _STEPS = {
     "given back": "returned by a stopping worker",
     "retried": "failed, a retry follows",
     "looked for once more": "the note was not found, a retry follows",
+    "note not there": "the note was not in the ticket",
+    "leaving a failure note": "writing a failure note",
+    "failure note not left": "the failure note was not written",
 }
 """Texts of events whose own name is too short."""
 _TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "no such ticket"}

@@ -43,7 +43,7 @@ BODY = '{"tenant_id": "acme", "ticket_id": "12345", "subject": "Zoë/1"}\n'.enco
 FIELDS = json.loads(BODY)
 ENDS = "the body that was signed had other blanks or line breaks at its ends"
 ANEW = "the body that was signed had its JSON written in another way"
-JOINED = "signed with timestamp and body joined otherwise than by a dot"
+JOINED = "signed with timestamp and body not joined by a dot"
 
 
 def of(tenant_id: str) -> bytes:
@@ -108,7 +108,7 @@ def signings() -> list[Signing]:
         Signing("signed with the secret decoded from hex", secret=bytes.fromhex(HEX)),
         Signing("the signature is written in base64", header="{base64}"),
         Signing("the signature is written in base64", header="sha256={base64}"),
-        Signing("the signature has something around it", header='"sha256={hex}"'),
+        Signing("the signature has other characters around it", header='"sha256={hex}"'),
         Signing(
             "signed with the retired secret and the signature is written in base64", secret=RETIRED, header="{base64}"
         ),
@@ -121,8 +121,12 @@ def signings() -> list[Signing]:
         Signing("signed with a timestamp 2 s earlier than the one sent", signed=signed(BODY, now - 2)),
         Signing("signed with a timestamp 5 s later than the one sent", signed=signed(BODY, now + 5)),
         Signing("", signed=signed(BODY, now + 6)),
-        Signing("signed with the timestamp in seconds and not as it was sent", sent=f"{now}123", signed=signed(BODY)),
-        Signing("signed with the timestamp in milliseconds and not as it was sent", signed=signed(BODY, f"{now}000")),
+        Signing(
+            "signed with the timestamp in seconds, but sent in another unit", sent=f"{now}123", signed=signed(BODY)
+        ),
+        Signing(
+            "signed with the timestamp in milliseconds, but sent in another unit", signed=signed(BODY, f"{now}000")
+        ),
         Signing(JOINED, signed=f"{now}".encode() + BODY),
         Signing("signed with the timestamp behind the body", signed=BODY + f".{now}".encode()),
         Signing(ENDS, signed=signed(BODY.strip())),
@@ -140,7 +144,7 @@ def signings() -> list[Signing]:
             )
         ),
         Signing("timestamp in milliseconds", signed=signed(BODY, f"{now}123"), sent=f"{now}123"),
-        Signing("timestamp is no number of seconds", signed=signed(BODY, "noon"), sent="noon"),
+        Signing("timestamp is not a number of seconds", signed=signed(BODY, "noon"), sent="noon"),
         Signing("no secret is set for the tenant", body=of("initech"), signed=signed(BODY)),
         # A misspelt tenant id.
         Signing("signed with the secret of tenant acme", body=of("acne")),

@@ -196,7 +196,7 @@ def checks() -> float:
 
 
 SECRET_WORDS = "payroll-of-zoe"
-ANOTHER_TENANT = "tenant_id is another one than in the address"
+ANOTHER_TENANT = "tenant_id differs from the one in the address"
 
 
 @pytest.mark.parametrize(

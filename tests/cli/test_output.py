@@ -133,7 +133,7 @@ def test_a_story_tells_each_step() -> None:
 def test_a_job_tells_its_events_and_the_remark_on_its_webhook() -> None:
     events = [Happened(NOW, 0, "accepted", None), Happened(NOW, 1, "held back", "desk unavailable")]
     assert for_people(FAILED, events).removeprefix(for_people(FAILED)).splitlines()[2:] == [
-        "AT                       TRY  WHAT       REASON",
+        "AT                       TRY  EVENT      REASON",
         "2026-03-01 09:30:00 UTC  0    accepted",
         "2026-03-01 09:30:00 UTC  1    held back  desk unavailable",
     ]

@@ -319,5 +319,5 @@ async def test_parts_of_a_page_have_a_time_limit(database: Database, log: io.Str
     assert await in_time(asyncio.Event().wait(), 0.01) is None
     for statement, is_ours in (("SELECT pg_sleep(5)", False), ("SELECT nothing_of_that_name()", True)):
         assert await in_time(database.call_as("acme", text("SET statement_timeout = 50"), text(statement))) is None
-        assert ("Database error: a part of a page could not be asked for" in log.getvalue()) is is_ours
+        assert ("Database error: a part of a page could not be read" in log.getvalue()) is is_ours
         await database.call(text("RESET statement_timeout"))

@@ -209,7 +209,7 @@ def worker_silent(stage: FaultStage) -> Iterator[str]:
 @ends
 @contextmanager
 def worker_silent_and_back(stage: FaultStage) -> Iterator[str]:
-    """The same, with the worker killed and restarted."""
+    # The same, with the worker killed and restarted.
 
     def killed_and_back() -> None:
         stage.kill_worker()

@@ -326,5 +326,5 @@ async def test_a_limit_without_usage_data_is_logged_once(log: io.StringIO) -> No
     assert "without effect" not in log.getvalue()
     for _ in range(2):
         limits.paid("acme", Usage(5, 5))
-    told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
+    told = "Spending limit without effect: tenant_id=acme, the model does not report its dollars"
     assert log.getvalue().count(told) == 1

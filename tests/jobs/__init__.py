@@ -1,1 +1,1 @@
-"""Tests of `dispatch/`."""
+"""Tests of `jobs/`."""

@@ -53,10 +53,8 @@ _FLAGS = {
     "get": "-o/--output= -l/--selector= --sort-by=",
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-# Output of a mistyped command, not of a failing system.
 MISTAKES = re.compile(r"unrecognized|required: |invalid (?:arg|ch)|NotFound|command not found|Traceback|curl: |ERROR: ")
-_NAME = r"[\w-]+"
-_PLACE = re.compile(r"<([A-Z_]+)>")
+_NAME, _PLACE = r"[\w-]+", re.compile(r"<([A-Z_]+)>")
 
 
 class RefusedError(Exception):
@@ -176,10 +174,7 @@ class Shell:
 
     @contextmanager
     def surging(self, process: Process, state: str) -> Iterator[None]:
-        """Add a pod without a container to the process's deployment.
-
-        `state` is the reason.
-        """
+        """Add a pod to the process's deployment, without a container because of `state`."""
         self._surging.append(_Pod(process, state))
         yield
         self._surging.pop()
@@ -208,10 +203,7 @@ class Shell:
             return Done("", traceback.format_exc(), 1)
 
     def _selected(self, options: argparse.Namespace) -> list[_Pod]:
-        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first.
-
-        Raises RefusedError.
-        """
+        """Return the pods of `POD`, `deployment/NAME` or `-l app=NAME`, ready ones first."""
         pods = sorted([*self._pods.values(), *self._surging], key=lambda pod: not self._is_ready(pod))
         kind, _, name = options.names[0].rpartition("/") if options.names else ("deployment", "", options.selector[4:])
         label = {"deployment": "ai-agents-{0.container}", "pod": "{0.name}", "": "{0.name}"}.get(kind, "")
@@ -328,10 +320,7 @@ class UnfollowableError(Exception):
 
 @dataclass
 class Section:
-    """A heading, the first block below it, and its table.
-
-    A row is an output and the next anchor.
-    """
+    """A heading, the first block below it, and its table of outputs and next anchors."""
 
     title: str
     level: int
@@ -349,10 +338,7 @@ class FaqRunner:
         self._collector = collector
 
     def follow(self, start: str, values: dict[str, str]) -> list[Section]:
-        """Return the sections from the one titled `start` to a cause.
-
-        Raises UnfollowableError.
-        """
+        """Return the sections from the one titled `start` to a cause. Raises UnfollowableError."""
         way = [next(section for section in self.sections.values() if section.title.startswith(start))]
         known = dict(values)
         while way[-1].rows and len(way) < 15:
@@ -399,10 +385,7 @@ def _target(row: str) -> str:
 
 
 def applies(printed: str, seen: list[str], known: dict[str, str]) -> dict[str, str] | None:
-    """Return a row's values if it matches the output, else None.
-
-    `<NAME>` is a known value or becomes one.
-    """
+    """Return a matching row's values, else None; `<NAME>` is a known value or becomes one."""
     if printed.startswith("anything else"):
         return {}
     if printed.startswith("a number"):

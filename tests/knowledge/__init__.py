@@ -1,1 +1,1 @@
-"""Tests of `retrieval/`."""
+"""Tests of `knowledge/`."""

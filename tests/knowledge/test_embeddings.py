@@ -162,7 +162,7 @@ async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
 async def test_a_model_that_tells_no_text_from_another_is_not_used() -> None:
     model = MeaningModel()
     model.fixed_answer = [0.5] * 64
-    with pytest.raises(EmbeddingsUnavailableError, match="tell no text from another"):
+    with pytest.raises(EmbeddingsUnavailableError, match="do not distinguish texts"):
         await Embedder(model).embed_query("VPN", "en")
 
 

@@ -139,7 +139,7 @@ def test_a_probe_in_flight_at_the_end_reports_stopping() -> None:
 
 
 STUCK = 60.0
-NONE_TAKEN, ROUNDS, LOOP = "jobs wait and none is taken", "its rounds stand still", "its event loop stands still"
+NONE_TAKEN, ROUNDS, LOOP = "jobs wait and none is taken", "its rounds are stuck", "its event loop is stuck"
 
 
 class Watched:

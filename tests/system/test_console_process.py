@@ -48,7 +48,11 @@ def test_a_refused_start_names_all_that_is_wrong(settings: dict[str, str], loade
         ("console --port 99999", settings, ["--host or --port can't be listened on"]),
         ("console", foreign, ["CONSOLE_URL is wrong: must have an ASCII host name"]),
         ("console --host 0.0.0.0", settings, ["CONSOLE_URL is missing"]),
-        ("console", nobody, ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]),
+        (
+            "console",
+            nobody,
+            ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: set one, or no login is possible"],
+        ),
         ("console", roleless, ["CONSOLE_ROLE_ANNA is missing: the token is disabled", "CONSOLE_ROLE_NOBODY is set"]),
         ("console --host 203.0.113.1", elsewhere, ["--host or --port can't be listened on"]),
     ]

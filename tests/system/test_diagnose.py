@@ -337,7 +337,7 @@ def busy(world: World) -> tuple[list[str], str]:
     world.openai_fault(kind="slow_stream", seconds=1, pieces=200)
     running = [world.create_ticket(f"Busy {number}") for number in range(2)]
     # A message that a killed worker had taken counts as lost after 40 s.
-    wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running), 60)
+    wait_for(lambda: all(world.job(ticket_id).get("state") == "running" for ticket_id in running), 120)
     return running, world.create_ticket("Behind both")
 
 

@@ -88,7 +88,7 @@ def reason_of(phrase: str) -> str:
 def retried(
     phrase: str, *faults: Order, calls: int = 2, then: tuple[str, ...] = (ANSWERED, UPDATED), wait: int = 2
 ) -> FaultRow:
-    """The fault hits one attempt; the next one completes, after `wait` seconds."""
+    # The fault hits one attempt; the next one completes, after `wait` seconds.
     line = failed_line(phrase, f"will be retried in {wait}s")
     return FaultRow(faults, (phrase, line, STARTED, *then), attempts=2, calls=calls)
 
@@ -100,12 +100,12 @@ def failed(phrase: str, *faults: Order, calls: int = 1) -> FaultRow:
 
 
 def repaired(*faults: Order, calls: int = 2) -> FaultRow:
-    """The client recovers within the attempt: nothing failed."""
+    # The client recovers within the attempt: nothing failed.
     return FaultRow(faults, (ANSWERED, UPDATED), calls=calls)
 
 
 def skipped(phrase: str, reason: str, *faults: Order, calls: int = 0, **changes: Any) -> FaultRow:
-    """The ticket is gone or closed, which is expected."""
+    # The ticket is gone or closed, which is expected.
     line = f"Task skipped: job_id=<J>, ticket_id=<T>, reason={reason}"
     return FaultRow(faults, (phrase, line), "skipped", reason=reason, calls=calls, **changes)
 
@@ -232,7 +232,7 @@ def of_noting() -> Iterator[FaultRow]:
 
 
 def of_finding() -> Iterator[FaultRow]:
-    """The note is stored, its answer lost, and the look for it fails: one note."""
+    # The note is stored, its answer lost, and the look for it fails: one note.
     for phrase, fault in (
         (REFUSED + "500", desk("status", "list_notes", message=PLANTED)),
         (REFUSED + "408", desk("status", "list_notes", code=408)),
@@ -247,7 +247,7 @@ def of_finding() -> Iterator[FaultRow]:
 
 
 def of_cloud() -> Iterator[FaultRow]:
-    """The cloud edition: the same answers, and a token that the desk may refuse once."""
+    # The cloud edition: the same answers, and a token that the desk may refuse once.
     rows = [
         retried(REFUSED + "500", desk("status", "read_ticket"), calls=1),
         retried(TIMEOUT, desk("silence", "read_ticket"), calls=1),

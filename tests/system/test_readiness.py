@@ -70,7 +70,7 @@ gc.callbacks.append(told)
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The first test starts worker and housekeeping; each Python that starts reads the file below."""
+    # The first test starts worker and housekeeping; each Python that starts reads the file below.
     folder = tmp_path_factory.mktemp("system")
     # Loaded first by each Python that has it on its path.
     (folder / "sitecustomize.py").write_text(COLLECTIONS, encoding="utf-8")
@@ -190,7 +190,7 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: S
     with not_opened_by_others(key):
         assert process.wait(30) == 75
     shown_lines = process.output().splitlines()[-1]
-    assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in shown_lines
+    assert "error   Housekeeping error: its event loop is stuck; it ends, to be started anew" in shown_lines
     system.restart(process)
     wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
 
@@ -224,7 +224,7 @@ def test_a_worker_with_a_blocked_event_loop_ends_without_losing_its_job(
         with not_opened_by_others(key):
             ticket_id = world.create_ticket()
             assert worker.wait(40) == 75
-        assert "Worker error: its event loop stands still; it ends, to be started anew" in worker.output()
+        assert "Worker error: its event loop is stuck; it ends, to be started anew" in worker.output()
         system.restart(worker)
         assert world.ended(ticket_id)["state"] == "completed"
         assert len(world.notes(ticket_id)) == 1

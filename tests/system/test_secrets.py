@@ -203,7 +203,7 @@ def test_a_deleted_desk_key_is_sent_nowhere(files: Files, system: System, world:
         return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
 
     def is_idle() -> bool:
-        """An attempt that began with the key ends with it."""
+        # An attempt that began with the key ends with it.
         running = "SELECT NOT EXISTS (SELECT FROM jobs WHERE tenant_id = 'fresh' AND state = 'running')"
         with world.admin() as connection:
             return bool(connection.execute(running).fetchall()[0][0])
@@ -211,7 +211,7 @@ def test_a_deleted_desk_key_is_sent_nowhere(files: Files, system: System, world:
     wait_for(waits, DEAD_SECONDS)
 
     def is_quiet() -> bool:
-        """A request that a busy desk has not answered yet is not in its journal."""
+        # A request that a busy desk has not answered yet is not in its journal.
         seen = len(world.desk_requests("fresh"))
         time.sleep(1)
         return len(world.desk_requests("fresh")) == seen

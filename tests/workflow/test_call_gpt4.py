@@ -265,7 +265,7 @@ async def test_a_question_that_was_out_when_the_worker_stopped_has_its_record(as
         await under_way
     assert not await asking.resumed()
     (record,) = asking.records()
-    assert (record["answer"], record["reason"]) == (None, "stopped while it was asked")
+    assert (record["answer"], record["reason"]) == (None, "stopped during the request")
     assert "Mailbox of [PERSON_1] is full" in record["sent"]
 
 

@@ -56,7 +56,7 @@ def test_a_server_that_asks_for_too_long_is_tried_once_more_before_the_deadline(
     words = "will be retried in 1740s, the last time before its deadline"
     assert after(failure) == Decision(1740, words)
     assert after(failure, attempt=7).seconds == 1740
-    gave_up = Decision(None, "gave up at its deadline, the server asked to wait for longer")
+    gave_up = Decision(None, "gave up at its deadline, the server requires a longer wait")
     for left in (62, 59, 30, 3):
         assert after(failure, 2, left=left - 1) == gave_up
     assert after(failure, 2, left=65).seconds == 5

@@ -297,7 +297,7 @@ async def list_new(desk: DeskClient, wait_turn: Callable[[], Awaitable[None]], u
         # A ticket without a time does not exclude the others.
         timed = {each.ticket_id: (each, each.created_at) for each in fresh if each.created_at is not None}
         if fresh and not timed:
-            return listed, "its list tells no times"
+            return listed, "its list has no times"
         listed |= timed
         moments = [at for _, at in timed.values()]
         in_order = in_order and moments == sorted(moments, reverse=True) and (last is None or moments[:1] <= [last])

@@ -64,7 +64,7 @@ class HourlyPurge:
                 has_left=self._removed.has_left,
                 before_each=lambda: self.progress.next_within(_BATCH_SECONDS + _REPLY_SECONDS),
                 on_failure=lambda kind, failure: log_event(
-                    log_events.PURGE_FAILED, what=kind, reason="refused by the database", failure=failure
+                    log_events.PURGE_FAILED, part=kind, reason="refused by the database", failure=failure
                 ),
             )
         metrics.purged(**purged._asdict())

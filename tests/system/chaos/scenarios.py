@@ -27,14 +27,14 @@ _IN_A_BATCH = (
 
 
 def _postgres_dies(stage: Stage) -> None:
-    """The rows are not committed yet."""
+    # The rows are not committed yet.
     with _rows_under_way(stage):
         stage.system.postgres.process.kill()
     stage.system.postgres.restart()
 
 
 def _redis_dies(stage: Stage) -> None:
-    """The rows are committed, and their messages are under way."""
+    # The rows are committed, and their messages are under way.
     with _messages_under_way(stage):
         stage.system.redis.process.kill()
     stage.system.redis.start()
@@ -50,7 +50,7 @@ def _api_dies(stage: Stage) -> None:
 
 @contextmanager
 def _rows_under_way(stage: Stage) -> Iterator[None]:
-    """A batch waits for a locked table until the end of the block or of Postgres."""
+    # A batch waits for a locked table until the end of the block or of Postgres.
     with closing(stage.world.admin()) as connection:
         connection.execute("LOCK TABLE delivery_keys")
         stage.burst(_COUNT)
@@ -60,7 +60,7 @@ def _rows_under_way(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def _messages_under_way(stage: Stage) -> Iterator[None]:
-    """The rows are committed, and Redis is suspended before their messages."""
+    # The rows are committed, and Redis is suspended before their messages.
     stage.system.redis.pause()
     try:
         tickets = stage.burst(_COUNT)
@@ -89,7 +89,7 @@ _READ_ONLY_SECONDS = 4.0
 
 
 def _redis_fails_over(stage: Stage) -> None:
-    """The replica takes over, its old master follows it, and they swap back."""
+    # The replica takes over, its old master follows it, and they swap back.
     with (
         tempfile.TemporaryDirectory() as folder,
         Valkey(Path(folder)) as other,
@@ -106,7 +106,7 @@ def _redis_fails_over(stage: Stage) -> None:
 
 
 def _redis_is_read_only(stage: Stage) -> None:
-    """An old master is read-only while it cannot reach the new one."""
+    # An old master is read-only while it cannot reach the new one.
     with redis.Redis.from_url(stage.system.state["redis_url"]) as client:
         time.sleep(1)
         client.replicaof("127.0.0.1", 1)
@@ -160,7 +160,7 @@ def _kill_at(phrase: str, meant: Callable[[Held], bool], stage: Stage) -> None:
 
 
 def _kill_answered(stage: Stage) -> None:
-    """The answer is committed and no note is under way; the desk reads slowly, to leave time for it."""
+    # The answer is committed and no note is under way; the desk reads slowly, to leave time for it.
     with stage.desk(kind="slow", operation="read_ticket", seconds=0.3):
         _kill_at(_ANSWERED, lambda job: job.answered and not job.posting, stage)
 
@@ -171,7 +171,7 @@ def _kill_noted(stage: Stage) -> None:
 
 
 def _kill_while_posting(stage: Stage) -> None:
-    """The worker dies during the POST; one desk has stored the note by then, the other never does."""
+    # The worker dies during the POST; one desk has stored the note by then, the other never does.
     with (
         stage.desk(kind="slow", operation="add_note", tenant="acme", seconds=1, performed=True),
         stage.desk(kind="silence", operation="add_note", tenant="globex"),
@@ -264,7 +264,7 @@ def _traces(log: str, words: str) -> set[str]:
 
 
 def _peer_vanishes(stage: Stage) -> None:
-    """It has locked a tenant's waiting jobs, and Postgres has to detect its absence."""
+    # It has locked a tenant's waiting jobs, and Postgres has to detect its absence.
     with about_to_vanish(stage.system.state["database_url"], "acme", _LOCK_WAITING) as vanish:
         with _workers_still(stage):
             time.sleep(1)

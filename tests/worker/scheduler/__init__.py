@@ -1,1 +1,1 @@
-"""Tests of `housekeeping/`."""
+"""Tests of `worker/scheduler/`."""

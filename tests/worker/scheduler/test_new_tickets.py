@@ -101,7 +101,7 @@ async def test_a_list_that_is_of_no_use_is_told_of(seen: Seen) -> None:
     desk.there = {}
     add(desk, *soon(3))
     desk.on_page = each_row(lambda row: row._replace(created_at=None))
-    assert await rounds.round() == "its list tells no times"
+    assert await rounds.round() == "its list has no times"
     rows = [desk._row(ticket) for ticket in newest_first(list(desk.there.values()))]
     desk.on_page = lambda _start, _page: ListPage(rows, has_more=True)
     assert await rounds.round() == "its list repeats itself"
