@@ -40,7 +40,7 @@ def stop_worker(exit_status: int, reason: str) -> None:
 
 
 def exit_after(seconds: float) -> None:
-    """End the process with STUCK_EXIT in `seconds`, whatever its threads do."""
+    """End the process with STUCK_EXIT after `seconds`, even with blocked threads."""
     timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
     timer.daemon = True
     timer.start()

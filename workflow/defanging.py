@@ -64,6 +64,8 @@ READ_ONLY = (
     r"|vssadmin\s+list\s+\w+|netsh\s+(?:wlan|int(?:erface)?|winhttp|advfirewall)\s+(?:\w+\s+)?show|sc\s+query"
     r"|systemctl\s+status|(?:excel|outlook|winword|powerpnt)(?:\.exe)?\s+/safe|df\s+-h|free\s+-m)(?![\w/])"
 )
+# Changes by a reading command: `(Get-Item x).Delete()`, `| Out-File`, `> C:\x`.
+_CHANGE = r"[^\n]{0,200}(?:(?:\)|\$_)\.[A-Za-z]\w*\(|\|\s?(?:Out-File|Export-\w+|Tee-Object)|>\s?[\w$%~]*[:\\/])"
 _OPTION = r"(?:--?[a-z?][\w-]*|/[a-z?]{1,12}\b)"
 _PLACE = r"(?:https?:|[a-z]:\\|\\\\|[/~][\w.]|\S*[\w*]\.(?:exe|msi|ps1|bat|cmd|vbs|js|sh|py|pl|php|rb|jar|dll|sct|hta))"
 _FOLDERS = "etc|home|var|usr|opt|tmp|boot|dev|mnt|media|root|bin|sbin|lib|srv|sys|proc|run"
@@ -75,7 +77,7 @@ _AND = (
 _PROSE = "the|is|der|die|das|ist|le|la|les|est|el|los|es|il|per|cmdlet|command|switch"
 _COMMAND = re.compile(
     rf"""(?ix)
-    (?<![a-z0-9.-])(?!{READ_ONLY})(?:
+    (?<![a-z0-9.-])(?!(?:{READ_ONLY})(?!{_CHANGE}))(?:
         (?:curl|wget|iwr|irm|iex|certutil|bitsadmin|schtasks|vssadmin|bcdedit|wevtutil|icacls|takeown|fsutil|gpupdate
           |ipconfig|nslookup|tracert|sfc|dism|chkdsk|robocopy|xcopy|psexec|ncat|socat|systemctl|chmod|chown|msiexec
           |regsvr32|rundll32|mshta|cscript|wscript|taskkill|manage-bde|wbadmin|cmdkey|mstsc|pkill|iptables|useradd
@@ -115,6 +117,7 @@ _COMMAND = re.compile(
       | (?:set|remove|clear|disable|add|stop|invoke|unlock)-(?:executionpolicy|mppreference|webrequest|restmethod
           |expression|aduser|adaccount|item|process)\s+\S
       | \w[\w.-]*\.(?:exe|ps1|bat|vbs|msi)\s+{_OPTION}
+      | (?-i:(?:{_READS})-[A-Z][A-Za-z]+){_CHANGE}
       # A program that is not known, by options that no sentence has.
       | [a-z][\w.-]{{2,30}}\s+(?:--[a-z][a-z-]{{2,}}|/(?!(?:{_FOLDERS})\b)[a-z_]{{3,}}(?=:|[.,;`)]*(?:\n|$)))(?!/)
       | (?-i:[A-Z][a-z]{{2,11}}-[A-Z][A-Za-z]{{2,30}}\s+-[A-Z][A-Za-z]+)

@@ -62,7 +62,7 @@ def _kind(word: str) -> str | None:
 
 
 class Placeholders:
-    """The placeholders of one model conversation; a number is used once, whatever its kind."""
+    """The placeholders of one model conversation, numbered across all kinds."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
