@@ -1,6 +1,6 @@
 -- Known secrets, and the rules of all database functions.
 --
--- `ai-agents migrate` applies functions.sql of db, privacy, knowledge and jobs after the tables, at each run.
+-- `ai-agents migrate` applies functions.sql of db, integrations, privacy, knowledge and jobs after the tables, at each run.
 --
 -- Rights. Functions that read across tenants run as the owner, with a fixed search_path. They return ids, tenants,
 -- ticket numbers, states, counts and trace contexts, but never text of a ticket or an answer. Functions that change a
@@ -51,3 +51,20 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM secret_uses u WHERE u.hour < now() - p_uses_kept;
     DELETE FROM known_secrets k WHERE k.last_seen_at < now() - p_secrets_kept;
 $$;
+
+-- Delete up to `p_most` rows of each of these tables; return the number of rows. For a tenant that leaves.
+CREATE OR REPLACE FUNCTION delete_rows(p_tables regclass[], p_most integer) RETURNS bigint
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    v_table regclass;
+    v_count bigint;
+    v_total bigint := 0;
+BEGIN
+    FOREACH v_table IN ARRAY p_tables LOOP
+        EXECUTE 'DELETE FROM ' || v_table || ' WHERE ctid = ANY (ARRAY(SELECT ctid FROM ' || v_table || ' LIMIT $1))'
+        USING p_most;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_total := v_total + v_count;
+    END LOOP;
+    RETURN v_total;
+END $$;

@@ -13,7 +13,7 @@ from db.session import as_arguments, driver_url, session_options
 
 _ROOT = Path(__file__).resolve().parents[1]
 # The order matters: an SQL function needs the functions that it calls.
-FUNCTIONS = [_ROOT / room / "functions.sql" for room in ("db", "privacy", "knowledge", "jobs")]
+FUNCTIONS = [_ROOT / room / "functions.sql" for room in ("db", "integrations", "privacy", "knowledge", "jobs")]
 _OWN_FUNCTIONS = text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p"
     " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (:names)"

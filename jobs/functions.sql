@@ -928,6 +928,12 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- The rest of a tenant that leaves. `last` is null if nothing was left.
+CREATE OR REPLACE FUNCTION erase_rest_of_jobs(p_most integer) RETURNS TABLE (last bigint)
+LANGUAGE sql SET search_path = public, pg_temp AS $$
+    SELECT nullif(delete_rows('{delivery_keys, rejections, missing_webhooks, reconciliations}', p_most), 0)
+$$;
+
 -- -- The relay -------------------------------------------------------------------------------------------------------
 -- Runs each second, mostly without work. For a large table, planning a limit again costs more than looking.
 -- So functions that change rows first check whether there are any.

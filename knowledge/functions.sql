@@ -211,6 +211,16 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- The rest of a tenant that leaves; `last` is null if nothing was left. Few passages at once: deleting them updates the
+-- counts of their terms, which blocks the tenant's other writers until the commit. The search index goes with the copies.
+CREATE OR REPLACE FUNCTION erase_rest_of_knowledge(p_most integer) RETURNS TABLE (last bigint, passages bigint)
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    passages := delete_rows('{passages}', least(p_most, 25));
+    last := nullif(passages + delete_rows('{listings, passes}', p_most), 0);
+    RETURN NEXT;
+END $$;
+
 -- -- Purging ---------------------------------------------------------------------------------------------------------
 -- In batches, each in a short transaction; locked rows wait for the next batch.
 

@@ -38,13 +38,10 @@ _ERASE_JOBS = text("""
 """)
 _ERASE_RECORDS = text("SELECT * FROM erase_records(:all, :after, :page)")
 _ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
-# Few: deleting passages updates the counts of their terms, which blocks the tenant's other writers until the commit.
-_MAX_PASSAGES = 25
-# Tables without a statement of their own. The search index is erased with the copies.
-_OTHER_TABLES = (
-    *("delivery_keys", "rejections", "spending", "tombstones", "listings", "passes"),
-    *("secret_uses", "known_secrets", "missing_webhooks", "reconciliations"),
-)
+# The rest of a leaving tenant, a function for each package. The keys of the tombstones go last.
+_ERASE_KNOWLEDGE = text("SELECT * FROM erase_rest_of_knowledge(:page)")
+_ERASE_REST = [text(f"SELECT * FROM erase_rest_of_{package}(:page)") for package in ("jobs", "integrations")]
+_ERASE_PRIVACY = text("SELECT * FROM erase_rest_of_privacy(:page)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +184,11 @@ async def erase(
     running = set(running_ids).intersection(await work.unfinished_jobs(running_only=True))
     rows = 0
     if scope.all:
-        copies += await work.erase_table("passages", _MAX_PASSAGES)
-        for table in _OTHER_TABLES:
-            await work.erase_table(table, page)
+        copies += await work.total(_ERASE_KNOWLEDGE)
+        for statement in _ERASE_REST:
+            await work.total(statement)
         rows = await work.total(_ERASE_ROWS, began=began) if job_rows else 0
-        await work.erase_table("tombstone_keys", PAGE)
+        await work.total(_ERASE_PRIVACY)
     return Erased(copies, work.answers, work.ended, len(running), rows, records)
 
 
@@ -251,13 +248,3 @@ class _Erasure:
             self.answers += result["answers"]
             self.ended += ended
             self.on_ended(ended)
-
-    async def erase_table(self, name: str, most: int) -> int:
-        statement = text(f"DELETE FROM {name} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {name} LIMIT :most))")  # noqa: S608 -- of a list above
-        erased, count = 0, most
-        while count == most:
-            async with self._alone() as session:
-                result = await session.execute(statement, {"most": most})
-                count = int(result.rowcount)  # type: ignore[attr-defined]
-            erased += count
-        return erased

@@ -126,3 +126,14 @@ BEGIN
     GET DIAGNOSTICS records = ROW_COUNT;
     RETURN NEXT;
 END $$;
+
+-- The rest of a tenant that leaves; `last` is null if nothing was left. The key goes last, since the digests need it.
+CREATE OR REPLACE FUNCTION erase_rest_of_privacy(p_most integer) RETURNS TABLE (last bigint)
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    last := nullif(delete_rows('{tombstones, secret_uses, known_secrets}', p_most), 0);
+    IF last IS NULL THEN
+        DELETE FROM tombstone_keys;
+    END IF;
+    RETURN NEXT;
+END $$;

@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "abdbef803c9b236ec76b3db1ccb5def4d632b214ef834e2b9e37268f5d5f85a4"
+FUNCTIONS = "136501f16893ba7a6fb37bd12bee1a6dc0cbf32f2b16e753f1985cf2c546b007"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
