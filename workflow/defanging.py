@@ -17,7 +17,7 @@ from workflow.note_words import WORDS
 
 _END = r"[^\s<>\"'`\u3000-\u3020]"
 _HOST = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
-# Domains that mail programs and desks turn into links automatically. Internal hosts have others.
+# Domains that mail programs and desks turn into links automatically. Internal hosts have other top-level domains.
 _TOP = (
     "com|net|org|info|biz|xyz|top|icu|club|site|online|shop|click|ru|su|cn|tk|ml|ga|cf|cc|pw|zip|mov|tv|ws"
     r"|co\.uk|org\.uk|com\.au|com\.br|co\.jp"
@@ -44,7 +44,7 @@ _LINK = re.compile(
 _MAY_HAVE_LINK = re.compile(r"[:\\/]|\.\S")
 _PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|office|outlook|booking|salesforce)\.com")
 
-# Hosts with documentation that only the vendor writes, and no path or query with an address of another host.
+# Hosts whose documentation only the vendor writes. Path and query must not contain the address of another host.
 _DOCUMENTATION_HOSTS = (
     r"(?:learn|support|docs)\.microsoft\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
     r"|hp|lenovo|citrix|zoom|brother|logi|atlassian|zebra|omnissa)\.(?:com|org|us)|help\.(?:sap|salesforce"
@@ -70,7 +70,7 @@ _OPTION = r"(?:--?[a-z?][\w-]*|/[a-z?]{1,12}\b)"
 _PLACE = r"(?:https?:|[a-z]:\\|\\\\|[/~][\w.]|\S*[\w*]\.(?:exe|msi|ps1|bat|cmd|vbs|js|sh|py|pl|php|rb|jar|dll|sct|hta))"
 _FOLDERS = "etc|home|var|usr|opt|tmp|boot|dev|mnt|media|root|bin|sbin|lib|srv|sys|proc|run"
 _NEXT = r"(?:\s+\S+){0,2}?\s+"
-_AND = (
+_CLAUSE_STARTS = (
     "and|then|or|to|as|in|on|for|before|after|again|at|with|und|dann|oder|als|auf|am|im|beim|mit|et|puis|ou|sur|avec|y|luego"
     "|con|desde|e|poi|en|aus"
 )
@@ -113,19 +113,20 @@ _COMMAND = re.compile(
           |Uninstall|Format|Reset|Grant)-(?:ExecutionPolicy|MpPreference|AD[A-Z]\w+|Service|Process|Item\w*|Content|Volume|Disk
           |Computer|Net[A-Z]\w+|WebRequest|RestMethod|Expression|Command|ScheduledTask|Local[A-Z]\w+|Mailbox\w*|Msol\w+
           |AppxPackage|WindowsOptionalFeature|VM|Type|Acl|BitsTransfer|Printer\w*|Variable|Module|Mg[A-Z]\w+))
-          (?=\s+(?!(?-i:{_AND}|{_PROSE})\b)["'$\w-]|\s*[`|(]|\s*$)
+          (?=\s+(?!(?-i:{_CLAUSE_STARTS}|{_PROSE})\b)["'$\w-]|\s*[`|(]|\s*$)
       | (?:set|remove|clear|disable|add|stop|invoke|unlock)-(?:executionpolicy|mppreference|webrequest|restmethod
           |expression|aduser|adaccount|item|process)\s+\S
       | \w[\w.-]*\.(?:exe|ps1|bat|vbs|msi)\s+{_OPTION}
       | (?-i:(?:{_READS})-[A-Z][A-Za-z]+){_CHANGE}
-      # A program that is not known, by options that no sentence has.
+      # An unknown program, recognized by options that do not occur in prose.
       | [a-z][\w.-]{{2,30}}\s+(?:--[a-z][a-z-]{{2,}}|/(?!(?:{_FOLDERS})\b)[a-z_]{{3,}}(?=:|[.,;`)]*(?:\n|$)))(?!/)
       | (?-i:[A-Z][a-z]{{2,11}}-[A-Z][A-Za-z]{{2,30}}\s+-[A-Z][A-Za-z]+)
     )"""
 )
 # Allowed continuations of a whole command: the end, or a word that begins another clause.
 _END_OF_COMMAND = re.compile(
-    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE
+    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_CLAUSE_STARTS})\b|\s*\()(?!\0)",
+    re.IGNORECASE,
 )
 
 # "repadmin " before "/syncall /AdeP", which looks like a program of its own.
@@ -140,11 +141,11 @@ _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words
 _CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
-# The place of a cut in a source: the text may go on, as may a command that ends there.
+# Marks where a source was cut: the text, and a command that ends there, may continue.
 CUT = "\0"
 
 Sources = Sequence[tuple[str, str]]
-"""Name and text of each find."""
+"""Name and text of each search result."""
 
 
 def label(title: str) -> str:
@@ -158,7 +159,7 @@ def without_links(text: str) -> str:
 
 
 class Defanging:
-    """Defangs the texts of one answer; `sources` are the finds for its ticket."""
+    """Defangs the texts of one answer; `sources`: the search results for its ticket."""
 
     def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
         self._words = words
@@ -171,7 +172,7 @@ class Defanging:
         self._repeated = re.compile(rf"(?:{left_out}\s*)+{left_out}")
 
     def __call__(self, text: str) -> str:
-        """Return the text with only the sources' links and commands, with origins."""
+        """Return the text without unsourced links and commands, and with origins."""
         self._shown_origins.clear()
         safe = self.links(self._commands(_CLAIMED.sub("", text[:_MAX_LENGTH])))
         return cut(self._repeated.sub(self._words.command_left_out, safe), _MAX_LENGTH)
@@ -205,7 +206,7 @@ class Defanging:
         return out + normalised.original(at, len(normalised.text))
 
     def _sourced_part(self, command: str, following: str) -> tuple[str, str | None]:
-        """Return the longest beginning of a command in a source, and its source."""
+        """Return the longest start of the command that a source contains, and the source."""
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MAX_WORDS]
         for end in reversed(ends):
             part = command[:end].rstrip(_TRAILING + "`")

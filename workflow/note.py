@@ -20,7 +20,7 @@ from workflow.note_words import WORDS
 _MAX_MODEL_LENGTH = 80
 _DEFAULTS = NoteSettings()
 # Starts of notes in all languages.
-_BEGINS = tuple(
+_NOTE_STARTS = tuple(
     begin
     for words in WORDS.values()
     for begin in (f"{words.title} ({words.author.partition('{}')[0]}", words.updated_asked, words.updated_reopened)
@@ -42,12 +42,12 @@ def marker(job_id: object) -> str:
 
 def is_note(text: str) -> bool:
     """Return True for the plain text of any enhancement note of this system."""
-    return text.startswith(_BEGINS) and _MARKED.search(text) is not None
+    return text.startswith(_NOTE_STARTS) and _MARKED.search(text) is not None
 
 
 def is_note_of(job_id: object, text: str) -> bool:
-    """Return True if a note's whole plain text is the job's, not a quote of it."""
-    return text.startswith(_BEGINS) and text.endswith(marker(job_id))
+    """Return True if the whole plain text is this job's note, not a quotation of it."""
+    return text.startswith(_NOTE_STARTS) and text.endswith(marker(job_id))
 
 
 def to_html(

@@ -56,7 +56,7 @@ _HIVE = re.compile("|".join(_HIVES))
 _WHOLE_VALUE = re.compile(rf"(?<![\d.]){_VALUE}(?!\.?\d)")
 _MAX_LENGTH = 2000
 _DIGIT = re.compile(r"\d")
-_NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
+_CODE_SIGN = re.compile(r"[\d._@:-]|(?i:srv)")
 _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
 # Markers of left-out parts, and placeholders of redacted values: they are not the model's words.
 _MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
@@ -139,7 +139,7 @@ _TIME = (
     r"|monat|mois|mese|maand|year|jahr|ann[oi]|año|jaar|minut|second[aeios]|sek(?!t)|segundo)\w{0,6}|second|ora|ore|mes|ans?"
     r"|seg"
 )
-_BEHIND_TIME = re.compile(
+_TIME_BEHIND = re.compile(
     rf"(?i)[\s\u00a0-]?(?:[%‰]|(?:{_TIME}|uhr|[ap]\.?m|times|mal|x|[gm]hz|fois|veces|volte|keer|vezes)\b)"
 )
 _UNIT_BEHIND = re.compile(
@@ -161,7 +161,7 @@ _NAMES = re.compile(rf"(?<=[^\W_,:;] )(?<![.!?:]\s)({_WORD}(?: {_WORD}){{0,3}})(
 _INNER = re.compile(r"(?<![\w./\\@-])[^\W\d_]*[a-zß-öø-ÿ][A-Z][^\W\d_]+(?![\w.\\/@]*\w)")
 _WHOLE = frozenset({"100"})
 _USUAL_MTU = _WHOLE | {"1500", "1492"}
-_EVERYWHERE = _WORDS["places"] | _FILES | _PRODUCTS
+_COMMON_PATH_PARTS = _WORDS["places"] | _FILES | _PRODUCTS
 
 
 class Specific(NamedTuple):
@@ -172,7 +172,7 @@ class Specific(NamedTuple):
     key: str
     is_number: bool = False
     equals: tuple[str, ...] = ()
-    """The same amount in other units: 2048 (MB) of 2 GB."""
+    """The same amount in other units: "2048" (MB) for 2 GB."""
 
 
 class SourceText:
@@ -228,7 +228,7 @@ def specifics_of(text: str, language: str) -> list[Specific]:
     cleaned = _MARKER_OR_PLACEHOLDER.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES))
     for known in (DOCUMENTATION, _READING):
         cleaned = known.sub(_blank, cleaned)
-    cleaned = _NO_BLANKS.sub(_no_defanged, cleaned)
+    cleaned = _NO_BLANKS.sub(_blank_if_defanged, cleaned)
     if len(cleaned) > _MIN_CUT_LENGTH and cleaned.endswith("…"):
         # The last word may be incomplete.
         cleaned = cleaned[: cleaned.rfind(" ") + 1]
@@ -244,7 +244,7 @@ def specifics_of(text: str, language: str) -> list[Specific]:
     return distinct
 
 
-def _no_defanged(found: re.Match[str]) -> str:
+def _blank_if_defanged(found: re.Match[str]) -> str:
     return _blank(found) if _DEFANGED.search(found[0]) else found[0]
 
 
@@ -256,7 +256,7 @@ def _paths(text: str) -> Iterator[Specific]:
     for found in _PATH.finditer(text):
         path = found[0].rstrip(".:'-")
         parts = re.split(r"[\\/:%]+", path.casefold())
-        if not all(not part or part in _EVERYWHERE for part in parts):
+        if not all(not part or part in _COMMON_PATH_PARTS for part in parts):
             yield Specific(found.start(), found.start() + len(path), folded_key(path).strip("/"))
 
 
@@ -265,7 +265,7 @@ def _tokens(text: str) -> Iterator[Specific]:
         for found in _OPTION.finditer(text):
             yield Specific(found.start(), found.end(), folded_key(found[0]))
     for found in _TOKEN.finditer(text):
-        if not _NO_WORD.search(found[0]):
+        if not _CODE_SIGN.search(found[0]):
             continue
         token = found[0].casefold()
         if "@" in token and (mail := _MAIL.fullmatch(token)):
@@ -284,7 +284,7 @@ def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
         return _KNOWN_ADDRESSES.fullmatch(token) is not None
     if kind == "version":
         before = re.findall(r"\w+", text[max(0, found.start() - 14) : found.start()].casefold())[-1:]
-        return _BEHIND_TIME.match(text, found.end()) is not None or not _WORDS["standards"].isdisjoint(before)
+        return _TIME_BEHIND.match(text, found.end()) is not None or not _WORDS["standards"].isdisjoint(before)
     if kind == "name":
         # `done.Then` is no host, but two sentences without a blank between them.
         is_known = token in _FILES or _KNOWN_HOSTS.fullmatch(token)
@@ -312,7 +312,7 @@ def _numbers(text: str) -> Iterator[Specific]:
             yield from _number(found, frozenset())
     for found in _NUMBER.finditer(text):
         number = plain_number(found[1])
-        is_time = _YEAR.fullmatch(found[1]) or _BEHIND_TIME.match(text, found.end())
+        is_time = _YEAR.fullmatch(found[1]) or _TIME_BEHIND.match(text, found.end())
         if len(number.partition(".")[0]) > 3 and not is_time:
             yield from _number(found, _KNOWN_NUMBERS | _KNOWN_PORTS)
 
