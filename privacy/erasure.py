@@ -39,9 +39,10 @@ _ERASE_JOBS = text("""
 _ERASE_RECORDS = text("SELECT * FROM erase_records(:all, :after, :page)")
 _ERASE_ROWS = text("SELECT * FROM erase_job_rows(:began, :after, :page)")
 # The rest of a leaving tenant, a function for each package. The keys of the tombstones go last.
-_ERASE_KNOWLEDGE = text("SELECT * FROM erase_rest_of_knowledge(:page)")
-_ERASE_REST = [text(f"SELECT * FROM erase_rest_of_{package}(:page)") for package in ("jobs", "integrations")]
-_ERASE_PRIVACY = text("SELECT * FROM erase_rest_of_privacy(:page)")
+_ERASE_REST_OF_KNOWLEDGE = text("SELECT * FROM erase_rest_of_knowledge(:page)")
+_ERASE_REST_OF_JOBS = text("SELECT * FROM erase_rest_of_jobs(:page)")
+_ERASE_REST_OF_INTEGRATIONS = text("SELECT * FROM erase_rest_of_integrations(:page)")
+_ERASE_REST_OF_PRIVACY = text("SELECT * FROM erase_rest_of_privacy(:page)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +185,11 @@ async def erase(
     running = set(running_ids).intersection(await work.unfinished_jobs(running_only=True))
     rows = 0
     if scope.all:
-        copies += await work.total(_ERASE_KNOWLEDGE)
-        for statement in _ERASE_REST:
-            await work.total(statement)
+        copies += await work.total(_ERASE_REST_OF_KNOWLEDGE)
+        await work.total(_ERASE_REST_OF_JOBS)
+        await work.total(_ERASE_REST_OF_INTEGRATIONS)
         rows = await work.total(_ERASE_ROWS, began=began) if job_rows else 0
-        await work.total(_ERASE_PRIVACY)
+        await work.total(_ERASE_REST_OF_PRIVACY)
     return Erased(copies, work.answers, work.ended, len(running), rows, records)
 
 
