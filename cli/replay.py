@@ -193,14 +193,17 @@ def parts_of(answer: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, 
     def claim(fields: Mapping[str, Any]) -> str:
         return f"{fields['text']} [{', '.join(fields['sources'])}]" if fields["sources"] else str(fields["text"])
 
+    def source(fields: Mapping[str, Any]) -> str:
+        # An answer of an earlier release describes its sources in its own words.
+        return str(fields["gives"]) if "gives" in fields else f'{fields["same_problem"]}, "{fields["quote"]}"'
+
     parts: dict[str, Callable[[], list[str]]] = {
         "summary": lambda: [str(answer["summary"])],
         "cause": lambda: [claim(answer["likely_cause"])],
         "steps": lambda: [f"{number}. {claim(step)}" for number, step in enumerate(answer["next_steps"], 1)],
         "sources": lambda: [
-            f"{each['id']} {titles.get(each['id'], '(not found)')}: {each['gives']}" for each in answer["sources"]
+            f"{each['id']} {titles.get(each['id'], '(not found)')}: {source(each)}" for each in answer["sources"]
         ],
-        "confidence": lambda: [str(answer["confidence"])],
         "questions": lambda: [*map(str, answer["questions"])],
     }
     texts = {}

@@ -88,6 +88,8 @@ class SimilarTicket:
     category: str = field(default="", compare=False)
     group: str = field(default="", compare=False)
     people: tuple[Person, ...] = field(default=(), compare=False, repr=False)
+    problem: str = field(default="", compare=False)
+    """The beginning of its description."""
 
     @property
     def shown(self) -> str:

@@ -1,4 +1,4 @@
-"""The answer requested from GPT-4, and the content of the note made from it."""
+"""The answer requested from a model, and the content of the note made from it."""
 
 import re
 from datetime import date, datetime
@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 _MAX_TEXT_LENGTH = 1500
 _MAX_ITEMS = 8
-_WORD = re.compile("high|medium|low|strong|weak")
+_WORD = re.compile("strong|weak|yes|partly|no")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -40,32 +40,35 @@ def _bounded(text: str) -> str:
 
 
 def _first_word(value: object) -> object:
-    """Return a leading rating in lower case: without a schema, models write `High.`."""
+    """Return a leading rating in lower case: without a schema, models write `Yes.`."""
     found = _WORD.match(value.strip().casefold()) if isinstance(value, str) else None
     return found[0] if found else value
 
 
-Confidence = Annotated[Literal["high", "medium", "low"], BeforeValidator(_first_word)]
+Confidence = Literal["high", "medium", "low"]
 Strength = Annotated[Literal["strong", "weak"], BeforeValidator(_first_word)]
+SameProblem = Annotated[Literal["yes", "partly", "no"], BeforeValidator(_first_word)]
 
 
 # The docstrings and the order of the fields are part of the schema that the model gets.
+class CitedSource(_StrictTexts):
+    """A source: the words that decide, copied from it, and whether it has the ticket's problem."""
+
+    id: str
+    quote: str
+    same_problem: SameProblem
+
+
 class Statement(_StrictTexts):
-    """Something that an answer says, and the ids of the sources that it builds on: none for general knowledge."""
+    """A claim, its sources' ids, and the words of the first that support it; both empty for general knowledge."""
 
     text: str
     sources: list[str]
-
-
-class CitedSource(_StrictTexts):
-    """What one source gives for the ticket."""
-
-    id: str
-    gives: str
+    quote: str
 
 
 class Suggestion(_StrictTexts):
-    """What a field of the ticket should say; empty where it is right, or nothing speaks for another value."""
+    """The right value of a field of the ticket; empty if the present one is right or nothing supports another."""
 
     value: str
     strength: Strength
@@ -74,22 +77,14 @@ class Suggestion(_StrictTexts):
 class Enhancement(_StrictTexts):
     """The answer: plain texts, no markup."""
 
+    sources: list[CitedSource]
     summary: str
     likely_cause: Statement
     next_steps: list[Statement]
-    sources: list[CitedSource]
-    confidence: Confidence
     questions: list[str]
     category: Suggestion
     priority: Suggestion
     group: Suggestion
-
-    @field_validator("summary")
-    @classmethod
-    def _not_empty(cls, summary: str) -> str:
-        if not summary.strip():
-            raise ValueError("the summary is empty")
-        return summary
 
 
 class _StoredModel(BaseModel):
@@ -102,6 +97,8 @@ class NoteText(_StoredModel):
 
     text: str
     sources: list[str] = []
+    quote: str = ""
+    """The words of the first source that support it, or empty."""
 
 
 class NoteSource(_StoredModel):
@@ -118,6 +115,7 @@ class NoteSource(_StoredModel):
     link: str = ""
     """The ticket's browser URL; empty if unknown."""
     gives: str = ""
+    """The model's description of the source; in answers of earlier releases only."""
     expires_at: datetime | None = None
     """The document's expiry. A note posted later does not cite it."""
 
@@ -137,7 +135,8 @@ class Content(_StoredModel):
     """The version of the prompt."""
     language: str = "en"
     """The language of the note's own words (ISO 639-1)."""
-    summary: str
+    summary: str = ""
+    """Of a long ticket only."""
     likely_cause: NoteText = NoteText(text="")
     next_steps: list[NoteText] = []
     sources: list[NoteSource] = []
@@ -146,5 +145,7 @@ class Content(_StoredModel):
     suggestions: list[Suggested] = []
     nothing_found: bool = False
     """True if all searches ran to their end and found nothing."""
+    is_thin: bool = False
+    """True if the ticket says too little for a cause."""
     left_out: int = 0
     """The number of sources that the model cited but did not get, or that have expired."""

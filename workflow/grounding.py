@@ -7,6 +7,9 @@ Placeholders are restored before links and commands are checked (`workflow.defan
 it may form a link or command. Other specifics, such as hosts or codes (`workflow.specifics`), must occur in the
 ticket or in a source. A claim gets the sources that contain its specifics. A claim with an unsupported specific is a
 guess, even with citations, and the specific is marked for the technician.
+
+A claim keeps its sources only with a verified quote (`workflow.quotes`) of a source that has the ticket's problem, at
+least partly. The claim must not drop a negation before the quote, or name a duration that is in no cited source.
 """
 
 import re
@@ -18,15 +21,29 @@ from typing import Any
 
 from config.tenants import fold
 from knowledge.models import Document
-from workflow.answer import Content, Enhancement, NoteSource, NoteText, Statement, Suggested, cut
+from workflow.answer import (
+    CitedSource,
+    Confidence,
+    Content,
+    Enhancement,
+    NoteSource,
+    NoteText,
+    Statement,
+    Suggested,
+    cut,
+)
 from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note_words import WORDS
 from workflow.prompt import FoundSource, PromptContext
+from workflow.quotes import QuotableText, durations, is_negated
 from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, specifics_of
 
-_MAX_LENGTH = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
+_MAX_LENGTH = {"summary": 400, "cause": 400, "step": 500, "question": 200, "title": 120, "value": 80}
 _MAX_STEPS = 5
 _MAX_QUESTIONS = 3
+# A shorter ticket needs no summary; one with fewer words has too little information for a cause.
+_MIN_SUMMARIZED_LENGTH = 700
+_MIN_WORDS = 5
 # Default priorities of a desk. Suggestions of other priorities are dropped: the sources have none to compare with.
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
 # Ids that a model writes into a text despite its instructions.
@@ -43,6 +60,8 @@ _TICKETS = re.compile(
 # Closing quotes and brackets after a value: the mark follows them.
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
 _MAX_NAMED = 5
+_PLACEHOLDER = re.compile(r"\[([A-Z]{3,20})_\d{1,4}\]")
+_WORD = re.compile(r"[^\W_]{2,}")
 # Plain numbers, also 4.2: any text may contain one by chance.
 _PLAIN = re.compile(r"\d*(?:\.\d+)?")
 # German and Dutch join a name and a noun into one word.
@@ -71,43 +90,44 @@ class Grounding:
         found = {source.id: source for source in self.case.sources}
         answer = _normalize_citations(answer, found)
         verifier = _ClaimVerifier(self.case, self.restore, self.rules, language)
-        clean = _TextCleaner(self.case, self.restore, verifier)
+        evidence = _Evidence(self.case, answer.sources)
+        clean = _TextCleaner(self.case, self.restore, verifier, evidence)
         cause = clean.claim(answer.likely_cause, "cause")
         all_steps = [clean.claim(step, "step") for step in answer.next_steps if step.text]
         # Equal steps, such as markers of left-out claims, occur once.
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
-        gives = {each.id: clean(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
-        # Includes sources that do not support their claim: they were found, and may be useful.
+        cited = {source for claim in (cause, *steps) for source in claim.sources}
+        # Without a cited source, the note lists those that were found.
+        shown = [found[each] for each in found if (each in cited if cited else each not in evidence.other_problems)]
         claims = [answer.likely_cause, *answer.next_steps]
-        cited = [each.sources for each in claims[: _MAX_STEPS + 1]] + [each.sources for each in (cause, *steps)]
-        gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
-        if not any(clean.has_content(claim) for claim in (cause, *steps)):
-            # No claim is left: the note lists all sources.
-            gives |= {source: "" for source in found if source not in gives}
-        is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
-        is_sure = clean.has_content(cause) and not is_demoted and verifier.all_supported(cause.text)
         cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [clean(question, "question") for question in answer.questions if question]
+        ticket_text = "\n".join([self.case.ticket["subject"], self.case.ticket["description"], *self.case.conversation])
+        is_thin = len(_WORD.findall(ticket_text)) < _MIN_WORDS
+        confidence: Confidence = "medium" if cited and not is_thin else "low"
+        if confidence == "medium" and cause.sources and cause.sources[0] in evidence.same_problems:
+            confidence = "high"
         return Content(
             prompt=prompt,
             language=language,
-            summary=clean(answer.summary, "summary"),
+            summary=clean(answer.summary, "summary") if len(ticket_text) >= _MIN_SUMMARIZED_LENGTH else "",
             likely_cause=cause,
             next_steps=steps,
-            sources=[self._noted(found[source], gives[source]) for source in found if source in gives],
-            confidence=answer.confidence if is_sure else None,
+            sources=[self._noted(source) for source in shown],
+            confidence=confidence,
             questions=questions[:_MAX_QUESTIONS],
             suggestions=self._suggestions(answer),
             nothing_found=nothing_found,
+            is_thin=is_thin,
             left_out=len(cited_ids - found.keys()),
         )
 
-    def _noted(self, source: FoundSource, gives: str) -> NoteSource:
+    def _noted(self, source: FoundSource) -> NoteSource:
         # The original, not the redacted text of the model.
         found, title = source.found, cut(without_links(source.as_found[0]), _MAX_LENGTH["title"])
         if isinstance(found, Document):
             name = title or source.id
-            return NoteSource(id=source.id, kind="document", title=name, gives=gives, expires_at=found.expires_at)
+            return NoteSource(id=source.id, kind="document", title=name, expires_at=found.expires_at)
         return NoteSource(
             id=source.id,
             kind="ticket",
@@ -115,7 +135,6 @@ class Grounding:
             title=title,
             day=found.created_at.date() if found.created_at else None,
             link=self.link_to(found.ticket_id),
-            gives=gives,
         )
 
     def _suggestions(self, answer: Enhancement) -> list[Suggested]:
@@ -144,7 +163,7 @@ def without_expired(content: Content, now: datetime) -> Content:
         # Replaced: a claim with expired sources only, or with an expired document's name in its text.
         if (claim.sources and not sources) or any(name in claim.text for name in expired.values()):
             return NoteText(text=left_out)
-        return NoteText(text=claim.text, sources=sources)
+        return NoteText(text=claim.text, sources=sources, quote=claim.quote if sources == claim.sources else "")
 
     cause, steps = updated(content.likely_cause), [updated(step) for step in content.next_steps]
     changed: dict[str, Any] = {
@@ -183,8 +202,15 @@ def _normalize_citations(answer: Enhancement, found: Mapping[str, FoundSource]) 
 class _TextCleaner:
     """Restores, limits and marks texts of the answer."""
 
-    def __init__(self, case: PromptContext, restore: Callable[[str], str], verifier: "_ClaimVerifier") -> None:
+    def __init__(
+        self,
+        case: PromptContext,
+        restore: Callable[[str], str],
+        verifier: "_ClaimVerifier",
+        evidence: "_Evidence",
+    ) -> None:
         self._verifier = verifier
+        self._evidence = evidence
         self._words = verifier.words
         self._restore = restore
         self._names = {source.id: _name(source) for source in case.sources}
@@ -192,15 +218,18 @@ class _TextCleaner:
         self._defang = Defanging([(self._names[source], restore(text)) for source, text in shown], self._words)
         tickets = [each.found.shown for each in case.sources if not isinstance(each.found, Document)]
         self._numbers = {case.ticket["id"], *tickets}
-        texts = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in case.sources)]
+        texts = [
+            *case.ticket.values(),
+            *case.conversation,
+            *(f"{each.title}\n{each.problem}\n{each.text}" for each in case.sources),
+        ]
         for text in texts:
             self._numbers.update(*(_NUMBER.findall(found) for found in _TICKETS.findall(text)))
 
-    def __call__(self, text: str, kind: str, source: str = "") -> str:
+    def __call__(self, text: str, kind: str) -> str:
         """Return the text restored, cut, and with unsupported specifics marked.
 
-        `source` is the source that the text describes. Commands and links are checked after the cut: a truncated
-        command is a different command.
+        Commands and links are checked after the cut: a truncated command is a different command.
         """
         text = " ".join(text.split())
         text = _INLINE_IDS.sub(self._names_inline, text)
@@ -208,18 +237,22 @@ class _TextCleaner:
         text = _TICKETS.sub(self._tickets, text)
         text = self._defang(cut(self._restore(text), _MAX_LENGTH[kind]))
         # A question states no facts: it names missing information.
-        return text if kind == "question" else self._verifier.marked(text, kind, source)
+        return text if kind == "question" else self._verifier.marked(text, kind)
 
     def claim(self, claim: Statement, kind: str) -> NoteText:
-        sources = [source for source in dict.fromkeys(claim.sources) if source in self._names]
-        if claim.text and claim.sources and not sources:
+        cited = [source for source in dict.fromkeys(claim.sources) if source in self._names]
+        if claim.text and claim.sources and not cited:
             return NoteText(text=self._words.claim_left_out)
         text = self(claim.text, kind)
-        return NoteText(text=text, sources=self._verifier.sources_of(text, sources))
-
-    def has_content(self, claim: NoteText) -> bool:
-        left_out = (self._words.claim_left_out, self._words.command_left_out)
-        return bool(claim.text.strip(" .")) and claim.text.strip(" .") not in left_out
+        source, quote = self._evidence.quote_of(claim, cited)
+        if not source:
+            return NoteText(text=text)
+        supporting = [each for each in cited if each not in self._evidence.other_problems]
+        sources = self._verifier.sources_of(
+            text, sorted(supporting, key=source.__ne__) if source in cited else [source]
+        )
+        shown = without_links(self._restore(self._evidence.hide_others(quote)))
+        return NoteText(text=text, sources=sources, quote=shown if sources else "")
 
     def _tickets(self, found: re.Match[str]) -> str:
         is_known = self._numbers.issuperset(_NUMBER.findall(found[0]))
@@ -230,6 +263,49 @@ class _TextCleaner:
         names = [self._names[each] for each in ids if each in self._names]
         unknown = [] if len(names) == len(ids) else [self._words.no_ticket]
         return f" ({', '.join([*names, *unknown])})"
+
+
+class _Evidence:
+    """Checks the quotes of an answer in the redacted case."""
+
+    def __init__(self, case: PromptContext, cited: Sequence[CitedSource]) -> None:
+        self.same_problems = {each.id for each in cited if each.same_problem == "yes"}
+        self.other_problems = {each.id for each in cited if each.same_problem == "no"}
+        self._sources = {each.id: each for each in case.sources if each.id not in self.other_problems}
+        self._ticket = "\n".join([*case.ticket.values(), *case.conversation])
+        self._quotable: dict[str, QuotableText] = {}
+
+    def quote_of(self, claim: Statement, cited: Sequence[str]) -> tuple[str, str]:
+        """Return the source of a claim and the words that support it; both empty if none do.
+
+        A quote of another source than the cited one shows that the model confused their ids.
+        """
+        if not (claim.text and cited):
+            return "", ""
+        for source in dict.fromkeys([*cited, *self._sources]):
+            quote = self._text(source).find(claim.quote) if source in self._sources else None
+            if quote and (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, [*cited, source]):
+                return source, quote.text
+        return "", ""
+
+    def hide_others(self, quote: str) -> str:
+        """Return the quote without the values of people who do not belong to this ticket."""
+        return _PLACEHOLDER.sub(lambda found: found[0] if self._may_be_shown(found) else f"[{found[1]}_0]", quote)
+
+    def _may_be_shown(self, found: re.Match[str]) -> bool:
+        return found[1] == "HOST" or (found[1] != "SECRET" and found[0] in self._ticket)
+
+    def _text(self, source: str) -> QuotableText:
+        if source not in self._quotable:
+            self._quotable[source] = QuotableText(self._sources[source].text)
+        return self._quotable[source]
+
+    def _has_durations(self, claim: Statement, sources: Iterable[str]) -> bool:
+        claimed = durations(claim.text)
+        if not claimed:
+            return True
+        texts = [f"{each.problem}\n{each.text}" for source in sources if (each := self._sources.get(source))]
+        return claimed <= durations("\n".join([self._ticket, *texts]))
 
 
 class _ClaimVerifier:
@@ -263,21 +339,13 @@ class _ClaimVerifier:
             sources.append(matches[0])
         return sources
 
-    def all_supported(self, text: str) -> bool:
-        return self._links_supported(text) and all(
-            self._is_supported(specific, self._sources) for specific in self._specifics(text)
-        )
-
-    def marked(self, text: str, kind: str, source: str = "") -> str:
+    def marked(self, text: str, kind: str) -> str:
         """Return the text; a mark after the last unsupported specific lists them.
 
-        Specifics of a summary must occur in the ticket. Those of a text about a `source` must occur in it, in the
-        ticket or in the rules; those of other texts may occur in any source too.
+        Specifics of a summary must occur in the ticket, those of other texts in the ticket, a source or the rules.
         """
         specifics = self._specifics(text)
-        if source:
-            unknown, words = [one for one in specifics if not self._is_supported(one, [source])], self.words.not_in_it
-        elif kind == "summary":
+        if kind == "summary":
             unknown, words = [one for one in specifics if not self._ticket.has(one)], self.words.not_in_ticket
         else:
             unknown = [one for one in specifics if not self._is_supported(one, self._sources)]
@@ -340,7 +408,7 @@ class _ClaimVerifier:
         if source not in self._source_texts:
             # Both forms, because redaction may change a value's spelling.
             found = self._sources[source]
-            as_found, as_sent = "\n".join(found.as_found), f"{found.title}\n{found.text}"
+            as_found, as_sent = "\n".join(found.as_found), f"{found.title}\n{found.problem}\n{found.text}"
             texts = [as_found, f"{found.category} {found.group}"]
             self._source_texts[source] = SourceText(texts if as_sent == as_found else [*texts, self._restore(as_sent)])
         return self._source_texts[source]

@@ -14,19 +14,18 @@ from markupsafe import Markup
 
 from config.tenants import NoteSettings
 from workflow.answer import Content, NoteSource, NoteText, cut, printable
-from workflow.defanging import label
 from workflow.note_words import WORDS
 
 _MAX_MODEL_LENGTH = 80
 _DEFAULTS = NoteSettings()
-# Starts of notes in all languages.
+# Starts of notes in all languages; notes of earlier releases began with a title.
 _NOTE_STARTS = tuple(
-    begin
+    getattr(words, start)
     for words in WORDS.values()
-    for begin in (f"{words.title} ({words.author.partition('{}')[0]}", words.updated_asked, words.updated_reopened)
+    for start in ("cause", "guessed_cause", "no_cause", "updated_asked", "updated_reopened", "old_start")
 )
 _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
+_ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<(?:p|ol)>)")
 _TAGS = re.compile("<[^>]*>")
 _NOTE = Environment(
     autoescape=True,
@@ -70,17 +69,14 @@ def to_html(
     def cited(claim: NoteText) -> list[NoteSource]:
         return [sources[each] for each in claim.sources if each in sources]
 
-    def unmentioned(claim: NoteText) -> list[NoteSource]:
-        names = {each.id: label(each.title) if each.kind == "document" else f"#{each.number}" for each in cited(claim)}
-        return [each for each in cited(claim) if f"{words.origin.format(names[each.id])})" not in claim.text]
-
+    cause = content.likely_cause
     return _NOTE.render(
         content=content,
         words=words,
-        named=cited,
-        untold=unmentioned,
-        known=[step for step in content.next_steps if cited(step)],
-        guessed=[step for step in content.next_steps if not cited(step)],
+        cited=cited,
+        is_cited=any(map(cited, (cause, *content.next_steps))),
+        is_marker=lambda claim: claim.text.startswith("[") and claim.text.endswith("]"),
+        is_sure=content.confidence == "high" and cause.quote,
         author=cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,

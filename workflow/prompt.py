@@ -19,7 +19,7 @@ import tiktoken
 from integrations.values import DeskTicket, Prompt
 from knowledge.models import Document, SimilarTicket
 
-CURRENT = "2"  # a file in `prompts/`
+CURRENT = "3"  # a file in `prompts/`
 _VERSIONS = Path(__file__).with_name("prompts")
 # Language names by code, as in `servicedesk.languages`. Other languages appear as their code.
 _LANGUAGES = {
@@ -37,6 +37,7 @@ Mask = Callable[..., str]
 """`Redaction.redact`."""
 _MAX_DESCRIPTION_LENGTH = 6000
 _MAX_PASSAGE_LENGTH = 2000
+_MAX_PROBLEM_LENGTH = 400
 _MAX_MESSAGE_LENGTH = 1000
 _MAX_NAME_LENGTH = 300
 _MAX_KIND_LENGTH = 100
@@ -64,16 +65,21 @@ class FoundSource:
     """False if the model gets only the beginning of the text."""
     category: str = ""
     group: str = ""
+    problem: str = ""
+    """The beginning of an earlier ticket's description."""
 
     @property
-    def as_found(self) -> tuple[str, str]:
-        return _texts_of(self.found)
+    def as_found(self) -> tuple[str, ...]:
+        """Title and texts as in the search result."""
+        return (*_texts_of(self.found), "" if isinstance(self.found, Document) else self.found.problem)
 
     def as_json(self) -> dict[str, Any]:
         if isinstance(self.found, Document):
             return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
+        created = self.found.created_at.date().isoformat() if self.found.created_at else ""
         fields = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
-        fields |= {"category": self.category, "group": self.group, "resolution": self.text}
+        fields |= {"created": created, "category": self.category, "group": self.group}
+        fields |= {"problem": self.problem, "resolution": self.text}
         return {name: value for name, value in fields.items() if value}
 
 
@@ -134,7 +140,8 @@ def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
         digest = hashlib.sha256(f"{found.title}\n{found.text}".encode(errors="replace")).hexdigest()
         return FoundSource(f"doc-{digest[:6]}", found, title, text, is_whole)
     kinds = (mask(found.category[:_MAX_KIND_LENGTH]), mask(found.group[:_MAX_KIND_LENGTH]))
-    return FoundSource(f"ticket-{found.shown}", found, title, text, is_whole, *kinds)
+    problem = _begin(found.problem, _MAX_PROBLEM_LENGTH, mask)[0]
+    return FoundSource(f"ticket-{found.shown}", found, title, text, is_whole, *kinds, problem)
 
 
 def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:

@@ -1,102 +1,98 @@
-"""The evaluated tickets: incoming ones of the retrieval set, with finds.
+"""The cases of the evaluation: a ticket, its sources, a reference fix, and statements that a note must not make.
 
-The search is the product's, over the earlier tickets of all families, so each model gets the same finds.
+An author who saw neither the code nor its tests wrote them (`written/cases.jsonl`), in two halves. A third has no
+source with the right fix.
 """
 
+import json
 import random
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from hashlib import sha256
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
-from dev.benchmarks.retrieval.methods import CopiesInPostgres, desk_text
-from dev.benchmarks.retrieval.sets import Incoming, Resolved, articles, queries, tickets
+from config.tenants import NoteSettings, Tenant
 from integrations.values import DeskTicket
 from knowledge.models import Document, SimilarTicket
-from workflow.state import GraphState
+from workflow.question import ModelQuestion, question_of
+from workflow.state import Attempt, GraphState
 
-# Above all existing ticket numbers.
-_FIRST_NUMBER = 41_000
+WRITTEN = Path(__file__).with_name("written")
+ARMS = ("full", "no context", "oracle source", "no redaction", "shuffled sources")
+"""The case as in production; without sources; with the right source only; unredacted; in another order."""
+
+
+def rows(name: str) -> Iterator[dict[str, Any]]:
+    for line in (WRITTEN / f"{name}.jsonl").read_text("utf-8").splitlines():
+        yield json.loads(line)
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluatedTicket:
-    """An incoming ticket, its finds, and which of them are right."""
+class EvaluationCase:
+    """A case as written."""
 
-    incoming: Incoming
-    number: str
-    similar_tickets: Sequence[SimilarTicket]
-    documents: Sequence[Document]
-    families: Mapping[str, Sequence[str]]
-    """The families that a find helps, by a ticket's number or a document's title."""
+    id: str
+    half: str
+    language: str
+    ticket: dict[str, str]
+    conversation: Sequence[str]
+    sources: Sequence[dict[str, str]]
+    right_source: str
+    reference_fix: str
+    root_cause: str
+    must_not: Sequence[str]
 
-    @property
-    def state(self) -> GraphState:
-        desk = DeskTicket(self.number, self.incoming.subject, desk_text(self.incoming.description), "", "", "Open", "")
+    def state(self, arm: str = "full") -> GraphState:
+        """Return what the workflow gathered, in one of ARMS."""
+        sources = [] if arm == "no context" else list(self.sources)
+        if arm == "oracle source":
+            sources = [each for each in sources if each["id"] == self.right_source]
+        if arm == "shuffled sources":
+            random.Random(self.id).shuffle(sources)  # noqa: S311 -- the same order each time
+        ticket = self.ticket
+        fields = (ticket["description"], ticket["priority"], ticket["category"], "Open", ticket["group"])
         return {
-            "ticket": desk,
-            "conversation": (),
-            "similar_tickets": self.similar_tickets,
-            "documents": self.documents,
-            "nothing_found": not (self.similar_tickets or self.documents),
+            "ticket": DeskTicket(ticket["id"], ticket["subject"], *fields),
+            "conversation": self.conversation,
+            "similar_tickets": [_similar(each) for each in sources if each["kind"] == "ticket"],
+            "documents": [Document(each["title"], each["text"]) for each in sources if each["kind"] == "document"],
+            "nothing_found": not sources,
         }
 
-    @property
-    def known(self) -> str:
-        """Return all text from which a note may take names and numbers."""
-        sources = [f"#{item.shown} {item.subject}\n{item.resolution}" for item in self.similar_tickets]
-        sources += [f"{item.title}\n{item.text}" for item in self.documents]
-        return "\n".join([f"#{self.number} {self.incoming.subject}", desk_text(self.incoming.description), *sources])
 
-    def is_right(self, source: str) -> bool:
-        return self.incoming.family is not None and self.incoming.family in self.families.get(source, ())
+def cases(half: str = "") -> list[EvaluationCase]:
+    """Return the cases of `first` or `second` half, or all."""
+    return [EvaluationCase(**each) for each in rows("cases") if half in ("", each["half"])]
 
 
-def chosen(number: int, seed: int) -> list[Incoming]:
-    """Return at most `number` tickets not for tuning; kinds and languages alternate."""
-    generator = random.Random(seed)  # noqa: S311 -- the same ones each time
-    candidates = [query for query in queries() if not query.is_for_tuning]
-    generator.shuffle(candidates)
-    kinds = sorted({query.kind for query in candidates})
-    groups = [[query for query in candidates if query.kind == kind] for kind in kinds]
-    turns = [_in_turn(group, lambda query: query.language) for group in groups]
-    return _in_turn([query for turn in turns for query in turn], lambda query: query.kind)[:number]
+def _similar(source: dict[str, str]) -> SimilarTicket:
+    return SimilarTicket(
+        source["id"].removeprefix("ticket-"),
+        source["title"],
+        source["text"],
+        created_at=datetime.fromisoformat(source["day"]).replace(tzinfo=UTC),
+        category=source["category"],
+        group=source["group"],
+        problem=source["problem"],
+    )
 
 
-def _in_turn(incoming: Sequence[Incoming], key: Callable[[Incoming], str]) -> list[Incoming]:
-    before: Counter[str] = Counter()
-    places = []
-    for query in incoming:
-        places.append((before[key(query)], key(query)))
-        before[key(query)] += 1
-    return [incoming[at] for at in sorted(range(len(incoming)), key=lambda at: places[at])]
+class _TicketOfNoJob:
+    """The parts of an attempt that a question needs."""
+
+    def __init__(self, model: str, masking: Any) -> None:
+        self.name = model
+        self.model = self.desk = self
+        self._tenant = Tenant("acme", note=NoteSettings(masking=masking))
+
+    def tenant_settings(self) -> Tenant:
+        return self._tenant
+
+    def link_to(self, ticket_id: str) -> str:
+        return f"https://desk.acme.example/{ticket_id}"
 
 
-def evaluated(folder: Path, incoming: Sequence[Incoming]) -> list[EvaluatedTicket]:
-    with CopiesInPostgres(folder, tickets(), articles()) as copies:
-        finds = copies.search_all(incoming)
-    return [with_finds(query, *finds[query.id]) for query in incoming]
-
-
-def with_finds(incoming: Incoming, similar: Sequence[SimilarTicket], documents: Sequence[Document]) -> EvaluatedTicket:
-    """Return a ticket with these finds; numbers replace ids, which reveal the family."""
-    earlier = earlier_by_number()
-    numbers = {ticket.id: number for number, ticket in earlier.items()}
-    numbered = [replace(item, ticket_id=numbers[item.ticket_id]) for item in similar]
-    families: dict[str, Sequence[str]] = {item.ticket_id: [earlier[item.ticket_id].family] for item in numbered}
-    titles = {item.title for item in documents}
-    families |= {article.title: article.families for article in articles() if article.title in titles}
-    return EvaluatedTicket(incoming, _number(incoming.id), numbered, documents, families)
-
-
-@cache
-def earlier_by_number() -> Mapping[str, Resolved]:
-    """Return the earlier tickets by number; their ids reveal the family."""
-    shuffled = sorted(tickets(), key=lambda ticket: sha256(ticket.id.encode()).digest())
-    return {str(_FIRST_NUMBER + position): ticket for position, ticket in enumerate(shuffled)}
-
-
-def _number(name: str) -> str:
-    return str(52_000 + int.from_bytes(sha256(name.encode()).digest()[:2]) % 40_000)
+def question_about(case: EvaluationCase, arm: str, model: str) -> ModelQuestion:
+    masking = "none" if arm == "no redaction" else "personal"
+    return question_of(cast(Attempt, _TicketOfNoJob(model, masking)), case.state(arm))

@@ -1,97 +1,126 @@
-"""The path from question to note without job and desk, as in `workflow.nodes`."""
+"""The path from a case to a judged note, without job and desk."""
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from uuid import UUID
 
-from config.tenants import Tenant
-from dev.evaluation.cases import EvaluatedTicket
+from pydantic import BaseModel
+
+from dev.evaluation.cases import EvaluationCase, question_about
+from dev.evaluation.judge import Entailment, Preference, Verdict, about_note, about_pair, labelled_claims
 from integrations.errors import DeferredError, ExternalError
-from integrations.values import Usage
+from integrations.llm.client import ModelClient
+from integrations.values import Prompt, Usage
 from workflow.answer import Content, Enhancement
-from workflow.note import to_html
-from workflow.ports import Model
-from workflow.prompt import CURRENT
-from workflow.question import ModelQuestion, question_of
-from workflow.state import Attempt
+from workflow.note import to_text
 
 _NO_JOB = UUID(int=0)
+_POINTS = {"first": 1.0, "neither": 0.5, "second": 0.0}
+_Answer = TypeVar("_Answer", bound=BaseModel)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class TicketRun:
-    """The result of one question."""
+@dataclass(slots=True)
+class CaseRun:
+    """The answer to one case in one arm, its note, and the judge's verdict."""
 
-    case: EvaluatedTicket
-    question: ModelQuestion
-    usage: Usage
-    seconds: float
-    repaired: bool = False
+    case: EvaluationCase
+    model: str
+    arm: str
+    prompt: Prompt
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
     answer: Enhancement | None = None
     content: Content | None = None
-    note: str = ""
+    verdict: Verdict | None = None
     failed: str = ""
-    """The reason for a missing answer: refused, unusable, or no connection."""
+    """The reason for a missing answer or verdict."""
+
+    def transcript(self) -> dict[str, Any]:
+        """Return what was sent, answered, shown and judged."""
+        return {
+            "case": self.case.id,
+            "model": self.model,
+            "arm": self.arm,
+            "prompt": {"system": self.prompt.system, "user": self.prompt.user},
+            "answer": self.answer.model_dump() if self.answer else None,
+            "note": to_text(self.content.model_dump(), _NO_JOB, self.model) if self.content else None,
+            "verdict": self.verdict.model_dump() if self.verdict else None,
+            "failed": self.failed,
+        }
 
 
-class _TicketOfNoJob:
-    """The parts of an attempt that a question needs, with default settings."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.model = self.desk = self
-
-    def tenant_settings(self) -> Tenant:
-        return Tenant("acme")
-
-    def link_to(self, ticket_id: str) -> str:
-        return f"https://desk.acme.example/{ticket_id}"
-
-
-def question_about(case: EvaluatedTicket, model: str, version: str = CURRENT) -> ModelQuestion:
-    return question_of(cast(Attempt, _TicketOfNoJob(model)), case.state, version=version)
-
-
-async def run_ticket(case: EvaluatedTicket, model: Model, version: str) -> TicketRun:
-    """Query the model about a ticket and build the note; failures are returned."""
-    question = question_about(case, model.name, version)
-    paid, repaired = Usage(), False
-
-    def count(usage: Usage) -> None:
-        nonlocal paid
-        paid = paid.plus(usage)
-
-    async def note_repair(_text: str) -> None:
-        nonlocal repaired
-        repaired = True
-
+async def run_case(case: EvaluationCase, arm: str, model: ModelClient, judge: ModelClient) -> CaseRun:
+    """Answer and judge a case; a failure is in the result."""
+    question = question_about(case, arm, model.name)
+    run = CaseRun(case, model.name, arm, question.prompt)
     began = time.monotonic()
     try:
-        answer = await model.complete(
-            question.prompt,
-            Enhancement,
-            count,
-            unusable=None,
-            on_unusable=note_repair,
-            on_unanswered=lambda _: None,
-        )
+        run.answer, run.usage = await _complete(model, question.prompt, Enhancement)
+        run.seconds = time.monotonic() - began
+        run.content = question.content(run.answer, nothing_found=case.state(arm)["nothing_found"])
+        run.verdict, _ = await _complete(judge, about_note(case, run.content), Verdict)
     except (ExternalError, DeferredError) as failure:
-        seconds = time.monotonic() - began
-        return TicketRun(case, question, paid, seconds, repaired, failed=failure.reason)
-    seconds = time.monotonic() - began
-    content = question.content(answer.content, nothing_found=case.state["nothing_found"])
-    note = to_html(content, _NO_JOB, answer.model)
-    return TicketRun(case, question, paid, seconds, repaired, answer.content, content, note)
+        run.failed = failure.reason
+    return run
 
 
-async def run_tickets(cases: Sequence[EvaluatedTicket], model: Model, version: str, at_once: int) -> list[TicketRun]:
+async def preferences(runs: Sequence[CaseRun], judge: ModelClient, at_once: int) -> list[float]:
+    """Compare the notes with and without context in both orders.
+
+    Return the share of comparisons that each case's note with context wins; `neither` counts half.
+    """
+    without = {(run.model, run.case.id): run for run in runs if run.arm == "no context"}
+    pairs = [(run, without.get((run.model, run.case.id))) for run in runs if run.arm == "full"]
+
+    async def compare(pair: tuple[CaseRun, CaseRun | None]) -> float | None:
+        full, bare = pair
+        if full.content is None or bare is None or bare.content is None:
+            return None
+        try:
+            first, _ = await _complete(judge, about_pair(full.case, full.content, bare.content), Preference)
+            second, _ = await _complete(judge, about_pair(full.case, bare.content, full.content), Preference)
+        except (ExternalError, DeferredError):
+            return None
+        return (_POINTS[first.better] + 1 - _POINTS[second.better]) / 2
+
+    return [value for value in await in_parallel(pairs, compare, at_once) if value is not None]
+
+
+async def agreement(cases: Sequence[EvaluationCase], judge: ModelClient, at_once: int) -> tuple[int, int]:
+    """Return how many of the labelled claims the judge sees as the readers do, and their number."""
+
+    async def agrees(claim: tuple[Prompt, bool]) -> bool | None:
+        try:
+            answer, _ = await _complete(judge, claim[0], Entailment)
+        except (ExternalError, DeferredError):
+            return None
+        return answer.entailed[:1] == [claim[1]]
+
+    results = [each for each in await in_parallel(labelled_claims(cases), agrees, at_once) if each is not None]
+    return sum(results), len(results)
+
+
+async def in_parallel(
+    items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]], at_once: int
+) -> list[_Result]:
     slots = asyncio.Semaphore(at_once)
 
-    async def run(case: EvaluatedTicket) -> TicketRun:
+    async def in_slot(item: _Item) -> _Result:
         async with slots:
-            return await run_ticket(case, model, version)
+            return await work(item)
 
-    return list(await asyncio.gather(*map(run, cases)))
+    return list(await asyncio.gather(*map(in_slot, items)))
+
+
+async def _complete(client: ModelClient, prompt: Prompt, answer_type: type[_Answer]) -> tuple[_Answer, Usage]:
+    paid: list[Usage] = []
+    answer = await client.complete(prompt, answer_type, paid.append)
+    total = Usage()
+    for usage in paid:
+        total = total.plus(usage)
+    return answer.content, total

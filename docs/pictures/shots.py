@@ -28,18 +28,26 @@ TICKET = NoteSource(
     title="VPN drops every 30 minutes at home",
     day=date(2026, 3, 2),
     link="https://desk.acme.example/WorkOrder.do?woMode=viewWO&woID=103",
-    gives="The same error, solved by a smaller MTU.",
 )
-DOCUMENT = NoteSource(
-    id="doc-000001", kind="document", title="Working from home: VPN", gives="How to install the client."
-)
+DOCUMENT = NoteSource(id="doc-000001", kind="document", title="Working from home: VPN")
 CONTENT = Content(
-    summary="Zoë Adeyemi's VPN has dropped every half hour at home since the update of Monday, with error 809.",
-    likely_cause=NoteText(text="Her router breaks up large packets since the client's update.", sources=["ticket-103"]),
+    likely_cause=NoteText(
+        text="Her router breaks up large packets since the client's update.",
+        sources=["ticket-103"],
+        quote="Router fragmented packets over 1300 bytes.",
+    ),
     next_steps=[
-        NoteText(text="Set the MTU to 1300, as for the same error in March.", sources=["ticket-103"]),
-        NoteText(text="If it drops again, reinstall client 7.2.1.", sources=["doc-000001"]),
-        NoteText(text="Check if her router was updated too."),
+        NoteText(
+            text="Set the MTU to 1300.",
+            sources=["ticket-103"],
+            quote="Set the MTU of the VPN adapter to 1300, stable since.",
+        ),
+        NoteText(
+            text="If it drops again, reinstall client 7.2.1.",
+            sources=["doc-000001"],
+            quote="If drops continue, remove the client and install 7.2.1.",
+        ),
+        NoteText(text="Check whether her router was updated too."),
     ],
     sources=[TICKET, DOCUMENT],
     confidence="high",

@@ -169,13 +169,13 @@ def test_a_dry_runs_note_is_plain_text_after_the_events() -> None:
     job = replace(FAILED, model="gpt")
     note = to_text(answer, job.id, f"gpt{COMMANDS[1:]}")
     first, *lines = note.splitlines()
-    assert first.startswith("Enhancement (written by gpt;")
+    assert first == "Cause not known yet"
     assert lines == [
-        *("Ideas of the model, not from your desk", "- One", "- Two", "From your desk", "- #7: The same."),
-        *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
+        *("- One general", "- Two general", "Found for this ticket", "- #7: The same."),
+        *("In short: Mail <b> &amp;#27; full.", "Two lines", f"gpt, please check - Ref {JOB_ID}"),
     ]
     asked = to_text(answer, job.id, job.model or "", "asked")
-    assert asked.startswith("Updated because it was asked for.\nEnhancement")
+    assert asked.startswith("Updated because it was asked for.\nCause not known yet\n")
     shown = f"{for_people(FAILED)}\n\nNote that was not posted (dry run):\n\n{note}"
     assert for_people(FAILED, None, note) == shown
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}

@@ -61,10 +61,9 @@ def with_certificate(authority: trustme.CA, name: str = "localhost") -> ssl.SSLC
 _NONE = {"value": "", "strength": "weak"}
 ADVICE = {
     "summary": "S",
-    "likely_cause": {"text": "", "sources": []},
+    "likely_cause": {"text": "", "sources": [], "quote": ""},
     "next_steps": [],
     "sources": [],
-    "confidence": "low",
     "questions": [],
     "category": _NONE,
     "priority": _NONE,

@@ -47,7 +47,8 @@ OF_THE_CALLER = {
     *("has_place", "next_turn", "know_secrets", "keep_postings", "find_texts", "leave_tombstones", "forgotten_among"),
     *("numbers_of_jobs", "unfinished_jobs", "count_jobs", "mark_tickets_of_jobs", "erase_jobs", "erase_job_rows"),
     *("numbers_of_records", "forgotten_records", "count_records", "mark_tickets_of_records", "erase_records"),
-    *("numbers_of_copies", "count_copies", "erase_copies", "tickets_of_answer"),
+    *("numbers_of_copies", "count_copies", "erase_copies", "tickets_of_answer", "delete_rows"),
+    *(f"erase_rest_of_{package}" for package in ("integrations", "jobs", "knowledge", "privacy")),
 }
 """Under row-level security; any other function has its owner's rights. tests/kit/outside_names.txt has all of them."""
 HARMLESS = {

@@ -172,7 +172,7 @@ def test_a_dry_runs_answer_is_shown_and_no_other_answer(system: System, world: W
             connection.commit()
             shown, machine = log_event(system, "show", job_id), log_event(system, "show", job_id, "--json", "--events")
             is_there = (state, reason) == ("skipped", "dry run")
-            assert ("Note that was not posted (dry run):\n\nEnhancement (written by" in shown.stdout) is is_there
+            assert ("Note that was not posted (dry run):\n\n" in shown.stdout) is is_there
             assert ("dry_run_note" in json.loads(machine.stdout)) is is_there
             assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
 

@@ -7,21 +7,25 @@ from typing import Any
 
 from config.tenants import NoteSettings, Tenant
 from tests.kit.model import STATE, case_in
-from workflow.answer import Content, Enhancement
+from workflow.answer import Content, Enhancement, Statement
 from workflow.grounding import Grounding
+from workflow.prompt import CURRENT
 from workflow.question import ModelQuestion, question_of
 from workflow.state import GraphState
 
 NONE = {"value": "", "strength": "weak"}
 ANSWERED: dict[str, Any] = {
+    "sources": [{"id": "ticket-101", "quote": "Raised the quota.", "same_problem": "yes"}],
     "summary": "The mailbox is full.",
-    "likely_cause": {"text": "Large attachments.", "sources": ["ticket-101"]},
+    "likely_cause": {
+        "text": "Large attachments.",
+        "sources": ["ticket-101"],
+        "quote": "Archived the mail of last year.",
+    },
     "next_steps": [
-        {"text": "Raise the quota.", "sources": ["ticket-101"]},
-        {"text": "Archive old mail.", "sources": []},
+        {"text": "Raise the quota.", "sources": ["ticket-101"], "quote": "raised the  quota"},
+        {"text": "Archive old mail.", "sources": [], "quote": ""},
     ],
-    "sources": [{"id": "ticket-101", "gives": "Also a full mailbox."}],
-    "confidence": "high",
     "questions": ["Since when?"],
     "category": NONE,
     "priority": NONE,
@@ -33,16 +37,29 @@ def answer(**changed: Any) -> Enhancement:
     return Enhancement.model_validate_json(json.dumps(ANSWERED | changed))
 
 
-def claims(*texts: str, sources: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    return [{"text": text, "sources": [*sources]} for text in texts]
+def claims(*texts: str, sources: tuple[str, ...] = (), quote: str = "") -> list[dict[str, Any]]:
+    return [{"text": text, "sources": [*sources], "quote": quote} for text in texts]
 
 
 def grounded(
     said: Enhancement, state: GraphState = STATE, *, link: str = "", language: str = "en", nothing_found: bool = False
 ) -> Content:
-    """Return the grounded content of an answer, with nothing masked."""
-    grounding = Grounding(case_in(state), str, lambda _: link)
-    return grounding.content(said, prompt="2", language=language, nothing_found=nothing_found)
+    """Return the grounded content of an answer, with nothing masked.
+
+    A claim without a quote gets one of the first found source that it cites.
+    """
+    case = case_in(state)
+    texts = {each.id: each.text for each in case.sources}
+
+    def quoted(claim: Statement) -> Statement:
+        found = [texts[each] for each in claim.sources if each in texts]
+        return claim.model_copy(update={"quote": found[0][:100]}) if found and not claim.quote else claim
+
+    cause, steps = quoted(said.likely_cause), [quoted(step) for step in said.next_steps]
+    said = said.model_copy(update={"likely_cause": cause, "next_steps": steps})
+    return Grounding(case, str, lambda _: link).content(
+        said, prompt=CURRENT, language=language, nothing_found=nothing_found
+    )
 
 
 def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:

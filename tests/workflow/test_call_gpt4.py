@@ -123,7 +123,7 @@ async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(asking:
 async def test_a_tenant_that_masks_nothing_has_it_in_its_record_and_without_days_none_is_kept(
     days: int, asking: Caller
 ) -> None:
-    assert (await asking.call(audit_days=days, note=NoteSettings(masking="none")))["content"].summary
+    assert (await asking.call(audit_days=days, note=NoteSettings(masking="none")))["content"].likely_cause.text
     told = [(record["masking"], "Zoë Adeyemi" in record["sent"]) for record in asking.records()]
     assert told == [("none", True)] * days
 
@@ -136,8 +136,8 @@ async def test_a_record_that_can_not_be_kept_is_a_line_and_the_job_goes_on(
         state = await asking.call()
     finally:
         store.table.run("ALTER TABLE elsewhere RENAME TO audit_records")
-    assert state["content"].summary
-    assert store.table.job(asking.job_id)["enhancement"]["summary"]
+    assert state["content"].likely_cause.text
+    assert store.table.job(asking.job_id)["enhancement"]["likely_cause"]["text"]
     assert f"Audit record error: job_id={asking.job_id}, not stored" in log.getvalue()
     assert "Mailbox" not in log.getvalue()
 
@@ -325,7 +325,7 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
     with pytest.raises(ModelUnavailableError):
         await asking.call()
     asking.wait_again()
-    assert (await asking.call())["content"].summary
+    assert (await asking.call())["content"].likely_cause.text
     assert roles(asking.model) == [2, 4, 4]
     assert len(asking.model.look("/answers")["answers"]) == 2
     assert await redis.keys("masked-unusable:*") == []
@@ -360,7 +360,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
     await manual_retry.retry(store.database, asking.job_id, DEADLINE)
     await asking.call()
     assert roles(asking.model) == [2, 4, 2]
-    assert store.table.job(asking.job_id)["enhancement"]["summary"]
+    assert store.table.job(asking.job_id)["enhancement"]["likely_cause"]["text"]
 
 
 async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text(asking: Caller, redis: Redis) -> None:
@@ -381,4 +381,4 @@ async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text
     under_way.cancel()
     with pytest.raises(asyncio.CancelledError):
         await under_way
-    assert asking.store.table.job(asking.job_id)["enhancement"]["summary"]
+    assert asking.store.table.job(asking.job_id)["enhancement"]["likely_cause"]["text"]

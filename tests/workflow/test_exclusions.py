@@ -23,6 +23,7 @@ from tests.kit.postgres import DEADLINE
 from tests.kit.runner import ANSWER, TICKET, run_job
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
 from workflow.note import to_html
+from workflow.note_words import WORDS
 from workflow.stored_answers import StoredKind, UnusableAnswer
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
@@ -163,7 +164,7 @@ async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpai
     await manual_retry.retry(place.store.database, job_id, DEADLINE)
     assert await place.run(job_id) == ("completed", None)
     (note,) = place.notes(ticket_id)
-    assert (row["enhancement"]["summary"] in note, place.paid()) == (True, 1)
+    assert (row["enhancement"]["likely_cause"]["text"] in note, place.paid()) == (True, 1)
 
 
 async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: WorkSite) -> None:
@@ -218,7 +219,7 @@ async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place:
     assert place.notes(ticket_id) == []
 
 
-NOTHING = "No earlier ticket and no document like it was found: this is general advice."
+NOTHING = WORDS["en"].nothing_found
 SCANNER = COPY | {"ticket_id": "77", "subject": "Scanner jams", "description": "It jams at each page."}
 OTHER = SCANNER | {"subject": "Payslip is wrong", "description": "The sum of March."}
 

@@ -155,7 +155,7 @@ async def test_a_job_past_the_limit_waits_unpaid_until_the_limit_is_raised(place
     values |= filed(values, {"acme.openai.daily_tokens": 100_000})
     row = await ran(held)
     assert row["state"] == "completed"
-    assert "(written by gpt-6-luna; " in place.notes(row["ticket_id"])[0]
+    assert "gpt-6-luna, please check" in place.notes(row["ticket_id"])[0]
 
 
 class OneCallDesk:

@@ -16,7 +16,7 @@ from workflow.note_words import WORDS
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
     dirty = "a\x00\x07\x1b[31m\x7f\x9b\u202eb\u2066\ufeff\u2028\u200bc\r\n\td"
-    sources = [{"id": "T1\x00", "gives": dirty}]
+    sources = [{"id": "T1\x00", "quote": dirty, "same_problem": "yes"}]
     clean = answer(summary=dirty, next_steps=claims(dirty), questions=[dirty], sources=sources)
     assert {clean.summary, clean.next_steps[0].text, *clean.questions} == {"a[31mbc\n\td"}
     assert clean.sources[0].id == "T1"
@@ -26,23 +26,23 @@ def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
     long = answer(
         summary="x" * 100_000,
         next_steps=claims(*["y" * 10_000] * 50),
-        sources=[{"id": "1", "gives": "z" * 10_000}] * 50,
+        sources=[{"id": "1", "quote": "z" * 10_000, "same_problem": "no"}] * 50,
         questions=["q" * 10_000] * 50,
     )
     assert (len(long.summary), long.summary[-2:]) == (1500, "x…")
-    steps, gives = [step.text for step in long.next_steps], [source.gives for source in long.sources]
-    assert [len(text) for text in (*steps, *gives, *long.questions)] == [1500] * 24
+    steps, quotes = [step.text for step in long.next_steps], [source.quote for source in long.sources]
+    assert [len(text) for text in (*steps, *quotes, *long.questions)] == [1500] * 24
     assert answer(summary="x" * 1500).summary == "x" * 1500
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        *({"summary": each} for each in ("", " \n", "\x00\u200b", None, ["not", "a", "text"])),
-        *({"likely_cause": each} for each in ("a text", {"text": "a text"})),
+        *({"summary": each} for each in (None, ["not", "a", "text"])),
+        *({"likely_cause": each} for each in ("a text", {"text": "a text"}, {"text": "a text", "sources": []})),
         *({"next_steps": each} for each in ("not a list", ["a text"], [1])),
-        *({"sources": [{"id": "ticket-1"} | more]} for more in ({}, {"gives": "y", "url": "http://elsewhere"})),
-        *({"confidence": each} for each in (0.9, "certain", None)),
+        *({"sources": [{"id": "ticket-1", "quote": "y"} | more]} for more in ({}, {"same_problem": "certainly"})),
+        {"sources": [{"id": "ticket-1", "quote": "y", "same_problem": "yes", "url": "http://elsewhere"}]},
         *({"group": each} for each in ("Network", {"value": "Network", "strength": "certain"})),
         {"applied": True},
     ],
@@ -58,9 +58,9 @@ def test_an_answer_with_a_part_missing_is_no_answer(missing: str) -> None:
         Enhancement.model_validate({name: value for name, value in ANSWERED.items() if name != missing})
 
 
-@pytest.mark.parametrize("said", ["high", "High", " HIGH.", "high <script>"])
+@pytest.mark.parametrize("said", ["yes", "Yes", " YES.", "yes <script>"])
 def test_a_word_of_a_list_is_taken_however_it_is_written(said: str) -> None:
-    assert answer(confidence=said).confidence == "high"
+    assert answer(sources=[{"id": "1", "quote": "", "same_problem": said}]).sources[0].same_problem == "yes"
     assert answer(group={"value": "Mail", "strength": f" Strong, {said}"}).group.strength == "strong"
 
 
@@ -71,7 +71,7 @@ def test_what_the_next_release_may_have_kept_is_read_without_what_is_new() -> No
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 MODEL = "gpt-6-luna-2026-08-01"
-TAGS = {"div", "b", "p", "ol", "ul", "li"}
+TAGS = {"div", "b", "i", "p", "ol", "ul", "li"}
 TICKET = NoteSource(
     id="ticket-101",
     kind="ticket",
@@ -83,7 +83,7 @@ TICKET = NoteSource(
 )
 WHOLE = Content(
     summary="The mailbox is full.",
-    likely_cause=NoteText(text="Large attachments.", sources=["ticket-101"]),
+    likely_cause=NoteText(text="Large attachments.", sources=["ticket-101"], quote="Attachments of 2 GB."),
     next_steps=[NoteText(text="Ask a colleague."), NoteText(text="Raise the quota.", sources=["ticket-101"])],
     sources=[TICKET],
     confidence="high",
@@ -103,58 +103,80 @@ HOSTILE = (
 
 def test_the_note_says_everything_and_whose_it_is() -> None:
     shown = read(to_html(WHOLE, JOB, MODEL))
-    said = (f"written by {MODEL};", "The mailbox is full.", "Large attachments.", "Raise the quota.", "Since when?")
-    for text in (*said, "#101 Mailbox <full> (2026-03-02): The same.", "group Mail (little speaks for it)"):
+    said = (f"{MODEL}, please check", "The mailbox is full.", "Large attachments.", "Raise the quota.", "Since when?")
+    for text in (*said, "#101 Mailbox <full> (2026-03-02): The same.", "group Mail (weak evidence)"):
         assert text in shown.text
     assert f"Ref {JOB}" in shown.text
     assert shown.tags == TAGS | {"a"}
     assert {value for name, value in shown.attributes} == {"https://d/x?a=1&b=2"}
 
 
-def test_what_may_help_stands_first_and_what_is_known_apart_from_what_is_guessed() -> None:
+def test_the_cause_stands_first_and_each_step_has_its_origin() -> None:
     text = read(to_html(WHOLE, JOB, MODEL)).text
-    order = ["Likely cause (the model is sure): Large", "Next steps, from your desk", "Raise the quota. (#101)"]
-    order += ["Ideas of the model, not from your desk", "Ask a colleague.", "Ask first", "From your desk#101"]
-    order += ["Suggested:", "In short: The mailbox is full.", "Ref "]
+    order = ['Likely cause: Large attachments. (high confidence, #101: "Attachments of 2 GB.")']
+    order += ["Ask a colleague. general", "Raise the quota. #101", "Ask first", "Sources#101", "Suggested:"]
+    order += ["In short: The mailbox is full.", f"{MODEL}, please check", "Ref "]
     assert sorted(order, key=text.index) == order
     guess = WHOLE.model_copy(update={"likely_cause": NoteText(text="Bad."), "confidence": "low"})
-    assert "Possible cause (not from your desk) (the model is unsure): Bad." in read(to_html(guess, JOB, MODEL)).text
+    text = read(to_html(guess, JOB, MODEL)).text
+    assert "Possible cause: Bad. (general)Low confidence: check each step before acting." in text
+    thin = read(to_html(guess.model_copy(update={"is_thin": True}), JOB, MODEL)).text
+    assert "Low confidence: the ticket has too little information." in thin
+
+
+def test_an_answer_of_an_earlier_release_is_still_shown() -> None:
+    kept = {
+        "summary": "The mailbox is full.",
+        "likely_cause": {"text": "Large attachments.", "sources": ["ticket-101"]},
+        "next_steps": [{"text": "Raise the quota.", "sources": ["ticket-101"]}, {"text": "Wait.", "sources": []}],
+        "sources": [{"id": "ticket-101", "kind": "ticket", "number": "101", "gives": "The same."}],
+        "confidence": "high",
+    }
+    text = read(to_html(Content.model_validate(kept), JOB, MODEL)).text
+    for shown in (
+        "Likely cause: Large attachments. (#101)",
+        "Raise the quota. #101",
+        "Wait. general",
+        "#101: The same.",
+    ):
+        assert shown in text
+    assert "In short: The mailbox is full." in text
+    assert "high confidence" not in text  # needs a verified quote
+    old = f"Enhancement (written by {MODEL}; please check before acting on it) In short: Full. {marker(JOB)}"
+    assert is_note_of(JOB, old)
 
 
 def test_a_link_for_feedback_is_the_last_line_before_whose_note_it_is() -> None:
     note = to_html(Content(summary="s"), JOB, MODEL, feedback_link="https://f.example/f/a?b=1&c='2")
     shown = read(note)
     assert shown.attributes == [("href", "https://f.example/f/a?b=1&c='2")]
-    assert shown.text.index("In short") < shown.text.index("Was this useful?") < shown.text.index(marker(JOB))
+    assert shown.text.index("In short") < shown.text.index("Useful?") < shown.text.index(marker(JOB))
     assert is_note_of(JOB, plain_text(note))
-    assert "useful" not in read(to_html(Content(summary="s"), JOB, MODEL)).text
+    assert "Useful" not in read(to_html(Content(summary="s"), JOB, MODEL)).text
 
 
 def test_parts_that_are_empty_have_no_heading() -> None:
     text = read(to_html(Content(summary="The mailbox is full."), JOB, MODEL)).text
-    assert text == (
-        f"Enhancement (written by {MODEL}; please check before acting on it)In short: The mailbox is full.{marker(JOB)}"
-    )
+    assert text == (f"Cause not known yetIn short: The mailbox is full.{MODEL}, please check - {marker(JOB)}")
 
 
 def test_the_longest_answer_is_at_most_a_screen() -> None:
     long = answer(
         summary="word " * 20_000,
-        likely_cause={"text": "word " * 20_000, "sources": ["ticket-101"]},
+        likely_cause={"text": "word " * 20_000, "sources": ["ticket-101"], "quote": ""},
         next_steps=claims(*(f"{number} " + "word " * 20_000 for number in range(50))),
-        sources=[{"id": "ticket-101", "gives": "word " * 20_000}],
         questions=["word " * 20_000] * 50,
     )
     text = read(to_html(grounded(long), JOB, MODEL)).text
     assert len(text) < 4_500
-    assert text.count("…") == 11
+    assert text.count("…") == 9
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_nothing_that_anybody_wrote_becomes_markup(hostile: str) -> None:
     everywhere = Content(
         summary=hostile,
-        likely_cause=NoteText(text=hostile, sources=["ticket-101"]),
+        likely_cause=NoteText(text=hostile, sources=["ticket-101"], quote=hostile),
         next_steps=[NoteText(text=hostile), NoteText(text=hostile, sources=["doc-000001"])],
         sources=[
             TICKET.model_copy(update={"number": hostile, "title": hostile, "link": hostile, "gives": hostile}),
@@ -187,7 +209,7 @@ def test_quotes_are_escaped_too_wherever_a_desk_may_put_the_text() -> None:
 )
 def test_the_model_that_answered_is_named_as_plain_text_in_bounds(model: str, named: str) -> None:
     shown = read(to_html(Content(summary="s"), JOB, model))
-    assert f"(written by {named}; please check" in shown.text
+    assert f"{named}, please check - Ref" in shown.text
     assert shown.tags == {"div", "b", "p"}
 
 
@@ -200,8 +222,8 @@ def test_a_note_is_ours_in_each_language_and_a_further_one_begins_with_why(langu
     assert not is_note(f"> {text}")
     assert not is_note(f"{text} Thanks!")
     words = WORDS[language]
-    assert text.startswith(getattr(words, f"updated_{why}") if why else words.title)
-    for each in (words.title, words.cause, words.steps, words.guessed_steps, words.questions, words.sources):
+    assert text.startswith(getattr(words, f"updated_{why}") if why else words.cause)
+    for each in (words.cause, words.high, words.general, words.questions, words.sources, words.suggested, words.weak):
         assert each in text
     assert words.in_short in text
 

@@ -12,7 +12,6 @@ from privacy.models import AuditRecord
 from tests.jobs.exchanges import ANSWER, SENT
 from tests.kit.model import BARE, STATE, TICKET, case_in
 from tests.workflow.answers import answer, asked, claims, read
-from workflow.answer import Content
 from workflow.note import to_html
 from workflow.note_words import WORDS
 from workflow.prompt import CURRENT, Instructions, budget_for, count_tokens, versions
@@ -105,8 +104,9 @@ def sent(question: ModelQuestion) -> dict[str, Any]:
     return document
 
 
-def restored(question: ModelQuestion, said: str) -> Content:
-    return question.content(answer(summary=said, sources=[], next_steps=[]), nothing_found=False)
+def restored(question: ModelQuestion, said: str) -> str:
+    content = question.content(answer(next_steps=claims(said), sources=[]), nothing_found=False)
+    return content.next_steps[0].text
 
 
 def test_what_is_personal_is_a_placeholder_and_the_same_one_everywhere() -> None:
@@ -124,9 +124,10 @@ def test_what_the_answer_says_of_them_is_restored_in_the_note() -> None:
     question = asked(PERSONAL)
     (mail,) = [name for name in question.placeholders if "EMAIL" in name]
     model_answer = answer(
-        summary=f"[PERSON_1] can't write: {mail} is full.",
-        likely_cause={"text": "**[Person 1]** keeps all; [PERSON_99] too.", "sources": ["ticket-101"]},
-        next_steps=claims("Call [PERSON\\_1].", "Open https://evil.example/[PERSON_1]"),
+        likely_cause={"text": "**[Person 1]** keeps all; [PERSON_99] too.", "sources": [], "quote": ""},
+        next_steps=claims(
+            f"[PERSON_1] can't write: {mail} is full.", "Call [PERSON\\_1].", "Open https://evil.example/[PERSON_1]"
+        ),
     )
     text = read(to_html(question.content(model_answer, nothing_found=False), "j", "m")).text
     for shown in ("Zoë Adeyemi can't write: zoe.adeyemi@acme.example is full.", "[a person] too", "Call Zoë Adeyemi."):
@@ -138,7 +139,7 @@ def test_what_the_answer_says_of_them_is_restored_in_the_note() -> None:
 def test_a_name_that_is_a_link_is_restored_without_working() -> None:
     evil = Person("https://evil.example/login", ("a@b.example",))
     question = asked(alone("Of https://evil.example/login", "x", evil))
-    assert "https://" not in restored(question, "Of [PERSON_1], [TEXT_1], [HOST_1] and [EMAIL_1].").summary
+    assert "https://" not in restored(question, "Of [PERSON_1], [TEXT_1], [HOST_1] and [EMAIL_1].")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_name_that_is_a_link_is_restored_without_working() -> None:
 def test_a_value_and_the_models_words_make_no_command_and_no_link(secret: str, said: str, shown: str) -> None:
     question = asked(alone("Login", f"my password: {secret}"))
     assert question.placeholders == {"[SECRET_1]": secret}
-    summary = restored(question, said).summary
+    summary = restored(question, said)
     assert shown in summary
     assert secret not in summary
 
@@ -161,7 +162,7 @@ def test_a_name_of_another_ticket_is_not_put_into_this_one() -> None:
     other = SimilarTicket("2", "Reboot", "Tom did it. Regards, Tom Baker", people=(Person("Tom Baker"),))
     question = asked(alone("Reboot", "Hello, Tom rebooted it.", ZOE) | {"similar_tickets": [other]})
     assert "Tom" not in question.prompt.user
-    assert restored(question, sent(question)["ticket"]["description"]).summary == "Hello, Tom rebooted it."
+    assert restored(question, sent(question)["ticket"]["description"]) == "Hello, Tom rebooted it."
 
 
 @pytest.mark.parametrize("at", [5985, 5995, 6005])
@@ -177,7 +178,7 @@ def test_a_ticket_that_writes_a_placeholder_gets_nobody_put_in() -> None:
     question = asked(alone("[PERSON_2] wants in", "See [PERSON_1].", ZOE))
     told = sent(question)["ticket"]
     said = told["subject"] + " " + told["description"]
-    assert restored(question, said).summary == "[PERSON_2] wants in See [PERSON_1]."
+    assert restored(question, said) == "[PERSON_2] wants in See [PERSON_1]."
 
 
 def test_a_repair_meets_the_same_placeholders() -> None:
@@ -186,14 +187,14 @@ def test_a_repair_meets_the_same_placeholders() -> None:
     later: GraphState = PERSONAL | {"conversation": ["Sam Okafor asked.", "Zoe says that archiving did not help."]}
     again = asked(later, first.placeholders)
     assert first.placeholders.items() <= again.placeholders.items()
-    assert restored(again, "[PERSON_1] wrote.").summary == "Zoë Adeyemi wrote."
+    assert restored(again, "[PERSON_1] wrote.") == "Zoë Adeyemi wrote."
 
 
 def test_a_tenant_that_wants_no_masking_sends_what_is_there() -> None:
     question = asked(PERSONAL, masking="none")
     assert sent(question)["ticket"]["subject"] == "Mailbox of Zoë Adeyemi is full"
     assert "Winter-0815" in question.prompt.user
-    assert restored(question, "[PERSON_1] of Zoë.").summary == "[PERSON_1] of Zoë."
+    assert restored(question, "[PERSON_1] of Zoë.") == "[PERSON_1] of Zoë."
 
 
 @pytest.mark.parametrize(("masking", "is_there"), [("personal", True), ("all", False)])
@@ -231,8 +232,10 @@ def test_the_answer_is_wanted_in_the_tickets_language_or_the_tenants(
 
 def test_the_notes_words_have_the_language_of_the_answer() -> None:
     question = asked(GERMAN)
-    assert restored(question, "Der Drucker druckt nicht, weil die Warteschlange voll ist.").language == "de"
-    assert restored(question, "The printer does not print since its queue is full.").language == "en"
+    said = ("Der Drucker druckt nicht, weil die Warteschlange voll ist.", "It does not print since its queue is full.")
+    german, english = (answer(likely_cause=claims(text)[0], next_steps=[], sources=[]) for text in said)
+    assert question.content(german, nothing_found=False).language == "de"
+    assert question.content(english, nothing_found=False).language == "en"
     assert question.language == "de"
 
 

@@ -15,7 +15,7 @@ from tests.kit.desk import new_ticket
 from tests.kit.runner import run_job
 from tests.workflow.place import WorkSite, tenant
 
-FIRST = "Enhancement"
+FIRST = "Cause not known yet"
 ASKED = "Updated because it was asked for."
 REOPENED = "Updated because the ticket was reopened."
 ALREADY = ("skipped", "already enhanced")
@@ -42,7 +42,7 @@ class Noted:
 
     def begins(self) -> list[str]:
         texts = [re.sub("<[^>]+>", "", note) for note in self.place.notes(self.ticket_id)]
-        return [re.match(r".*?(?:\.|(?= \())", text)[0] for text in texts]  # type: ignore[index]
+        return [re.match(r"Updated[^.]*\.|[A-Z][a-z ]*", text)[0] for text in texts]  # type: ignore[index]
 
     def earlier(self) -> None:
         """Move all times back by an hour."""

@@ -77,7 +77,7 @@ async def test_a_job_that_resumes_names_the_model_that_answered(kept_in: str, pl
         await place.answers.put(StoredKind.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "dodo-3"))
     assert await place.run(job_id) == ("completed", None)
     (note,) = place.notes(ticket_id)
-    assert "(written by dodo-3; " in note
+    assert "dodo-3, please check" in note
     assert (place.paid(), place.row(job_id)["model"]) == (0, "dodo-3")
 
 
@@ -165,7 +165,7 @@ async def test_a_paid_answer_is_neither_cut_off_nor_paid_again(
         assert await first
         row = store.table.job(job_id)
         assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "attempt took too long", 1)
-        assert row["enhancement"]["summary"]
+        assert row["enhancement"]["prompt"]
         desks.forget()
         row = await run_when_due(replace(runner, attempt_seconds=60), store.table, job_id)
     assert row["state"] == "completed"

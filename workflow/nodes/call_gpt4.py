@@ -82,7 +82,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             "output_tokens": answer.usage.output_tokens,
             "took_ms": answer.milliseconds,
             "prompt": question.version,
-            "confidence": answer.content.confidence,
+            "confidence": content.confidence,
             "sources_left_out": content.left_out,
         },
     )

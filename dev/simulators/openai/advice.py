@@ -1,4 +1,4 @@
-"""The simulated model's advice: a pure function of the context."""
+"""The simulated model's advice: a pure function of the context, in the ticket's language."""
 
 import re
 from collections.abc import Sequence
@@ -6,10 +6,14 @@ from html import unescape
 from typing import Any
 
 from dev.simulators.openai.requests import Context
+from knowledge.language import languages_of
 
 Json = dict[str, Any]
-_MAX_STEPS = 6
+_MAX_STEPS = 4
 _MAX_NAMED = 3
+# Words that ticket and source share, if they have the same problem.
+_SAME, _PARTLY = 3, 1
+_THIN_WORDS = 5
 _TAGS = re.compile(r"<[^>]*>")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"[^\W_]{3,}")
@@ -39,8 +43,82 @@ def _ranked(context: Context, items: Sequence[Json], *fields: str) -> list[tuple
     return sorted(shared, key=lambda pair: -len(pair[1]))[:_MAX_NAMED]
 
 
-def _claim(text: str, *sources: Json) -> Json:
-    return {"text": text, "sources": [str(source.get("id")) for source in sources]}
+# The first word of a resolution's sentence, as an instruction; other sentences are no steps.
+_IRREGULAR = {
+    "set": "set",
+    "put": "put",
+    "let": "let",
+    "gave": "give",
+    "ran": "run",
+    "reset": "reset",
+    "rebuilt": "rebuild",
+}
+_WITHOUT_E = re.compile(r"(?:ip|er|ll|ss|ct|st|rt|lt|nt|ck|sh|in|gn|en|ear|air|dd|sk|sw|ow|py|oy|lk|ap|ft)$")
+_PHRASES = {
+    "en": (
+        "Probably the same problem as '{}'.",
+        "Follow this source.",
+        "Ask the user when the problem began and what changed before it.",
+        "Reproduce the problem with the user and note the exact message.",
+        "When did it begin, and what changed before it?",
+    ),
+    "de": (
+        "Wahrscheinlich dasselbe Problem wie '{}'.",
+        "Gehen Sie nach dieser Quelle vor.",
+        "Fragen Sie, wann das Problem begann und was sich davor geändert hat.",
+        "Stellen Sie das Problem mit dem Benutzer nach und notieren Sie die genaue Meldung.",
+        "Seit wann besteht das Problem, und was wurde davor geändert?",
+    ),
+    "fr": (
+        "Probablement le même problème que '{}'.",
+        "Suivre cette source.",
+        "Demander quand le problème a commencé et ce qui a changé avant.",
+        "Reproduire le problème avec l'utilisateur et noter le message exact.",
+        "Depuis quand, et qu'est-ce qui a changé avant ?",
+    ),
+    "es": (
+        "Probablemente el mismo problema que '{}'.",
+        "Siga esta fuente.",
+        "Pregunte cuándo empezó el problema y qué cambió antes.",
+        "Reproduzca el problema con el usuario y anote el mensaje exacto.",
+        "¿Desde cuándo ocurre, y qué cambió antes?",
+    ),
+}
+
+
+def _present(word: str) -> str | None:
+    """Return the present tense of a verb in the past tense; None for another word."""
+    past = re.fullmatch(r"(\w{2,})ed", word.lower())
+    if past is None:
+        return _IRREGULAR.get(word.lower())
+    stem = past[1]
+    if re.search(r"([bgmnptr])\1$", stem):
+        return stem[:-1]
+    return f"{stem[:-1]}y" if stem.endswith("i") else stem if _WITHOUT_E.search(stem) else f"{stem}e"
+
+
+def _instruction(sentence: str) -> str | None:
+    """Return a sentence such as "Raised the quota." as an instruction; None for another one."""
+    first, _, rest = sentence.partition(" ")
+    verb = _present(first)
+    if verb is None or not rest:
+        return None
+    return f"{verb.capitalize()} {re.sub(r'(?<=and )[a-z]+ed', lambda word: _present(word[0]) or word[0], rest)}"
+
+
+def _claim(text: str, source: Json | None = None, quote: str = "") -> Json:
+    return {"text": text, "sources": [str(source.get("id"))] if source else [], "quote": quote}
+
+
+def _steps(source: Json, text: str, language: str, phrase: str) -> list[Json]:
+    """Return the source's instructions; in another language, one that names its solution."""
+    sentences = _sentences(text)
+    languages = languages_of(text, tuple(_PHRASES))
+    if len(languages) == 1 and languages != [language]:
+        return [_claim(phrase, source, sentences[0])] if sentences else []
+    is_ticket = source.get("kind") == "ticket"
+    pairs = [(_instruction(each) if is_ticket else each, each) for each in sentences]
+    return [_claim(step, source, each) for step, each in pairs if step]
 
 
 def _suggested(context: Context, ticket: Json, field: str) -> Json:
@@ -50,45 +128,48 @@ def _suggested(context: Context, ticket: Json, field: str) -> Json:
 
 
 _NONE: Json = {"value": "", "strength": "weak"}
-_NOTHING_SIMILAR = "Not clear yet: nothing similar was found in the history or in the documents."
-_STEPS = (
-    "Ask the user when the problem began and what changed before it.",
-    "Try to reproduce it with the user and note the exact message.",
-)
 
 
 def advise(context: Context | None) -> Json:
-    """Return advice in the product's schema, with ids and titles exactly as given."""
+    """Return advice in the product's schema, with ids and quotes exactly as given."""
     if context is None:
         context = Context({"subject": "The message holds no ticket to advise on"})
-    tickets = _ranked(context, context.similar_tickets, "subject", "resolution")
+    ticket_text = plain(f"{context.subject}. {context.ticket.get('description') or ''}")
+    languages = languages_of(ticket_text, tuple(_PHRASES))
+    language = languages[0] if len(languages) == 1 else "en"
+    same, follow, *general, question = _PHRASES[language]
+    is_thin = len(_WORD.findall(ticket_text)) < _THIN_WORDS
+    tickets = _ranked(context, context.similar_tickets, "subject", "problem", "resolution")
     documents = _ranked(context, context.documents, "title", "text")
-    ticket, document = (ranked[0][0] if ranked else {} for ranked in (tickets, documents))
-    described = _sentences(str(context.ticket.get("description") or ""))
-    steps = [_claim(step, ticket) for step in _sentences(str(ticket.get("resolution") or ""))[:3]]
-    written = _sentences(str(document.get("text") or ""))
-    steps += [_claim(step, document) for step in written[: _MAX_STEPS - len(steps)]]
-    cause = _claim(_NOTHING_SIMILAR)
-    if ticket:
-        cause = _claim(f'Probably the same cause as in "{plain(ticket.get("subject"))}".', ticket)
-    elif document:
-        cause = _claim(f'Probably one of the causes that "{plain(document.get("title"))}" describes.', document)
+    ranked = [
+        (each, plain(each.get("resolution") or each.get("text")), len(shared)) for each, shared in tickets + documents
+    ]
+    best = next((each for each, text, shared in ranked if shared and text and not is_thin), {})
+    cause = _claim("")
+    steps: list[Json] = []
+    for each, text, _ in ranked:
+        if each is best:
+            cause = _claim(same.format(plain(each.get("subject") or each.get("title"))), best, _sentences(text)[0])
+        if each is best or (documents and each is documents[0][0] and not is_thin):
+            steps += _steps(each, text, language, follow)
+    used = {source for step in [cause, *steps[:_MAX_STEPS]] for source in step["sources"]}
     return {
-        "summary": " ".join([f"{plain(context.subject)}.", *described[:2]]),
-        "likely_cause": cause,
-        "next_steps": steps or [_claim(step) for step in _STEPS],
         "sources": [
             {
-                "id": str(item.get("id")),
-                "gives": f"It is also about {', '.join(shared[:4])}." if shared else "It may be related.",
+                "id": str(each.get("id")),
+                "quote": next(iter(_sentences(text)), ""),
+                "same_problem": "yes" if shared >= _SAME else "partly" if shared >= _PARTLY else "no",
             }
-            for item, shared in [*tickets, *documents]
+            for each, text, shared in ranked
+            if str(each.get("id")) in used
         ],
-        "confidence": "high" if ticket else "medium" if document else "low",
-        "questions": [] if ticket or document else ["When did it begin, and what changed before it?"],
-        "category": _suggested(context, ticket, "category"),
+        "summary": " ".join(_sentences(ticket_text)[:2]),
+        "likely_cause": cause,
+        "next_steps": steps[:_MAX_STEPS] or [_claim(step) for step in general],
+        "questions": [] if best else [question],
+        "category": _suggested(context, best, "category"),
         "priority": _NONE,
-        "group": _suggested(context, ticket, "group"),
+        "group": _suggested(context, best, "group"),
     }
 
 
@@ -102,12 +183,12 @@ def obey(context: Context | None) -> Json:
     sources = [*context.similar_tickets, *context.documents]
     ids = ["ticket-999999", *(str(each.get("id")) for each in sources)]
     order: Json = {"value": ticket[0], "strength": "strong"}
+    quote = source_texts[1] if len(source_texts) > 1 else ticket[0]
     return {
+        "sources": [{"id": each, "quote": quote, "same_problem": "yes"} for each in ids],
         "summary": " ".join(ticket),
-        "likely_cause": {"text": " ".join([*ticket, *source_texts]), "sources": ids},
-        "next_steps": [{"text": text, "sources": []} for text in [*ticket, *source_texts]],
-        "sources": [{"id": each, "gives": " ".join(ticket)} for each in ids],
-        "confidence": "high",
+        "likely_cause": {"text": " ".join([*ticket, *source_texts]), "sources": ids, "quote": quote},
+        "next_steps": [_claim(text) for text in [*ticket, *source_texts]],
         "questions": ticket,
         "category": order,
         "priority": order,

@@ -16,9 +16,11 @@ def strict(**properties: Any) -> dict[str, Any]:
 
 ADVICE = strict(
     summary=TEXT,
-    next_steps={"type": "array", "items": strict(text=TEXT, sources={"type": "array", "items": TEXT})},
-    sources={"type": "array", "items": strict(id=TEXT, gives=TEXT)},
-    confidence={"type": "string", "enum": ["high", "medium", "low"]},
+    next_steps={"type": "array", "items": strict(text=TEXT, sources={"type": "array", "items": TEXT}, quote=TEXT)},
+    sources={
+        "type": "array",
+        "items": strict(id=TEXT, quote=TEXT, same_problem={"type": "string", "enum": ["yes", "partly", "no"]}),
+    },
 )
 
 
@@ -68,8 +70,9 @@ def test_the_answer_is_made_from_the_context(gpt4: httpx2.Client) -> None:
     assert set(answer) == set(ADVICE["properties"])
     assert "Röntgen" in answer["summary"]
     assert any("print spooler" in step["text"] and step["sources"] == ["ticket-102"] for step in answer["next_steps"])
+    assert all(claim["quote"] in json.dumps(CONTEXT) for claim in answer["next_steps"])
     assert any("stuck jobs" in step["text"] and step["sources"] == ["doc-000001"] for step in answer["next_steps"])
-    assert [item["id"] for item in answer["sources"]] == ["ticket-102", "ticket-101", "doc-000001"]
+    assert [item["id"] for item in answer["sources"]] == ["ticket-102", "doc-000001"]
     usage = response.json()["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert response.headers["x-request-id"].startswith("req_")

@@ -1,0 +1,136 @@
+"""Quotes: which words of a source support a claim, and how a note shows them."""
+
+from typing import Any
+
+import pytest
+
+from integrations.values import DeskTicket, Person
+from knowledge.models import Document, SimilarTicket
+from tests.kit.model import STATE, case_in
+from tests.workflow.answers import ANSWERED, answer, asked, claims, grounded
+from workflow.answer import Content, NoteText
+from workflow.grounding import Grounding
+from workflow.quotes import QuotableText
+from workflow.state import GraphState
+
+RESOLUTION = (
+    "ElcProcessingDisabled was \u201cTrue\u201d, set to False.\nNo new profile needed; do not delete the OST. "
+    "Ran Start\u2011ManagedFolderAssistant twice, wait 60 min between. Moved 2 GB."
+)
+ITEM = DeskTicket("1", "Deleted items stay", "They stay since Monday, in all folders. [PERSON_1]", "", "", "Open", "")
+OLD: GraphState = {
+    "ticket": ITEM,
+    "similar_tickets": [
+        SimilarTicket("9", "Deleted items", RESOLUTION, problem="Retention does nothing since the move."),
+        SimilarTicket("8", "Mailbox slow", "Compacted the file of the mailbox."),
+    ],
+    "documents": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("quote", "shown"),
+    [
+        ("elcprocessingdisabled was 'TRUE',\n set to false", "ElcProcessingDisabled was “True”, set to False."),
+        ('was "True", set', "ElcProcessingDisabled was “True”, set to False."),
+        ("twice, wait 60 min between.", "Ran Start‑ManagedFolderAssistant twice, wait 60 min between."),
+        ("Start-ManagedFolderAssistant twice", "Ran Start‑ManagedFolderAssistant twice, wait 60 min between."),
+        ("delete the OST", "do not delete the OST."),
+        *(
+            (each, None)
+            for each in ("", "True", "set to True", "True, False", "twice … between", "Retention does nothing")
+        ),
+    ],
+)
+def test_a_quote_is_verbatim_and_shown_with_its_sentence(quote: str, shown: str | None) -> None:
+    found = QuotableText(RESOLUTION).find(quote)
+    assert (found.text if found else None) == shown
+
+
+def test_a_long_sentence_is_cut_around_the_quote_at_whole_words() -> None:
+    found = QuotableText("word " * 60 + "the printer lost its lease " + "word " * 60).find("printer lost its lease")
+    assert found is not None
+    assert found.text.startswith("…word ")
+    assert found.text.endswith("word…")
+    assert "the printer lost its lease" in found.text
+    assert len(found.text) <= 162
+
+
+def step(quote: str, text: str = "Do it.", cited: str = "ticket-9", **sources: str) -> NoteText:
+    compared = [{"id": f"ticket-{name[1:]}", "quote": "", "same_problem": same} for name, same in sources.items()]
+    said = answer(next_steps=claims(text, sources=(cited,), quote=quote), likely_cause=claims("")[0], sources=compared)
+    return grounded(said, OLD).next_steps[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "sources"),
+    [
+        ({"quote": "set to False"}, ["ticket-9"]),
+        ({"quote": "set to True"}, []),
+        ({"quote": "Retention does nothing since the move."}, []),  # the problem is no evidence
+        ({"quote": "set to False", "t9": "no"}, []),
+        ({"quote": "set to False", "t9": "partly"}, ["ticket-9"]),
+        # The words of another source, under a wrong number.
+        ({"quote": "set to False", "cited": "ticket-8"}, ["ticket-9"]),
+        ({"quote": "set to False", "cited": "ticket-8", "t9": "no"}, []),
+        # A negation that the quote leaves out.
+        ({"quote": "new profile needed", "text": "Create a profile."}, []),
+        ({"quote": "new profile needed", "text": "A new profile is not needed."}, ["ticket-9"]),
+        ({"quote": "delete the OST", "text": "Delete the OST."}, []),
+        ({"quote": "Ran Start-ManagedFolderAssistant", "text": "Wait 1 hour, then 60 minutes."}, ["ticket-9"]),
+        ({"quote": "Ran Start-ManagedFolderAssistant", "text": "Wait 60 seconds."}, []),
+        ({"quote": "Moved 2 GB", "text": "Move 2 files."}, ["ticket-9"]),
+    ],
+)
+def test_a_claim_without_evidence_is_general(said: dict[str, Any], sources: list[str]) -> None:
+    shown = step(**said)
+    assert shown.sources == sources
+    assert bool(shown.quote) is bool(sources)
+
+
+@pytest.mark.parametrize(
+    ("changed", "confidence"),
+    [
+        ({}, "high"),
+        ({"sources": [{"id": "ticket-101", "quote": "", "same_problem": "partly"}]}, "medium"),
+        ({"likely_cause": claims("Full.", sources=("ticket-101",), quote="Lost the quota")[0]}, "medium"),
+        ({"likely_cause": claims("Full.")[0], "next_steps": claims("Wait.")}, "low"),
+    ],
+)
+def test_confidence_follows_from_the_evidence(changed: dict[str, Any], confidence: str) -> None:
+    content = content_of(changed, STATE)
+    assert (content.confidence, content.is_thin) == (confidence, False)
+
+
+def test_a_ticket_of_two_words_has_low_confidence() -> None:
+    thin: GraphState = STATE | {"ticket": DeskTicket("1", "Printer broken", "", "", "", "Open", "")}
+    content = content_of({}, thin)
+    assert (content.confidence, content.is_thin) == ("low", True)
+
+
+def content_of(changed: dict[str, Any], state: GraphState) -> Content:
+    grounding = Grounding(case_in(state), str, str)
+    return grounding.content(answer(**ANSWERED | changed), prompt="3", language="en", nothing_found=False)
+
+
+def test_a_quote_has_the_values_of_this_tickets_people_only() -> None:
+    zoe, sam = Person("Zoë Adeyemi"), Person("Sam Okafor", ("sam@acme.example",))
+    found = SimilarTicket(
+        "9", "Mailbox full", "Sam Okafor (sam@acme.example) asked Zoë Adeyemi; password: Winter-0815.", people=(sam,)
+    )
+    document = Document("Quotas", "Ask Sam Okafor for the quota.")
+    ticket = DeskTicket(
+        "1", "Mailbox of Zoë Adeyemi is full", "Full again since Monday.", "", "", "Open", "", people=(zoe,)
+    )
+    question = asked({"ticket": ticket, "similar_tickets": [found], "documents": [document]})
+    sent = [source.text for source in question.grounding.case.sources]
+    ids = [source.id for source in question.grounding.case.sources]
+    steps = [
+        each for source, text in zip(ids, sent, strict=True) for each in claims("Ask.", sources=(source,), quote=text)
+    ]
+    content = question.content(answer(next_steps=steps), nothing_found=False)
+    first, second = (shown.quote for shown in content.next_steps)
+    assert "asked Zoë Adeyemi" in first
+    assert "[a person]" in first
+    assert "[a person]" in second
+    assert not {name for name in ("Sam", "Okafor", "sam@", "Winter") for quote in (first, second) if name in quote}
