@@ -69,7 +69,7 @@ class Crowd:
         self._served.discard(connection)
 
     def make_room(self, now: float) -> Iterator[Any]:
-        """Remove and yield connections; those waiting under 0.1 s only in a rush."""
+        """Remove and yield connections; those waiting under 0.1 s only above `in_a_rush`."""
         while self._waiting and len(self) > self._most:
             connection, since = next(iter(self._waiting.items()))
             if now - since < _MOMENT_SECONDS and len(self) <= self._in_a_rush:
@@ -108,7 +108,7 @@ class Port:
 
 
 class AnswerWriter:
-    """One write for head and body: two cost 6 % of the webhooks per second."""
+    """Write head and body at once: two writes cost 6 % of the throughput."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -331,7 +331,7 @@ class LimitedProtocol(HttpToolsProtocol):
 async def serve(
     app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
 ) -> AsyncIterator[None]:
-    """Serve the application; requests at the end have `last_answer_seconds` more."""
+    """Serve the application; at the end, open requests get `last_answer_seconds`."""
     config = Config(
         app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )

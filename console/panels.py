@@ -95,7 +95,7 @@ def reasons_of(causes: Sequence[EndCause], codes: Collection[str]) -> list[str]:
 async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> dict[str, Any]:
     """Return the current state of the queue.
 
-    With a tenant, for its users, it has the reading and only that tenant's jobs. `reading` is None if Redis did not
+    With a tenant, the view is for its users: the reading and that tenant's jobs. `reading` is None if Redis did not
     answer, `reasons` if the database did not. `lacks` is as in `lacking`.
     """
     sees_all = tenant_id is None

@@ -12,8 +12,9 @@ RETURNS void LANGUAGE sql SET search_path = public, pg_temp AS $$
     VALUES (p_tenant, p_id, p_attempt, p_what, p_reason)
 $$;
 
--- Report whether a claimed job has changed. A caller repeats a change if the server's reply to the commit was lost. The
--- token identifies the repeat: it stays in a row that the claim itself freed, until the next change of the job.
+-- Write the event of a claimed job's change, and return true. Without a change, return true if an earlier call made
+-- it: a caller repeats a change if the reply to the commit was lost. The claim's token identifies the repeat: it stays
+-- in a row that the claim itself freed, until the next change of the job.
 -- `p_attempt` is the claim's attempt, `p_left` the row's attempt after the change.
 CREATE OR REPLACE FUNCTION tell_freed(
     p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_left integer, p_attempt integer,
@@ -67,7 +68,7 @@ END $$;
 -- state: [*] -> waiting: accepted
 -- Record webhooks as jobs. Return for each its id, or the first job's id for a duplicate. One transaction, so that no
 -- delivery is remembered without its job. `p_events`: list of {id, tenant, ticket, event, traceparent, keys, remark};
--- no two have a key in common, and the optional remark is the reason of the first event. `p_published`: the caller
+-- no two have a key in common. The optional remark is the reason of the job's first event. `p_published`: the caller
 -- pushes the jobs' messages right after. The sorted order of tenants prevents deadlocks. A locked key is awaited for
 -- 500 ms at most, because the other webhooks wait too.
 CREATE OR REPLACE FUNCTION accept_jobs(p_events jsonb, p_published boolean, p_known interval, p_deadline interval)
@@ -142,15 +143,16 @@ END $$;
 
 -- -- A ticket and its numbers ----------------------------------------------------------------------------------------
 -- A cloud desk has an id for each ticket and another number for people; a webhook may contain either (docs/adr/0019). A
--- job's row has both, `desk_id` and `display_id`, once they are known. Both are null if the webhook's number is the
--- only one.
+-- job's row has both, `desk_id` and `display_id`, once they are known. Both are null while only the webhook's number
+-- is known.
 
 CREATE OR REPLACE FUNCTION numbers_of_job(p_tenant text, p_id uuid) RETURNS TABLE (desk_id text, display_id text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT j.desk_id, j.display_id FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant
 $$;
 
--- Serialize transactions for each number of a ticket, until the transaction ends. The sorted order prevents deadlocks.
+-- Lock each number of a ticket until the transaction ends, so that transactions for one ticket run one by one. The
+-- sorted order prevents deadlocks.
 CREATE OR REPLACE FUNCTION lock_ticket(p_tenant text, p_numbers text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
@@ -192,10 +194,10 @@ $$;
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
 -- Claim a job that is due or whose lease ran out. Claims of one ticket are serialized; the second statement sees the
 -- rows that were committed during the wait.
--- - `another_first`: another job of the ticket runs, may have posted its note, or was accepted earlier. This job waits
---   on, and the delay is added to its deadline, up to the longest life. A job that may have posted its own note waits
+-- - `another_first`: another job of the ticket runs, may have posted its note, or was accepted earlier. This job keeps
+--   waiting; its deadline moves by the delay, up to the longest life. A job that may have posted its own note waits
 --   only for a running one; otherwise two such jobs would wait for each other forever.
--- - `enhanced`: another job has put its note into this ticket, or failed when the note may be there. Otherwise a desk
+-- - `enhanced`: another job has posted its note, or has failed but may have posted it. Without this flag, a desk
 --   that stores each note, answers with a failure and fires a webhook at each change would get a paid note each time.
 --   If the last look found no note (`p_missing`), the next webhook may make one.
 -- - `echo`: another job has just left a failure note there, which may have caused the webhook.
@@ -251,7 +253,7 @@ BEGIN
         SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
                CASE WHEN t.another_first THEN p_another_first END
         FROM taken t
-        -- One event for all repeated looks: a flood of webhooks for one ticket must not fill the disk.
+        -- One event, however often the job is held back: a flood of webhooks for one ticket must not fill the disk.
         WHERE NOT t.another_first OR t.reason IS DISTINCT FROM p_another_first
     )
     SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
@@ -279,12 +281,12 @@ BEGIN
     RETURN (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.tenant_id = p_tenant) < p_most;
 END $$;
 
--- Return the job whose turn it is, locked. The tenant with the fewest places for its weight comes first, and then its
--- job that is due longest. `refused`: jobs are due, but none may start now, because its tenant is at its limit or its
--- row is locked.
--- - `p_weights`: weight of a tenant, 1 by default; `p_most`: limit of a tenant's jobs in flight; `p_charged`: places
---   that still count as taken, of jobs that ended at once.
--- It walks from tenant to tenant, from a random start to the first one without a taken place. After `p_looks` tenants
+-- Return the job whose turn it is, locked. The tenant with the fewest running jobs for its weight comes first, then its
+-- job that is due longest. `refused`: jobs are due, but none may start now: their tenants are at their limits, or their
+-- rows are locked.
+-- - `p_weights`: weight of a tenant, 1 by default; `p_most`: limit of a tenant's jobs in flight; `p_charged`: jobs
+--   that ended at once, and still count as running.
+-- It walks from tenant to tenant, from a random start to the first one without a running job. After `p_looks` tenants
 -- it takes the best of them, so a thousand tenants cost no more than a few. Tenants at their limit are passed over and do
 -- not count as looks. Only the index `jobs_turns` suits this walk, whatever the table's statistics are.
 CREATE OR REPLACE FUNCTION next_turn(

@@ -21,7 +21,7 @@ from observability.logging import log_event
 
 
 class OutcomeKind(StrEnum):
-    """Outcomes of attempts, then of jobs without a worker."""
+    """Outcomes of attempts; below the blank line, of jobs without a worker."""
 
     COMPLETED = "completed"
     SKIPPED = "skipped"

@@ -67,7 +67,7 @@ class Stored(NamedTuple):
     """Number of erasable rows."""
 
     copies: int
-    """Copies of tickets; of a whole tenant also parts of solutions."""
+    """Copies of tickets; for a whole tenant, also parts of solutions."""
     answers: int
     """Model answers of these tickets' jobs, or of jobs that used one of these tickets."""
     jobs: int

@@ -84,7 +84,7 @@ async def search(
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) -> Details:
-    """Return a visible job. NotFound for missing and hidden ones has the same delay."""
+    """Return a visible job. NotFound takes the same time for missing and hidden ones."""
     database = services.database
     if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
@@ -196,7 +196,7 @@ def _without_causes(facts: Facts) -> Facts:
     if webhooks is None:
         return facts
     refused = [replace(refusal, reason=own_words(refusal.reason)) for refusal in webhooks.refused]
-    # Merged, because two identical lines would reveal that they differ. The newest are first.
+    # Merged, because two identical lines would reveal that their causes differ. The newest are first.
     unread: dict[tuple[int, str], RefusalCount] = {}
     for refusal in webhooks.unread:
         reason = own_words(refusal.reason)
@@ -206,7 +206,7 @@ def _without_causes(facts: Facts) -> Facts:
 
 
 def retry_caution(job: Details) -> str | None:
-    """Return the argument against a retry; None if it is impossible or useless."""
+    """Return the argument against a retry, or ""; None if a retry makes no sense."""
     is_useful = job.state in (JobState.FAILED, JobState.SKIPPED) and job.reason not in (DUPLICATE, FORGOTTEN)
     return caution(job.reason) if is_useful else None
 

@@ -41,7 +41,7 @@ _CORRECT = "ask the client to correct the webhook: docs/runbooks/WEBHOOK_TROUBLE
 _SEND_AGAIN = "then ask the client to send the webhook again"
 _WAIT_FOR_RECONCILIATION = (
     "jobs of new tickets are created automatically once fewer jobs wait (docs/reconcile.md): check again after "
-    "RECONCILE_INTERVAL_SECONDS twice. For an older ticket, ask the client to send the webhook again"
+    "twice RECONCILE_INTERVAL_SECONDS. For an older ticket, ask the client to send the webhook again"
 )
 _COMPARE_SECRET = f"ask the client to compare the desk's secret with WEBHOOK_SECRET_{{suffix}} ({_ROTATION})"
 _COMPARE_TOKEN = "ask the client to compare the desk's token with WEBHOOK_TOKEN_{suffix}"  # noqa: S105 -- a setting
@@ -53,7 +53,7 @@ _STEPS_OF_REFUSALS = {
     "too many jobs waiting": "find the source of so many webhooks; Engineering may raise {most_waiting}",
     "stale timestamp": "ask the client to set the clock of their server",
     "timestamp missing": "ask the client to send a signed timestamp",
-    "unknown tenant": "ask the client to name the tenant exactly `{tenant}` in the webhook",
+    "unknown tenant": "ask the client to send the tenant id exactly as `{tenant}` in the webhook",
 }
 _ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-address", 405: "wrong-address"}
 _MODEL = {VerdictCode.MODEL_FAILING, VerdictCode.MODEL_HELD}
@@ -189,11 +189,11 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
         job_creation = f"no job is created: {_EXCLUDED}"
     elif facts.reconcile == "on":
         job_creation = (
-            f"{name} is on: its job is created automatically, within a limit per minute; wait, unless it is older than "
-            "RECONCILE_WINDOW_HOURS or was erased"
+            f"{name} is on: its job is created automatically, within a limit per minute; wait, unless the "
+            "ticket is older than RECONCILE_WINDOW_HOURS or was erased"
         )
     else:
-        job_creation = f"{name} is report: with on, the job of such a ticket is created without a webhook"
+        job_creation = f"{name} is `report`; with `on`, such a ticket gets a job without a webhook"
     return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
@@ -289,7 +289,7 @@ def _action_of(facts: Facts, cause: JobCause) -> str:
 
 
 def _text_of(facts: Facts, cause: JobCause) -> str:
-    """Return the cause's text; for a hold not renewed lately, its last time instead."""
+    """Return the cause's text; for a hold not renewed lately, its last refusal."""
     hold_reason = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == hold_reason]
     if hold_reason is None or not seen or facts.read_at - seen[-1].at < _HOLD_RENEWED_WITHIN:
@@ -310,7 +310,7 @@ def _running(facts: Facts, job: Details) -> Diagnosis:
             lease_left = duration((job.lease_until - facts.read_at).total_seconds()) if job.lease_until else ""
             text = (
                 f"is with a worker that does not listen to the queue, attempt {job.attempt}: the worker is full or "
-                f"lost, which is known in {lease_left}"
+                f"lost; this is clear in {lease_left}"
             )
             return _verdict(facts, VerdictCode.IN_PROGRESS, text, f"wait for {lease_left}")
         return _verdict(facts, VerdictCode.IN_PROGRESS, f"is being enhanced now, attempt {job.attempt}", "wait")
@@ -380,7 +380,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     text, action = "and is next", "wait"
     if facts.queue is not None and facts.queue.listening == 0:
         # A full worker does not listen either; the expiry of its leases decides.
-        text = "and no worker listens: all are full or lost, which is known within a minute"
+        text = "and no worker listens: all are full or lost; this is clear within a minute"
         action = f"{_PODS} shows whether they run; check again in a minute"
     return _verdict(facts, VerdictCode.IN_PROGRESS, f"has been in the queue for {duration(due_for)}, {text}", action)
 

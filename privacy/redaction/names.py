@@ -65,7 +65,7 @@ def _class_of(key: str) -> str:
 def persons(
     read: ReadText, desk: DeskPeople, found: Sequence[Detection], desk_terms: frozenset[str]
 ) -> Iterator[Detection]:
-    """Find names outside of `found`, in which mail addresses are evidence."""
+    """Find names outside of `found`, whose mail addresses are evidence."""
     names = _Names(read, desk.owners(read), found)
     names.add_terms(desk_terms)
     names.look()
@@ -97,7 +97,7 @@ class _Names:
             self.marked[at] = 1
 
     def add_terms(self, desk_terms: frozenset[str]) -> None:
-        """Class words of long product names, desk terms and inner capitals as products."""
+        """Classify words of product names, desk terms and inner capitals as products."""
         own, twofold = defaultdict(list), []
         for parts in map(tuple, map(spelled_words, desk_terms)):
             if parts:
@@ -474,7 +474,7 @@ class _Names:
                 self.marked[at] = 1
 
     def mentions(self, desk: DeskPeople) -> Iterator[Detection]:
-        """Return runs of marked words as names; a desk's person has the desk's name."""
+        """Return runs of marked words as names; a desk's person gets the desk's spelling."""
         at = self.marked.find(1)
         while at >= 0:
             owners, end = self.owners.get(at), at

@@ -1,4 +1,4 @@
-"""Secrets: issuers' tokens, labelled passwords, commands, settings, user pairs."""
+"""Issuers' tokens, labelled passwords, commands, settings, user/password pairs."""
 
 import re
 from bisect import bisect_left
@@ -13,10 +13,10 @@ from privacy.redaction.text import ReadText
 
 _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
-# The signs between a label and its secret, from the surest on; each pattern ends with the secret.
+# The signs between a label and its secret, surest first; each pattern ends with the secret.
 _FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _, _ASKED = patterns("secrets", "strong said quote adjacent said_far asked")
 _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign question")
-# Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
+# Mixes that are dates, paths or sizes; mixes that are no password by their form alone; words before a hash.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
 _NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_word code_before year no_single")
@@ -27,7 +27,7 @@ _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_us
 _OF_PAIR, _WAS = patterns("secrets", "of_pair was")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters from a word for it
+_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # distances in characters to an access word
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -45,14 +45,14 @@ def secrets(read: ReadText) -> Iterator[Detection]:
 
 def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     for find in (*recognize(_ISSUED, read), *recognize(_COMMANDS, read)):
-        # A variable holds no secret; a hash begins with the same sign.
+        # A variable is no secret; a hash ($6$...) begins with the same sign, but a digit follows.
         if not read.text.startswith(("$", "%", "{", "<"), find.begin) or read.text[find.begin + 1].isdigit():
             yield find[:2]
     yield from (*_of_cells(read), *_answers(read))
     at = 0
     for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         found = _LABEL.match(read.text, start) if start >= at else None
-        # Of labels in a row the last one has the value.
+        # If labels follow each other, the last one has the value.
         if found and not (read.text.startswith(" ", found.end()) and _LABEL.match(read.text, found.end() + 1)):
             spans = _labelled(read, found)
             yield from spans
@@ -242,7 +242,7 @@ def shaped(read: ReadText) -> Iterator[Detection]:
 
 @lru_cache(20_000)
 def _reach_of(value: str) -> int:
-    """Return the distance (characters) to an access word that makes it a secret."""
+    """Return the reach (characters) of an access word for this value; -1 if none."""
     if _RANDOM.fullmatch(value):
         return _ANYWHERE
     if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):

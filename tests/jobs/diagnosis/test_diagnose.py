@@ -153,7 +153,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(ticket_id="", database_failure="x"), "database_failing", "The job's ticket of acme can't be looked up"),
     (facts(job("waiting"), queue=AWAY), "in_progress", "no worker listens: all are full or lost"),
     (facts(job("running"), queue=AWAY), "in_progress", "listen to the queue, attempt 1: the worker is full or lost"),
-    (facts(job("running"), queue=AWAY), "in_progress", "which is known in 40s."),
+    (facts(job("running"), queue=AWAY), "in_progress", "this is clear in 40s."),
     (
         facts(job("waiting", **LONG), queue=QueueActivity(101, 4, 2), most_running=2),
         "waiting_backlog",

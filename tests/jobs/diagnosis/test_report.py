@@ -84,7 +84,7 @@ def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     for mode, words in (
-        ("report", "acme.reconcile in tenants.toml is report: with on"),
+        ("report", "acme.reconcile in tenants.toml is `report`; with `on`"),
         ("on", "acme.reconcile in tenants.toml is on: its job is created"),
     ):
         mends = judge(facts(missing=MISSED, reconcile=mode)).actions
