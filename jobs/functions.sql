@@ -41,10 +41,10 @@ CREATE OR REPLACE FUNCTION remember_deliveries(
 RETURNS TABLE (id uuid, first_id uuid) LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     FOR id, first_id IN
-        WITH came AS (SELECT u.key, u.job FROM unnest(p_keys, p_ids) AS u (key, job)),
+        WITH received AS (SELECT u.key, u.job FROM unnest(p_keys, p_ids) AS u (key, job)),
         taken AS (
             INSERT INTO delivery_keys AS k (tenant_id, key, job_id, expires_at)
-            SELECT p_tenant, c.key, c.job, p_seen_at + p_known FROM came c ORDER BY c.key
+            SELECT p_tenant, c.key, c.job, p_seen_at + p_known FROM received c ORDER BY c.key
             ON CONFLICT (tenant_id, key) DO UPDATE SET (job_id, expires_at) = (
                 SELECT CASE WHEN s.known THEN k.job_id ELSE excluded.job_id END,
                        CASE WHEN s.known THEN k.expires_at ELSE excluded.expires_at END
@@ -53,7 +53,7 @@ BEGIN
             RETURNING k.key, k.job_id
         )
         SELECT c.job, (array_agg(t.job_id ORDER BY t.job_id) FILTER (WHERE t.job_id <> c.job))[1]
-        FROM came c JOIN taken t ON t.key = c.key GROUP BY c.job
+        FROM received c JOIN taken t ON t.key = c.key GROUP BY c.job
     LOOP
         IF first_id IS NULL THEN
             first_id := id;
@@ -84,13 +84,13 @@ BEGIN
     LOOP
         PERFORM set_config('app.tenant_id', v_tenant, true);
         RETURN QUERY
-        WITH came AS (
+        WITH received AS (
             SELECT e.* FROM jsonb_to_recordset(v_events)
             AS e (id uuid, ticket text, event text, traceparent text, keys text[], remark text)
         ),
         firsts AS (
             SELECT r.id, r.first_id FROM
-                (SELECT array_agg(c.id) AS ids, array_agg(k.key) AS keys FROM came c, unnest(c.keys) AS k (key)) a,
+                (SELECT array_agg(c.id) AS ids, array_agg(k.key) AS keys FROM received c, unnest(c.keys) AS k (key)) a,
                 remember_deliveries(v_tenant, a.ids, a.keys, now(), p_known) r
         ),
         made AS (
@@ -98,15 +98,15 @@ BEGIN
                               published_at)
             SELECT c.id, v_tenant, c.ticket, c.event, 'waiting', c.traceparent, now(), now(), now() + p_deadline,
                    CASE WHEN p_published THEN now() END
-            FROM came c LEFT JOIN firsts f ON f.id = c.id WHERE coalesce(f.first_id, c.id) = c.id
+            FROM received c LEFT JOIN firsts f ON f.id = c.id WHERE coalesce(f.first_id, c.id) = c.id
             ON CONFLICT DO NOTHING
             RETURNING id
         ),
-        told AS (
+        logged AS (
             INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
-            SELECT v_tenant, m.id, 0, 'accepted', c.remark FROM made m JOIN came c ON c.id = m.id
+            SELECT v_tenant, m.id, 0, 'accepted', c.remark FROM made m JOIN received c ON c.id = m.id
         )
-        SELECT c.id, coalesce(f.first_id, c.id) FROM came c LEFT JOIN firsts f ON f.id = c.id;
+        SELECT c.id, coalesce(f.first_id, c.id) FROM received c LEFT JOIN firsts f ON f.id = c.id;
     END LOOP;
 END $$;
 
@@ -221,7 +221,7 @@ BEGIN
         AND ((j.state = 'waiting' AND j.due_at <= now())
              OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_attempts))
         FOR UPDATE
-    ), asked AS (
+    ), checked AS (
         SELECT f.id, f.started_before, f.reason, f.since, o.enhanced, o.echo,
                o.running OR (f.may_wait AND (o.posted OR o.earlier)) AS another_first
         FROM free f CROSS JOIN LATERAL other_jobs_of_ticket(f.id, p_echo, p_missing) o
@@ -232,7 +232,7 @@ BEGIN
             deadline_at = greatest(j.deadline_at, least(
                 j.deadline_at + (clock_timestamp() - a.since) + p_wait,
                 coalesce(j.retried_at, j.accepted_at) + p_longest))
-        FROM asked a WHERE j.id = a.id AND a.another_first
+        FROM checked a WHERE j.id = a.id AND a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, clock_timestamp() AS claimed_at,
                   j.deadline_at, a.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
                   j.seen_open_at, false AS enhanced, false AS echo, true AS another_first, a.reason
@@ -242,13 +242,13 @@ BEGIN
             -- Equal to `since`, so that a hold does not extend the deadline by the time that a silent worker had the
             -- job.
             due_at = a.since, started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
-        FROM asked a WHERE j.id = a.id AND NOT a.another_first
+        FROM checked a WHERE j.id = a.id AND NOT a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, j.started_at, j.deadline_at,
                   a.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at, a.enhanced, a.echo,
                   false, a.reason
     ), taken AS (
         SELECT * FROM waits UNION ALL SELECT * FROM runs
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
                CASE WHEN t.another_first THEN p_another_first END
@@ -742,7 +742,7 @@ BEGIN
         FROM found f
         WHERE j.id = f.id AND f.state IN ('failed', 'skipped') AND f.reason IS DISTINCT FROM p_duplicate
         RETURNING j.id
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what) SELECT p_tenant, a.id, 0, 'retried by hand'
         FROM again a
     )
@@ -767,7 +767,7 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
             lease_until = NULL, claim_token = NULL
         FROM found f WHERE j.id = f.id
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.was_running
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT e.tenant_id, e.id, e.attempt, 'skipped', p_reason FROM ended e
     )
@@ -1012,7 +1012,7 @@ BEGIN
     ), lost AS (
         UPDATE jobs j SET published_at = clock_timestamp() FROM oldest o WHERE j.id = o.id
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what)
         SELECT l.tenant_id, l.id, l.attempt, 'published again' FROM lost l
     )
@@ -1040,7 +1040,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
                        AND r.attempt < p_attempts AND r.deadline_at > now()
                        ORDER BY r.lease_until LIMIT p_most FOR UPDATE SKIP LOCKED)
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT r.tenant_id, r.id, r.attempt, 'recovered', p_reason FROM recovered r
     )
@@ -1069,7 +1069,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
             reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (before: ' || j.reason || ')' END
         FROM lost l WHERE l.id = j.id AND NOT l.may_be_there
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', k.reason FROM looks k
         UNION ALL SELECT f.tenant_id, f.id, f.attempt, 'failed', f.reason FROM failed f
@@ -1129,7 +1129,7 @@ BEGIN
             reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (last: ' || j.reason || ')' END
         FROM overdue o WHERE o.id = j.id AND NOT o.may_be_there
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', p_reason FROM looks k
         UNION ALL SELECT e.tenant_id, e.id, e.attempt, 'expired', e.reason FROM expired e
@@ -1434,7 +1434,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED
     ), purged AS (
         DELETE FROM jobs j USING old o WHERE j.id = o.id RETURNING j.id
-    ), told AS (
+    ), purged_events AS (
         DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
     ) SELECT count(*) FROM purged
 $$;

@@ -173,7 +173,7 @@ class SourceSync:
         self._run = run
         self._source = source
         self._key = (run.database, run.tenant_id, source.collection)
-        self._lists = True
+        self._can_list = True
         self._fruitless = 0
         self._last_ids: Sequence[str] = ()
         self._failed_in_a_row = 0
@@ -186,9 +186,9 @@ class SourceSync:
 
     async def _list(self) -> bool:
         try:
-            return self._lists and await self._list_page()
+            return self._can_list and await self._list_page()
         except ExternalError as failure:
-            self._lists, self._run.result.stopped = False, failure.reason
+            self._can_list, self._run.result.stopped = False, failure.reason
             refused = self._source.collection == "p" and not self._run.result.with_solutions
             phrase = log_events.SOLUTIONS_REFUSED if refused else log_events.SYNC_FAILED
             log_event(phrase, tenant_id=self._run.tenant_id, reason=failure.reason, also=failure.also)
