@@ -45,7 +45,7 @@ def enhance(job_id: str) -> None:
         raise Reject("unexpected failure", requeue=True) from None
 
 
-class Pickup:
+class MessageHandler:
     """Handles each message.
 
     `run_next` runs one attempt at the next job; it returns None if no job is due.
@@ -64,7 +64,7 @@ class Pickup:
         self._deadline = job_deadline_seconds
         self._database_outage = Outage(log_events.DATABASE_UNREACHABLE)
 
-    async def take(self, job_id: UUID) -> None:
+    async def handle(self, job_id: UUID) -> None:
         """Run the next job, with retries for 30 s while the database is unavailable.
 
         Raises NoStartableJobError, or JobReleasedError after the last retry.
