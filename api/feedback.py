@@ -28,7 +28,7 @@ from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
 from api import health
-from api.server import Crowd, Port
+from api.server import Connections, Port
 from api.server import serve as serve_port
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
@@ -298,7 +298,7 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
         pool_seconds=_SECONDS,
     )
     # Malformed HTTP is not logged here: no webhook is lost.
-    port = Port(settings.webhook_timeout_seconds, Crowd(MAX_CONNECTIONS, _IN_A_RUSH), log_events.FEEDBACK_CROWDED)
+    port = Port(settings.webhook_timeout_seconds, Connections(MAX_CONNECTIONS, _IN_A_RUSH), log_events.FEEDBACK_CROWDED)
     page = create_app(links, tenants, database)
     try:
         async with serve_port(page, listener, port):

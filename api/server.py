@@ -36,7 +36,7 @@ _UNREAD_SECONDS, _LINE_SECONDS = 2.0, 10.0
 _MOMENT_SECONDS = 0.1
 
 
-class Crowd:
+class Connections:
     """Waiting connections, longest first, and connections being served.
 
     A connection waits until its request is complete, and again after the answer; one with pipelined requests always
@@ -69,7 +69,7 @@ class Crowd:
         self._served.discard(connection)
 
     def make_room(self, now: float) -> Iterator[Any]:
-        """Remove and yield connections; those waiting under 0.1 s only in a rush."""
+        """Remove and yield connections; those waiting under 0.1 s only above `in_a_rush`."""
         while self._waiting and len(self) > self._most:
             connection, since = next(iter(self._waiting.items()))
             if now - since < _MOMENT_SECONDS and len(self) <= self._in_a_rush:
@@ -86,7 +86,7 @@ class Port:
     """
 
     seconds: float = 10.0
-    crowd: Crowd = field(default_factory=Crowd)
+    connections: Connections = field(default_factory=Connections)
     crowded: log_events.Phrase | None = None
     _next: dict[log_events.Phrase, float] = field(default_factory=dict)
 
@@ -108,7 +108,7 @@ class Port:
 
 
 class AnswerWriter:
-    """One write for head and body: two cost 6 % of the webhooks per second."""
+    """Write head and body at once: two writes cost 6 % of the throughput."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -153,20 +153,20 @@ class LimitedProtocol(HttpToolsProtocol):
         """Register the connection; send 503 if all connections are being served."""
         super().connection_made(transport)
         self._answers: Any = AnswerWriter(transport)
-        now, crowd = self.loop.time(), self._port.crowd
-        if crowd.is_busy:
+        now, connections = self.loop.time(), self._port.connections
+        if connections.is_busy:
             self._port.log_turned_away()
             self._answer(503, "try again later")
             return
-        crowd.wait(self, now)
-        for connection in crowd.make_room(now):
+        connections.wait(self, now)
+        for connection in connections.make_room(now):
             # The application gets a disconnect.
             self._port.log_crowded()
             connection.transport.abort()
         self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_SECONDS, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._port.crowd.leave(self)
+        self._port.connections.leave(self)
         for timer in self._timers.values():
             timer.cancel()
         self._stop_keepalive()
@@ -179,21 +179,21 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._start("unheard", self._port.seconds, self.transport.abort)
-        self._take_place()
+        self._start("blocked_write", self._port.seconds, self.transport.abort)
+        self._update_place()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop("unheard")
-        self._take_place()
+        self._stop("blocked_write")
+        self._update_place()
 
-    def _take_place(self) -> None:
+    def _update_place(self) -> None:
         if self.transport.is_closing():
             return
         if self._in_body or self.pipeline or self._all_answered() or self.flow.write_paused:
-            self._port.crowd.wait(self, self.loop.time())
+            self._port.connections.wait(self, self.loop.time())
         else:
-            self._port.crowd.serve(self)
+            self._port.connections.serve(self)
 
     def data_received(self, data: bytes) -> None:
         if self._over:
@@ -215,7 +215,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start("head", self._port.seconds, self._head_too_slow)
         else:
             self._stop("head")
-        self._take_place()
+        self._update_place()
 
     def _parse(self, data: bytes) -> None:
         """Parse the data, ignoring offers of HTTP/2 (RFC 9110, 7.8) from curl and Java."""
@@ -274,7 +274,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._answers.end_answer()
         super().on_response_complete()
-        self._take_place()
+        self._update_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
             # An immediate close would reset a client that sends everything before it reads the answer.
             self._stop_keepalive()
@@ -331,7 +331,7 @@ class LimitedProtocol(HttpToolsProtocol):
 async def serve(
     app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
 ) -> AsyncIterator[None]:
-    """Serve the application; requests at the end have `last_answer_seconds` more."""
+    """Serve the application; at the end, open requests get `last_answer_seconds`."""
     config = Config(
         app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )

@@ -6,7 +6,7 @@ response. `api.server` rejects malformed requests before they reach the applicat
 
 A desk that can't sign sends a token instead, if its tenant has one. The tenant id may then be in the path, and
 `jobs.payloads` parses the body regardless of its content type. With a tenant id in the path, the token is
-checked before all other refusals are answered, so that these can be stored under the tenant.
+checked before any other refusal is sent, so that the refusal can be stored under its tenant.
 """
 
 import asyncio
@@ -157,7 +157,7 @@ _REFUSALS = {
     403: "Authentication failed",
     408: "Headers or body arrived too slowly",
     413: f"More than {LARGEST_BODY_BYTES // 1024} KiB",
-    415: "A compressed body, or a content type other than JSON without a token",
+    415: "A compressed body, or, without a token, a content type other than JSON",
     422: "Authenticated, but without a usable ticket id",
     429: "Too many requests at once over one connection, or too many waiting jobs",
     431: f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers",
@@ -309,7 +309,7 @@ def _dedupe_keys(webhook: Webhook, ticket_id: str) -> tuple[str, ...]:
 
 
 async def _refuse_if_full(database: Database, event: Event, most: int) -> None:
-    """Raise WebhookError if the tenant has its limit of waiting jobs.
+    """Raise WebhookError if the tenant has reached its limit of waiting jobs.
 
     The limit is not checked while Postgres is unavailable. The refusal is recorded before the response: if the desk
     does not resend the webhook, reconciliation creates the job.

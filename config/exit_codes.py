@@ -13,8 +13,8 @@ OF_COMMANDS = {
     "fully copied; no usable model answer; secret not rotated; confirmation declined",
     NOT_UNDERSTOOD_EXIT: "wrong arguments; or the tenant is ambiguous or unknown (diagnose, trace, secrets)",
     UNFORESEEN_EXIT: "internal error, see the log line; or the output can't be written (full disk)",
-    AWAY_EXIT: "a server is unavailable: the database (diagnose has a verdict instead), Redis (forget), or the model "
-    "(replay, also at the spending limit): try again later",
+    AWAY_EXIT: "a server is unavailable, try again later: the database (diagnose has a verdict instead), Redis "
+    "(forget), or the model (replay, also at the spending limit)",
     CONFIGURATION_EXIT: "a setting or the database must be fixed",
     INTERRUPTED_EXIT: "Ctrl-C",
 }

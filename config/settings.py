@@ -215,8 +215,8 @@ class JobSettings(LogSettings):
     database_url: PostgresUrl
     """Address of Postgres with the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."""
     job_deadline_seconds: int = Field(1800, gt=0)
-    """Seconds after which a job fails. Waits for a desk's rate limit, for `jobs.most_running` or for an operator do not
-    count, up to a day."""
+    """Seconds after which a job fails. The time of waiting for a desk's rate limit, for `jobs.most_running` or for an
+    operator does not count, up to a day."""
 
 
 class ByHandSettings(JobSettings):
@@ -224,7 +224,7 @@ class ByHandSettings(JobSettings):
 
 
 class StoreSettings(JobSettings):
-    """Settings of processes that access jobs."""
+    """Settings of processes that access the job rows and Redis."""
 
     redis_url: RedisUrl
     """Address of Redis: `redis://HOST:6379/0`, or `rediss://` for TLS. For a private CA, append
@@ -262,8 +262,8 @@ class BackgroundSettings(MetricsSettings, TraceFileSettings, DeskClientSettings)
     """Settings of processes without an HTTP interface."""
 
     worker_stuck_seconds: float = Field(60, ge=1)
-    """Seconds after which a worker with free slots and waiting jobs exits to be restarted if it takes none.
-    Housekeeping exits if its work is late by as much."""
+    """Seconds after which a worker exits, to be restarted, if it has free slots and takes none of the waiting jobs.
+    Housekeeping exits if its work is this late."""
 
 
 class EmbeddingSettings(BackgroundSettings):
@@ -333,7 +333,7 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     @field_validator("note_settle_seconds")
     @classmethod
     def _settles_after_the_call(cls, seconds: float, info: ValidationInfo) -> float:
-        # The wait starts before the call: after a shorter one, the first call could still post its note.
+        # The wait starts before the call: after a shorter wait, the first call could still post its note.
         if seconds < info.data.get("servicedesk_timeout_seconds", 0):
             raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may arrive as late as that")
         return seconds
@@ -345,15 +345,15 @@ class HousekeepingSettings(ModelAddressSettings):
     sync_interval_seconds: float = Field(300, gt=0)
     """Seconds between two syncs of a desk's tickets and solutions."""
     keep_text_days: int = Field(30, ge=1, le=36500)
-    """Days after which GPT-4's answers are purged (from the job's end) and copies of tickets and solutions (from when
-    the desk last listed them). Copies that the desk reports as deleted are purged at once."""
+    """Days after which GPT-4's answers are purged, from the job's end; for copies of tickets and solutions, from when
+    the desk last listed them. Copies that the desk reports as deleted are purged at once."""
     keep_jobs_days: int = Field(90, ge=1, le=36500)
-    """Days after the end of a job at which its row is purged."""
+    """Days from the end of a job until its row is purged."""
     reconcile_interval_seconds: float = Field(300, gt=0, le=1800)
     """Seconds between two checks of a desk for new tickets. A webhook counts as missed if it is this late
     ([Reconcile](reconcile.md))."""
     reconcile_window_hours: int = Field(24, ge=1, le=168)
-    """Maximum age in hours of a ticket for its missed webhook to create a job; at most half of `KEEP_JOBS_DAYS`."""
+    """Maximum age of a ticket, in hours, to get a job for a missed webhook; at most half of `KEEP_JOBS_DAYS`."""
 
 
 class MigrateSettings(LogSettings):

@@ -7,7 +7,7 @@ import errno
 import signal
 import socket
 
-from api.server import Crowd, Port, serve
+from api.server import Connections, Port, serve
 from config.secret_files import secrets_dir
 from config.secrets import own_secrets
 from config.settings import ConsoleSettings, SettingsError
@@ -86,7 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def console_port(seconds: float = 10.0) -> Port:
-    return Port(seconds, Crowd(MAX_CONNECTIONS, in_a_rush=300))
+    return Port(seconds, Connections(MAX_CONNECTIONS, in_a_rush=300))
 
 
 async def _main(

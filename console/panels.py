@@ -95,27 +95,27 @@ def reasons_of(causes: Sequence[EndCause], codes: Collection[str]) -> list[str]:
 async def queue_view(database: Database, redis: Redis, tenant_id: str | None) -> dict[str, Any]:
     """Return the current state of the queue.
 
-    With a tenant, for its users, it has the reading and only that tenant's jobs. `reading` is None if Redis did not
-    answer, `reasons` if the database did not. `lacks` is as in `lacking`.
+    With a tenant, the view is for its users: the reading and that tenant's jobs. `reading` is None if Redis did not
+    answer, `reasons` if the database did not. `missing` is as in `missing_condition`.
     """
     sees_all = tenant_id is None
-    (queue, failure, work, lacks), open_jobs, all_reasons, own = await asyncio.gather(
+    (queue, failure, work, missing), open_jobs, all_reasons, own = await asyncio.gather(
         _activity(database, redis),
         in_time(queries.open_jobs(database) if sees_all else asyncio.sleep(0)),
         in_time(queries.reasons_of_waiting(database) if sees_all else asyncio.sleep(0)),
         in_time(asyncio.sleep(0) if tenant_id is None else figures_of(database, tenant_id)),
     )
-    warnings = _warnings(queue, failure, work, lacks) if sees_all else _warnings(queue, failure, None, "")
+    warnings = _warnings(queue, failure, work, missing) if sees_all else _warnings(queue, failure, None, "")
     waits = (open_jobs and (open_jobs["waiting"] or open_jobs["later"])) or (own and own.waiting)
-    reasons = None if all_reasons is None else _reasons_of_all(all_reasons, lacks)
+    reasons = None if all_reasons is None else _reasons_of_all(all_reasons, missing)
     if own is not None:
-        reasons = _reasons_of_tenant(own, lacks)
+        reasons = _reasons_of_tenant(own, missing)
     word, hint = None, ""
     if queue is not None:
         reading = statistics.reading_of(queue.waiting)
         tone, hint = _READINGS[reading]
         word = StateWord(reading, tone)
-        if lacks and (waits or queue.waiting or queue.held):
+        if missing and (waits or queue.waiting or queue.held):
             word, hint = _DOWN
         elif reading == "normal" and warnings:
             # "the workers keep up" would contradict the warnings.
@@ -131,11 +131,11 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
         "work": work if sees_all else None,
         "open_jobs": open_jobs,
         "own": own,
-        "lacks": lacks,
+        "missing": missing,
     }
 
 
-async def lacking(database: Database, redis: Redis) -> str:
+async def missing_condition(database: Database, redis: Redis) -> str:
     """Return the condition that jobs wait for: `Redis answers`, `a worker runs`, or empty."""
     return (await _activity(database, redis))[3]
 
@@ -144,14 +144,14 @@ async def _activity(database: Database, redis: Redis) -> tuple[QueueActivity | N
     (queue, failure), work = await asyncio.gather(
         statistics.queue_activity(redis, PART_SECONDS), in_time(statistics.worker_activity(database))
     )
-    lacks = "Redis answers" if queue is None else ""
+    missing = "Redis answers" if queue is None else ""
     if work is not None and statistics.is_without_worker(queue, work):
-        lacks = "a worker runs"
-    return queue, failure, work, lacks
+        missing = "a worker runs"
+    return queue, failure, work, missing
 
 
 def _warnings(
-    queue: QueueActivity | None, failure: str, work: WorkerActivity | None, lacks: str
+    queue: QueueActivity | None, failure: str, work: WorkerActivity | None, missing: str
 ) -> list[tuple[StateWord, str]]:
     silent = work.silent if work else 0
     lost = f"{silent:,} {'job has' if silent == 1 else 'jobs have'} lost the worker: queued again within seconds"
@@ -159,32 +159,32 @@ def _warnings(
     warnings = (
         (failure, StateWord("Redis", "bad"), f"Redis: {failure}"),
         (queue and queue.takes_nothing, StateWord("Redis", "bad"), full),
-        (queue and lacks, StateWord("no worker", "bad"), "no worker has a job, and none listens for one"),
+        (queue and missing, StateWord("no worker", "bad"), "no worker has a job, and none listens for one"),
         (silent, StateWord("worker lost", "warn"), lost),
     )
     return [(word, text) for holds, word, text in warnings if holds]
 
 
-def _reasons_of_tenant(figures: TenantFigures, lacks: str) -> list[dict[str, str]]:
+def _reasons_of_tenant(figures: TenantFigures, missing: str) -> list[dict[str, str]]:
     cut = sum(figures.reasons.values()) >= MAX_COUNTED
-    return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
+    return _waiting_reasons(figures.reasons, figures.reasons if cut else (), missing)
 
 
-def _reasons_of_all(reasons: Mapping[tuple[str, str], int], lacks: str) -> list[dict[str, str]]:
+def _reasons_of_all(reasons: Mapping[tuple[str, str], int], missing: str) -> list[dict[str, str]]:
     by_reason: Counter[str] = Counter()
     for (_, reason), count in reasons.items():
         by_reason[reason] += count
     cut = {reason for (_, reason), count in reasons.items() if count >= MAX_PER_REASON}
-    return _waiting_reasons(by_reason, cut, lacks)
+    return _waiting_reasons(by_reason, cut, missing)
 
 
-def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: str) -> list[dict[str, str]]:
+def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], missing: str) -> list[dict[str, str]]:
     rows = []
     for reason, count in _most_first(reasons):
         cause = known_cause(reason)
         # An action with a placeholder is for one job; this row is for many.
         step = "" if cause is None or "{" in cause.action else cause.action
-        step = step or f"none: continues by itself{f' once {lacks}' if lacks else ''}"
+        step = step or f"none: continues by itself{f' once {missing}' if missing else ''}"
         rows.append({"reason": reason, "jobs": _at_least(count, is_cut=reason in cut), "step": step})
     return rows
 
@@ -197,7 +197,7 @@ class TenantHealth(NamedTuple):
     why: str
 
 
-async def health_of_all(database: Database, tenants: Sequence[Tenant], lacks: str) -> tuple[list[TenantHealth], bool]:
+async def health_of_all(database: Database, tenants: Sequence[Tenant], missing: str) -> tuple[list[TenantHealth], bool]:
     """Return the health of each tenant, and whether all of it is known."""
     now = datetime.now(UTC)
     parts = await asyncio.gather(
@@ -205,7 +205,7 @@ async def health_of_all(database: Database, tenants: Sequence[Tenant], lacks: st
         in_time(queries.outcomes(database, [tenant.id for tenant in tenants])),
         in_time(rejections.refused_tenants(database, now - LATELY)),
         in_time(missed_webhooks.missed_of_all(database, now - LATELY)),
-        in_time(queries.due_jobs(database) if lacks else asyncio.sleep(0, {})),
+        in_time(queries.due_jobs(database) if missing else asyncio.sleep(0, {})),
     )
     reasons, ended, refused, missed, due = parts
     healths = summarize(tenants, now, reasons=reasons, ended=ended, refused=refused, missed=missed, due=due)
@@ -280,7 +280,7 @@ def _at_least(count: int, *, is_cut: bool) -> str:
     return f"{count:,}{' or more' if is_cut else ''}"
 
 
-def own_words(reason: str) -> str:
+def reason_for_tenant(reason: str) -> str:
     """Return a refusal's reason for the tenant's users, without other tenants' data."""
     kind, _, cause = reason.partition(": ")
     return kind if "another tenant" in cause else reason
@@ -294,11 +294,13 @@ def settings_word(tenant: Tenant) -> StateWord:
     return StateWord("closed", "bad")
 
 
-def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: str = "") -> dict[str, Any]:
+def tenant_panel(
+    tenant: Tenant, figures: TenantFigures | None, *, is_tenant_user: bool, missing: str = ""
+) -> dict[str, Any]:
     """Return the panel of a tenant's settings and figures.
 
-    `figures` is None if the database did not answer. `own`: the reader is a user of this tenant. `lacks` is as in
-    `lacking`.
+    `figures` is None if the database did not answer. `is_tenant_user`: the reader is a user of this tenant. `missing`
+    is as in `missing_condition`.
     """
     marks = {
         "dry run: tickets get no note": tenant.dry_run,
@@ -316,10 +318,10 @@ def tenant_panel(tenant: Tenant, figures: TenantFigures | None, *, own: bool, la
     if figures is None:
         return panel
     refused, rate = figures.last_refused, figures.success_rate
-    if refused is not None and own:
-        panel["figures"] = replace(figures, last_refused={**refused, "reason": own_words(refused["reason"])})
+    if refused is not None and is_tenant_user:
+        panel["figures"] = replace(figures, last_refused={**refused, "reason": reason_for_tenant(refused["reason"])})
     return panel | {
-        "reasons": _reasons_of_tenant(figures, lacks),
+        "reasons": _reasons_of_tenant(figures, missing),
         "rate": StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
         "missed": missed_word(figures.missed, figures.read_at),
     }

@@ -12,8 +12,9 @@ RETURNS void LANGUAGE sql SET search_path = public, pg_temp AS $$
     VALUES (p_tenant, p_id, p_attempt, p_what, p_reason)
 $$;
 
--- Report whether a claimed job has changed. A caller repeats a change if the server's reply to the commit was lost. The
--- token identifies the repeat: it stays in a row that the claim itself freed, until the next change of the job.
+-- Write the event of a claimed job's change, and return true. Without a change, return true if an earlier call made
+-- it: a caller repeats a change if the reply to the commit was lost. The claim's token identifies the repeat: it stays
+-- in a row that the claim itself freed, until the next change of the job.
 -- `p_attempt` is the claim's attempt, `p_left` the row's attempt after the change.
 CREATE OR REPLACE FUNCTION tell_freed(
     p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_left integer, p_attempt integer,
@@ -40,10 +41,10 @@ CREATE OR REPLACE FUNCTION remember_deliveries(
 RETURNS TABLE (id uuid, first_id uuid) LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     FOR id, first_id IN
-        WITH came AS (SELECT u.key, u.job FROM unnest(p_keys, p_ids) AS u (key, job)),
+        WITH received AS (SELECT u.key, u.job FROM unnest(p_keys, p_ids) AS u (key, job)),
         taken AS (
             INSERT INTO delivery_keys AS k (tenant_id, key, job_id, expires_at)
-            SELECT p_tenant, c.key, c.job, p_seen_at + p_known FROM came c ORDER BY c.key
+            SELECT p_tenant, c.key, c.job, p_seen_at + p_known FROM received c ORDER BY c.key
             ON CONFLICT (tenant_id, key) DO UPDATE SET (job_id, expires_at) = (
                 SELECT CASE WHEN s.known THEN k.job_id ELSE excluded.job_id END,
                        CASE WHEN s.known THEN k.expires_at ELSE excluded.expires_at END
@@ -52,7 +53,7 @@ BEGIN
             RETURNING k.key, k.job_id
         )
         SELECT c.job, (array_agg(t.job_id ORDER BY t.job_id) FILTER (WHERE t.job_id <> c.job))[1]
-        FROM came c JOIN taken t ON t.key = c.key GROUP BY c.job
+        FROM received c JOIN taken t ON t.key = c.key GROUP BY c.job
     LOOP
         IF first_id IS NULL THEN
             first_id := id;
@@ -67,7 +68,7 @@ END $$;
 -- state: [*] -> waiting: accepted
 -- Record webhooks as jobs. Return for each its id, or the first job's id for a duplicate. One transaction, so that no
 -- delivery is remembered without its job. `p_events`: list of {id, tenant, ticket, event, traceparent, keys, remark};
--- no two have a key in common, and the optional remark is the reason of the first event. `p_published`: the caller
+-- no two have a key in common. The optional remark is the reason of the job's first event. `p_published`: the caller
 -- pushes the jobs' messages right after. The sorted order of tenants prevents deadlocks. A locked key is awaited for
 -- 500 ms at most, because the other webhooks wait too.
 CREATE OR REPLACE FUNCTION accept_jobs(p_events jsonb, p_published boolean, p_known interval, p_deadline interval)
@@ -83,13 +84,13 @@ BEGIN
     LOOP
         PERFORM set_config('app.tenant_id', v_tenant, true);
         RETURN QUERY
-        WITH came AS (
+        WITH received AS (
             SELECT e.* FROM jsonb_to_recordset(v_events)
             AS e (id uuid, ticket text, event text, traceparent text, keys text[], remark text)
         ),
         firsts AS (
             SELECT r.id, r.first_id FROM
-                (SELECT array_agg(c.id) AS ids, array_agg(k.key) AS keys FROM came c, unnest(c.keys) AS k (key)) a,
+                (SELECT array_agg(c.id) AS ids, array_agg(k.key) AS keys FROM received c, unnest(c.keys) AS k (key)) a,
                 remember_deliveries(v_tenant, a.ids, a.keys, now(), p_known) r
         ),
         made AS (
@@ -97,15 +98,15 @@ BEGIN
                               published_at)
             SELECT c.id, v_tenant, c.ticket, c.event, 'waiting', c.traceparent, now(), now(), now() + p_deadline,
                    CASE WHEN p_published THEN now() END
-            FROM came c LEFT JOIN firsts f ON f.id = c.id WHERE coalesce(f.first_id, c.id) = c.id
+            FROM received c LEFT JOIN firsts f ON f.id = c.id WHERE coalesce(f.first_id, c.id) = c.id
             ON CONFLICT DO NOTHING
             RETURNING id
         ),
-        told AS (
+        logged AS (
             INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
-            SELECT v_tenant, m.id, 0, 'accepted', c.remark FROM made m JOIN came c ON c.id = m.id
+            SELECT v_tenant, m.id, 0, 'accepted', c.remark FROM made m JOIN received c ON c.id = m.id
         )
-        SELECT c.id, coalesce(f.first_id, c.id) FROM came c LEFT JOIN firsts f ON f.id = c.id;
+        SELECT c.id, coalesce(f.first_id, c.id) FROM received c LEFT JOIN firsts f ON f.id = c.id;
     END LOOP;
 END $$;
 
@@ -142,15 +143,16 @@ END $$;
 
 -- -- A ticket and its numbers ----------------------------------------------------------------------------------------
 -- A cloud desk has an id for each ticket and another number for people; a webhook may contain either (docs/adr/0019). A
--- job's row has both, `desk_id` and `display_id`, once they are known. Both are null if the webhook's number is the
--- only one.
+-- job's row has both, `desk_id` and `display_id`, once they are known. Both are null while only the webhook's number
+-- is known.
 
 CREATE OR REPLACE FUNCTION numbers_of_job(p_tenant text, p_id uuid) RETURNS TABLE (desk_id text, display_id text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT j.desk_id, j.display_id FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant
 $$;
 
--- Serialize transactions for each number of a ticket, until the transaction ends. The sorted order prevents deadlocks.
+-- Lock each number of a ticket until the transaction ends, so that transactions for one ticket run one by one. The
+-- sorted order prevents deadlocks.
 CREATE OR REPLACE FUNCTION lock_ticket(p_tenant text, p_numbers text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
@@ -192,10 +194,10 @@ $$;
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
 -- Claim a job that is due or whose lease ran out. Claims of one ticket are serialized; the second statement sees the
 -- rows that were committed during the wait.
--- - `another_first`: another job of the ticket runs, may have posted its note, or was accepted earlier. This job waits
---   on, and the delay is added to its deadline, up to the longest life. A job that may have posted its own note waits
+-- - `another_first`: another job of the ticket runs, may have posted its note, or was accepted earlier. This job keeps
+--   waiting; its deadline moves by the delay, up to the longest life. A job that may have posted its own note waits
 --   only for a running one; otherwise two such jobs would wait for each other forever.
--- - `enhanced`: another job has put its note into this ticket, or failed when the note may be there. Otherwise a desk
+-- - `enhanced`: another job has posted its note, or has failed but may have posted it. Without this flag, a desk
 --   that stores each note, answers with a failure and fires a webhook at each change would get a paid note each time.
 --   If the last look found no note (`p_missing`), the next webhook may make one.
 -- - `echo`: another job has just left a failure note there, which may have caused the webhook.
@@ -219,7 +221,7 @@ BEGIN
         AND ((j.state = 'waiting' AND j.due_at <= now())
              OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_attempts))
         FOR UPDATE
-    ), asked AS (
+    ), checked AS (
         SELECT f.id, f.started_before, f.reason, f.since, o.enhanced, o.echo,
                o.running OR (f.may_wait AND (o.posted OR o.earlier)) AS another_first
         FROM free f CROSS JOIN LATERAL other_jobs_of_ticket(f.id, p_echo, p_missing) o
@@ -230,7 +232,7 @@ BEGIN
             deadline_at = greatest(j.deadline_at, least(
                 j.deadline_at + (clock_timestamp() - a.since) + p_wait,
                 coalesce(j.retried_at, j.accepted_at) + p_longest))
-        FROM asked a WHERE j.id = a.id AND a.another_first
+        FROM checked a WHERE j.id = a.id AND a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, clock_timestamp() AS claimed_at,
                   j.deadline_at, a.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
                   j.seen_open_at, false AS enhanced, false AS echo, true AS another_first, a.reason
@@ -240,18 +242,18 @@ BEGIN
             -- Equal to `since`, so that a hold does not extend the deadline by the time that a silent worker had the
             -- job.
             due_at = a.since, started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
-        FROM asked a WHERE j.id = a.id AND NOT a.another_first
+        FROM checked a WHERE j.id = a.id AND NOT a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, j.started_at, j.deadline_at,
                   a.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at, a.enhanced, a.echo,
                   false, a.reason
     ), taken AS (
         SELECT * FROM waits UNION ALL SELECT * FROM runs
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
                CASE WHEN t.another_first THEN p_another_first END
         FROM taken t
-        -- One event for all repeated looks: a flood of webhooks for one ticket must not fill the disk.
+        -- One event, however often the job is held back: a flood of webhooks for one ticket must not fill the disk.
         WHERE NOT t.another_first OR t.reason IS DISTINCT FROM p_another_first
     )
     SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
@@ -279,12 +281,12 @@ BEGIN
     RETURN (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.tenant_id = p_tenant) < p_most;
 END $$;
 
--- Return the job whose turn it is, locked. The tenant with the fewest places for its weight comes first, and then its
--- job that is due longest. `refused`: jobs are due, but none may start now, because its tenant is at its limit or its
--- row is locked.
--- - `p_weights`: weight of a tenant, 1 by default; `p_most`: limit of a tenant's jobs in flight; `p_charged`: places
---   that still count as taken, of jobs that ended at once.
--- It walks from tenant to tenant, from a random start to the first one without a taken place. After `p_looks` tenants
+-- Return the job whose turn it is, locked. The tenant with the fewest running jobs for its weight comes first, then its
+-- job that is due longest. `refused`: jobs are due, but none may start now: their tenants are at their limits, or their
+-- rows are locked.
+-- - `p_weights`: weight of a tenant, 1 by default; `p_most`: limit of a tenant's jobs in flight; `p_charged`: jobs
+--   that ended at once, and still count as running.
+-- It walks from tenant to tenant, from a random start to the first one without a running job. After `p_looks` tenants
 -- it takes the best of them, so a thousand tenants cost no more than a few. Tenants at their limit are passed over and do
 -- not count as looks. Only the index `jobs_turns` suits this walk, whatever the table's statistics are.
 CREATE OR REPLACE FUNCTION next_turn(
@@ -740,7 +742,7 @@ BEGIN
         FROM found f
         WHERE j.id = f.id AND f.state IN ('failed', 'skipped') AND f.reason IS DISTINCT FROM p_duplicate
         RETURNING j.id
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what) SELECT p_tenant, a.id, 0, 'retried by hand'
         FROM again a
     )
@@ -765,7 +767,7 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
             lease_until = NULL, claim_token = NULL
         FROM found f WHERE j.id = f.id
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.was_running
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT e.tenant_id, e.id, e.attempt, 'skipped', p_reason FROM ended e
     )
@@ -1010,7 +1012,7 @@ BEGIN
     ), lost AS (
         UPDATE jobs j SET published_at = clock_timestamp() FROM oldest o WHERE j.id = o.id
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what)
         SELECT l.tenant_id, l.id, l.attempt, 'published again' FROM lost l
     )
@@ -1038,7 +1040,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
                        AND r.attempt < p_attempts AND r.deadline_at > now()
                        ORDER BY r.lease_until LIMIT p_most FOR UPDATE SKIP LOCKED)
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT r.tenant_id, r.id, r.attempt, 'recovered', p_reason FROM recovered r
     )
@@ -1067,7 +1069,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
             reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (before: ' || j.reason || ')' END
         FROM lost l WHERE l.id = j.id AND NOT l.may_be_there
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', k.reason FROM looks k
         UNION ALL SELECT f.tenant_id, f.id, f.attempt, 'failed', f.reason FROM failed f
@@ -1127,7 +1129,7 @@ BEGIN
             reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (last: ' || j.reason || ')' END
         FROM overdue o WHERE o.id = j.id AND NOT o.may_be_there
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
-    ), told AS (
+    ), logged AS (
         INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
         SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', p_reason FROM looks k
         UNION ALL SELECT e.tenant_id, e.id, e.attempt, 'expired', e.reason FROM expired e
@@ -1432,7 +1434,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED
     ), purged AS (
         DELETE FROM jobs j USING old o WHERE j.id = o.id RETURNING j.id
-    ), told AS (
+    ), purged_events AS (
         DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
     ) SELECT count(*) FROM purged
 $$;

@@ -21,7 +21,7 @@ from observability.logging import log_event
 
 
 class OutcomeKind(StrEnum):
-    """Outcomes of attempts, then of jobs without a worker."""
+    """Outcomes of attempts; below the blank line, of jobs without a worker."""
 
     COMPLETED = "completed"
     SKIPPED = "skipped"
@@ -42,11 +42,11 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Outcome of an attempt or job; a failure's log line has `words` after `reason`."""
+    """Outcome of an attempt or job; a failure's log line has `consequence` after `reason`."""
 
     kind: OutcomeKind
     reason: str = ""
-    words: str = "not retried"
+    consequence: str = "not retried"
     seconds: float = 0.0  # duration of a completed attempt, or time until a waiting job is due
     note_id: str = ""
     extends_deadline: bool = True  # the time of a hold is added to the job's deadline
@@ -62,7 +62,7 @@ class _Report(NamedTuple):
     span: str = "{kind}"
 
 
-_FAILURE = "{reason}; {words}"
+_FAILURE = "{reason}; {consequence}"
 _HELD_BACK = "{reason}, held back for {seconds:.0f}s"
 _HOLD_SPAN = "{kind}: {reason}"
 _REPORTS = {
@@ -110,7 +110,7 @@ def report(job: JobRef, outcome: Outcome, span: trace.Span) -> None:
     """Report a recorded outcome in the log, the metrics and the span."""
     kind = outcome.kind
     template = _REPORTS[kind]
-    values = {"kind": kind, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
+    values = {"kind": kind, "reason": outcome.reason, "consequence": outcome.consequence, "seconds": outcome.seconds}
     reason = template.line.format(**values)
     span.set_attribute("outcome", template.span.format(**values))
     span.set_attributes(dict(tags()))  # some are bound after the span's start

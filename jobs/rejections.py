@@ -77,7 +77,7 @@ class WebhookResults:
 
     refused: Sequence[RefusedWebhook]
     since: datetime | None  # first rejection for the newest one's reason since a webhook was last accepted
-    unread: Sequence[RefusalCount]
+    without_ticket: Sequence[RefusalCount]
     last_accepted_at: datetime | None
     shares_used_up: bool
 
@@ -86,7 +86,7 @@ _REFUSED = text(
     "SELECT rejected_at AS at, ticket_id, status, reason FROM rejections WHERE tenant_id = :tenant"
     " AND ticket_id = ANY (CAST(:numbers AS text[])) ORDER BY rejected_at DESC LIMIT 20"
 )
-_UNREAD = text(
+_WITHOUT_TICKET = text(
     "SELECT status, reason, count(*) AS count, max(rejected_at) AS last_at FROM rejections WHERE tenant_id = :tenant"
     " AND ticket_id IS NULL AND rejected_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY last_at DESC LIMIT 5"
 )
@@ -147,13 +147,13 @@ async def has_webhook_record(database: Database, tenant_id: str, ticket_id: str)
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> WebhookResults:
     """Return results of the tenant's webhooks; `numbers` are a ticket's."""
-    statements = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
+    statements = (_REFUSED, _SINCE, _WITHOUT_TICKET, LAST_ACCEPTED, _USED_UP)
     values = {"numbers": list(numbers), "most": MAX_FROM_UNKNOWN_PER_HOUR, **OF_WEBHOOKS}
-    refused, since, unread, (last,), full = await database.call_as(tenant_id, *statements, **values)
+    refused, since, without_ticket, (last,), full = await database.call_as(tenant_id, *statements, **values)
     return WebhookResults(
         refused=[RefusedWebhook(**row) for row in refused],
         since=since[0]["since"],
-        unread=[RefusalCount(**row) for row in unread],
+        without_ticket=[RefusalCount(**row) for row in without_ticket],
         last_accepted_at=last["accepted_at"],
         shares_used_up=bool(full),
     )

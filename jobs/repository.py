@@ -15,19 +15,19 @@ from jobs.models import JobState
 MAX_ATTEMPTS = 8
 FINAL_CHECK_TIME = timedelta(minutes=5)  # time limit of the attempt that only searches for the note
 MAX_LIFE = timedelta(days=1)  # maximum age of a job with holds, since its acceptance or last manual retry
-PUT_OFF_AHEAD = timedelta(minutes=5)  # deadlines of jobs at their tenant's limit are extended so early; > an attempt
-SEEN_OPEN_VALID = timedelta(hours=1)  # for so long, a deferred job does not check again that its ticket is open
+PUT_OFF_AHEAD = timedelta(minutes=5)  # deadlines at a tenant's limit are extended this early; longer than an attempt
+SEEN_OPEN_VALID = timedelta(hours=1)  # a deferred job trusts its check of the open ticket for this time
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)  # retry delay while another job of the same ticket must end first
-ECHO = timedelta(minutes=10)  # for so long, our failure note may be the cause of a webhook of its ticket
+ECHO = timedelta(minutes=10)  # within this time, our failure note may be the cause of a webhook of its ticket
 REFRESH_APART = timedelta(hours=1)  # minimum time between further notes of a ticket
-DELIVERY_KNOWN = timedelta(minutes=10)  # after the first delivery, a repeated one is a duplicate for so long
+DELIVERY_KNOWN = timedelta(minutes=10)  # a delivery repeated within this time after the first one is a duplicate
 KEYS_KEPT = timedelta(hours=1)  # retention of expired dedupe keys, for events that waited in Redis
 REJECTIONS_KEPT = timedelta(days=7)  # retention of rejections, and of tickets without a webhook
 MAX_RECOVERED_PER_MINUTE = 60  # jobs for a tenant's missed webhooks
 MAX_TENANTS = 2_000  # in one list of tenants with refused or missed webhooks
-PUBLISHED_LATELY = timedelta(seconds=3)  # for so long after publication, the message may not be in the list yet
-OVERDUE = timedelta(minutes=1)  # a job without an outcome so long after its deadline is reported
-SIGNED_KEY = "signed:"  # prefix of dedupe keys of signed bytes: valid even after a job was skipped or failed
+PUBLISHED_LATELY = timedelta(seconds=3)  # within this time after publication, the message may not be in the list yet
+OVERDUE = timedelta(minutes=1)  # a job still without an outcome is reported this long after its deadline
+SIGNED_KEY = "signed:"  # prefix of dedupe keys of signed bytes, which stay valid if their job is skipped or fails
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
@@ -102,7 +102,8 @@ async def accept_all(
 ) -> list[UUID]:
     """Record webhooks; return their job ids (for a duplicate, the first job's).
 
-    `published`: marks them; the caller publishes after the commit. Else the relay does. Raises DATABASE_FAILURES.
+    `published`: mark the jobs as published, because the caller sends their messages after the commit. Otherwise the
+    relay sends them. Raises one of DATABASE_FAILURES.
     """
     first_ids: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
@@ -141,7 +142,7 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
     """Record a webhook from the inbox; return False for a duplicate.
 
     A duplicate gets a row too, `skipped`: its sender got a job id of its own. The message was published with the inbox
-    entry. Raises one of DATABASE_FAILURES; a locked delivery fails after 100 ms.
+    entry. Raises one of DATABASE_FAILURES; a locked delivery key is awaited for 100 ms at most.
     """
     values = _fields(event) | {"id": event.job_id, "accepted_at": event.accepted_at, "duplicate": DUPLICATE}
     limits = {"known": DELIVERY_KNOWN, "deadline": timedelta(seconds=deadline_seconds)}
@@ -213,9 +214,9 @@ async def fail_lost(database: Database, most: int, reason: str) -> list[JobIdent
 
 
 async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
-    """Extend deadlines of jobs that wait because their tenant runs its limit, `most`."""
+    """Extend deadlines of jobs waiting because their tenant is at its limit, `most`."""
     by = timedelta(seconds=deadline_seconds)
-    # So early that an attempt still fits.
+    # Early enough that an attempt still fits.
     ahead = min(PUT_OFF_AHEAD, by / 2)
     await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=MAX_LIFE, rows=rows)
 

@@ -78,10 +78,10 @@ class TenantSlots:
 
 MAX_COMPARED = 5000
 _INDEX_CHECK_SECONDS = 60.0
-# Nearest copies to rank, as a multiple of `through`: copies without common words are ranked by nearness alone.
+# Nearest copies to rank, as a multiple of `candidates`: copies without common words are ranked by nearness alone.
 _NEAREST_FACTOR = 2
 _QUERY_PARAMETERS = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
-FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :through)"
+FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :candidates)"
 FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
 _STORED = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
 NEWEST = text(f"{_STORED} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
@@ -94,7 +94,7 @@ def _nearest(model: int, dimensions: int) -> TextClause:
     # The model as a literal: the planner does not match a parameter to the model's partial index.
     return text(f"""
         ({_STORED} AND NOT {_LARGE} AND e.model = :model LIMIT :compared) UNION ALL
-        ({_STORED} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :through)
+        ({_STORED} AND {_LARGE} AND e.model = {model} ORDER BY {distance(dimensions)} LIMIT :candidates)
     """).execution_options(binary=True)
 
 
@@ -143,7 +143,7 @@ class EmbeddingRanking:
     async def rank(self, tenant_id: str, query: QueryEmbedding, parameters: Mapping[str, Any]) -> RankedCopies:
         """Rank copies that share words with the query, and the nearest ones.
 
-        `parameters`: parameters of `find_texts`; `through` is the number of results.
+        `parameters`: parameters of `find_texts`; `candidates` is the number of results.
         """
         values = {**parameters, "model": query.model, "compared": self._compared}
         queries = [FOUND, NEWEST]
@@ -160,13 +160,13 @@ class EmbeddingRanking:
         compared = [row for row in compared if row["embedding"]]
         nearness = await asyncio.to_thread(query.nearness, b"".join(row["embedding"] for row in compared))
         nearest = heapq.nlargest(
-            _NEAREST_FACTOR * parameters["through"], zip(nearness, range(len(compared)), strict=True)
+            _NEAREST_FACTOR * parameters["candidates"], zip(nearness, range(len(compared)), strict=True)
         )
         by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
         for near, at in {*nearest, *by_words}:
             document, one_language = compared[at]["document"], compared[at]["language"] == query.language
             weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=one_language)
-        best = heapq.nsmallest(parameters["through"], weighed, key=lambda document: (-weighed[document], -document))
+        best = heapq.nsmallest(parameters["candidates"], weighed, key=lambda document: (-weighed[document], -document))
         return RankedCopies(best, [weighed[document] for document in best])
 
     async def _is_indexed(self, model: int) -> bool:
@@ -181,7 +181,7 @@ _MAX_FOUND = 3
 _BUDGET = 12_000
 """Postings that one search reads, half a microsecond each. With 2,000, recall is lower by 0.04."""
 # Candidates, from which the ticket itself and excluded ones are removed.
-_MAX_LOOKED_THROUGH = 100
+_MAX_CANDIDATES = 100
 
 _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
 # A copy without a value for a forbidden kind is excluded: its value may be a forbidden one.
@@ -213,7 +213,7 @@ _query_terms = lru_cache(maxsize=16)(query_terms)
 
 
 class PostgresSearch:
-    """Searches on the process's pool, `most_at_once` at a time; job writes share it.
+    """Searches on the process's pool, `most_at_once` at a time; job writes use it.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
     languages of a tenant's texts; `embedding_of` embeds a query. A search returns at most `most` results with a
@@ -277,7 +277,7 @@ class PostgresSearch:
     ) -> list[dict[str, Any]]:
         languages = languages_of(" ".join(about), self._languages(tenant_id))
         query = _query_terms(*about, tuple(languages))
-        parameters: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MAX_LOOKED_THROUGH}
+        parameters: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "candidates": _MAX_CANDIDATES}
         parameters |= query._asdict()
         embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0], people)
         if not query.terms and embedding is None:

@@ -123,7 +123,7 @@ async def sync_tenant(
     """Copy new and changed items, and continue with the history, for about `seconds`.
 
     `tenant` returns the current settings. Raises ExternalError, DeferredError or HeldByAnotherError, or one of
-    DATABASE_FAILURES; the next round resumes there. Raises the last error also if the desk returned lists but no item.
+    DATABASE_FAILURES; the next round resumes there. Also raises the last error if the desk returned lists but no item.
     """
     until = monotonic() + seconds
     tenant_id = tenant().id
@@ -152,7 +152,7 @@ async def _sync_newest(run: SyncRun) -> None:
     try:
         state = await tickets.record_changed(state)
     except ExternalError as failure:
-        # If more than this list fails, the next call reports it.
+        # If the whole desk fails, not only this list, the next call reports it.
         log_event(log_events.SYNC_FAILED, tenant_id=run.tenant_id, reason=failure.reason, also=failure.also)
     await sync_repository.save_pass(*key, "t", state, run.lease.id)
     for collection in COLLECTIONS:
@@ -173,7 +173,7 @@ class SourceSync:
         self._run = run
         self._source = source
         self._key = (run.database, run.tenant_id, source.collection)
-        self._lists = True
+        self._can_list = True
         self._fruitless = 0
         self._last_ids: Sequence[str] = ()
         self._failed_in_a_row = 0
@@ -186,9 +186,9 @@ class SourceSync:
 
     async def _list(self) -> bool:
         try:
-            return self._lists and await self._list_page()
+            return self._can_list and await self._list_page()
         except ExternalError as failure:
-            self._lists, self._run.result.stopped = False, failure.reason
+            self._can_list, self._run.result.stopped = False, failure.reason
             refused = self._source.collection == "p" and not self._run.result.with_solutions
             phrase = log_events.SOLUTIONS_REFUSED if refused else log_events.SYNC_FAILED
             log_event(phrase, tenant_id=self._run.tenant_id, reason=failure.reason, also=failure.also)
@@ -235,8 +235,8 @@ class SourceSync:
         return state.now - state.complete_from >= min(_MAX_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
     def _rest_is_old(self, state: PassState, page: RecordedPage, after: PassState) -> bool:
-        """Return True if a list, sorted newest first, has reached items too old."""
-        # A list that begins with old items is not sorted newest first, even if all have the same time.
+        """Return True if a list, sorted newest first, has reached items that are too old."""
+        # A list that begins with old items does not count as sorted newest first, even if all have the same time.
         oldest, last = self._run.oldest, after.last_created
         newer = [created for created in (state.last_created, *page.created) if created is not None]
         return after.in_order and last is not None and last < oldest <= max(newer)

@@ -44,7 +44,7 @@ _FLUSH_SECONDS = 5.0
 # Short: `ai-agents trace` shows only spans that are in a file.
 _INTO_FILES_MILLISECONDS = 1000
 FILE_BYTES = 4_000_000
-FOLDER_BYTES = 30_000_000  # checked before a process begins a file, so the new file is on top of it
+FOLDER_BYTES = 30_000_000  # checked before a process begins a file, so the folder may exceed it by that file
 # Not written to files, because `ai-agents forget` does not erase those. A collector gets them if the operator opts in.
 _TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
 _tracer = trace.get_tracer("ai-agents")

@@ -46,7 +46,7 @@ _ERASE_REST_OF_PRIVACY = text("SELECT * FROM erase_rest_of_privacy(:page)")
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class ErasureScope:
     """Scope of an erasure: a ticket, a requester's tickets, or the whole tenant."""
 
     tenant_id: str
@@ -67,14 +67,14 @@ class Stored(NamedTuple):
     """Number of erasable rows."""
 
     copies: int
-    """Copies of tickets; of a whole tenant also parts of solutions."""
+    """Copies of tickets; for a whole tenant, also parts of solutions."""
     answers: int
     """Model answers of these tickets' jobs, or of jobs that used one of these tickets."""
-    jobs: int
+    unfinished_jobs: int
     unattributed: int
     """Copies and answers without a known requester."""
     records: int = 0
-    of_requester: bool = False
+    is_requester_known: bool = False
 
 
 class EndedJob(NamedTuple):
@@ -88,7 +88,7 @@ class EndedJob(NamedTuple):
     display_id: str | None
 
 
-async def stored(database: Database, scope: Which, *, page: int = PAGE) -> Stored:
+async def stored(database: Database, scope: ErasureScope, *, page: int = PAGE) -> Stored:
     """Count the rows that an erasure would erase, page by page."""
     transaction = partial(database.tenant, scope.tenant_id)
     numbers = None
@@ -111,13 +111,13 @@ async def stored(database: Database, scope: Which, *, page: int = PAGE) -> Store
     )
 
 
-async def _hash_of(session: AsyncSession, scope: Which) -> bytes | None:
+async def _hash_of(session: AsyncSession, scope: ErasureScope) -> bytes | None:
     if scope.requester is None:
         return None
     return await session.scalar(select(tombstones.of_requester(scope.requester)))
 
 
-async def _numbers_of(session: AsyncSession, scope: Which, requester: bytes | None) -> set[str]:
+async def _numbers_of(session: AsyncSession, scope: ErasureScope, requester: bytes | None) -> set[str]:
     found = {scope.ticket_id} if scope.ticket_id else set()
     for numbers in _NUMBERS:
         found |= {*await session.scalars(numbers, {"number": scope.ticket_id, "requester": requester})}
@@ -157,7 +157,7 @@ class Erased(NamedTuple):
 
 async def erase(
     database: Database,
-    scope: Which,
+    scope: ErasureScope,
     *,
     job_rows: bool = True,
     page: int = PAGE,
@@ -196,7 +196,7 @@ async def erase(
 @dataclass(slots=True)
 class _Erasure:
     database: Database
-    scope: Which
+    scope: ErasureScope
     page: int
     on_ended: Callable[[Sequence[EndedJob]], None]
     requester: bytes | None = None
@@ -204,7 +204,7 @@ class _Erasure:
     ended: list[EndedJob] = field(default_factory=list)
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[AsyncSession]:
+    async def _exclusive_session(self) -> AsyncIterator[AsyncSession]:
         async with self.database.tenant(self.scope.tenant_id) as session:
             await tombstones.lock(session, shared=False)
             yield session
@@ -212,10 +212,10 @@ class _Erasure:
     def _pages(self, statement: TextClause, **values: object) -> AsyncIterator[RowMapping]:
         scope = self.scope
         target = {"all": scope.all, "ticket": scope.ticket_id, "requester": self.requester, "address": scope.address}
-        return _pages(self._alone, statement, {**target, "page": self.page, **values})
+        return _pages(self._exclusive_session, statement, {**target, "page": self.page, **values})
 
     async def begin(self) -> datetime:
-        async with self._alone() as session:
+        async with self._exclusive_session() as session:
             self.requester = await _hash_of(session, self.scope)
             if self.scope.ticket_id is not None:
                 numbers = await _numbers_of(session, self.scope, None)

@@ -41,7 +41,7 @@ from observability.startup import abort_start, end_loading
 from observability.tracing import Tracing
 from privacy.secret_fingerprints import report_secrets
 from worker.consumer import QuietConsumer, TakenMessages, exit_after, stop_worker
-from worker.tasks import JobReleasedError, Pickup
+from worker.tasks import JobReleasedError, MessageHandler
 from workflow.graph import build_graph
 from workflow.lease import Leases
 from workflow.runner import Runner, run_next
@@ -87,7 +87,7 @@ class Resources:
         end_loading()  # enables garbage collection, before the wait for the database
         # With Python's default of 700, collections of a thousand jobs take 8 % of the CPU, up to 0.4 s at a time.
         gc.set_threshold(5_000, 20, 50)
-        self._pickup = self._on_loop(self._open(tenants))
+        self._handler = self._on_loop(self._open(tenants))
         self._taken_messages = TakenMessages(
             Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
             stuck_seconds=settings.worker_stuck_seconds,
@@ -103,7 +103,7 @@ class Resources:
     def _on_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _open(self, tenants: TenantDirectory) -> Pickup:
+    async def _open(self, tenants: TenantDirectory) -> MessageHandler:
         settings = self._settings
         database = Database(
             settings.database_url,
@@ -166,7 +166,7 @@ class Resources:
             fair_shares=FairShares(tenants.all),
             feedback_link_of=links.link if links else None,
         )
-        return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
+        return MessageHandler(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
 
     def watch(self, consumer: QuietConsumer) -> None:
         """Start the watchdog and the readiness probe: the worker takes messages now."""
@@ -205,7 +205,7 @@ class Resources:
             raise JobReleasedError
         self._running.add(task)
         try:
-            await self._pickup.take(message_id)
+            await self._handler.handle(message_id)
         finally:
             self._running.discard(task)
 

@@ -45,7 +45,7 @@ def enhance(job_id: str) -> None:
         raise Reject("unexpected failure", requeue=True) from None
 
 
-class Pickup:
+class MessageHandler:
     """Handles each message.
 
     `run_next` runs one attempt at the next job; it returns None if no job is due.
@@ -64,8 +64,8 @@ class Pickup:
         self._deadline = job_deadline_seconds
         self._database_outage = Outage(log_events.DATABASE_UNREACHABLE)
 
-    async def take(self, job_id: UUID) -> None:
-        """Run the next job, with retries for half a minute without a database.
+    async def handle(self, job_id: UUID) -> None:
+        """Run the next job, with retries for 30 s while the database is unavailable.
 
         Raises NoStartableJobError, or JobReleasedError after the last retry.
         """
@@ -91,7 +91,7 @@ class Pickup:
             return
         state = await repository.state_of(self._database, job_id) or await self._find(job_id)
         if state is JobState.WAITING:
-            # Again: the row may have just been created from the inbox. For a duplicate or early message, no job is due.
+            # Again: `_find` may have just created the row. No job is due after a duplicate or early message.
             await self._run_next()
 
     async def _find(self, job_id: UUID) -> JobState | None:

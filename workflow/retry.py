@@ -100,12 +100,12 @@ async def outcome_of(services: Services, claim: Claim, stopped: Exception) -> Ou
             failed = Outcome(OutcomeKind.FAILED, reason, "gave up at its deadline", failure=stopped)
         case _:
             decision = decide(stopped, claim.attempt, claim.seconds_left(), settle_seconds)
-            failed = replace(_failed(stopped), words=decision.words)
+            failed = replace(_failed(stopped), consequence=decision.words)
             if decision.seconds is not None:
                 return replace(failed, kind=OutcomeKind.RETRIED, seconds=decision.seconds)
     if claim.attempt <= MAX_ATTEMPTS and await retry_until_available(claims.may_have_posted, services.database, claim):
         words = f"will be looked for once more in {settle_seconds:.0f}s"
-        return replace(failed, kind=OutcomeKind.FINAL_CHECK, words=words, seconds=settle_seconds)
+        return replace(failed, kind=OutcomeKind.FINAL_CHECK, consequence=words, seconds=settle_seconds)
     await answers.drop(claim.job_id, StoredKind.LOOK, StoredKind.UNUSABLE)
     return failed
 

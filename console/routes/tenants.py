@@ -7,7 +7,15 @@ from starlette.responses import Response
 
 from console.dependencies import ConsoleRoute, CurrentUser, ServicesDep, VisibleTenant
 from console.errors import NotFound, redirect
-from console.panels import causes_lately, causes_table, health_of_all, in_time, lacking, queue_view, tenant_panel
+from console.panels import (
+    causes_lately,
+    causes_table,
+    health_of_all,
+    in_time,
+    missing_condition,
+    queue_view,
+    tenant_panel,
+)
 from console.queries import figures_of
 from console.templating import templates
 
@@ -24,7 +32,7 @@ async def overview(request: Request, user: CurrentUser, services: ServicesDep, p
         queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
     )
     configured = services.tenants.all() if sees_all else []
-    tenants, is_known = await health_of_all(database, configured, queue["lacks"]) if configured else ([], True)
+    tenants, is_known = await health_of_all(database, configured, queue["missing"]) if configured else ([], True)
     unhealthy = [each for each in tenants if each.health.tone != "ok"]
     context = {
         "queue": queue,
@@ -52,11 +60,11 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     following = [tenant for tenant in configured if tenant.id > after]
     page = following[:_PAGE]
     database = services.database
-    healths, is_known = await health_of_all(database, configured, await lacking(database, services.redis))
+    healths, is_known = await health_of_all(database, configured, await missing_condition(database, services.redis))
     # Last, because they take all connections for a moment.
     figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in page))
     context = {
-        "tenants": [tenant_panel(*pair, own=False) for pair in zip(page, figures, strict=True)],
+        "tenants": [tenant_panel(*pair, is_tenant_user=False) for pair in zip(page, figures, strict=True)],
         "health": {each.tenant_id: each.health for each in healths} if is_known else {},
         "next": page[-1].id if len(following) > len(page) else "",
         "is_first": not after,
@@ -69,18 +77,18 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     settings = services.tenants.get(tenant_id)
     if settings is None:
         raise NotFound
-    own = user.tenant_id is not None
-    figures, causes, lacks = await asyncio.gather(
+    is_tenant_user = user.tenant_id is not None
+    figures, causes, missing = await asyncio.gather(
         in_time(figures_of(services.database, tenant_id)),
         causes_lately(services.database, tenant_id),
-        lacking(services.database, services.redis),
+        missing_condition(services.database, services.redis),
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
-        "tenant": tenant_panel(settings, figures, own=own, lacks=lacks),
+        "tenant": tenant_panel(settings, figures, is_tenant_user=is_tenant_user, missing=missing),
         # A problem may name a setting of another tenant.
-        "problems": [] if own else problems,
+        "problems": [] if is_tenant_user else problems,
         **causes_table(causes),
     }
     return templates.TemplateResponse(request, "tenant.html", context)

@@ -20,7 +20,7 @@ from console.dependencies import (
     visible_tenant,
 )
 from console.errors import NotFound, redirect
-from console.panels import own_words
+from console.panels import reason_for_tenant
 from console.templating import Tone, templates
 from console.timeline import draw
 from jobs import details
@@ -84,7 +84,7 @@ async def search(
 
 
 async def visible_job(services: ServicesDep, user: CurrentUser, job_id: UUID) -> Details:
-    """Return a visible job. NotFound for missing and hidden ones has the same delay."""
+    """Return a visible job. NotFound takes the same time for missing and hidden ones."""
     database = services.database
     if user.tenant_id is not None and not await details.is_of(database, user.tenant_id, job_id):
         raise NotFound
@@ -121,7 +121,7 @@ async def ticket(
     if facts.job is not None and facts.events is not None:
         picture = draw(timeline(facts.job, facts.events, facts.read_at))
     context = {
-        "story": story(facts, own=user.tenant_id is not None, jaeger_url=services.jaeger_url),
+        "story": story(facts, is_tenant_user=user.tenant_id is not None, jaeger_url=services.jaeger_url),
         "picture": picture,
         "reads_texts": facts.job is not None and user.reads_texts,
         "tenant_id": tenant_id,
@@ -159,14 +159,14 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     return templates.TemplateResponse(request, "texts.html", context)
 
 
-def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> dict[str, Any]:
-    """Return `diagnose --json`'s result and more; `own` hides other tenants' data."""
-    if own:
+def story(facts: Facts, *, is_tenant_user: bool, jaeger_url: str | None) -> dict[str, Any]:
+    """Return `diagnose --json`'s result and more; `is_tenant_user` hides other tenants' data."""
+    if is_tenant_user:
         facts = _without_causes(facts)
     diagnosis = judge(facts)
     # Jaeger shows the traces of all tenants to every visitor.
-    result = report(facts, diagnosis, None if own else jaeger_url)
-    if own:
+    result = report(facts, diagnosis, None if is_tenant_user else jaeger_url)
+    if is_tenant_user:
         restricted = replace(facts, queue=None, work=None)
         again = judge(restricted)
         if again.verdict is diagnosis.verdict and again.anchor == diagnosis.anchor:
@@ -195,18 +195,18 @@ def _without_causes(facts: Facts) -> Facts:
     webhooks = facts.webhooks
     if webhooks is None:
         return facts
-    refused = [replace(refusal, reason=own_words(refusal.reason)) for refusal in webhooks.refused]
-    # Merged, because two identical lines would reveal that they differ. The newest are first.
-    unread: dict[tuple[int, str], RefusalCount] = {}
-    for refusal in webhooks.unread:
-        reason = own_words(refusal.reason)
-        newest = unread.get((refusal.status, reason), replace(refusal, reason=reason, count=0))
-        unread[refusal.status, reason] = replace(newest, count=newest.count + refusal.count)
-    return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
+    refused = [replace(refusal, reason=reason_for_tenant(refusal.reason)) for refusal in webhooks.refused]
+    # Merged, because two identical lines would reveal that their causes differ. The newest are first.
+    without_ticket: dict[tuple[int, str], RefusalCount] = {}
+    for refusal in webhooks.without_ticket:
+        reason = reason_for_tenant(refusal.reason)
+        newest = without_ticket.get((refusal.status, reason), replace(refusal, reason=reason, count=0))
+        without_ticket[refusal.status, reason] = replace(newest, count=newest.count + refusal.count)
+    return replace(facts, webhooks=replace(webhooks, refused=refused, without_ticket=list(without_ticket.values())))
 
 
 def retry_caution(job: Details) -> str | None:
-    """Return the argument against a retry; None if it is impossible or useless."""
+    """Return the argument against a retry, or ""; None if a retry makes no sense."""
     is_useful = job.state in (JobState.FAILED, JobState.SKIPPED) and job.reason not in (DUPLICATE, FORGOTTEN)
     return caution(job.reason) if is_useful else None
 

@@ -105,8 +105,8 @@ class ServiceDeskPlus:
     async def list_tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
         """Return up to 100 tickets from the `start`-th on, without texts, newest first.
 
-        With `changed_since`, only tickets changed after that, by the desk's clock, in that order. A desk may ignore the
-        order, and omit requested fields: the caller must check the items.
+        With `changed_since`, only tickets changed after that by the desk's clock, oldest change first. A desk may
+        ignore the order, and omit requested fields: the caller must check the items.
         """
         list_info: dict[str, Any] = {"row_count": _MAX_ROWS, "start_index": start}
         if changed_since is None:
@@ -135,7 +135,7 @@ class ServiceDeskPlus:
     async def list_solutions(self, start: int = 1) -> ListPage[ListedSolution]:
         """Return up to 100 approved solutions from the `start`-th on, without texts.
 
-        Raises DeskRefusedError if the permission for solutions is missing, under any status.
+        Raises DeskRefusedError if the permission for solutions is missing, whatever the HTTP status.
         """
         list_info = {"row_count": _MAX_ROWS, "start_index": start, "filter_by": {"name": "ApprovedSolutions"}}
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": list_info}, own_permission=True))
@@ -232,8 +232,8 @@ class ServiceDeskPlus:
         """Return the id of a note, see `workflow.ports.Desk`.
 
         Lists have no texts: a note is read if written after `since` or up to 15 minutes before (the desk has its own
-        clock), and the newest three in any case. Raises DeskUnavailableError for an incomplete list, since None lets a
-        note be posted.
+        clock), and the newest three in any case. Raises DeskUnavailableError for an incomplete list, because the
+        caller posts a note after None.
         """
         if unread is None:
             oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
@@ -279,7 +279,7 @@ class ServiceDeskPlus:
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
         """Return the last mails and notes of a ticket, oldest first, each by one call.
 
-        A failure or the timeout ends the reading; it raises only if nothing was read.
+        A failure or the timeout ends the reading. A failure is raised if nothing was read; the timeout never is.
         """
         messages: list[tuple[float, str]] = []
         try:
@@ -326,7 +326,7 @@ def _written_at(note: dict[str, Any]) -> float:
 
 
 CLOUD_PROBE_SECONDS = 300.0
-"""How often a cloud desk that refuses the credentials is tried: each try may cost one of ten tokens in ten minutes."""
+"""Seconds between tries while a cloud desk refuses the credentials: each may cost one of ten tokens in ten minutes."""
 _REQUESTS = "SDPOnDemand.requests.ALL"
 _SOLUTIONS = "SDPOnDemand.solutions.READ"
 
@@ -375,12 +375,12 @@ class ServiceDesk:
 
 
 def _token_remedy(tenant_id: str, reason: str) -> str:
-    """Return the action for a missing token; only the accounts host judges secrets."""
+    """Return the action for a missing token; only the accounts host checks secrets."""
     address = key_name(tenant_id, "servicedesk.accounts_url")
     if reason == "invalid answer" or reason.startswith(("connection", "5")):
         return f"check that {address} is the accounts host of the desk's region, and that this machine can reach it"
     if reason == "429":
-        return "wait ten minutes: the accounts host issues ten tokens for a refresh token in that time"
+        return "wait ten minutes: the accounts host issues at most ten tokens per refresh token in that time"
     return f"renew {tenant_id}.servicedesk.client_id, its secret and refresh token for {address}"
 
 

@@ -81,9 +81,9 @@ def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
         if remark_of(facts.events or ()) == SIGNED_BY_PREVIOUS:
             yield Evidence(job.accepted_at, f"webhook {SIGNED_BY_PREVIOUS}: the desk had not changed it yet")
     elif webhooks is not None:
-        for unread in webhooks.unread:
-            text = f"webhook without a readable ticket refused: {unread.reason} ({unread.count} in 24 hours)"
-            yield Evidence(unread.last_at, text)
+        for refusal in webhooks.without_ticket:
+            text = f"webhook without a readable ticket refused: {refusal.reason} ({refusal.count} in 24 hours)"
+            yield Evidence(refusal.last_at, text)
         if webhooks.last_accepted_at is not None:
             yield Evidence(webhooks.last_accepted_at, "last accepted webhook of the tenant")
 
@@ -240,8 +240,8 @@ def _of_no_job(facts: Facts) -> _Line:
         reason = refused.reason.partition(":")[0]
         values = {"ticket_id": refused.ticket_id, "status": refused.status, "reason": reason}
         return "api", log_events.WEBHOOK_REJECTED, values
-    if webhooks is not None and facts.desk.ticket != "gone" and (unread := latest_without_ticket(webhooks)):
-        values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
+    if webhooks is not None and facts.desk.ticket != "gone" and (refusal := latest_without_ticket(webhooks)):
+        values = {"status": refusal.status, "reason": refusal.reason.partition(":")[0]}
         return "api", log_events.WEBHOOK_REJECTED, values
     if missing is not None and missing.missed_at is not None:
         created = f"{missing.created_at:%Y-%m-%dT%H:%M:%SZ}"

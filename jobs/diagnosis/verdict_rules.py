@@ -32,7 +32,7 @@ _SCALE = (
     "--overwrite`",
     "`kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=10`",
 )
-_IS_THERE = "has its enhancement: the note is in the ticket"
+_DELIVERED_TEXT = "has its enhancement: the note is in the ticket"
 _SLOW_QUERIES = "check for slow queries; escalate to Engineering"
 _EXCLUDED = "the tenant's rules exclude it, or the desk does not show it to us"
 _NO_WORKER = "no worker is running to take its job"
@@ -41,7 +41,7 @@ _CORRECT = "ask the client to correct the webhook: docs/runbooks/WEBHOOK_TROUBLE
 _SEND_AGAIN = "then ask the client to send the webhook again"
 _WAIT_FOR_RECONCILIATION = (
     "jobs of new tickets are created automatically once fewer jobs wait (docs/reconcile.md): check again after "
-    "RECONCILE_INTERVAL_SECONDS twice. For an older ticket, ask the client to send the webhook again"
+    "twice RECONCILE_INTERVAL_SECONDS. For an older ticket, ask the client to send the webhook again"
 )
 _COMPARE_SECRET = f"ask the client to compare the desk's secret with WEBHOOK_SECRET_{{suffix}} ({_ROTATION})"
 _COMPARE_TOKEN = "ask the client to compare the desk's token with WEBHOOK_TOKEN_{suffix}"  # noqa: S105 -- a setting
@@ -53,7 +53,7 @@ _STEPS_OF_REFUSALS = {
     "too many jobs waiting": "find the source of so many webhooks; Engineering may raise {most_waiting}",
     "stale timestamp": "ask the client to set the clock of their server",
     "timestamp missing": "ask the client to send a signed timestamp",
-    "unknown tenant": "ask the client to name the tenant exactly `{tenant}` in the webhook",
+    "unknown tenant": "ask the client to send the tenant id exactly as `{tenant}` in the webhook",
 }
 _ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-address", 405: "wrong-address"}
 _MODEL = {VerdictCode.MODEL_FAILING, VerdictCode.MODEL_HELD}
@@ -68,16 +68,16 @@ def judge(facts: Facts) -> Diagnosis:
 def _judge(facts: Facts) -> Diagnosis:
     job = facts.job
     if facts.database_failure:
-        return _without_database(facts)
+        return _diagnose_database_outage(facts)
     if job is None:
         # Checked first: webhooks of an erased ticket are accepted, but their jobs are skipped.
-        return _of_cause(facts, CAUSES[FORGOTTEN]) if facts.forgotten else _without_job(facts)
+        return _diagnose_cause(facts, CAUSES[FORGOTTEN]) if facts.forgotten else _diagnose_missing_job(facts)
     if job.state == JobState.COMPLETED:
         return _completed(facts, job)
     if job.state in (JobState.FAILED, JobState.SKIPPED):
         if facts.desk.note and job.note_attempted_at is not None:
-            return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
-        return _of_cause(facts, _cause_of_end(facts))
+            return _verdict(facts, VerdictCode.DELIVERED, _DELIVERED_TEXT)
+        return _diagnose_cause(facts, _cause_of_end(facts))
     return _running(facts, job) if job.state == JobState.RUNNING else _waiting(facts, job)
 
 
@@ -99,9 +99,9 @@ def clock(moment: datetime, now: datetime) -> str:
     return f"{moment:%H:%M} UTC" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _without_database(facts: Facts) -> Diagnosis:
+def _diagnose_database_outage(facts: Facts) -> Diagnosis:
     if facts.desk.note:
-        return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
+        return _verdict(facts, VerdictCode.DELIVERED, _DELIVERED_TEXT)
     action = "escalate to Engineering: jobs continue by themselves when Postgres answers; then check again"
     text, anchor = "can't be looked up: our database does not answer", ""
     if facts.inbox is not None:
@@ -112,37 +112,37 @@ def _without_database(facts: Facts) -> Diagnosis:
     return _verdict(facts, VerdictCode.DATABASE_FAILING, text, action, anchor=anchor)
 
 
-def _without_job(facts: Facts) -> Diagnosis:
+def _diagnose_missing_job(facts: Facts) -> Diagnosis:
     if facts.inbox is not None:
         text = "was accepted, and waits in Redis until Postgres stores it"
         return _verdict(facts, VerdictCode.IN_PROGRESS, text, "wait")
     # A polled desk needs no webhooks.
     webhooks = None if facts.reconcile == "poll" else facts.webhooks
     if webhooks is not None and webhooks.refused:
-        return _of_refusal(facts, webhooks)
+        return _diagnose_refusal(facts, webhooks)
     if facts.desk.ticket == "gone":
         text = "is unknown: no webhook arrived for it, and the desk has no ticket with this number"
         return _verdict(facts, VerdictCode.TICKET_GONE, text, "check the number and the tenant")
-    if webhooks is not None and (unread := latest_without_ticket(webhooks)):
-        last = clock(unread.last_at, facts.read_at)
-        text = f"has no enhancement: the client's webhooks arrive and are refused, last at {last}: {unread.reason}"
-        anchor = _ANCHORS.get(unread.status, "refused-for-its-form")
+    if webhooks is not None and (refusal := latest_without_ticket(webhooks)):
+        last = clock(refusal.last_at, facts.read_at)
+        text = f"has no enhancement: the client's webhooks arrive and are refused, last at {last}: {refusal.reason}"
+        anchor = _ANCHORS.get(refusal.status, "refused-for-its-form")
         return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, _CORRECT, _SEND_AGAIN, anchor=anchor)
     if facts.tenant_closed:
         text = "did not reach us, and a setting of the tenant must be fixed on our side"
         return _verdict(facts, VerdictCode.TENANT_CLOSED, text, CHECK_SETTINGS.format(tenant=facts.tenant_id))
-    return _of_polled(facts) if facts.reconcile == "poll" else _of_no_webhook(facts)
+    return _diagnose_polled(facts) if facts.reconcile == "poll" else _diagnose_no_webhook(facts)
 
 
 def latest_without_ticket(webhooks: WebhookResults) -> RefusalCount | None:
     """Return the latest refusal without a ticket if no accepted webhook followed."""
     last = webhooks.last_accepted_at
     # The sender of a 403 is unknown; other refusals are stored only after authentication.
-    found = [unread for unread in webhooks.unread if unread.status != 403]
-    return next((unread for unread in found if last is None or unread.last_at > last), None)
+    found = [refusal for refusal in webhooks.without_ticket if refusal.status != 403]
+    return next((refusal for refusal in found if last is None or refusal.last_at > last), None)
 
 
-def _of_refusal(facts: Facts, webhooks: WebhookResults) -> Diagnosis:
+def _diagnose_refusal(facts: Facts, webhooks: WebhookResults) -> Diagnosis:
     last = webhooks.refused[0]
     kind, _, cause = last.reason.partition(": ")
     if kind == "tenant closed":
@@ -172,7 +172,7 @@ def _of_refusal(facts: Facts, webhooks: WebhookResults) -> Diagnosis:
     return _verdict(facts, VerdictCode.WEBHOOK_REJECTED, text, action, again, anchor=anchor)
 
 
-def _of_no_webhook(facts: Facts) -> Diagnosis:
+def _diagnose_no_webhook(facts: Facts) -> Diagnosis:
     missing = facts.missing
     text = "did not reach us: no webhook arrived that names the tenant or has its secret"
     if missing is not None:
@@ -189,11 +189,11 @@ def _of_no_webhook(facts: Facts) -> Diagnosis:
         job_creation = f"no job is created: {_EXCLUDED}"
     elif facts.reconcile == "on":
         job_creation = (
-            f"{name} is on: its job is created automatically, within a limit per minute; wait, unless it is older than "
-            "RECONCILE_WINDOW_HOURS or was erased"
+            f"{name} is on: its job is created automatically, within a limit per minute; wait, unless the "
+            "ticket is older than RECONCILE_WINDOW_HOURS or was erased"
         )
     else:
-        job_creation = f"{name} is report: with on, the job of such a ticket is created without a webhook"
+        job_creation = f"{name} is `report`; with `on`, such a ticket gets a job without a webhook"
     return _verdict(
         facts,
         VerdictCode.WEBHOOK_MISSING,
@@ -213,7 +213,7 @@ def _check_rules_action(facts: Facts) -> str:
     return f"check whether {key_name(facts.tenant_id, 'tickets')} excludes it: such a ticket gets no job"
 
 
-def _of_polled(facts: Facts) -> Diagnosis:
+def _diagnose_polled(facts: Facts) -> Diagnosis:
     text = "has no job yet: the client's desk sends no webhooks and is polled for new tickets"
     if facts.missing is not None:
         text += f"; this one was seen at {clock(facts.missing.seen_at, facts.read_at)}"
@@ -243,7 +243,7 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
         text = "has its enhancement with less detail: related content was not found in time"
         return _verdict(facts, VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
     if facts.desk.note or job.finished_at is None:
-        return _verdict(facts, VerdictCode.DELIVERED, _IS_THERE)
+        return _verdict(facts, VerdictCode.DELIVERED, _DELIVERED_TEXT)
     text = f"has its enhancement: the note was added to the ticket at {clock(job.finished_at, facts.read_at)}"
     return _verdict(facts, VerdictCode.DELIVERED, text)
 
@@ -265,7 +265,7 @@ def _cause_of_end(facts: Facts) -> JobCause:
     return cause
 
 
-def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
+def _diagnose_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     job = facts.job
     actions, text = [_action_of(facts, cause)], _text_of(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
@@ -289,7 +289,7 @@ def _action_of(facts: Facts, cause: JobCause) -> str:
 
 
 def _text_of(facts: Facts, cause: JobCause) -> str:
-    """Return the cause's text; for a hold not renewed lately, its last time instead."""
+    """Return the cause's text; for a hold not renewed lately, its last refusal."""
     hold_reason = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
     seen: list[Happened] = [event for event in facts.events or () if event.reason == hold_reason]
     if hold_reason is None or not seen or facts.read_at - seen[-1].at < _HOLD_RENEWED_WITHIN:
@@ -310,12 +310,12 @@ def _running(facts: Facts, job: Details) -> Diagnosis:
             lease_left = duration((job.lease_until - facts.read_at).total_seconds()) if job.lease_until else ""
             text = (
                 f"is with a worker that does not listen to the queue, attempt {job.attempt}: the worker is full or "
-                f"lost, which is known in {lease_left}"
+                f"lost; this is clear in {lease_left}"
             )
             return _verdict(facts, VerdictCode.IN_PROGRESS, text, f"wait for {lease_left}")
         return _verdict(facts, VerdictCode.IN_PROGRESS, f"is being enhanced now, attempt {job.attempt}", "wait")
     if _redis_takes_nothing(facts):
-        return _of_stuck_redis(facts)
+        return _diagnose_stuck_redis(facts)
     if is_without_worker(facts.queue, facts.work):
         text = "waits: its worker was lost during the attempt, and no other worker is running"
         return _verdict(facts, VerdictCode.NO_WORKER, text, _START_WORKERS)
@@ -330,7 +330,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
     if due_for < 0:
         cause = known_cause(job.reason or "")
         if cause is not None:
-            return _of_cause(facts, cause)
+            return _diagnose_cause(facts, cause)
         return _verdict(facts, VerdictCode.IN_PROGRESS, f"has its next attempt {_at(job.due_at, facts)}", "wait")
     if facts.queue_failure:
         anchor = "redis-refuses-us" if facts.queue_failure == REDIS_REFUSES else "redis-or-both-stores-down"
@@ -338,7 +338,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
         action = "restore Redis, a P1 incident: the job then continues by itself"
         return _verdict(facts, VerdictCode.NOT_QUEUED, text, action, anchor=anchor)
     if _redis_takes_nothing(facts) and (job.published_at is None or is_without_worker(facts.queue, facts.work)):
-        return _of_stuck_redis(facts)
+        return _diagnose_stuck_redis(facts)
     if job.published_at is None and due_for > _RELAY_DELAY_SECONDS:
         text = f"is accepted, and its job is not queued although it was due {duration(due_for)} ago"
         return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{_PING}; check that the API runs")
@@ -349,7 +349,7 @@ def _redis_takes_nothing(facts: Facts) -> bool:
     return facts.queue is not None and facts.queue.takes_nothing
 
 
-def _of_stuck_redis(facts: Facts) -> Diagnosis:
+def _diagnose_stuck_redis(facts: Facts) -> Diagnosis:
     text = "is accepted, and waits for Redis, which is out of memory, can't write to its disk, or is read-only"
     action = "escalate to Engineering as a P1: the job then continues by itself"
     return _verdict(facts, VerdictCode.NOT_QUEUED, text, action, anchor="redis-takes-nothing")
@@ -369,7 +369,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
         return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, action)
     cause = known_cause(job.reason or "")
     if cause is not None and cause.verdict in FAILING:
-        return _of_cause(facts, cause)
+        return _diagnose_cause(facts, cause)
     if due_for >= _LONG_WAIT_SECONDS or is_long:
         many = "" if depth is None else f"; {depth} wait in total"
         text = f"has waited for {duration(due_for)} behind other jobs{many}"
@@ -380,7 +380,7 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     text, action = "and is next", "wait"
     if facts.queue is not None and facts.queue.listening == 0:
         # A full worker does not listen either; the expiry of its leases decides.
-        text = "and no worker listens: all are full or lost, which is known within a minute"
+        text = "and no worker listens: all are full or lost; this is clear within a minute"
         action = f"{_PODS} shows whether they run; check again in a minute"
     return _verdict(facts, VerdictCode.IN_PROGRESS, f"has been in the queue for {duration(due_for)}, {text}", action)
 

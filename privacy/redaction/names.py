@@ -65,10 +65,10 @@ def _class_of(key: str) -> str:
 def persons(
     read: ReadText, desk: DeskPeople, found: Sequence[Detection], desk_terms: frozenset[str]
 ) -> Iterator[Detection]:
-    """Find names outside of `found`, in which mail addresses are evidence."""
+    """Find names outside of `found`, whose mail addresses are evidence."""
     names = _Names(read, desk.owners(read), found)
     names.add_terms(desk_terms)
-    names.look()
+    names.mark_names()
     yield from names.mentions(desk)
 
 
@@ -97,54 +97,54 @@ class _Names:
             self.marked[at] = 1
 
     def add_terms(self, desk_terms: frozenset[str]) -> None:
-        """Class words of long product names, desk terms and inner capitals as products."""
-        own, twofold = defaultdict(list), []
+        """Classify words of product names, desk terms and inner capitals as products."""
+        own, ambiguous = defaultdict(list), []
         for parts in map(tuple, map(spelled_words, desk_terms)):
             if parts:
                 own[parts[0]].append(parts)
-        longer, twofold_names = products()[1], also_names()
+        longer, ambiguous_names = products()[1], also_names()
         for at in self.capitals:
             key = self.keys[at]
             for parts in (*longer.get(key, ()), *own.get(key, ())) if key in longer or key in own else ():
                 if tuple(self.keys[at : at + len(parts)]) == parts:
                     self.classes[at : at + len(parts)] = [PRODUCT] * len(parts)
                     break
-            if key in twofold_names:
+            if key in ambiguous_names:
                 is_said = self._behind(at) in {"'s", "’s"} or self._key(at + 1) in _SAYING
-                if not is_said and not (self._goes_on(at) and self._may(at + 1)):
-                    twofold.append(at)
+                if not is_said and not (self._goes_on(at) and self._fits(at + 1)):
+                    ambiguous.append(at)
             word = self._text(at)
             # "FactoryTalk", "PostgreSQL"
             if word[1:].lower() != word[1:] and not word.isupper() and self.classes[at] in WORD + UNKNOWN:
                 self.classes[at] = self.classes[at] if word.startswith(_MAC) else PRODUCT
         if self.classes.count(PRODUCT) > 1:
-            for at in twofold:
+            for at in ambiguous:
                 self.classes[at] = UNSURE if self.classes[at] == FIRST else self.classes[at]
 
-    def look(self) -> None:
-        self._cells()
-        self._chats()
+    def mark_names(self) -> None:
+        self._mark_cells()
+        self._mark_chats()
         self._before_mails()
         self._recipients()
-        contexts, firsts, known, told = _contexts(), first_names(), words(), set(self.capitals)
+        contexts, firsts, known, candidates = _contexts(), first_names(), words(), set(self.capitals)
         for places in self.read.places.values():
             key = self.keys[places[0]]
             if key in contexts or (key in firsts and key not in known):
-                told.update(places)
-        for at in sorted(told):
+                candidates.update(places)
+        for at in sorted(candidates):
             key = self.keys[at]
             if self.capital[at]:
                 if not self.marked[at]:
                     self._by_itself(at, key)
             elif key in firsts and key not in known and not self.marked[at]:
-                self._small(at, key)
+                self._mark_lower_case(at, key)
             if key in contexts:
                 self._by_context(at, key)
         self._signatures()
         if any(self.marked):
-            self._lists()
-            self._grow()
-            self._again()
+            self._mark_lists()
+            self._extend()
+            self._mark_repeated()
 
     # The words around a place; an empty text or key beyond the ends.
 
@@ -167,7 +167,7 @@ class _Names:
     def _mark(self, places: range) -> None:
         self.marked[places.start : places.stop] = b"\1" * len(places)
 
-    def _may(self, at: int, classes: str = _ANY_NAME) -> bool:
+    def _fits(self, at: int, classes: str = _ANY_NAME) -> bool:
         """Return True for a capitalized word of these classes, outside other values."""
         is_word = 0 <= at < self.count and self.capital[at]
         return is_word and self.classes[at] in classes and not self.taken[self.begins[at]]
@@ -181,20 +181,20 @@ class _Names:
     def _is_particle(self, at: int, classes: str = _ANY_NAME) -> bool:
         if self._key(at) not in PARTICLES or not self._goes_on(at):
             return False
-        return self._may(at + 1, classes) or self._is_particle(at + 1, classes)
+        return self._fits(at + 1, classes) or self._is_particle(at + 1, classes)
 
     def _is_family_name(self, at: int) -> bool:
         key, allowed = self._key(at), WORD if self.is_german else WORD + PRODUCT
-        is_free = self._may(at, allowed) and key not in _words("never") and key not in _words("it_nouns")
-        return len(key) > 2 and (is_free or (key in surnames() and self._may(at, "FLU?wP")))
+        is_free = self._fits(at, allowed) and key not in _words("never") and key not in _words("it_nouns")
+        return len(key) > 2 and (is_free or (key in surnames() and self._fits(at, "FLU?wP")))
 
     def _take(self, at: int, classes: str = _ANY_NAME, most: int = _MAX_IN_A_NAME) -> None:
         for taken in range(most and most + 2):
-            is_initial = taken and self._may(at, "FLU?wP") and len(self.keys[at]) == 1
+            is_initial = taken and self._fits(at, "FLU?wP") and len(self.keys[at]) == 1
             is_joined = bool(taken) and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
             is_joined |= bool(taken) and self.keys[at] == "h" and self._joint(at - 1) in {"'", "’"}
             is_family = taken and self.classes[at - 1] == FIRST and self._is_family_name(at)
-            if not (self._may(at, classes) or is_initial or is_joined or is_family or self._is_particle(at, classes)):
+            if not (self._fits(at, classes) or is_initial or is_joined or is_family or self._is_particle(at, classes)):
                 return
             self.marked[at] = 1
             if not self._goes_on(at):
@@ -210,18 +210,18 @@ class _Names:
         follows = self._key(at + 1) if self._joint(at) in {" ", "-"} else ""
         return is_version or is_joined or follows in _words("it_nouns") or follows in _COMPANIES
 
-    def _is_begun(self, at: int) -> bool:
+    def _is_start(self, at: int) -> bool:
         joint = self._joint(at - 1) if at else "\n"
         return "\n" in joint or joint.strip()[-1:] in {".", "!", "?"}
 
     def _by_itself(self, at: int, key: str) -> None:
         """Mark first names, pairs, initials with a surname, and mail addresses' names."""
-        if not self._may(at) or (1 < len(key) < 5 and self._text(at).isupper() and not self.is_loud):
+        if not self._fits(at) or (1 < len(key) < 5 and self._text(at).isupper() and not self.is_loud):
             return
         kind, follows = self.classes[at], self.classes[at + 1] if self._goes_on(at) and self.capital[at + 1] else ""
         if len(key) == 1:
-            is_unheard = not self.is_german and self._may(at + 1, UNKNOWN) and not self._is_of_thing(at + 1)
-            if self._joint(at)[:1] == "." and (self._may(at + 1, FIRST + LAST) or is_unheard):
+            is_unknown_word = not self.is_german and self._fits(at + 1, UNKNOWN) and not self._is_of_thing(at + 1)
+            if self._joint(at)[:1] == "." and (self._fits(at + 1, FIRST + LAST) or is_unknown_word):
                 self._take(at, _ANY_NAME, 3)
             return
         is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
@@ -234,21 +234,21 @@ class _Names:
         )
         is_unsure_pair = kind == UNSURE and follows == UNKNOWN
         # "Rutendo told us", "Praneeth Kolluri" beside "pkolluri".
-        is_thinking = kind == UNKNOWN and self._key(at + 1) in _words("thinking") and not is_german_noun
-        is_twofold = kind + follows == UNKNOWN * 2 and not self.is_german and self._joint(at) == " "
-        is_of_login = is_twofold and not self._is_of_thing(at) and not self._is_of_thing(at + 1)
+        has_person_verb = kind == UNKNOWN and self._key(at + 1) in _words("thinking") and not is_german_noun
+        is_unknown_pair = kind + follows == UNKNOWN * 2 and not self.is_german and self._joint(at) == " "
+        is_of_login = is_unknown_pair and not self._is_of_thing(at) and not self._is_of_thing(at + 1)
         if (
             (is_pair and not is_german_noun)
-            or is_thinking
+            or has_person_verb
             or is_of_login
-            or (is_unsure_pair and (key not in words() or not (self._is_begun(at) or self.is_german)))
+            or (is_unsure_pair and (key not in words() or not (self._is_start(at) or self.is_german)))
         ):
             self._take(at, _ANY_NAME, 0 if self._is_of_thing(at + 1) else 4)
         elif self._is_in_mail(key) or (
-            kind in LAST + UNSURE and self._behind(at) in {"'s", "’s"} and key not in words() and not self._is_begun(at)
+            kind in LAST + UNSURE and self._behind(at) in {"'s", "’s"} and key not in words() and not self._is_start(at)
         ):
             self.marked[at] = 1
-        elif kind == LAST and self._joint(at) in {", ", ","} and self._may(at + 1, FIRST):
+        elif kind == LAST and self._joint(at) in {", ", ","} and self._fits(at + 1, FIRST):
             self.marked[at] = self.marked[at + 1] = 1
             self.reversed.add(at)
         elif kind == LAST and self._joint(at) == " " and len(self._key(at + 1)) == 1 and self._behind(at + 1, 1) == ".":
@@ -258,7 +258,7 @@ class _Names:
         is_last = len(key) > 3 and any(local.endswith(key) and len(local) - len(key) < 3 for local in self.locals)
         return len(key) > 2 and key not in words() and (is_last or key in self.local_parts)
 
-    def _small(self, at: int, key: str) -> None:
+    def _mark_lower_case(self, at: int, key: str) -> None:
         before = self._key(at - 1) if self._joint(at - 1) in {" ", ", ", " @", " ("} else ""
         behind = self._key(at + 1) if self._joint(at) == " " else ""
         if before in _DETERMINERS or (self.read.words[at][0] != key and not before) or self.taken[self.begins[at]]:
@@ -268,7 +268,7 @@ class _Names:
         is_said = behind in _BEHIND_SMALL or behind in _words("saying")
         is_joined = before in _BEFORE_SMALL and len(key) > 4
         if (is_asked and len(key) > 2) or (
-            len(key) > 3 and (is_said or is_joined or (is_ended and (before or self._is_begun(at))))
+            len(key) > 3 and (is_said or is_joined or (is_ended and (before or self._is_start(at))))
         ):
             self.marked[at] = 1
             is_name = not is_known(behind) and behind not in _words("saying")
@@ -281,40 +281,40 @@ class _Names:
         if name >= self.count or self.taken[self.begins[name]]:
             return
         if key in _words("person_titles") and joint in {" ", ". ", ".", ": "}:
-            self._titled(at, name, joint)
-        if key in _words("greetings") and joint in {" ", ", "} and self._may(name):
+            self._mark_titled(at, name, joint)
+        if key in _words("greetings") and joint in {" ", ", "} and self._fits(name):
             is_short = self._behind(name, 1) in {",", "!", ":", "\n", "", "."} or self._behind(name, 3) == " - "
-            is_two = self._goes_on(name) and self._may(name + 1)
-            is_begun = self._is_begun(at) or self._key(at - 1) in _words("greetings")
-            if self.classes[name] in FIRST + UNSURE or (joint == " " and is_begun and (is_short or is_two)):
+            is_two = self._goes_on(name) and self._fits(name + 1)
+            is_start = self._is_start(at) or self._key(at - 1) in _words("greetings")
+            if self.classes[name] in FIRST + UNSURE or (joint == " " and is_start and (is_short or is_two)):
                 self._take(name, _ANY_NAME, 3)
         if key in _words("name_labels") and _LABEL_SIGN.fullmatch(joint):
-            is_of_thing = self._key(at - 1) in _THINGS and self._joint(at - 1) in {" ", "-", "_"}
-            if not is_of_thing:
-                self._labelled(name, is_strict=key in _STRICT or (key in {"name", "nom", "nombre"} and self.is_form))
-        elif key in _STRICT and joint == " " and self._may(name):
+            is_strict = key in _STRICT or (key in {"name", "nom", "nombre"} and self.is_form)
+            if not (self._key(at - 1) in _THINGS and self._joint(at - 1) in {" ", "-", "_"}):
+                self._mark_labelled(name, is_strict=is_strict)
+        elif key in _STRICT and joint == " " and self._fits(name):
             self._take(name, _ANY_NAME, 3)
         is_free = self.read.text[self.begins[at] - 1 : self.begins[at]] not in {"-", "_", "/"}
         if key in _words("roles") and joint in {" ", ", ", " (", ": "} and is_free:
-            is_unknown = self._may(name, UNKNOWN) and not self._is_of_thing(name)
-            is_named = is_unknown and (joint == " " or self._joint(name) == ", " or self._may(name + 1))
-            if self._may(name, _NAMES) or is_named:
+            is_unknown = self._fits(name, UNKNOWN) and not self._is_of_thing(name)
+            is_named = is_unknown and (joint == " " or self._joint(name) == ", " or self._fits(name + 1))
+            if self._fits(name, _NAMES) or is_named:
                 self._take(name, _ANY_NAME, 4)
         if key in _words("asking") and joint in {" ", " @"}:
-            self._asked(name)
+            self._mark_asked_person(name)
 
-    def _asked(self, name: int) -> None:
+    def _mark_asked_person(self, name: int) -> None:
         known = _ANY_NAME
         if self._key(name) in {"a", "al", "with", "mit", "bei"} and self._joint(name) == " ":
             name += 1
             known = _NAMES
-        is_surname = not self.is_german and self._may(name, WORD) and self.keys[name] in surnames()
+        is_surname = not self.is_german and self._fits(name, WORD) and self.keys[name] in surnames()
         is_surname = is_surname and self.keys[name] not in _words("never")
-        if (self._may(name, known) or is_surname) and not self._is_of_thing(name):
+        if (self._fits(name, known) or is_surname) and not self._is_of_thing(name):
             self.marked[name] = 1
             self._take(name, _ANY_NAME, 3)
 
-    def _titled(self, at: int, name: int, joint: str) -> None:
+    def _mark_titled(self, at: int, name: int, joint: str) -> None:
         key = self.keys[name]
         if self.capital[name] and key not in _words("person_titles") and key not in _words("never"):
             is_inside = at > 0 and self.capital[at - 1] and self._joint(at - 1) == " "
@@ -328,9 +328,9 @@ class _Names:
         elif len(self.keys[at]) > 2 and joint == " " and len(key) > 3 and not is_known(key):
             self.marked[name] = 1
 
-    def _labelled(self, at: int, *, is_strict: bool) -> None:
+    def _mark_labelled(self, at: int, *, is_strict: bool) -> None:
         end = at
-        while end - at < 5 and (self._may(end, "FLU?wP" if is_strict else "FLU?w") or self._key(end) in PARTICLES):
+        while end - at < 5 and (self._fits(end, "FLU?wP" if is_strict else "FLU?w") or self._key(end) in PARTICLES):
             if self._joint(end).lstrip().startswith(":"):
                 break
             end += 1
@@ -343,7 +343,7 @@ class _Names:
             if self._joint(at) == ", ":
                 self.reversed.add(at)
 
-    def _cells(self) -> None:
+    def _mark_cells(self) -> None:
         columns: dict[str, list[range]] = defaultdict(list)
         for cell in self.read.column(_NAME_HEAD):
             if not _OTHER_HEAD.fullmatch(cell.head):
@@ -359,7 +359,7 @@ class _Names:
                     self._mark(part)
                     self.reversed.update(part)
 
-    def _chats(self) -> None:
+    def _mark_chats(self) -> None:
         heads = list(_CHAT.finditer(self.read.text))
         counts = Counter(found["name"].lower() for found in heads)
         for found in heads:
@@ -420,51 +420,51 @@ class _Names:
             yield at
             at = self.marked.find(1, at + 1)
 
-    def _lists(self) -> None:
+    def _mark_lists(self) -> None:
         for at in self._places():
             is_and = self._key(at + 1) in _AND and self._joint(at) == " " == self._joint(at + 1)
             other = at + 2 if is_and else at + 1
             is_listed = is_and or _LIST.fullmatch(self._joint(at))
             classes = FIRST + LAST + UNSURE + (UNKNOWN if is_and and not self.is_german else "")
-            is_free = is_listed and self._may(other, classes) and not self.marked[other]
+            is_free = is_listed and self._fits(other, classes) and not self.marked[other]
             if is_free and not self._is_of_thing(other) and self.keys[other] not in words():
                 self._take(other, classes, 3)
             is_before = self._key(at - 1) in _AND and self._joint(at - 2) == " " == self._joint(at - 1)
-            if is_before and self._may(at - 2, LAST + UNSURE) and self.keys[at - 2] not in words():
+            if is_before and self._fits(at - 2, LAST + UNSURE) and self.keys[at - 2] not in words():
                 self.marked[at - 2] = 1
 
-    def _grow(self) -> None:
+    def _extend(self) -> None:
         for at in self._places():
             if at in self.owners or not self._goes_on(at) or self.marked[at + 1]:
                 continue
-            is_surname = not self.is_german and self._may(at + 1, WORD) and self._is_family_name(at + 1)
+            is_surname = not self.is_german and self._fits(at + 1, WORD) and self._is_family_name(at + 1)
             is_part = (
-                self._may(at + 1, FIRST + LAST)
+                self._fits(at + 1, FIRST + LAST)
                 or (self.classes[at] == FIRST and self._is_family_name(at + 1))
                 or (is_surname and self.keys[at + 1] in surnames() and at and self.marked[at - 1])
-                or (self._may(at + 1, UNSURE + UNKNOWN) and not self._is_of_thing(at + 1))
+                or (self._fits(at + 1, UNSURE + UNKNOWN) and not self._is_of_thing(at + 1))
             )
             is_initial = self.capital[at + 1] and len(self.keys[at + 1]) == 1 and self._behind(at + 1, 1) == "."
             if is_part or self._is_particle(at + 1) or is_initial:
                 self._take(at + 1, _ANY_NAME, 3)
                 self.marked[at + 1] = 1
-            elif self._joint(at) == "-" and (self._may(at + 1, "FLU?w") or len(self.keys[at + 1]) < 6):
+            elif self._joint(at) == "-" and (self._fits(at + 1, "FLU?w") or len(self.keys[at + 1]) < 6):
                 self.marked[at + 1] = 1
         at = self.marked.rfind(1)
         while at > 0:
             before = at - 1
             if not self.marked[before] and self._goes_on(before):
-                is_first = self._may(before, FIRST) or (
-                    self._may(before, LAST + UNSURE) and self.keys[before] not in words()
+                is_first = self._fits(before, FIRST) or (
+                    self._fits(before, LAST + UNSURE) and self.keys[before] not in words()
                 )
-                is_unsure = self._may(before, UNSURE) and not self.is_german and not self._is_begun(before)
+                is_unsure = self._fits(before, UNSURE) and not self.is_german and not self._is_start(before)
                 is_initial = self.capital[before] and len(self.keys[before]) == 1
-                is_other = (at in self.owners and self._may(before, UNKNOWN)) or is_unsure or is_initial
-                if is_first or is_other or (self._joint(before) == "-" and self._may(before, "FLU?w")):
+                is_other = (at in self.owners and self._fits(before, UNKNOWN)) or is_unsure or is_initial
+                if is_first or is_other or (self._joint(before) == "-" and self._fits(before, "FLU?w")):
                     self.marked[before] = 1
             at = self.marked.rfind(1, 0, at)
 
-    def _again(self) -> None:
+    def _mark_repeated(self) -> None:
         keys = {self.keys[at] for at in self._places() if at not in self.owners and len(self.keys[at]) > 2}
         known = {key for key in keys if key not in words() and key not in PARTICLES}
         with_capital = known | {key for key in keys if key in surnames() and key not in _words("never")}
@@ -474,7 +474,7 @@ class _Names:
                 self.marked[at] = 1
 
     def mentions(self, desk: DeskPeople) -> Iterator[Detection]:
-        """Return runs of marked words as names; a desk's person has the desk's name."""
+        """Return runs of marked words as names; a desk's person gets the desk's spelling."""
         at = self.marked.find(1)
         while at >= 0:
             owners, end = self.owners.get(at), at

@@ -1,4 +1,4 @@
-"""Secrets: issuers' tokens, labelled passwords, commands, settings, user pairs."""
+"""Issuers' tokens, labelled passwords, commands, settings, user/password pairs."""
 
 import re
 from bisect import bisect_left
@@ -13,10 +13,12 @@ from privacy.redaction.text import ReadText
 
 _ISSUED, _COMMANDS = table("issued"), table("commands")
 _LABEL, _HEAD, _NO_HEAD = patterns("secrets", "label head no_head")
-# The signs between a label and its secret, from the surest on; each pattern ends with the secret.
-_FORMS = _STRONG, _SAID, _QUOTE, _ADJACENT, _, _ASKED = patterns("secrets", "strong said quote adjacent said_far asked")
+# The signs between a label and its secret, surest first; each pattern ends with the secret.
+_FORMS = _STRONG, _AFTER_VERB, _QUOTE, _ADJACENT, _, _AFTER_QUESTION = patterns(
+    "secrets", "strong after_verb quote adjacent after_verb_far after_question"
+)
 _AND, _PAIR, _PAIR_SIGN, _QUESTION = patterns("secrets", "and pair pair_sign question")
-# Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
+# Mixes that are dates, paths or sizes; mixes that are no password by their form alone; words before a hash.
 _PLAIN_MIX, _OTHERS, _OF_HASH = patterns("secrets", "plain_mix others of_hash")
 _CODE_WORD, _CODE_NUMBER, _CODE_VALUE, _NO_CODE = patterns("secrets", "code_word code_number code_value no_code")
 _NO_CODE_WORD, _CODE_BEFORE, _YEAR, _NO_SINGLE = patterns("secrets", "no_code_word code_before year no_single")
@@ -27,7 +29,7 @@ _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_us
 _OF_PAIR, _WAS = patterns("secrets", "of_pair was")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # characters from a word for it
+_ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # distances in characters to an access word
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -45,14 +47,14 @@ def secrets(read: ReadText) -> Iterator[Detection]:
 
 def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     for find in (*recognize(_ISSUED, read), *recognize(_COMMANDS, read)):
-        # A variable holds no secret; a hash begins with the same sign.
+        # A variable is no secret; a hash ($6$...) begins with the same sign, but a digit follows.
         if not read.text.startswith(("$", "%", "{", "<"), find.begin) or read.text[find.begin + 1].isdigit():
             yield find[:2]
     yield from (*_of_cells(read), *_answers(read))
     at = 0
     for start in read.starts(filter(_BEGINS_SECRET, read.places)):
         found = _LABEL.match(read.text, start) if start >= at else None
-        # Of labels in a row the last one has the value.
+        # If labels follow each other, the last one has the value.
         if found and not (read.text.startswith(" ", found.end()) and _LABEL.match(read.text, found.end() + 1)):
             spans = _labelled(read, found)
             yield from spans
@@ -86,11 +88,11 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_sure = form in {_STRONG, _ASKED} or read.text[begin - 1] == "("
-        said = form is _SAID and _PHRASE.match(read.text, end)
+        is_sure = form in {_STRONG, _AFTER_QUESTION} or read.text[begin - 1] == "("
+        spoken = form is _AFTER_VERB and _PHRASE.match(read.text, end)
         is_phrase = (
             is_sure
-            or (said and said[0][-1].isdigit() and said[0].count(" ") < 5)
+            or (spoken and spoken[0][-1].isdigit() and spoken[0].count(" ") < 5)
             or _OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end() + 9)
         )
         if is_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
@@ -160,23 +162,23 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return (bool(_CODE_VALUE.fullmatch(value.rstrip("?!"))) and not is_short) or _reach_of(value) > 0
     if label["weak"]:
         is_key = bool(_OF_KEY.fullmatch(value)) or _reach_of(value) > 0
-        return len(value) > 7 and (is_key or (form is _SAID and _is_unheard(value)))
+        return len(value) > 7 and (is_key or (form is _AFTER_VERB and _is_unknown_word(value)))
     is_pair = form is _ADJACENT and _OF_PAIR.search(label.string, max(0, label.start() - 60), label.start())
-    if form is _ASKED or is_pair:
+    if form is _AFTER_QUESTION or is_pair:
         return not _is_name(value)
     parts = spelled_words(value)
     if form is _STRONG and not gap:
         return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
     is_lower = value.islower() and value.replace("-", "").isalpha() and len(value) > 4
-    if form is _SAID and is_lower and not gap and not _ADJECTIVE.search(value):
+    if form is _AFTER_VERB and is_lower and not gap and not _ADJECTIVE.search(value):
         return True
-    is_unheard = form in {_SAID, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
-    is_unheard = is_unheard and _is_unheard(value) and not _OF_USER.search(gap + " ")
+    is_unknown = form in {_AFTER_VERB, _STRONG} or (form is _ADJACENT and is_lower and _SHORT_LABEL.match(label[0]))
+    is_unknown = is_unknown and _is_unknown_word(value) and not _OF_USER.search(gap + " ")
     is_number = re.fullmatch(r"\d+|\d{3,8}(?:-\d{3,8})+", value)
-    return _is_mixed(value) or is_unheard or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
+    return _is_mixed(value) or is_unknown or bool(is_number and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 
-def _is_unheard(value: str) -> bool:
+def _is_unknown_word(value: str) -> bool:
     is_known_word = all(map(is_known, parts := spelled_words(value))) and len(parts) < 3
     return bool(_JOINED.fullmatch(value)) and len(value) > 4 and not is_known_word
 
@@ -192,7 +194,7 @@ def _is_mixed(value: str) -> bool:
     return any(map(str.isdigit, value)) or (has_sign and not all(part in words() for part in spelled_words(value)))
 
 
-def _is_like(value: str) -> bool:
+def _is_password_like(value: str) -> bool:
     core = value.rstrip("!?*")
     is_other = _OTHERS.fullmatch(value) or (_OTHERS.fullmatch(core) and (value == core or len(value) < 12))
     return _is_mixed(value) and value.count(":") < 2 and not is_other
@@ -201,7 +203,7 @@ def _is_like(value: str) -> bool:
 def is_composed(value: str) -> bool:
     """Return True for letters, digits and signs in a mix rare outside of passwords."""
     is_signed = not _SIGNS.isdisjoint(value) or ("@" in value and value.lower() != value)
-    return len(value) >= 8 and any(map(str.isdigit, value)) and is_signed and _is_like(value)
+    return len(value) >= 8 and any(map(str.isdigit, value)) and is_signed and _is_password_like(value)
 
 
 def codes(read: ReadText) -> Iterator[Detection]:
@@ -242,7 +244,7 @@ def shaped(read: ReadText) -> Iterator[Detection]:
 
 @lru_cache(20_000)
 def _reach_of(value: str) -> int:
-    """Return the distance (characters) to an access word that makes it a secret."""
+    """Return the reach (characters) of an access word for this value; -1 if none."""
     if _RANDOM.fullmatch(value):
         return _ANYWHERE
     if len(value) < 5 or _NO_SHAPE.fullmatch(value) or _PLAIN_MIX.fullmatch(value):
@@ -267,7 +269,7 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
             begin, value = found.start("value"), found["value"].rstrip(".,:;)")
             is_shared = (found["user"] or found["role"]).lower() in terms("roles_accounts")
             is_any = value.isalnum() if is_shared else _is_mixed(value) and value.lower() != value
-            if ("/" in found["sign"] and is_any) or _is_like(value) or (is_shared and _is_unheard(value)):
+            if ("/" in found["sign"] and is_any) or _is_password_like(value) or (is_shared and _is_unknown_word(value)):
                 yield begin, begin + len(value)
 
 

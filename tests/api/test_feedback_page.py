@@ -18,7 +18,7 @@ from dev.stack.postgres import Postgres
 from jobs.feedback import FeedbackLinks, VoteReason
 from observability.metrics import WEBHOOKS
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.api.feedback_visits import KEY, NOTE, NOWHERE, OLD_KEY, TODAY, Visit, rows, visiting
 from tests.kit.postgres import Store
 
@@ -177,7 +177,7 @@ async def test_an_expired_link_says_so_and_records_nothing(visit: Visit, store: 
 async def test_a_link_of_a_purged_or_forgotten_note_is_gone(visit: Visit, store: Store, log: io.StringIO) -> None:
     job_id = await store.accept(ticket_id="7", **NOTE)
     assert (await visit.vote(visit.link(job_id))).status_code == 200
-    await erasure.erase(store.database, Which("acme", ticket_id="7"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="7"))
     assert rows(store) == []
     for gone, tenant in ((job_id, "initech"), (uuid4(), "acme"), (job_id, "globex"), (job_id, "acme")):
         answer = await visit.vote(visit.link(gone, tenant))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from api.server import AnswerWriter, Crowd, Port, serve
+from api.server import AnswerWriter, Connections, Port, serve
 from api.webhooks import WebhookPort
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
@@ -121,9 +121,9 @@ async def test_a_sender_that_reads_no_answer_is_disconnected() -> None:
             silent.sendall(GET + b"\r\n")
             for _ in range(50):
                 await asyncio.sleep(0.1)
-                if not len(port.crowd):
+                if not len(port.connections):
                     break
-        assert not len(port.crowd)
+        assert not len(port.connections)
 
 
 async def flood(_scope: Any, _receive: Any, send: Any) -> None:
@@ -139,7 +139,7 @@ async def never(_scope: Any, receive: Any, _send: Any) -> None:
 
 async def test_while_all_places_are_served_newcomers_get_503_and_one_line(log: io.StringIO) -> None:
     port = WebhookPort()
-    port.crowd = Crowd(3, 5)
+    port.connections = Connections(3, 5)
     async with serving(never, port) as address:
         served = [await asyncio.open_connection(*address) for _ in range(3)]
         for _, writer in served:
@@ -182,32 +182,32 @@ def test_a_head_goes_with_its_body_and_what_follows_by_itself() -> None:
 
 
 def test_who_waits_longest_goes_and_who_is_served_never() -> None:
-    crowd = Crowd(most=3, in_a_rush=5)
+    connections = Connections(most=3, in_a_rush=5)
     for at, name in enumerate("abc"):
-        crowd.wait(name, float(at))
-    assert (list(crowd.make_room(100)), len(crowd)) == ([], 3)
-    crowd.wait("a", 99)  # a piece of a request makes nobody younger
-    crowd.wait("d", 100)
-    assert (list(crowd.make_room(100)), len(crowd)) == (["a"], 3)
-    crowd.serve("b")
-    crowd.wait("e", 101)
-    crowd.wait("b", 102)  # answered, it waits behind those that came meanwhile
-    crowd.wait("f", 103)
-    assert list(crowd.make_room(103)) == ["c", "d"]
+        connections.wait(name, float(at))
+    assert (list(connections.make_room(100)), len(connections)) == ([], 3)
+    connections.wait("a", 99)  # a piece of a request makes nobody younger
+    connections.wait("d", 100)
+    assert (list(connections.make_room(100)), len(connections)) == (["a"], 3)
+    connections.serve("b")
+    connections.wait("e", 101)
+    connections.wait("b", 102)  # answered, it waits behind those that came meanwhile
+    connections.wait("f", 103)
+    assert list(connections.make_room(103)) == ["c", "d"]
     for name in "ebf":
-        crowd.serve(name)
-    assert crowd.is_busy
-    crowd.wait("g", 104)
-    assert list(crowd.make_room(200)) == ["g"]
-    crowd.leave("b")
-    assert not crowd.is_busy
+        connections.serve(name)
+    assert connections.is_busy
+    connections.wait("g", 104)
+    assert list(connections.make_room(200)) == ["g"]
+    connections.leave("b")
+    assert not connections.is_busy
 
 
 def test_who_has_just_come_has_a_moment_for_its_request_unless_it_is_a_rush() -> None:
-    crowd = Crowd(most=3, in_a_rush=5)
+    connections = Connections(most=3, in_a_rush=5)
     for name in "vwxyz":
-        crowd.wait(name, 100)
-        assert list(crowd.make_room(100)) == []
-    crowd.wait("!", 100.01)
-    assert list(crowd.make_room(100.01)) == ["v"]
-    assert list(crowd.make_room(100.2)) == ["w", "x"]
+        connections.wait(name, 100)
+        assert list(connections.make_room(100)) == []
+    connections.wait("!", 100.01)
+    assert list(connections.make_room(100.01)) == ["v"]
+    assert list(connections.make_room(100.2)) == ["w", "x"]

@@ -13,7 +13,7 @@ from cli.replay import parts_of, side_by_side
 from dev.stack.postgres import Postgres
 from knowledge import repository
 from privacy import audit, erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.config.given import ACME
 from tests.jobs.exchanges import ANSWER, SENT, exchange
 from tests.kit.postgres import Store
@@ -221,7 +221,7 @@ async def test_what_is_forgotten_while_it_is_replayed_is_not_sent(store: Store, 
     under_way = asyncio.create_task(typed("replay", "--last", "2"))
     while not (asked(model) or under_way.done()):  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0.01)
-    await erasure.erase(store.database, Which("acme", ticket_id="8"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="8"))
     model.change("DELETE", "/faults")
     done = await under_way
     assert (done.returncode, len(asked(model))) == (1, 1)

@@ -154,7 +154,7 @@ async def test_the_page_says_what_the_command_says(failed: UUID, store: Store, r
     found = await gatherer.facts(DiagnosisSubject(None, None, failed))
     assert found is not None
     command = report(found, judge(found), services.jaeger_url)
-    assert story(found, own=False, jaeger_url=services.jaeger_url).items() >= command.items()
+    assert story(found, is_tenant_user=False, jaeger_url=services.jaeger_url).items() >= command.items()
 
 
 async def test_a_job_of_several_is_chosen_by_its_id(failed: UUID, store: Store, visits: Visits) -> None:
@@ -222,8 +222,8 @@ async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, red
 
 def test_own_people_are_not_told_how_many_others_wait() -> None:
     found = facts(known_job("waiting"), queue=QueueActivity(64, 4, 2))
-    assert "64 wait in total" in story(found, own=False, jaeger_url=None)["says"]
-    story_shown = story(found, own=True, jaeger_url=None)
+    assert "64 wait in total" in story(found, is_tenant_user=False, jaeger_url=None)["says"]
+    story_shown = story(found, is_tenant_user=True, jaeger_url=None)
     assert story_shown["says"] == "Ticket 124 of acme: the job waits in the queue behind other jobs."
 
 
@@ -231,7 +231,7 @@ def test_own_people_are_not_told_how_many_others_wait() -> None:
 def test_own_people_get_the_same_verdict_for_each_reason(reason: str) -> None:
     for state in ("failed", "skipped", "waiting"):
         found = facts(known_job(state, reason), queue=QueueActivity(137, 53, 1), webhooks=refused_webhook(403, "x"))
-        own, whole = (story(found, own=own, jaeger_url=None) for own in (True, False))
+        own, whole = (story(found, is_tenant_user=own, jaeger_url=None) for own in (True, False))
         assert (own["verdict"], own["tone"]) == (whole["verdict"], whole["tone"])
         shown = " ".join([own["says"], *own["do"], *(line["what"] for line in own["because"])])
         assert [number in shown for number in ("137", "53")] == [False, False]

@@ -19,7 +19,7 @@ from jobs.models import Job
 from knowledge import repository, sync_repository
 from knowledge.sync_repository import ListedItem
 from privacy import audit, erasure, secret_fingerprints
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.jobs.exchanges import exchange
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
 
@@ -41,7 +41,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         await sync_repository.record_listed(database, tenant_id, "t", [ListedItem("1", "as listed")], hours=20)
         async with sync_repository.desk_lease(database, tenant_id, 60):
             pass
-        await erasure.erase(database, Which(tenant_id, ticket_id="2"))
+        await erasure.erase(database, ErasureScope(tenant_id, ticket_id="2"))
         now = datetime.now(UTC)
         await missed_webhooks.begin(database, tenant_id, now)
         await missed_webhooks.compare(database, tenant_id, [NewTicket("9", None, now)], seen_at=now, until=now)
@@ -103,7 +103,7 @@ async def test_the_view_of_jobs_has_no_content_and_only_the_tenants_rows(store: 
 
 async def test_erasing_all_of_a_tenant_empties_every_table_of_it_alone(store: Store) -> None:
     await fill(store.database, store.new_event)
-    await erasure.erase(store.database, Which("acme"))
+    await erasure.erase(store.database, ErasureScope("acme"))
     for name in FILLED:
         assert store.table.run(f"SELECT DISTINCT tenant_id FROM {name}") == [{"tenant_id": "globex"}], name
 

@@ -15,7 +15,7 @@ from dev.stack.postgres import Postgres
 from jobs import feedback
 from jobs.feedback import NoteVersion, Vote, VoteReason
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.postgres import Store
 from tests.knowledge.copies import WHO, answered
 
@@ -74,14 +74,14 @@ async def test_what_is_forgotten_has_no_feedback_any_more_and_gets_none(store: S
     of_requester = await answered(store.database, store.new_event, "9", WHO)
     for job_id in (own, naming, of_requester):
         await vote(store, job_id)
-    await erasure.erase(store.database, Which("acme", ticket_id="7"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="7"))
     assert {row["job_id"] for row in rows(store)} == {naming, of_requester}
-    await erasure.erase(store.database, Which("acme", requester=WHO))
+    await erasure.erase(store.database, ErasureScope("acme", requester=WHO))
     assert {row["job_id"] for row in rows(store)} == {naming}
     for job_id in (own, of_requester):
         assert await vote(store, job_id) is None
         assert await feedback.record_taken_up(store.database, "acme", job_id, 1) is None
-    await erasure.erase(store.database, Which("acme"))
+    await erasure.erase(store.database, ErasureScope("acme"))
     assert rows(store) == []
 
 

@@ -13,7 +13,7 @@ from jobs import missed_webhooks, rejections, repository
 from jobs.missed_webhooks import NewTicket, ReopenedJob
 from jobs.repository import MAX_RECOVERED_PER_MINUTE, RECOVERED, REFRESH_BY_HAND, Event
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.postgres import Store, Table
 from tests.kit.world import wait_for
 
@@ -108,7 +108,7 @@ async def test_the_last_webhook_ignores_jobs_without_one(store: Store) -> None:
     store.table.change(await store.accept(ticket_id="2"), event=RECOVERED)
     await missed_webhooks.begin(store.database, "acme", NOW - HOUR)
     assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
-    await erasure.erase(store.database, Which("acme", ticket_id="2"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="2"))
     assert await last_webhook_at(store) == store.table.job(webhook)["accepted_at"]
     newer = await store.accept(ticket_id="3")
     assert await last_webhook_at(store) == store.table.job(newer)["accepted_at"]
@@ -244,7 +244,7 @@ async def test_received_webhooks_are_reported_per_ticket_and_tenant(store: Store
     assert [refused.reason for refused in received.refused] == [retired, retired]
     assert received.since is not None
     assert 29 < (received.refused[0].at - received.since).total_seconds() / 60 + 20 < 31
-    assert [(unread.reason, unread.count) for unread in received.unread] == [("malformed payload", 1)]
+    assert [(unread.reason, unread.count) for unread in received.without_ticket] == [("malformed payload", 1)]
     assert received.last_accepted_at == table.job(accepted)["accepted_at"]
     assert not received.shares_used_up
     # A job requested by hand is not a webhook.
@@ -256,7 +256,7 @@ async def test_received_webhooks_are_reported_per_ticket_and_tenant(store: Store
         False,
     ]
     nothing = await rejections.receiving(store.database, "initech", ["1"])
-    assert (nothing.refused, nothing.since, nothing.unread) == ([], None, [])
+    assert (nothing.refused, nothing.since, nothing.without_ticket) == ([], None, [])
 
 
 async def test_an_hours_share_that_is_used_up_is_told(database: Database, table: Table) -> None:

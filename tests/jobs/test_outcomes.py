@@ -29,13 +29,13 @@ from jobs.queue import JobQueue
 from jobs.queue_relay import Relay
 from observability import metrics
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, Store, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, run_job, runner_on
 from tests.kit.simulators import Simulator
-from worker.tasks import Pickup
+from worker.tasks import MessageHandler
 from workflow.runner import run_next
 
 TOLD = re.compile(
@@ -145,7 +145,9 @@ class Driver:
         job_id = await self.duplicate()
         async with opened(settings(self.desks.url)) as desk:
             runner = runner_on(desk, self.store.database, self.store.database)
-            await Pickup(partial(run_next, runner), self.store.database, Inbox(self.redis), DEADLINE).take(job_id)
+            await MessageHandler(partial(run_next, runner), self.store.database, Inbox(self.redis), DEADLINE).handle(
+                job_id
+            )
         return job_id
 
     async def relay_duplicate(self) -> UUID:
@@ -164,7 +166,7 @@ class Driver:
         self.store.table.change(job_id, claim_token=uuid4())
 
     async def forget(self, _: UUID) -> None:
-        await erasure.erase(self.store.database, Which("acme", ticket_id="12345"))
+        await erasure.erase(self.store.database, ErasureScope("acme", ticket_id="12345"))
 
     async def forget_by_command(self) -> UUID:
         job_id = await self.job("12345")

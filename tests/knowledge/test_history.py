@@ -20,7 +20,7 @@ from knowledge import repository, sync_repository
 from knowledge.sources import SyncResult
 from knowledge.sync_repository import HeldByAnotherError
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.desk import opened, settings
 from tests.kit.postgres import Table
 from tests.knowledge.plain_desk import NOW, PlainDesk, newest_first
@@ -325,7 +325,7 @@ async def test_a_list_that_tells_more_or_less_than_before_is_no_change(sync: Syn
 async def test_of_what_was_forgotten_no_list_is_remembered(sync: Sync, database: Database, table: Table) -> None:
     desk = PlainDesk.of(5)
     await sync(desk)
-    await erasure.erase(database, Which("acme", ticket_id="1003"))
+    await erasure.erase(database, ErasureScope("acme", ticket_id="1003"))
     rows = "SELECT item_id FROM listings WHERE item_id = '1003'"
     assert table.run(rows) == []
     desk.there["1003"] = replace(desk.there["1003"], subject="Changed")

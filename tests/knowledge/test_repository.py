@@ -17,7 +17,7 @@ from knowledge.models import Document, SimilarTicket
 from knowledge.search import PostgresSearch
 from knowledge.terms import weighed_terms
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.postgres import Store, Table
 
 VPN = ("VPN drops every few minutes", "The VPN client connects and then drops at home.", "Use TCP port 443.")
@@ -248,7 +248,7 @@ async def test_a_purge_leaves_it_and_the_erasure_of_its_tenant_takes_it(store: S
     await repository.save_document(store.database, "acme", "handbook.md", PARTS)
     store.table.run("UPDATE passages SET synced_at = now() - interval '2 years'")
     assert await store.database.call_for_one(text("SELECT purge_passages(30, 100)")) == 0
-    await erasure.erase(store.database, Which("acme"))
+    await erasure.erase(store.database, ErasureScope("acme"))
     assert store.table.run("SELECT * FROM passages") == []
 
 
@@ -259,7 +259,7 @@ async def test_one_of_many_parts_is_replaced_removed_and_forgotten_bit_by_bit(st
     assert await repository.remove_document(database, "acme", "handbook.pdf") == 51
     await repository.save_document(database, "acme", "handbook.pdf", parts)
     await repository.save_document(database, "globex", "handbook.pdf", parts[:1])
-    assert (await erasure.erase(database, Which("acme"))).copies == 60
+    assert (await erasure.erase(database, ErasureScope("acme"))).copies == 60
     assert store.table.run("SELECT tenant_id FROM passages") == [{"tenant_id": "globex"}]
     sizes = store.table.run("SELECT tenant_id, documents FROM collection_sizes")
     assert sizes == [{"tenant_id": "globex", "documents": 1}]
@@ -303,7 +303,7 @@ async def test_they_follow_whatever_becomes_of_a_copy(store: Store) -> None:
     await repository.save_passages(database, "acme", "1", "VPN", ["Use port 8443."])
     assert_in_step(table)
     assert await repository.remove_ticket(database, "acme", "4") == 1
-    await erasure.erase(database, Which("acme", ticket_id="5"))
+    await erasure.erase(database, ErasureScope("acme", ticket_id="5"))
     await repository.remove_passages(database, "globex", "1")
     assert_in_step(table)
     table.run("UPDATE tickets SET synced_at = now() - interval '91 days' WHERE ticket_id IN ('0', '1')")

@@ -152,7 +152,7 @@ async def test_the_newest_copies_are_compared_and_those_with_common_words(by_bot
     (rows,) = await by_both.database.call_as("acme", search.NEWEST, collection="t", model=query.model, compared=3)
     assert [row["document"] for row in rows] == newest
     assert {len(row["embedding"]) for row in rows} == {DIMENSIONS}
-    terms = query_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "through": 9, "collection": "t"}
+    terms = query_terms("VPN drops", "", ["en"])._asdict() | {"budget": 99, "candidates": 9, "collection": "t"}
     weighed = await EmbeddingRanking(by_both.database, compared=3).rank("acme", query, terms)
     (by_words,) = table.run("SELECT search_id FROM tickets WHERE ticket_id = '2'")
     assert set(weighed.documents) == {*newest, by_words["search_id"]}

@@ -12,7 +12,7 @@ from knowledge import repository
 from knowledge.search import PostgresSearch
 from knowledge.sources import SyncResult
 from privacy import erasure, tombstones
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import CLOUD, simulator_of
@@ -170,7 +170,7 @@ async def test_a_copy_has_its_display_number_and_is_forgotten_by_it(cloud: Site)
     await cloud.sync(tenant_id="globex")
     assert cloud.table.run(rows) == found_rows
     assert cloud.reads() == []
-    await erasure.erase(cloud.database, Which("globex", ticket_id="1"))
+    await erasure.erase(cloud.database, ErasureScope("globex", ticket_id="1"))
     await cloud.sync(tenant_id="globex")
     assert [row["ticket_id"] for row in cloud.table.run(rows)] == [second]
     assert await tombstones.forgotten_among(cloud.database, "globex", [first, second]) == {first}
@@ -184,6 +184,6 @@ async def test_an_older_copy_is_known_as_forgotten_on_any_page(cloud: Site) -> N
         await repository.save_ticket(cloud.database, "globex", copy, "sam@example.com")
     cloud.table.run("UPDATE tickets SET display_id = null")
     cloud.table.run("UPDATE passes SET complete_from = now() - interval '1 day', ended_at = now() - interval '1 day'")
-    await erasure.erase(cloud.database, Which("globex", ticket_id="1"))
+    await erasure.erase(cloud.database, ErasureScope("globex", ticket_id="1"))
     await cloud.sync(tenant_id="globex")
     assert cloud.table.run("SELECT ticket_id FROM tickets WHERE ticket_id = %s", ids[0]) == []

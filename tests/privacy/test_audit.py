@@ -8,7 +8,7 @@ import pytest
 
 from knowledge import repository
 from privacy import audit, erasure
-from privacy.erasure import Which, stored
+from privacy.erasure import ErasureScope, stored
 from privacy.models import AuditRecord
 from tests.jobs.exchanges import exchange
 from tests.kit.postgres import Store
@@ -88,7 +88,7 @@ async def test_a_forgotten_ticket_has_no_record_and_is_in_none(store: Store) -> 
     own, naming = await recorded(store, "7"), await recorded(store, "8", "7", "9")
     by_other_number = await recorded(store, "70", desk_id="7")
     other = await recorded(store, "9", "77")
-    which = Which("acme", ticket_id="7")
+    which = ErasureScope("acme", ticket_id="7")
     assert (await stored(store.database, which)).records == 3
     assert (await erasure.erase(store.database, which, page=1)).records == 3
     assert kept(store) == {other}
@@ -107,7 +107,7 @@ async def test_a_forgotten_requester_has_no_record_though_the_job_was_purged(job
     naming, other = await recorded(store, "8", "7", requester=OTHER), await recorded(store, "9", requester=OTHER)
     if not job_is_there:
         store.table.run("DELETE FROM jobs WHERE id = %s", own)
-    which = Which("acme", requester=WHO)
+    which = ErasureScope("acme", requester=WHO)
     assert (await stored(store.database, which)).records == 2
     assert (await erasure.erase(store.database, which, page=1)).records == 2
     assert kept(store) == {other}
@@ -125,7 +125,7 @@ async def test_a_tenant_that_leaves_takes_its_records_with_it(store: Store) -> N
     for job_id in (elsewhere, own):
         await audit.keep(store.database, "globex", job_id, exchange())
     assert [row["job_id"] for row in store.table.run("SELECT job_id FROM audit_records")] == [own, elsewhere]
-    which = Which("acme")
+    which = ErasureScope("acme")
     assert (await stored(store.database, which)).records == 1
     assert (await erasure.erase(store.database, which)).records == 1
     assert kept(store) == {elsewhere}
@@ -140,7 +140,7 @@ async def test_a_requesters_ticket_among_the_sources_is_found_when_its_copy_is_g
     # The copy was gone by then: the record has the number alone.
     later = await recorded(store, "10", "101", requester=OTHER)
     naming = await answered(store.database, store.new_event, "11", OTHER, similar="101")
-    which = Which("acme", requester=WHO)
+    which = ErasureScope("acme", requester=WHO)
     told = await stored(store.database, which)
     assert (told.records, told.answers) == (2, 1)
     erased = await erasure.erase(store.database, which, page=1)
@@ -156,7 +156,7 @@ async def test_a_source_is_forgotten_by_either_number_of_its_ticket(number: str,
     source = {"id": "T70", "kind": "ticket", "number": "70", "title": "Mailbox full", "desk_id": "9007"}
     await recorded(store, "8", requester=OTHER, sources=[source])
     other = await recorded(store, "9", "71", requester=OTHER)
-    which = Which("acme", ticket_id=number)
+    which = ErasureScope("acme", ticket_id=number)
     assert (await stored(store.database, which)).records == 1
     assert (await erasure.erase(store.database, which)).records == 1
     assert kept(store) == {other}

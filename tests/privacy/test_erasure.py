@@ -23,7 +23,7 @@ from knowledge import repository, sync_repository
 from knowledge.models import Ticket
 from knowledge.sync_repository import ListedItem
 from privacy import audit, erasure, tombstones
-from privacy.erasure import Stored, Which, stored
+from privacy.erasure import ErasureScope, Stored, stored
 from tests.jobs.exchanges import exchange
 from tests.kit.postgres import Store, Table, claimed
 from tests.knowledge.copies import TEXT, WHO, answered, copies, copy
@@ -39,8 +39,8 @@ async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_s
     other = await answered(store.database, store.new_event, "9", similar="77")
     elsewhere = await answered(store.database, store.new_event, "7", tenant_id="globex")
     await claimed(store.database, await store.accept(ticket_id="8"))
-    which = Which("acme", ticket_id="7")
-    assert await stored(store.database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
+    which = ErasureScope("acme", ticket_id="7")
+    assert await stored(store.database, which) == Stored(copies=1, answers=2, unfinished_jobs=0, unattributed=0)
     erased = await erasure.erase(store.database, which)
     assert (erased.copies, erased.answers, list(erased.ended), erased.running, erased.rows) == (1, 2, [], 1, 0)
     assert copies(store.table) == [("acme", "8"), ("globex", "7")]
@@ -59,7 +59,7 @@ async def test_copies_of_others_tickets_do_not_name_a_forgotten_requester_any_mo
     named = (Person("Jordan Reyes", (WHO.upper(),)), Person("Sam Okafor", ("sam@acme.example",)))
     await repository.save_ticket(store.database, "acme", ticket, "sam@acme.example", people=named)
     await repository.save_ticket(store.database, "acme", ticket | {"ticket_id": "2"}, people=named[1:])
-    await erasure.erase(store.database, Which("acme", requester=WHO))
+    await erasure.erase(store.database, ErasureScope("acme", requester=WHO))
     rows = store.table.run("SELECT ticket_id, people::text AS people FROM tickets ORDER BY ticket_id")
     assert [(row["ticket_id"], "Reyes" in row["people"], "Okafor" in row["people"]) for row in rows] == [
         ("1", False, False),
@@ -74,10 +74,10 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
     await copy(store.database, "4", "")
     # Copies from before have no requester yet.
     store.table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '2'")
-    assert (await stored(store.database, Which("acme", requester=WHO))).unattributed == 1
+    assert (await stored(store.database, ErasureScope("acme", requester=WHO))).unattributed == 1
     await copy(store.database, "2", f" {WHO.upper()} ")
     purged_copy = await answered(store.database, store.new_event, "5")
-    erased = await erasure.erase(store.database, Which("acme", requester="jordan.reyes@ACME.example"))
+    erased = await erasure.erase(store.database, ErasureScope("acme", requester="jordan.reyes@ACME.example"))
     assert (erased.copies, erased.answers) == (2, 1)
     assert await tombstones.forgotten_among(store.database, "acme", list("12345")) == {"1", "2", "5"}
     assert copies(store.table) == [("acme", "3"), ("acme", "4")]
@@ -98,11 +98,11 @@ async def test_a_second_erasure_finds_late_answers_from_erased_copies(store: Sto
     """By then only its tombstone shows that the ticket was the requester's."""
     await copy(store.database, "1")
     await copy(store.database, "2", "someone.else@acme.example")
-    assert (await erasure.erase(store.database, Which("acme", requester=WHO))).answers == 0
+    assert (await erasure.erase(store.database, ErasureScope("acme", requester=WHO))).answers == 0
     late = await answered(store.database, store.new_event, "8", "someone.else@acme.example", similar="1")
     other = await answered(store.database, store.new_event, "9", "someone.else@acme.example", similar="2")
-    assert (await stored(store.database, Which("acme", requester=WHO))).answers == 1
-    assert (await erasure.erase(store.database, Which("acme", requester=WHO))).answers == 1
+    assert (await stored(store.database, ErasureScope("acme", requester=WHO))).answers == 1
+    assert (await erasure.erase(store.database, ErasureScope("acme", requester=WHO))).answers == 1
     assert store.table.job(late)["enhancement"] is None
     assert store.table.job(other)["enhancement"] is not None
 
@@ -110,7 +110,7 @@ async def test_a_second_erasure_finds_late_answers_from_erased_copies(store: Sto
 async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it(waiting: UUID, store: Store) -> None:
     claim = await claimed(store.database, waiting)
     await claims.save_answer(store.database, claim, {"similar_tickets": [{"ticket_id": "1"}]}, "m")
-    await erasure.erase(store.database, Which("acme", ticket_id="1"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="1"))
     with pytest.raises(LeaseLostError):
         await claims.about_to_post(store.database, claim, 45)
     assert not await claims.was_forgotten(store.database, claim)
@@ -121,7 +121,7 @@ async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it
 async def test_hashes_of_two_tenants_have_nothing_in_common(database: Database, table: Table) -> None:
     for tenant_id in ("acme", "globex"):
         await copy(database, "1", tenant_id=tenant_id)
-        await erasure.erase(database, Which(tenant_id, requester=WHO))
+        await erasure.erase(database, ErasureScope(tenant_id, requester=WHO))
     hashes = [bytes(row["hash"]) for row in table.run("SELECT hash FROM tombstones")]
     assert (len(hashes), len(set(hashes))) == (4, 4)
     keys = [bytes(row["key"]) for row in table.run("SELECT key FROM tombstone_keys")]
@@ -132,7 +132,7 @@ async def test_hashes_of_two_tenants_have_nothing_in_common(database: Database, 
 @pytest.mark.parametrize("running", [True, False])
 async def test_an_open_job_is_skipped_and_its_worker_loses_it(running: bool, waiting: UUID, store: Store) -> None:
     claim = await claimed(store.database, waiting) if running else None
-    erased = await erasure.erase(store.database, Which("acme", ticket_id="12345"))
+    erased = await erasure.erase(store.database, ErasureScope("acme", ticket_id="12345"))
     assert [(job.job_id, job.was_running) for job in erased.ended] == [(waiting, running)]
     row = store.table.job(waiting)
     assert (row["state"], row["reason"], row["claim_token"], row["lease_until"]) == ("skipped", "forgotten", None, None)
@@ -150,26 +150,26 @@ async def test_all_goes_but_rows_with_messages(waiting: UUID, store: Store) -> N
         await copy(database, "7", tenant_id=tenant_id)
         await repository.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
         await answered(database, store.new_event, "7", tenant_id=tenant_id)
-    await erasure.erase(database, Which("acme", ticket_id="8"))
-    assert await stored(database, Which("acme")) == Stored(3, 1, 1, 0)
+    await erasure.erase(database, ErasureScope("acme", ticket_id="8"))
+    assert await stored(database, ErasureScope("acme")) == Stored(3, 1, 1, 0)
     # Without Redis the rows stay, because they name the owners of the answers.
-    assert (await erasure.erase(database, Which("acme"), job_rows=False)).rows == 0
+    assert (await erasure.erase(database, ErasureScope("acme"), job_rows=False)).rows == 0
     table.change(waiting, state="waiting")
-    erased = await erasure.erase(database, Which("acme"))
+    erased = await erasure.erase(database, ErasureScope("acme"))
     assert ([job.job_id for job in erased.ended], erased.rows) == ([waiting], 1)
     both, other = ["acme", "globex"], ["globex"]
     expected = {"jobs": both, "delivery_keys": other, "tickets": other, "passages": other * 2}
     for name, left in (expected | {"tombstones": [], "tombstone_keys": other}).items():
         rows = table.run(f"SELECT tenant_id FROM {name} ORDER BY 1")  # noqa: S608 -- one of ours
         assert [row["tenant_id"] for row in rows] == left, name
-    assert (await erasure.erase(database, Which("acme"))).rows == 1
+    assert (await erasure.erase(database, ErasureScope("acme"))).rows == 1
 
 
 async def test_an_erasure_waits_for_a_copy_that_is_being_written(database: Database, table: Table) -> None:
     await copy(database, "8")
     async with database.tenant("acme") as copying:
         await tombstones.lock(copying, shared=True)
-        erasing = asyncio.create_task(erasure.erase(database, Which("acme", ticket_id="7")))
+        erasing = asyncio.create_task(erasure.erase(database, ErasureScope("acme", ticket_id="7")))
         await asyncio.sleep(0.2)
         await copying.execute(insert(Ticket).values(tenant_id="acme", ticket_id="7", synced_at=func.now(), **TEXT))
         assert not erasing.done()
@@ -204,7 +204,7 @@ async def test_a_concurrent_reading_is_reported_or_ended(store: Store) -> None:
 
     async def forget() -> None:
         await asyncio.sleep(0.015)
-        await erasure.erase(store.database, Which("acme", requester=WHO))
+        await erasure.erase(store.database, ErasureScope("acme", requester=WHO))
 
     for _ in range(6):
         # The key too: both may create it concurrently.
@@ -223,7 +223,7 @@ async def test_a_copy_without_a_requester_goes_by_what_a_job_says(whose: str | N
     if whose is None:
         store.table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '1'")
     await answered(store.database, store.new_event, "1", WHO)
-    which = Which("acme", requester=WHO)
+    which = ErasureScope("acme", requester=WHO)
     assert (await stored(store.database, which)).copies == 1
     assert (await erasure.erase(store.database, which)).copies == 1
     assert copies(store.table) == [("acme", "2")]
@@ -237,8 +237,8 @@ async def test_a_ticket_with_two_numbers_is_forgotten_under_both(named: str, sto
     table.change(of_people, desk_id="4711", display_id="12")
     of_desk = await store.accept(ticket_id="4711")
     naming = await answered(database, store.new_event, "8", similar="12")
-    which = Which("acme", ticket_id=named)
-    assert await stored(database, which) == Stored(copies=1, answers=2, jobs=1, unattributed=0)
+    which = ErasureScope("acme", ticket_id=named)
+    assert await stored(database, which) == Stored(copies=1, answers=2, unfinished_jobs=1, unattributed=0)
     erased = await erasure.erase(database, which)
     assert (erased.copies, erased.answers, [one.job_id for one in erased.ended]) == (1, 2, [of_desk])
     assert [table.job(one)["enhancement"] for one in (of_people, naming)] == [None, None]
@@ -249,7 +249,7 @@ async def test_a_ticket_with_two_numbers_is_forgotten_under_both(named: str, sto
 
 
 async def test_a_forgotten_number_is_recognized_by_the_other_number_later(store: Store) -> None:
-    await erasure.erase(store.database, Which("acme", ticket_id="12"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="12"))
     claim = await claimed(store.database, await store.accept(ticket_id="4711"))
     assert not await claims.is_forgotten(store.database, claim, "4711", "")
     claim = await claims.store_numbers(store.database, claim, "4711", "12")
@@ -262,7 +262,7 @@ async def test_a_requesters_tickets_are_forgotten_under_both_numbers(store: Stor
     await repository.save_ticket(store.database, "acme", {"ticket_id": "4711", **TEXT, "display_id": "12"}, WHO)
     job_id = await answered(store.database, store.new_event, "13")
     store.table.change(job_id, desk_id="4712", display_id="13")
-    await erasure.erase(store.database, Which("acme", requester=WHO))
+    await erasure.erase(store.database, ErasureScope("acme", requester=WHO))
     numbers = ["4711", "12", "4712", "13"]
     assert await tombstones.forgotten_among(store.database, "acme", [*numbers, "14"]) == {*numbers}
 
@@ -299,8 +299,8 @@ async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store
     store.table.run(COPIES, 2, 70_000)
     store.table.run(JOBS, 60_001, 60_003)
     late = await answered(store.database, store.new_event, "70001", "someone.else@acme.example", similar="69999")
-    which = Which("acme", requester=WHO)
-    assert await stored(store.database, which, page=10_000) == Stored(70_000, 4, 0, 3, of_requester=True)
+    which = ErasureScope("acme", requester=WHO)
+    assert await stored(store.database, which, page=10_000) == Stored(70_000, 4, 0, 3, is_requester_known=True)
     erased = await erasure.erase(store.database, which, page=10_000)
     assert (erased.copies, erased.answers) == (70_000, 4)
     assert store.table.job(late)["enhancement"] is None
@@ -313,7 +313,7 @@ async def test_no_statement_takes_longer_for_a_larger_tenant(hasty: Database, ta
     await copy(hasty, "1")
     table.run(COPIES, 2, 100)
     with before_each("DELETE ON tickets", table, "PERFORM pg_sleep(0.02)"):
-        assert (await erasure.erase(hasty, Which("acme"), page=10)).copies == 100
+        assert (await erasure.erase(hasty, ErasureScope("acme"), page=10)).copies == 100
     assert copies(table) == []
 
 
@@ -323,15 +323,15 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store
     store.table.run(COPIES, 2, 25)
     store.table.run(JOBS, 1, 25)
     waiting = {await store.accept(ticket_id=str(number % 3)) for number in range(7)}
-    assert await stored(store.database, Which("acme"), page=3) == Stored(25, 25, 7, 0)
-    erased = await erasure.erase(store.database, Which("acme"), page=3)
+    assert await stored(store.database, ErasureScope("acme"), page=3) == Stored(25, 25, 7, 0)
+    erased = await erasure.erase(store.database, ErasureScope("acme"), page=3)
     assert (erased.copies, erased.answers, len(erased.ended), erased.rows) == (25, 25, 7, 25)
     assert {job.job_id for job in erased.ended} == waiting
     assert copies(store.table) == [("globex", "1")]
     assert store.table.run("SELECT DISTINCT state, reason, event FROM jobs WHERE tenant_id = 'acme'") == [
         {"state": "skipped", "reason": "forgotten", "event": None}
     ]
-    assert (await erasure.erase(store.database, Which("acme"), page=3)).rows == 7
+    assert (await erasure.erase(store.database, ErasureScope("acme"), page=3)).rows == 7
 
 
 async def test_an_interrupted_erasure_blocks_new_text_and_continues(store: Store) -> None:
@@ -346,7 +346,7 @@ async def test_an_interrupted_erasure_blocks_new_text_and_continues(store: Store
     at_work = await store.accept(ticket_id="30")
     assert not await claims.is_forgotten(database, await claimed(database, at_work), "30", WHO)
     told: list[str] = []
-    which = Which("acme", requester=WHO)
+    which = ErasureScope("acme", requester=WHO)
     with (
         before_each("DELETE ON tickets", table, "IF OLD.ticket_id = '5' THEN RAISE EXCEPTION 'no'; END IF"),
         pytest.raises(DBAPIError),
@@ -370,11 +370,11 @@ async def test_keys_in_redis_are_found_although_rows_name_no_owner(store: Store,
     database = store.database
     await copy(database, "2", WHO)
     own, naming, other = [await answered(database, store.new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
-    await erasure.erase(database, Which("acme", requester=WHO))
+    await erasure.erase(database, ErasureScope("acme", requester=WHO))
     await redis.set(f"answer:{own}", "[]")
     await redis.set(f"masked-unusable:{naming}", '{"ticket_id": "2"')
     await redis.set(f"masked-unusable:{other}", '{"ticket_id": "22"')
-    assert await erase_keys(redis, database, Which("acme", requester=WHO)) == 2
+    assert await erase_keys(redis, database, ErasureScope("acme", requester=WHO)) == 2
     assert await redis.keys("*:*") == [f"masked-unusable:{other}"]
 
 

@@ -153,7 +153,7 @@ def test_a_wrong_tenant_name_is_found_by_its_signature(operator: Operator, syste
     wait_for(diagnosed)
     document = diagnose(system, ticket).said
     assert document["verdict"] == "webhook_rejected"
-    assert document["do"][0] == "ask the client to name the tenant exactly `acme` in the webhook"
+    assert document["do"][0] == "ask the client to send the tenant id exactly as `acme` in the webhook"
 
 
 def test_a_leaked_secret_ends_and_the_new_one_is_shown_once(operator: Operator) -> None:

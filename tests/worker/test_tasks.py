@@ -17,7 +17,7 @@ from jobs.outcomes import Outcome, OutcomeKind
 from jobs.repository import Event
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
 from worker.consumer import TRANSPORT_NAME, OneClientChannel
-from worker.tasks import Pickup
+from worker.tasks import MessageHandler
 
 NOWHERE = "reason=its row is nowhere"
 
@@ -38,7 +38,7 @@ class MovedMeanwhile(Inbox):
         return await super().get(job_id)
 
 
-class Picked(Pickup):
+class Picked(MessageHandler):
     """Claims jobs without running them; `claimed` has their ids.
 
     `meanwhile` happens after a look that found none.
@@ -60,7 +60,7 @@ class Picked(Pickup):
 
 async def test_one_without_row_and_event_is_acknowledged(database: Database, redis: Redis, log: io.StringIO) -> None:
     lost = uuid4()
-    await Picked(database, Inbox(redis)).take(lost)
+    await Picked(database, Inbox(redis)).handle(lost)
     (line,) = log.getvalue().splitlines()
     assert f"Message error: job_id={lost}, {NOWHERE}" in line
     assert f"job_id: {lost}" in line
@@ -68,9 +68,9 @@ async def test_one_without_row_and_event_is_acknowledged(database: Database, red
 
 async def test_one_that_came_twice_is_silent(waiting: UUID, database: Database, redis: Redis, log: io.StringIO) -> None:
     claim = await claimed(database, waiting)
-    await Picked(database, Inbox(redis)).take(waiting)
+    await Picked(database, Inbox(redis)).handle(waiting)
     await claims.complete(database, claim, "1")
-    await Picked(database, Inbox(redis)).take(waiting)
+    await Picked(database, Inbox(redis)).handle(waiting)
     assert log.getvalue() == ""
 
 
@@ -82,7 +82,7 @@ async def test_one_that_is_found_just_then_is_claimed(
     picked = Picked(database, Inbox(redis), partial(repository.accept_late, database, event, DEADLINE))
     if what == "its event moves":
         picked = Picked(database, MovedMeanwhile(redis, database, event))
-    await picked.take(event.job_id)
+    await picked.handle(event.job_id)
     assert (picked.claimed, NOWHERE in log.getvalue()) == ([event.job_id], False)
 
 

@@ -25,7 +25,7 @@ from jobs.claims import LeaseLostError
 from jobs.queue import open_redis
 from knowledge.models import Document, SimilarTicket
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.clock import Clock
 from tests.kit.model import opened
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
@@ -213,7 +213,7 @@ async def test_a_later_repair_names_the_sources_of_the_first_attempt(asking: Cal
     ids = [[source["id"] for source in record["sources"]] for record in (in_vain, answered)]
     document = ids[0][1]
     assert ids == [["ticket-101", document], ["ticket-101", document, "ticket-102"]]
-    erased = await erasure.erase(store.database, Which("acme", ticket_id="101"))
+    erased = await erasure.erase(store.database, ErasureScope("acme", ticket_id="101"))
     assert (erased.records, asking.records()) == (2, [])
 
 

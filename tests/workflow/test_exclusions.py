@@ -15,7 +15,7 @@ from integrations.llm.client import ModelClient
 from jobs import details, manual_retry
 from knowledge import repository
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit import desk as desk_kit
 from tests.kit.desk import new_ticket
 from tests.kit.logs import StartLog
@@ -258,11 +258,11 @@ class MeanwhileForgotten:
 
 @pytest.mark.parametrize(
     "which",
-    [Which("acme", ticket_id="12345"), Which("acme", requester="zoe@acme.example")],
+    [ErasureScope("acme", ticket_id="12345"), ErasureScope("acme", requester="zoe@acme.example")],
     ids=["ticket", "requester"],
 )
 async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fails(
-    which: Which, waiting: UUID, redis: Redis, place: WorkSite, start_log: StartLog
+    which: ErasureScope, waiting: UUID, redis: Redis, place: WorkSite, start_log: StartLog
 ) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.method == "GET"
@@ -285,7 +285,7 @@ async def test_keys_of_an_earlier_attempt_are_deleted_once_the_ticket_is_found_f
 ) -> None:
     """Redis was unavailable at the erasure, and an operator retries the job."""
     place.change(waiting, started_at="now()", attempt=1)
-    await erasure.erase(place.store.database, Which("acme", ticket_id="12345"))
+    await erasure.erase(place.store.database, ErasureScope("acme", ticket_id="12345"))
     await manual_retry.retry(place.store.database, waiting, DEADLINE)
     await place.answers.put(StoredKind.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
     await place.answers.put(StoredKind.UNUSABLE, waiting, "{ the ticket's text")

@@ -16,7 +16,7 @@ from knowledge import repository
 from knowledge.models import SimilarTicket
 from knowledge.search import PostgresSearch
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import DEADLINE, Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
@@ -121,7 +121,7 @@ async def test_a_forgotten_ticket_gets_no_failure_note(at: str, jobs: FailedJobs
     job_id = await jobs.store.accept(ticket_id=ticket_id)
 
     async def forget() -> None:
-        await erasure.erase(database, Which("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
+        await erasure.erase(database, ErasureScope("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
 
     claim, search = await jobs.fail(job_id), FoundThenForgotten(database, forget)
     if at == "before":

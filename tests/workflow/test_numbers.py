@@ -19,7 +19,7 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from jobs import claims
 from knowledge import repository
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit import model as gpt4
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
@@ -187,7 +187,7 @@ async def test_a_number_that_no_ticket_has_ends_its_job_and_the_copy_that_had_it
 async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_named(
     forgotten_by: int, named_by: int, ticket: Known
 ) -> None:
-    await erasure.erase(ticket.store.database, Which("globex", ticket_id=ticket.numbers[forgotten_by]))
+    await erasure.erase(ticket.store.database, ErasureScope("globex", ticket_id=ticket.numbers[forgotten_by]))
     job_id = await ticket.job(ticket.numbers[named_by])
     assert (await ticket.run(job_id))[0]["reason"] == "forgotten"
     assert ticket.model.requests(operation="chat") == []

@@ -56,7 +56,7 @@ class SecretAges:
         self._exported: Mapping[tuple[str, str], datetime] = {}
 
     async def run(self, check_lead: Callable[[], Awaitable[None]]) -> None:
-        """Export until cancelled or the lead is lost."""
+        """Export until cancelled or until this process loses leadership."""
         try:
             while True:
                 await check_lead()
@@ -79,7 +79,7 @@ class SecretAges:
         try:
             with tracing.untraced():
                 async with asyncio.timeout(_UPDATE_TIMEOUT_SECONDS):
-                    if self._usage.since is not before:  # it reported: after a change, and once an hour
+                    if self._usage.since is not before:  # it has just reported: a change, or an hour passed
                         await secret_fingerprints.purge(self._database)
                     of_processes = await secret_fingerprints.last_seen(self._database, OF_PROCESS)
         except DATABASE_FAILURES as failure:
@@ -129,7 +129,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         stack.callback(Tracing("ai-agents-housekeeping", settings.traces_dir).close)
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
-        # Readiness has its own pool, to avoid the sync's queue. Redis is left out: without it, only desks' rates drop.
+        # Readiness has its own pool, so it never waits for the sync. Redis is not checked: without it,
+        # only the request rates of desks drop.
         probed = Database(settings.database_url, application_name=_NAME, pool_size=1)
         stack.push_async_callback(probed.close)
         redis = open_redis(settings.redis_url, seconds=2)
@@ -210,7 +211,7 @@ class Leader:
         self._secret_ages = SecretAges(database, lambda: own_secrets(settings, tenants) | tenants.secrets())
 
     async def run(self, readiness: Readiness) -> None:
-        """Wait for the lead, work until it is lost, and start over."""
+        """Wait for leadership, work until it is lost, and start over."""
         end_loading()
         await wait_for_database(self._database)
         readiness.start()
@@ -244,7 +245,7 @@ class Leader:
             group.create_task(self._secret_ages.run(check_lead))
 
     async def _embed(self) -> None:
-        # No check of the lead: two leaders would store the same. `run_once` raises nothing.
+        # No check of leadership: two leaders would store the same. `run_once` raises nothing.
         while True:
             more = await self._embedding.run_once()
             await asyncio.sleep(0 if more else _EMBED_INTERVAL_SECONDS)

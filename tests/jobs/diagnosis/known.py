@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 9, 30, 0, tzinfo=UTC)
 JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 AT_WORK = WorkerActivity(workers=1, running=3, silent=0, last_started_at=NOW - timedelta(seconds=2))
 NOBODY_AT_WORK = WorkerActivity(workers=0, running=0, silent=0, last_started_at=None)
-NO_WEBHOOK = WebhookResults(refused=[], since=None, unread=[], last_accepted_at=None, shares_used_up=False)
+NO_WEBHOOK = WebhookResults(refused=[], since=None, without_ticket=[], last_accepted_at=None, shares_used_up=False)
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT = Event(JOB_ID, "acme", "124", "ticket.created", (), TRACEPARENT, NOW)

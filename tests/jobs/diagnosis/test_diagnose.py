@@ -78,7 +78,7 @@ NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueActivity(0, 0
 LONG: dict[str, Any] = {"due_at": ago(90), "published_at": ago(90)}
 LATE = happened(("claimed", None), (CONTEXT_INCOMPLETE, CONTEXT_LATE), ("answered", None))
 NOT_THERE, THERE = DeskProbe(asked=True, ticket="open", note=False), DeskProbe(asked=True, note=True)
-UNREAD = replace(NO_WEBHOOK, unread=[RefusalCount(422, "malformed payload: no ticket_id", 3, ago(60))])
+UNREAD = replace(NO_WEBHOOK, without_ticket=[RefusalCount(422, "malformed payload: no ticket_id", 3, ago(60))])
 FULL = QueueActivity(0, 0, 1, takes_nothing=True)
 READ_ONLY = replace(FULL, listening=0)
 GONE = DeskProbe(asked=True, ticket="gone")
@@ -153,7 +153,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(ticket_id="", database_failure="x"), "database_failing", "The job's ticket of acme can't be looked up"),
     (facts(job("waiting"), queue=AWAY), "in_progress", "no worker listens: all are full or lost"),
     (facts(job("running"), queue=AWAY), "in_progress", "listen to the queue, attempt 1: the worker is full or lost"),
-    (facts(job("running"), queue=AWAY), "in_progress", "which is known in 40s."),
+    (facts(job("running"), queue=AWAY), "in_progress", "this is clear in 40s."),
     (
         facts(job("waiting", **LONG), queue=QueueActivity(101, 4, 2), most_running=2),
         "waiting_backlog",
@@ -202,7 +202,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(webhooks=UNREAD), "webhook_rejected", "last at 09:29 UTC: malformed payload: no ticket_id."),
     (facts(webhooks=replace(UNREAD, last_accepted_at=ago(30))), "webhook_missing", "did not reach us"),
     (
-        facts(webhooks=replace(UNREAD, unread=[RefusalCount(403, "token missing", 9, NOW)])),
+        facts(webhooks=replace(UNREAD, without_ticket=[RefusalCount(403, "token missing", 9, NOW)])),
         "webhook_missing",
         "did not reach us",
     ),

@@ -35,7 +35,7 @@ from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.diagnosis.verdict_rules import judge
 from jobs.missed_webhooks import NewTicket
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job, listed
 from tests.kit.desk import TENANT_OF, Edition, new_ticket, opened, settings
 from tests.kit.postgres import Store, claimed
@@ -81,7 +81,7 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
 
 
 async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
-    await erasure.erase(store.database, Which("acme", ticket_id="124"))
+    await erasure.erase(store.database, ErasureScope("acme", ticket_id="124"))
     facts = await facts_of(gatherer(store, "acme", **{"acme.tickets.never.group": ["HR"]}), OF_124)
     assert (facts.forgotten, facts.has_rules, judge(facts).verdict) == (True, True, VerdictCode.FORGOTTEN)
     other = await facts_of(gatherer(store, "acme"), DiagnosisSubject("125", None, None))

@@ -74,8 +74,10 @@ def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
     texts = "\n".join(fact.what for fact in evidence(recovered))
     assert f"ticket found in the desk without a webhook, job {JOB_ID}" in texts
     assert "webhook accepted" not in texts
-    unread = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
-    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
+    without_ticket = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
+    known = facts(
+        webhooks=replace(NO_WEBHOOK, without_ticket=without_ticket, last_accepted_at=ago(7200), shares_used_up=True)
+    )
     texts = "\n".join(fact.what for fact in evidence(known))
     assert "refused: malformed payload: ticket_id is missing (3 in 24 hours)" in texts
     assert "last accepted webhook of the tenant" in texts
@@ -84,7 +86,7 @@ def test_what_reconciliation_has_seen_or_else_was_refused_is_told() -> None:
 
 def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     for mode, words in (
-        ("report", "acme.reconcile in tenants.toml is report: with on"),
+        ("report", "acme.reconcile in tenants.toml is `report`; with `on`"),
         ("on", "acme.reconcile in tenants.toml is on: its job is created"),
     ):
         mends = judge(facts(missing=MISSED, reconcile=mode)).actions
@@ -129,8 +131,8 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
     assert body["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
     assert body["log_command"].endswith('| grep "ticket_id: 9000124,"')
     # A webhook whose ticket can't be read has no receipt line for any ticket: the line is the client's.
-    unread = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(60))]
-    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
+    without_ticket = [RefusalCount(422, "malformed payload: ticket_id is missing", 3, ago(60))]
+    known = facts(webhooks=replace(NO_WEBHOOK, without_ticket=without_ticket))
     body = report(known, judge(known), None)
     assert body["log_line"] == "Webhook rejected: status=422, reason=malformed payload"
     assert body["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')

@@ -14,7 +14,7 @@ from jobs.inbox import Inbox
 from jobs.queue import open_redis
 from jobs.repository import RECOVERED
 from privacy import erasure
-from privacy.erasure import Which
+from privacy.erasure import ErasureScope
 from tests.kit.postgres import Store
 from tests.knowledge.site import Site
 from tests.worker.scheduler.comparison import Comparing, told
@@ -165,12 +165,12 @@ async def test_a_few_are_read_in_a_round_and_the_others_in_the_next(rounds: Comp
 
 async def test_a_ticket_that_was_forgotten_is_never_made(rounds: Comparing, site: Site) -> None:
     before, between, after = site.new_tickets(3)
-    await erasure.erase(site.database, Which("acme", ticket_id=before))
+    await erasure.erase(site.database, ErasureScope("acme", ticket_id=before))
     await rounds.round()
     assert rounds.rows() == [between, after]
-    await erasure.erase(site.database, Which("acme", ticket_id=between))
+    await erasure.erase(site.database, ErasureScope("acme", ticket_id=between))
     await rounds.after_an_interval()
-    await erasure.erase(site.database, Which("acme", ticket_id=after))
+    await erasure.erase(site.database, ErasureScope("acme", ticket_id=after))
     rounds.tenant = ON
     await rounds.round()
     assert (rounds.made(), rounds.rows()) == ([], [])
