@@ -307,9 +307,9 @@ async def test_a_tenant_without_records_gets_a_hint(answered: UUID, store: Store
 
 
 async def test_an_answer_of_a_later_release_is_shown_as_it_is_stored(store: Store, visits: Visits) -> None:
-    job_id = await store.accept(enhancement='{"another": "form"}')
+    job_id = await store.accept(enhancement='{"next_steps": "another form"}')
     html = await visits.html(f"/jobs/{job_id}/texts", READER)
-    assert "&#34;another&#34;: &#34;form&#34;" in html
+    assert "&#34;next_steps&#34;: &#34;another form&#34;" in html
     assert "<h3>Note</h3>" not in html
     nothing = await store.accept()
     html = await visits.html(f"/jobs/{nothing}/texts", READER)

@@ -45,14 +45,13 @@ def _hostile(content: str) -> str:
     return json.dumps(_poisoned(document, poisons), ensure_ascii=False)
 
 
-_WRONG = {"summary": ["not", "a", "text"], "next_steps": "not a list", "confidence": 0.9}
+_WRONG = {"summary": ["not", "a", "text"], "next_steps": "not a list"}
 
 _COLUMNS = "Columns: " + ", ".join(f"ID_{number}" for number in range(1, 21))
 
 
 def _with_columns(content: str) -> str:
-    document = json.loads(content)
-    return json.dumps(document | {"summary": f"{_COLUMNS}. {document['summary']}"}, ensure_ascii=False)
+    return json.dumps(json.loads(content) | {"questions": [_COLUMNS]}, ensure_ascii=False)
 
 
 _CHANGES: Mapping[str, Callable[[str], Document]] = {
