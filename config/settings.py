@@ -297,6 +297,12 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
     reloaded while a process runs."""
     openai_model: str = "gpt-6-luna"
     """Model to use; any model with chat completions."""
+    openai_api: Literal["chat", "responses"] = "chat"
+    """API of the model's server: chat completions, or OpenAI's Responses API with `store: false`."""
+    openai_reasoning_effort: Literal["auto", "none", "minimal", "low", "medium", "high"] = "auto"
+    """Reasoning effort of the model. `auto`: `low` for models that always think, otherwise `none`."""
+    openai_max_output_tokens: int | None = Field(None, ge=500)
+    """Limit of an answer, with the model's thinking. Default: 2,000 tokens, and 10,000 if the model thinks."""
     openai_fallback_model: str | None = None
     """Model to use while `OPENAI_MODEL` is down; not for tenants with their own address or key."""
     openai_fallback_api_key: ModelKey | None = None

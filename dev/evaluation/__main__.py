@@ -20,7 +20,7 @@ from dev.evaluation.runner import CaseRun, agreement, in_parallel, preferences, 
 from dev.evaluation.written import measured
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.http import EgressConfig
-from integrations.llm.client import ModelClient
+from integrations.llm.client import ModelClient, ModelOptions
 from integrations.resilience import Breaker
 
 _UNUSED = {"database_url": "postgresql://nobody@127.0.0.1/none", "redis_url": "redis://127.0.0.1/0"}
@@ -104,6 +104,7 @@ def _client(name: str, settings: WorkerSettings, url: str | None = None, key: st
         connections=16,
         breaker=Breaker(f"model {name}", MODEL_UNAVAILABLE),
         egress=EgressConfig.of(settings, settings.openai_ca_bundle),
+        options=ModelOptions.of(settings),
     )
 
 

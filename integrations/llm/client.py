@@ -24,6 +24,7 @@ import openai
 from openai import AsyncOpenAI, AsyncStream
 from pydantic import BaseModel
 
+from config.settings import WorkerSettings
 from integrations.errors import (
     DeferredError,
     ExternalError,
@@ -49,6 +50,10 @@ from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usa
 Refusal = openai.BadRequestError | openai.NotFoundError
 """A refusal that may be about a part of the request."""
 _MAX_TOKENS = 2000
+# Thinking counts as output.
+_MAX_THINKING_TOKENS = 10_000
+# Models that refuse the effort `none`: OpenAI's o series, GPT-6 Astra and 6.1, and reasoning variants of other makers.
+_ALWAYS_THINKS = re.compile(r"o\d|gpt-6-astra|gpt-6\.1-sol|.*(?:-r1|reason|think)")
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
@@ -60,7 +65,8 @@ _LEAVE_OUT_ORDER = ("json_schema", "reasoning", "json_object", "provider")
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 # Each optional part of a request may be refused once, and each format but the last.
 _MAX_REFUSALS = 8
-_OPTIONAL = {"reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options", "provider", "reasoning"}
+_OPTIONAL = {"reasoning_effort", "max_completion_tokens", "max_tokens", "max_output_tokens", "stream_options"}
+_OPTIONAL |= {"provider", "reasoning"}
 _REPAIR = "That was not one complete JSON object of the schema. Answer with it alone, shorter."
 # Precision of the idle timeout: setting it for each piece takes a fiftieth of a job's CPU.
 _IDLE_PRECISION_SECONDS = 0.1
@@ -77,6 +83,19 @@ def open_openai(
         timeout=timeout,
         http_client=open_client(connections=connections, egress=egress, traced=False),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """The settings `OPENAI_API`, `OPENAI_REASONING_EFFORT` and `OPENAI_MAX_OUTPUT_TOKENS`."""
+
+    api: str = "chat"
+    effort: str = "auto"
+    max_tokens: int | None = None
+
+    @classmethod
+    def of(cls, settings: WorkerSettings) -> "ModelOptions":
+        return cls(settings.openai_api, settings.openai_reasoning_effort, settings.openai_max_output_tokens)
 
 
 @dataclass(slots=True)
@@ -117,6 +136,7 @@ class ModelClient:
         breaker: Breaker,
         hold: Hold | None = None,
         egress: EgressConfig = STRAIGHT,
+        options: ModelOptions = ModelOptions(),
     ) -> None:
         self.name = model
         self.base_url = base_url
@@ -129,7 +149,7 @@ class ModelClient:
         # `idle_seconds` and `total_seconds` end a call earlier.
         safety_net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._client = open_openai(base_url, api_key, egress, connections=connections, timeout=safety_net)
-        self._wire = RequestFormat(base_url, model)
+        self._wire = RequestFormat(base_url, model, options)
         self._in_flight = 0
         self._is_closing = False
 
@@ -235,7 +255,8 @@ class ModelClient:
             await self._read(request, completion, call)
         except BaseException as stopped:
             # Received content is paid for; a broken stream lacks the usage of its last event.
-            completion.estimate(sum(len(message["content"]) for message in request["messages"]))
+            messages = request.get("messages") or request["input"]
+            completion.estimate(sum(len(message["content"]) for message in messages))
             if completion.is_whole and isinstance(stopped, TemporaryError):
                 return completion
             if completion.has_content:
@@ -259,7 +280,7 @@ class ModelClient:
             async with asyncio.timeout(self._total), silence:
                 # `chat.completions.create` walks through a request by its types: 0.5 ms of CPU each time.
                 response: Any = await self._client.post(
-                    "/chat/completions",
+                    self._wire.path,
                     cast_to=httpx2.Response,
                     body=request,
                     stream=True,
@@ -307,10 +328,21 @@ class RequestFormat:
     A refused part is left out for ten minutes, once a request without it has succeeded.
     """
 
-    def __init__(self, base_url: str, model: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        options: ModelOptions = ModelOptions(),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         host = urlsplit(base_url).hostname or ""
         self._openrouter = host == "openrouter.ai" or host.endswith(".openrouter.ai")
         self._model = model
+        self._is_responses = options.api == "responses"
+        self.path = "/responses" if self._is_responses else "/chat/completions"
+        always_thinks = _ALWAYS_THINKS.match(model.rpartition("/")[2].lower()) is not None
+        self._effort = options.effort if options.effort != "auto" else "low" if always_thinks else "none"
+        self._max_tokens = options.max_tokens
         self._monotonic = monotonic
         self._refused_until: dict[str, float] = {}
 
@@ -326,28 +358,35 @@ class RequestFormat:
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], refused: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
         schema = _schema_of(answer_type)
-        request: dict[str, Any] = {
-            "model": self._model,
-            "messages": messages,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
         form = next(form for form in _FORMATS if form not in refused)
+        response_format: dict[str, Any] = {"type": form}
         if form == "json_schema":
-            strict = {"name": answer_type.__name__, "strict": True, "schema": schema}
-            request["response_format"] = {"type": "json_schema", "json_schema": strict}
+            response_format["json_schema"] = {"name": answer_type.__name__, "strict": True, "schema": schema}
         else:
             system = f"{messages[0]['content']}\nAnswer with one JSON object of this schema:\n{json.dumps(schema)}"
-            request["messages"] = [{**messages[0], "content": system}, *messages[1:]]
-            if form == "json_object":
-                request["response_format"] = {"type": "json_object"}
+            messages = [{**messages[0], "content": system}, *messages[1:]]
+        # Without the parameter for the effort, the model may think.
+        thinks = self._effort != "none" or not refused.isdisjoint({"reasoning", "reasoning_effort"})
+        most = self._max_tokens or (_MAX_THINKING_TOKENS if thinks else _MAX_TOKENS)
+        request: dict[str, Any] = {"model": self._model, "stream": True}
+        if self._is_responses:
+            # In this API the format's fields are not nested.
+            flat = {"type": form, **response_format.get("json_schema", {})}
+            request |= {"input": messages, "store": False, "max_output_tokens": most}
+            request |= {"reasoning": {"effort": self._effort}}
+            if form != "none":
+                request["text"] = {"format": flat}
+            return {name: value for name, value in request.items() if name not in refused}
+        request |= {"messages": messages, "stream_options": {"include_usage": True}}
+        if form != "none":
+            request["response_format"] = response_format
         if self._openrouter:
             # Without `provider` an endpoint may ignore the response format.
-            request |= {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
-            request["max_tokens"] = _MAX_TOKENS
+            request |= {"provider": {"require_parameters": True}, "reasoning": {"effort": self._effort}}
+            request["max_tokens"] = most
         else:
-            request["reasoning_effort"] = "none"
-            request["max_completion_tokens"] = _MAX_TOKENS
+            request["reasoning_effort"] = self._effort
+            request["max_completion_tokens"] = most
         return {name: value for name, value in request.items() if name not in refused}
 
 
@@ -365,8 +404,8 @@ def _schema_of(answer_type: type[BaseModel]) -> dict[str, Any]:
 
 def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
     """Return the part to leave out after a refusal of `sent`; None if there is none."""
-    form = sent.get("response_format", {}).get("type")
-    parts = dict.fromkeys(("response_format", "json_schema", "json_object"), form) if form else {}
+    form = (sent.get("response_format") or sent.get("text", {}).get("format", {})).get("type")
+    parts = dict.fromkeys(("response_format", "text", "json_schema", "json_object"), form) if form else {}
     parts |= {name: name for name in _OPTIONAL & sent.keys()}
     if isinstance(refusal, openai.NotFoundError):
         unnamed = _LEAVE_OUT_ORDER if message_of(refusal).startswith(_NO_ENDPOINT) else ()

@@ -16,7 +16,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from integrations.errors import MODEL_UNAVAILABLE, DeferredError, ExternalError, TemporaryError
 from integrations.http import EgressConfig
-from integrations.llm.client import ModelClient
+from integrations.llm.client import ModelClient, ModelOptions
 from integrations.llm.spending import Book, SpendingLimits
 from integrations.resilience import Breaker
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
@@ -107,6 +107,7 @@ class Models:
                 connections=self._connections,
                 breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
                 egress=EgressConfig.of(self._settings, self._settings.openai_ca_bundle),
+                options=ModelOptions.of(self._settings),
             )
         return self.clients[endpoint]
 

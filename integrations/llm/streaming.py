@@ -1,4 +1,4 @@
-"""One chat completion, assembled from its stream.
+"""One answer, assembled from its stream: a chat completion, or events of the Responses API.
 
 Parsed here because the objects that the openai package and httpx2's `EventSource` create for each chunk are most of an
 answer's CPU cost (`make bench ARGS=alternatives`).
@@ -8,11 +8,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import httpx2
 
 from integrations.errors import ModelUnavailableError
-from integrations.llm.errors import of_error
+from integrations.llm.errors import CONTENT_FILTER, of_error
 from integrations.values import Usage, storable
 
 _MAX_ANSWER_LENGTH = 100_000
@@ -20,6 +21,8 @@ _MAX_WORD_LENGTH = 200
 _LARGEST_NUMBER = 1_000_000_000
 _CHARACTERS_OF_A_TOKEN = 4
 """OpenAI's rule of thumb: https://help.openai.com/en/articles/4936856"""
+# Ends of a response, as the reasons of a chat completion.
+_INCOMPLETE = {"max_output_tokens": "length", "content_filter": CONTENT_FILTER}
 
 
 @dataclass(slots=True)
@@ -60,6 +63,9 @@ class Completion:
         if error := chunk.get("error"):
             body: dict[str, object] = error if isinstance(error, dict) else {}
             raise of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))
+        kind = str(chunk.get("type", ""))
+        if kind == "error" or kind.startswith("response."):
+            return self._add_event(chunk, kind)
         choices = chunk.get("choices", 0)
         if not isinstance(choices, list | None):
             raise ValueError("not a chunk")  # noqa: TRY004 -- as above
@@ -72,27 +78,68 @@ class Completion:
         content_flags = [self._add_choice(choice) for choice in choices or []]
         return any(content_flags)
 
+    def _add_event(self, event: dict[str, Any], kind: str) -> bool:
+        """Add an event of https://developers.openai.com/api/reference/resources/responses/streaming-events."""
+        self.chunks += 1
+        if kind == "error":
+            raise of_error(event.get("code"), None, event.get("message"), event.get("param"))
+        if kind == "response.refusal.delta":
+            self.refused = True
+            return True
+        if kind == "response.output_text.delta":
+            return self._add_text(event.get("delta"))
+        if kind in ("response.created", "response.completed", "response.incomplete", "response.failed"):
+            response = event.get("response")
+            if not isinstance(response, dict):
+                raise ValueError("not a response")
+            self._add_response(response)
+        return False
+
+    def _add_response(self, response: dict[str, Any]) -> None:
+        self.model = _word(response.get("model")) or self.model
+        self.response_id = _word(response.get("id")) or self.response_id
+        if response.get("usage"):
+            self.reported = response["usage"]
+            self.usage = _usage_of(self.reported)
+        error, details = response.get("error"), response.get("incomplete_details")
+        if isinstance(error, dict):
+            raise of_error(error.get("code"), None, error.get("message"))
+        if response.get("status") == "incomplete":
+            reason = details.get("reason") if isinstance(details, dict) else ""
+            self.finish_reason = _INCOMPLETE.get(str(reason), "length")
+        elif response.get("status") == "completed":
+            self.finish_reason = "stop"
+
+    def _add_text(self, piece: object) -> bool:
+        if not isinstance(piece, str | None):
+            raise ValueError("not a text")  # noqa: TRY004 -- to the caller it is an event that can't be read
+        text = storable(piece or "")
+        self.parts.append(text)
+        self.size += len(text)
+        return bool(text)
+
     def _add_choice(self, choice: object) -> bool:
         # Compatible endpoints send chunks without a delta.
         delta = choice.get("delta") if isinstance(choice, dict) else choice
         if not isinstance(choice, dict) or not isinstance(delta, dict | None):
             raise ValueError("not a choice")  # noqa: TRY004 -- as above
         delta = delta or {}
-        piece = delta.get("content")
-        if not isinstance(piece, str | None):
-            raise ValueError("not a text")  # noqa: TRY004 -- as above
-        piece = storable(piece or "")
         refusal = bool(delta.get("refusal"))
         self.refused = self.refused or refusal
         self.finish_reason = _word(choice.get("finish_reason")) or self.finish_reason
-        self.parts.append(piece)
-        self.size += len(piece)
-        return bool(piece) or refusal
+        return self._add_text(delta.get("content")) or refusal
 
     def add_whole(self, body: bytes) -> None:
         """Add an answer that was not streamed. Raises an ExternalError."""
         try:
             data = json.loads(body)
+            if data.get("object") == "response" and not data.get("error"):
+                self.chunks += 1
+                self._add_response(data)
+                for part in (part for item in data["output"] for part in item.get("content") or ()):
+                    self.refused = self.refused or part["type"] == "refusal"
+                    self._add_text(part.get("text"))
+                return
             if not data.get("error"):
                 choice = data["choices"][0]
                 data |= {"choices": [{**choice, "delta": {**choice["message"]}}]}
@@ -173,7 +220,7 @@ def _number(value: object) -> float | None:
 def _usage_of(reported: object) -> Usage:
     counts: dict[str, object] = reported if isinstance(reported, dict) else {}
     return Usage(
-        input_tokens=int(_number(counts.get("prompt_tokens")) or 0),
-        output_tokens=int(_number(counts.get("completion_tokens")) or 0),
+        input_tokens=int(_number(counts.get("prompt_tokens", counts.get("input_tokens"))) or 0),
+        output_tokens=int(_number(counts.get("completion_tokens", counts.get("output_tokens"))) or 0),
         cost=_number(counts.get("cost")),
     )

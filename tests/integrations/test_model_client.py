@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +22,10 @@ from starlette.routing import Route
 from dev.simulators.openai import create_openai
 from dev.simulators.serving import serve_in_thread
 from dev.stack.free_ports import free_port
-from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
+from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError, TemporaryError
 from integrations.http import EgressConfig
-from integrations.llm.client import Refusal, RequestFormat, refused_part, repair_messages, strip_fence
+from integrations.llm.client import ModelOptions, Refusal, RequestFormat, refused_part, repair_messages, strip_fence
+from integrations.llm.streaming import Completion
 from integrations.resilience import HoldReason
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
@@ -241,6 +242,103 @@ def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() ->
     assert not {"max_tokens", "provider", "reasoning", "temperature"} & set(request)
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "effort", "most"),
+    [
+        ("gpt-6-luna", ModelOptions(), "none", 2_000),
+        *(
+            (f"{maker}{model}", ModelOptions(), "low", 10_000)
+            for maker in ("", "openai/")
+            for model in ("o4-mini", "gpt-6-astra")
+        ),
+        ("deepseek/deepseek-r1", ModelOptions(), "low", 10_000),
+        ("gpt-6-luna", ModelOptions(effort="high"), "high", 10_000),
+        ("gpt-6-luna", ModelOptions(max_tokens=3_000), "none", 3_000),
+        ("gpt-6-astra", ModelOptions(effort="none"), "none", 2_000),
+    ],
+)
+def test_effort_and_limit_follow_the_models_family_or_the_settings(
+    model: str, options: ModelOptions, effort: str, most: int
+) -> None:
+    chat = asked(RequestFormat(OPENAI, model, options))
+    assert (chat["reasoning_effort"], chat["max_completion_tokens"]) == (effort, most)
+    routed = asked(RequestFormat(OPENROUTER, model, options))
+    assert (routed["reasoning"], routed["max_tokens"]) == ({"effort": effort}, most)
+    response = asked(RequestFormat(OPENAI, model, replace(options, api="responses")))
+    assert (response["reasoning"], response["max_output_tokens"]) == ({"effort": effort}, most)
+
+
+def test_a_model_that_refuses_the_effort_has_room_to_think() -> None:
+    wire = RequestFormat(OPENAI, "m")
+    assert learn(wire, unsupported("reasoning_effort"))
+    assert asked(wire)["max_completion_tokens"] == 10_000
+
+
+RESPONSES = ModelOptions(api="responses")
+
+
+async def test_the_responses_api_stores_nothing_and_answers_the_same(model: Simulator) -> None:
+    async with opened(model.url, options=RESPONSES) as gpt4:
+        answer = await gpt4.complete(PROMPT, Enhancement)
+    assert answer.content.likely_cause.sources == ["ticket-101"]
+    assert (answer.finish_reason, answer.usage.input_tokens > 100, answer.usage.output_tokens > 10) == (
+        "stop",
+        True,
+        True,
+    )
+    assert answer.response_id.startswith("resp_")
+    (request,) = model.requests(operation="responses")
+    sent = request["payload"]
+    assert (sent["store"], sent["stream"], sent["reasoning"]) == (False, True, {"effort": "none"})
+    assert (sent["text"]["format"]["type"], sent["text"]["format"]["strict"]) == ("json_schema", True)
+    assert not model.requests(operation="chat")
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        *((kind, "answered") for kind in ("not_streamed", "cut_off", "malformed", "fenced", "no_json_schema")),
+        *((kind, "refused") for kind in ("refusal", "content_filter")),
+        ("cut", "unavailable"),
+    ],
+)
+async def test_faults_of_the_responses_api_end_as_those_of_chat(model: Simulator, fault: str, outcome: str) -> None:
+    model.order(kind=fault, times=1)
+    errors = {"refused": ModelRefusedError, "unavailable": ModelUnavailableError}
+    async with opened(model.url, options=RESPONSES) as gpt4:
+        if outcome == "answered":
+            assert (await gpt4.complete(PROMPT, Enhancement)).content.next_steps
+            return
+        with pytest.raises(errors[outcome]):
+            await gpt4.complete(PROMPT, Enhancement)
+
+
+async def test_the_responses_api_drops_a_refused_part(model: Simulator) -> None:
+    async with opened(model.url, model="gpt-4o-mini", options=RESPONSES) as gpt4:
+        assert (await gpt4.complete(PROMPT, Enhancement)).content.next_steps
+        assert gpt4.left_out_parts == {"reasoning"}
+    first, second = model.requests(operation="responses")
+    assert first["status"] == 400
+    assert ("reasoning" in second["payload"], second["payload"]["max_output_tokens"]) == (False, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("event", "failure"),
+    [
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "Slow down."}, TemporaryError),
+        (
+            {"type": "response.failed", "response": {"status": "failed", "error": {"code": "server_error"}}},
+            TemporaryError,
+        ),
+        ({"type": "response.completed", "response": []}, ValueError),
+        ({"type": "response.output_text.delta", "delta": 3}, ValueError),
+    ],
+)
+def test_an_event_that_is_an_error_or_malformed(event: dict[str, Any], failure: type[Exception]) -> None:
+    with pytest.raises(failure):
+        Completion().add(event)
+
+
 @pytest.mark.parametrize("base_url", [OPENROUTER, "https://eu.openrouter.ai/api/v1"])
 def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
     request = asked(RequestFormat(base_url, "openai/gpt-6-luna"))
@@ -293,7 +391,7 @@ def test_the_message_may_name_the_parameter(message: str, param: Any, left_out: 
 
 def test_what_was_learned_expires() -> None:
     clock = Clock(0.0)
-    wire = RequestFormat(OPENAI, "m", clock)
+    wire = RequestFormat(OPENAI, "m", monotonic=clock)
     assert learn(wire, unsupported("reasoning_effort"))
     clock.now = 300.0
     assert learn(wire, refusal("no schemas", "response_format"))

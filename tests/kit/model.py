@@ -7,7 +7,7 @@ import pytest
 
 from integrations.errors import ExternalError
 from integrations.http import STRAIGHT, EgressConfig
-from integrations.llm.client import ModelClient
+from integrations.llm.client import ModelClient, ModelOptions
 from integrations.resilience import Breaker, Hold
 from integrations.values import DeskTicket, ModelAnswer, Prompt
 from knowledge.models import Document, SimilarTicket
@@ -45,6 +45,7 @@ async def opened(
     breaker: Breaker | None = None,
     egress: EgressConfig = STRAIGHT,
     hold: Hold | None = None,
+    options: ModelOptions | None = None,
 ) -> AsyncIterator[ModelClient]:
     client = ModelClient(
         api_key=key,
@@ -56,6 +57,7 @@ async def opened(
         egress=egress,
         breaker=breaker or Breaker("model", "model unavailable"),
         hold=hold,
+        options=options or ModelOptions(),
     )
     try:
         yield client

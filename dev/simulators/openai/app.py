@@ -22,6 +22,13 @@ from dev.simulators.openai.faults import OpenAIFault, applies, error_document, r
 from dev.simulators.openai.providers import ROOTS, ApiError, OpenAIConfig, check_key
 from dev.simulators.openai.reply import Reply, chunk, completion, content_chunks, think
 from dev.simulators.openai.requests import ChatRequest, check_request, find_context, message_text, parse_body
+from dev.simulators.openai.responses import (
+    check_response_request,
+    delta_events,
+    last_event,
+    response_event,
+    response_of,
+)
 
 Document = dict[str, Any]
 MAX_ANSWERS = 2_000
@@ -41,7 +48,7 @@ def _event(document: Document) -> bytes:
 def _texts(raw: bytes, body: Document) -> list[str]:
     """Return the body raw and without the escapes of two JSON layers, for `match`."""
     texts = [raw.decode("utf-8", "replace")]
-    messages = body.get("messages")
+    messages = body.get("messages") or body.get("input")
     if isinstance(messages, list):
         texts += [message_text(message) for message in messages]
         context = find_context(messages)
@@ -56,6 +63,7 @@ class ModelServer:
         self._config = config
         root = ROOTS[config.provider]
         self._operations = {f"{root}/chat/completions": "chat", f"{root}/embeddings": "embeddings"}
+        self._operations[f"{root}/responses"] = "responses"
         self.faults: FaultBook[OpenAIFault] = FaultBook()
         self.journal = Journal()
         self.answers: deque[Document] = deque(maxlen=MAX_ANSWERS)
@@ -63,12 +71,12 @@ class ModelServer:
     async def answer(self, request: Request) -> Response:
         raw, path = await request.body(), request.scope["path"]
         body = parse_body(raw)
-        messages = (body or {}).get("messages")
+        messages = (body or {}).get("messages") or (body or {}).get("input")
         context = find_context(messages) if isinstance(messages, list) else None
         operation = self._operations.get(path, "unknown") if request.method == "POST" else "unknown"
         payload = body if body is not None else raw.decode("utf-8", "replace")[:2000] or None
         entry = self.journal.receive(request, operation, payload, ticket_id=context.ticket_id if context else None)
-        fault = self._take_fault(raw, body or {}) if operation == "chat" else None
+        fault = self._take_fault(raw, body or {}) if operation in ("chat", "responses") else None
         entry.fault = fault.kind if fault else None
         headers = {"x-request-id": f"req_{secrets.token_hex(16)}", "openai-version": "2020-10-01"}
         try:
@@ -108,7 +116,8 @@ class ModelServer:
             raise ApiError(404, "Resource not found" if is_azure else f"Invalid URL ({request.method} {entry.path})")
         if entry.operation == "embeddings":
             return Json(answer_embeddings(body, self._config), headers=headers)
-        chat = check_request(body, self._config)
+        check = check_response_request if entry.operation == "responses" else check_request
+        chat = check(body, self._config)
         reply = spoil(think(chat), kind or "", chat.context)
         self._keep(chat, reply, kind, headers["x-request-id"])
         if fault and kind == "huge":
@@ -117,7 +126,7 @@ class ModelServer:
             parts = self._streamed(chat, reply, fault)
         else:
             await pause(request, self._config.seconds)
-            return Json(completion(reply), headers=headers)
+            return Json(response_of(reply) if chat.is_response else completion(reply), headers=headers)
         headers["cache-control"] = "no-cache"
         return StreamingResponse(followed(entry, parts), headers=headers, media_type=_EVENTS)
 
@@ -131,6 +140,10 @@ class ModelServer:
         )
 
     async def _streamed(self, request: ChatRequest, reply: Reply, fault: OpenAIFault | None) -> AsyncIterator[bytes]:
+        if request.is_response:
+            async for part in self._streamed_response(request, reply, fault):
+                yield part
+            return
         usage = request.include_usage
         if self._config.provider == "openrouter":
             yield _COMMENT
@@ -150,10 +163,25 @@ class ModelServer:
             yield _event(chunk(reply, None, with_usage=True))
         yield b"data: [DONE]\n\n"
 
+    async def _streamed_response(
+        self, request: ChatRequest, reply: Reply, fault: OpenAIFault | None
+    ) -> AsyncIterator[bytes]:
+        await asyncio.sleep(self._config.first_token_seconds)
+        yield response_event("response.created", response=response_of(reply, "in_progress"))
+        try:
+            async for part in self._content(request, reply, fault):
+                yield part
+        except StreamEndedError:
+            return
+        yield last_event(reply)
+
     async def _content(self, request: ChatRequest, reply: Reply, fault: OpenAIFault | None) -> AsyncIterator[bytes]:
         slow = fault if fault and fault.kind == "slow_stream" else None
         pieces = (slow.pieces if slow else None) or self._config.chunks
-        chunks = content_chunks(reply, pieces, with_usage=request.include_usage)
+        if request.is_response:
+            chunks = delta_events(reply, pieces)
+        else:
+            chunks = [_event(each) for each in content_chunks(reply, pieces, with_usage=request.include_usage)]
         pace = max(0.0, self._config.seconds - self._config.first_token_seconds) / max(1, len(chunks))
         breaks_at = min(fault.after, len(chunks)) if fault else None
         for number, document in enumerate([*chunks, None]):
@@ -161,7 +189,7 @@ class ModelServer:
                 async for part in _fault_data(fault, reply):
                     yield part
             if document is not None:
-                yield _event(document)
+                yield document
                 await asyncio.sleep(slow.seconds if slow and self.faults.holds(slow) else pace)
 
 

@@ -135,7 +135,7 @@ def applies(fault: OpenAIFault, body: Document) -> bool:
     if fault.kind == "refuse_parameter":
         return fault.param in body
     if fault.kind == "no_json_schema":
-        response_format = body.get("response_format")
+        response_format = body.get("response_format") or (body.get("text") or {}).get("format")
         return isinstance(response_format, dict) and response_format.get("type") == "json_schema"
     return True
 

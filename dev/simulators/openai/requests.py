@@ -63,6 +63,8 @@ class ChatRequest:
     include_usage: bool
     schema: Document | None
     context: Context | None
+    is_response: bool = False
+    """True for the Responses API."""
 
     @property
     def prompt_text(self) -> str:
@@ -71,18 +73,22 @@ class ChatRequest:
 
 def _response_format(body: Document) -> tuple[str, Document | None]:
     response_format = body.get("response_format") or {"type": "text"}
+    inner = response_format.get("json_schema") if isinstance(response_format, dict) else None
+    return check_format(response_format, inner, "response_format")
+
+
+def check_format(response_format: Any, inner: Any, param: str) -> tuple[str, Document | None]:
+    """Return the type of a format, and its schema, which `inner` has. Raises ApiError."""
     name = response_format.get("type") if isinstance(response_format, dict) else None
     if name not in _FORMATS:
-        raise ApiError(400, "Invalid value for 'response_format.type'.", param="response_format")
+        raise ApiError(400, f"Invalid value for '{param}.type'.", param=param)
     if name != "json_schema":
         return str(name), None
-    inner = response_format.get("json_schema")
+    path = param if inner is response_format else f"{param}.json_schema"
     if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
-        message = "Missing required parameter: 'response_format.json_schema'."
-        raise ApiError(400, message, param="response_format.json_schema")
+        raise ApiError(400, f"Missing required parameter: '{path}'.", param=path)
     if not _SCHEMA_NAME.match(str(inner.get("name", ""))):
-        message = "Invalid 'response_format.json_schema.name'."
-        raise ApiError(400, message, param="response_format.json_schema.name")
+        raise ApiError(400, f"Invalid '{path}.name'.", param=f"{path}.name")
     if inner.get("strict"):
         _check_strict(inner["name"], inner["schema"])
     return "json_schema", inner["schema"]
