@@ -119,9 +119,11 @@ def case_of(
         "group": mask(ticket.group[:_MAX_KIND_LENGTH]),
     }
     messages = [_begin(each, _MAX_MESSAGE_LENGTH, mask)[0] for each in conversation]
+    # Most sources have the same few categories and groups.
     masked = partial(mask, own=False)
+    mask_kind = cache(lambda kind: masked(kind[:_MAX_KIND_LENGTH]))
     results: list[SimilarTicket | Document] = [*similar_tickets, *documents]
-    sources = {source.id: source for source in (_source(each, masked) for each in results)}
+    sources = {source.id: source for source in (_source(each, masked, mask_kind) for each in results)}
     case = PromptContext(ticket_fields, messages, list(sources.values()))
     text = case.as_json()
     fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
@@ -132,14 +134,14 @@ def _texts_of(found: SimilarTicket | Document) -> tuple[str, str]:
     return (found.title, found.text) if isinstance(found, Document) else (found.subject, found.resolution)
 
 
-def _source(found: SimilarTicket | Document, mask: Mask) -> FoundSource:
+def _source(found: SimilarTicket | Document, mask: Mask, mask_kind: Callable[[str], str]) -> FoundSource:
     title, text = _texts_of(found)
     title = _begin(title, _MAX_NAME_LENGTH, mask)[0]
     text, is_whole = _begin(text, _MAX_PASSAGE_LENGTH, mask)
     if isinstance(found, Document):
         digest = hashlib.sha256(f"{found.title}\n{found.text}".encode(errors="replace")).hexdigest()
         return FoundSource(f"doc-{digest[:6]}", found, title, text, is_whole)
-    kinds = (mask(found.category[:_MAX_KIND_LENGTH]), mask(found.group[:_MAX_KIND_LENGTH]))
+    kinds = (mask_kind(found.category), mask_kind(found.group))
     problem = _begin(found.problem, _MAX_PROBLEM_LENGTH, mask)[0]
     return FoundSource(f"ticket-{found.shown}", found, title, text, is_whole, *kinds, problem)
 
