@@ -76,6 +76,7 @@ def to_html(
         cited=cited,
         is_cited=any(map(cited, (cause, *content.next_steps))),
         is_marker=lambda claim: claim.text.startswith("[") and claim.text.endswith("]"),
+        is_verbatim=lambda claim: _bare(claim.text) == _bare(claim.quote),
         is_sure=content.confidence == "high" and cause.quote,
         author=cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
@@ -83,6 +84,10 @@ def to_html(
         marker=marker(job_id),
         settings=settings,
     )
+
+
+def _bare(text: str) -> str:
+    return text.casefold().strip(" .")
 
 
 def to_text(answer: Mapping[str, Any], job_id: object, model: str, updated_because: str = "") -> str:

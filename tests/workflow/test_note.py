@@ -124,6 +124,12 @@ def test_the_cause_stands_first_and_each_step_has_its_origin() -> None:
     assert "Low confidence: the ticket has too little information." in thin
 
 
+def test_a_quote_that_repeats_the_step_is_left_out() -> None:
+    step = NoteText(text="Raise the quota.", sources=["ticket-101"], quote="raise the quota")
+    text = read(to_html(WHOLE.model_copy(update={"next_steps": [step]}), JOB, MODEL)).text
+    assert "Raise the quota. #101Ask first" in text
+
+
 def test_an_answer_of_an_earlier_release_is_still_shown() -> None:
     kept = {
         "summary": "The mailbox is full.",

@@ -56,28 +56,28 @@ _IRREGULAR = {
 _WITHOUT_E = re.compile(r"(?:ip|er|ll|ss|ct|st|rt|lt|nt|ck|sh|in|gn|en|ear|air|dd|sk|sw|ow|py|oy|lk|ap|ft)$")
 _PHRASES = {
     "en": (
-        "Probably the same problem as '{}'.",
+        "The same problem as '{}'.",
         "Follow this source.",
         "Ask the user when the problem began and what changed before it.",
         "Reproduce the problem with the user and note the exact message.",
         "When did it begin, and what changed before it?",
     ),
     "de": (
-        "Wahrscheinlich dasselbe Problem wie '{}'.",
+        "Dasselbe Problem wie '{}'.",
         "Gehen Sie nach dieser Quelle vor.",
         "Fragen Sie, wann das Problem begann und was sich davor geändert hat.",
         "Stellen Sie das Problem mit dem Benutzer nach und notieren Sie die genaue Meldung.",
         "Seit wann besteht das Problem, und was wurde davor geändert?",
     ),
     "fr": (
-        "Probablement le même problème que '{}'.",
+        "Le même problème que '{}'.",
         "Suivre cette source.",
         "Demander quand le problème a commencé et ce qui a changé avant.",
         "Reproduire le problème avec l'utilisateur et noter le message exact.",
         "Depuis quand, et qu'est-ce qui a changé avant ?",
     ),
     "es": (
-        "Probablemente el mismo problema que '{}'.",
+        "El mismo problema que '{}'.",
         "Siga esta fuente.",
         "Pregunte cuándo empezó el problema y qué cambió antes.",
         "Reproduzca el problema con el usuario y anote el mensaje exacto.",
