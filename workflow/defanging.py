@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 from privacy.redaction.text import Folded, folded
 from workflow.answer import cut
-from workflow.note_words import WORDS
+from workflow.note import WORDS
 
 _END = r"[^\s<>\"'`\u3000-\u3020]"
 _HOST = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"

@@ -33,7 +33,7 @@ from workflow.answer import (
     cut,
 )
 from workflow.defanging import CUT, Defanging, label, without_links
-from workflow.note_words import WORDS
+from workflow.note import WORDS
 from workflow.prompt import FoundSource, PromptContext
 from workflow.quotes import QuotableText, durations, is_negated
 from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, specifics_of

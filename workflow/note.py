@@ -4,9 +4,11 @@ Each text is escaped: no text of the model or a desk becomes markup.
 """
 
 import html
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -14,8 +16,10 @@ from markupsafe import Markup
 
 from config.tenants import NoteSettings
 from workflow.answer import Content, NoteSource, NoteText, cut, printable
-from workflow.note_words import WORDS
 
+_TEXTS = json.loads(Path(__file__).with_name("note_words.json").read_text(encoding="utf-8"))
+WORDS: Mapping[str, SimpleNamespace] = {language: SimpleNamespace(**words) for language, words in _TEXTS.items()}
+"""The fixed words of a note, by language (ISO 639-1); `{}` is a placeholder."""
 _MAX_MODEL_LENGTH = 80
 _DEFAULTS = NoteSettings()
 # Starts of notes in all languages; notes of earlier releases began with a title.

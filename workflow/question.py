@@ -13,7 +13,7 @@ from privacy.redaction.redaction import Redaction
 from workflow.answer import Content, Enhancement
 from workflow.defanging import without_links
 from workflow.grounding import Grounding
-from workflow.note_words import WORDS
+from workflow.note import WORDS
 from workflow.prompt import CURRENT, Instructions, budget_for, case_of
 from workflow.state import Attempt, GraphState
 

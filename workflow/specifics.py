@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from privacy.redaction.text import folded
 from workflow.defanging import DOCUMENTATION, READ_ONLY
-from workflow.note_words import WORDS
+from workflow.note import WORDS
 
 # Common technical knowledge, casefolded. It need not be complete: a missing term is only marked as unsupported.
 _WORDS = {

@@ -11,7 +11,7 @@ from typing import Any
 from dev.evaluation.cases import EvaluationCase, cases, question_about, rows
 from workflow.answer import Enhancement, NoteText
 from workflow.grounding import Grounding
-from workflow.note_words import WORDS
+from workflow.note import WORDS
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workflow.defanging import CUT, Defanging, label, without_links
-from workflow.note_words import WORDS
+from workflow.note import WORDS
 
 LEFT_OUT = WORDS["en"].command_left_out
 

@@ -22,8 +22,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE
 from tests.kit.runner import ANSWER, TICKET, run_job
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
-from workflow.note import to_html
-from workflow.note_words import WORDS
+from workflow.note import WORDS, to_html
 from workflow.stored_answers import StoredKind, UnusableAnswer
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")

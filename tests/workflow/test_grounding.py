@@ -17,8 +17,7 @@ from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, asked, claims, grounded, read
 from workflow.answer import Content, Enhancement
 from workflow.grounding import without_expired
-from workflow.note import to_html
-from workflow.note_words import WORDS
+from workflow.note import WORDS, to_html
 from workflow.prompt import Instructions
 from workflow.state import GraphState
 

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from integrations.plain_text import plain_text
 from tests.workflow.answers import ANSWERED, answer, claims, grounded, read
 from workflow.answer import Content, Enhancement, NoteSource, NoteText, Suggested
-from workflow.note import is_note, is_note_of, marker, to_html
-from workflow.note_words import WORDS
+from workflow.note import WORDS, is_note, is_note_of, marker, to_html
 
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:

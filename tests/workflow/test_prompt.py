@@ -12,8 +12,7 @@ from privacy.models import AuditRecord
 from tests.jobs.exchanges import ANSWER, SENT
 from tests.kit.model import BARE, STATE, TICKET, case_in
 from tests.workflow.answers import answer, asked, claims, read
-from workflow.note import to_html
-from workflow.note_words import WORDS
+from workflow.note import WORDS, to_html
 from workflow.prompt import CURRENT, Instructions, budget_for, count_tokens, versions
 from workflow.question import ModelQuestion, may_be_sent_again, prompt_again
 from workflow.state import GraphState
