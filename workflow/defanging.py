@@ -148,10 +148,10 @@ Sources = Sequence[tuple[str, str]]
 """Name and text of each search result."""
 
 
-def label(title: str) -> str:
-    """Return a document's name as a short origin that can't imitate another."""
+def label(title: str, document: str = "document") -> str:
+    """Return a document's name as a short origin that can't imitate another; `document` is the note's word for one."""
     plain = " ".join(re.sub(r"[()#\[\]\"]", " ", without_links(title)).split())
-    return f'document "{cut(plain, _MAX_LABEL_LENGTH)}"'
+    return f'{document} "{cut(plain, _MAX_LABEL_LENGTH)}"'
 
 
 def without_links(text: str) -> str:

@@ -153,10 +153,12 @@ class Grounding:
 
 def without_expired(content: Content, now: datetime) -> Content:
     """Return the content without documents that expired since the commit."""
-    expired = {each.id: label(each.title) for each in content.sources if each.expires_at and each.expires_at <= now}
+    words = WORDS.get(content.language, WORDS["en"])
+    past = [each for each in content.sources if each.expires_at and each.expires_at <= now]
+    expired = {each.id: label(each.title, words.document) for each in past}
     if not expired:
         return content
-    left_out = WORDS.get(content.language, WORDS["en"]).claim_left_out
+    left_out = words.claim_left_out
 
     def updated(claim: NoteText) -> NoteText:
         sources = [each for each in claim.sources if each not in expired]
@@ -176,8 +178,8 @@ def without_expired(content: Content, now: datetime) -> Content:
     return content.model_copy(update=changed)
 
 
-def _name(source: FoundSource) -> str:
-    return label(source.title) if isinstance(source.found, Document) else f"#{source.found.shown}"
+def _name(source: FoundSource, document: str = "document") -> str:
+    return label(source.title, document) if isinstance(source.found, Document) else f"#{source.found.shown}"
 
 
 def _normalize_citations(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
@@ -213,7 +215,7 @@ class _TextCleaner:
         self._evidence = evidence
         self._words = verifier.words
         self._restore = restore
-        self._names = {source.id: _name(source) for source in case.sources}
+        self._names = {source.id: _name(source, self._words.document) for source in case.sources}
         shown = [(each.id, each.text if each.is_whole else f"{each.text} {CUT}") for each in case.sources]
         self._defang = Defanging([(self._names[source], restore(text)) for source, text in shown], self._words)
         tickets = [each.found.shown for each in case.sources if not isinstance(each.found, Document)]
@@ -251,8 +253,14 @@ class _TextCleaner:
         sources = self._verifier.sources_of(
             text, sorted(supporting, key=source.__ne__) if source in cited else [source]
         )
-        shown = without_links(self._restore(self._evidence.hide_others(quote)))
-        return NoteText(text=text, sources=sources, quote=shown if sources else "")
+        if not sources:
+            return NoteText(text=text)
+        for name in {self._names[each] for each in sources}:
+            # The source is named behind the claim.
+            text = text.replace(f" ({self._words.origin.format(name)})", "")
+        return NoteText(
+            text=text, sources=sources, quote=without_links(self._restore(self._evidence.hide_others(quote)))
+        )
 
     def _tickets(self, found: re.Match[str]) -> str:
         is_known = self._numbers.issuperset(_NUMBER.findall(found[0]))
@@ -356,7 +364,7 @@ class _ClaimVerifier:
         listed = ", ".join([*names[:_MAX_NAMED], *(["…"] if len(names) > _MAX_NAMED else [])])
         closing = _CLOSING.match(text, unknown[-1].end)
         end = closing.end() if closing else unknown[-1].end
-        return f"{text[:end]} ({f'{words}: {listed}' if len(names) > 1 else words}){text[end:]}"
+        return f"{text[:end]} ({f'{words}{self.words.colon}{listed}' if len(names) > 1 else words}){text[end:]}"
 
     def _links_supported(self, text: str) -> bool:
         for found in _DEFANGED.findall(text):

@@ -171,8 +171,8 @@ def test_a_dry_runs_note_is_plain_text_after_the_events() -> None:
     first, *lines = note.splitlines()
     assert first == "Cause not known yet"
     assert lines == [
-        *("- One general", "- Two general", "Found for this ticket", "- #7: The same."),
-        *("In short: Mail <b> &amp;#27; full.", "Two lines", f"gpt, please check - Ref {JOB_ID}"),
+        *("- One general, no source", "- Two general, no source", "Found for this ticket", "- #7: The same."),
+        *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Written by gpt, please check - Ref {JOB_ID}"),
     ]
     asked = to_text(answer, job.id, job.model or "", "asked")
     assert asked.startswith("Updated because it was asked for.\nCause not known yet\n")

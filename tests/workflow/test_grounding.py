@@ -269,8 +269,8 @@ def test_a_claim_with_something_that_stands_nowhere_is_a_guess_whatever_it_cites
     assert (content.likely_cause.sources, content.confidence) == ([], "medium")
     assert [source.id for source in content.sources] == ["ticket-101"]
     note = note_of(content)
-    assert f"{EN.guessed_cause}: The relay mx-07.corp.example (in no source) is down. (general)" in note
-    assert "Open port 61616 (in no source). general" in note
+    assert f"{EN.guessed_cause}: The relay mx-07.corp.example (in no source) is down. (general, no source)" in note
+    assert "Open port 61616 (in no source). general, no source" in note
     assert 'Set the MTU to 1400. #101: "Set the MTU to 1400 (was 1500).' in note
 
 

@@ -113,12 +113,12 @@ def test_the_note_says_everything_and_whose_it_is() -> None:
 def test_the_cause_stands_first_and_each_step_has_its_origin() -> None:
     text = read(to_html(WHOLE, JOB, MODEL)).text
     order = ['Likely cause: Large attachments. (high confidence, #101: "Attachments of 2 GB.")']
-    order += ["Ask a colleague. general", "Raise the quota. #101", "Ask first", "Sources#101", "Suggested:"]
+    order += ["Ask a colleague. general, no source", "Raise the quota. #101", "Ask first", "Sources#101", "Suggested:"]
     order += ["In short: The mailbox is full.", f"{MODEL}, please check", "Ref "]
     assert sorted(order, key=text.index) == order
     guess = WHOLE.model_copy(update={"likely_cause": NoteText(text="Bad."), "confidence": "low"})
     text = read(to_html(guess, JOB, MODEL)).text
-    assert "Possible cause: Bad. (general)Low confidence: check each step before acting." in text
+    assert "Possible cause: Bad. (general, no source)Low confidence: check each step before acting." in text
     thin = read(to_html(guess.model_copy(update={"is_thin": True}), JOB, MODEL)).text
     assert "Low confidence: the ticket has too little information." in thin
 
@@ -141,7 +141,7 @@ def test_an_answer_of_an_earlier_release_is_still_shown() -> None:
     for shown in (
         "Likely cause: Large attachments. (#101)",
         "Raise the quota. #101",
-        "Wait. general",
+        "Wait. general, no source",
         "#101: The same.",
     ):
         assert shown in text
@@ -162,7 +162,9 @@ def test_a_link_for_feedback_is_the_last_line_before_whose_note_it_is() -> None:
 
 def test_parts_that_are_empty_have_no_heading() -> None:
     text = read(to_html(Content(summary="The mailbox is full."), JOB, MODEL)).text
-    assert text == (f"Cause not known yetIn short: The mailbox is full.{MODEL}, please check - {marker(JOB)}")
+    assert text == (
+        f"Cause not known yetIn short: The mailbox is full.Written by {MODEL}, please check - {marker(JOB)}"
+    )
 
 
 def test_the_longest_answer_is_at_most_a_screen() -> None:
@@ -214,7 +216,7 @@ def test_quotes_are_escaped_too_wherever_a_desk_may_put_the_text() -> None:
 )
 def test_the_model_that_answered_is_named_as_plain_text_in_bounds(model: str, named: str) -> None:
     shown = read(to_html(Content(summary="s"), JOB, model))
-    assert f"{named}, please check - Ref" in shown.text
+    assert f"Written by {named}, please check - Ref" in shown.text
     assert shown.tags == {"div", "b", "p"}
 
 
