@@ -217,7 +217,10 @@ CREATE OR REPLACE FUNCTION erase_rest_of_knowledge(p_most integer) RETURNS TABLE
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     passages := delete_rows('{passages}', least(p_most, 25));
-    last := nullif(passages + delete_rows('{listings, passes}', p_most), 0);
+    last := nullif(passages, 0);
+    IF last IS NULL THEN
+        last := nullif(delete_rows('{listings, passes}', p_most), 0);
+    END IF;
     RETURN NEXT;
 END $$;
 

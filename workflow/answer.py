@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 _MAX_TEXT_LENGTH = 1500
 _MAX_ITEMS = 8
-_WORD = re.compile("strong|weak|yes|partly|no")
+_WORD = re.compile(r"(?:strong|weak|yes|no)(?!\w)|part\w*")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -42,7 +42,7 @@ def _bounded(text: str) -> str:
 def _first_word(value: object) -> object:
     """Return a leading rating in lower case: without a schema, models write `Yes.`."""
     found = _WORD.match(value.strip().casefold()) if isinstance(value, str) else None
-    return found[0] if found else value
+    return value if found is None else "partly" if found[0].startswith("part") else found[0]
 
 
 Confidence = Literal["high", "medium", "low"]

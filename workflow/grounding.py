@@ -35,7 +35,7 @@ from workflow.answer import (
 from workflow.defanging import CUT, Defanging, label, without_links
 from workflow.note import WORDS
 from workflow.prompt import FoundSource, PromptContext
-from workflow.quotes import QuotableText, durations, is_negated
+from workflow.quotes import QuotableText, Quote, durations, is_negated
 from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, specifics_of
 
 _MAX_LENGTH = {"summary": 400, "cause": 400, "step": 500, "question": 200, "title": 120, "value": 80}
@@ -44,6 +44,8 @@ _MAX_QUESTIONS = 3
 # A shorter ticket needs no summary; one with fewer words has too little information for a cause.
 _MIN_SUMMARIZED_LENGTH = 700
 _MIN_WORDS = 5
+# For texts without blanks between words.
+_MIN_LENGTH = 40
 # Default priorities of a desk. Suggestions of other priorities are dropped: the sources have none to compare with.
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
 # Ids that a model writes into a text despite its instructions.
@@ -89,21 +91,22 @@ class Grounding:
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
         found = {source.id: source for source in self.case.sources}
         answer = _normalize_citations(answer, found)
-        verifier = _ClaimVerifier(self.case, self.restore, self.rules, language)
         evidence = _Evidence(self.case, answer.sources)
+        citable = [each for each in found if each not in evidence.other_problems]
+        verifier = _ClaimVerifier(self.case, self.restore, self.rules, language, citable)
         clean = _TextCleaner(self.case, self.restore, verifier, evidence)
         cause = clean.claim(answer.likely_cause, "cause")
-        all_steps = [clean.claim(step, "step") for step in answer.next_steps if step.text]
+        all_steps = [step for each in answer.next_steps if (step := clean.claim(each, "step")).text]
         # Equal steps, such as markers of left-out claims, occur once.
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
         cited = {source for claim in (cause, *steps) for source in claim.sources}
         # Without a cited source, the note lists those that were found.
-        shown = [found[each] for each in found if (each in cited if cited else each not in evidence.other_problems)]
+        shown = [found[each] for each in (found if cited else citable) if not cited or each in cited]
         claims = [answer.likely_cause, *answer.next_steps]
         cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [clean(question, "question") for question in answer.questions if question]
         ticket_text = "\n".join([self.case.ticket["subject"], self.case.ticket["description"], *self.case.conversation])
-        is_thin = len(_WORD.findall(ticket_text)) < _MIN_WORDS
+        is_thin = len(ticket_text) < _MIN_LENGTH and len(_WORD.findall(ticket_text)) < _MIN_WORDS
         confidence: Confidence = "medium" if cited and not is_thin else "low"
         if confidence == "medium" and cause.sources and cause.sources[0] in evidence.same_problems:
             confidence = "high"
@@ -168,11 +171,12 @@ def without_expired(content: Content, now: datetime) -> Content:
         return NoteText(text=claim.text, sources=sources, quote=claim.quote if sources == claim.sources else "")
 
     cause, steps = updated(content.likely_cause), [updated(step) for step in content.next_steps]
+    any_source = any(claim.sources for claim in (cause, *steps))
     changed: dict[str, Any] = {
         "likely_cause": cause,
         "next_steps": list({(step.text, *step.sources): step for step in steps}.values()),
         "sources": [each for each in content.sources if each.id not in expired],
-        "confidence": content.confidence if cause == content.likely_cause else None,
+        "confidence": content.confidence if cause == content.likely_cause and any_source else "low",
         "left_out": content.left_out + len(expired),
     }
     return content.model_copy(update=changed)
@@ -246,13 +250,12 @@ class _TextCleaner:
         if claim.text and claim.sources and not cited:
             return NoteText(text=self._words.claim_left_out)
         text = self(claim.text, kind)
-        source, quote = self._evidence.quote_of(claim, cited)
-        if not source:
+        source, quote = self._evidence.quote_of(claim, cited, is_cause=kind == "cause")
+        if not source or text.strip(" .") in ("", self._words.command_left_out):
             return NoteText(text=text)
-        supporting = [each for each in cited if each not in self._evidence.other_problems]
-        sources = self._verifier.sources_of(
-            text, sorted(supporting, key=source.__ne__) if source in cited else [source]
-        )
+        others = self._evidence.other_problems | {source}
+        also_cited = [each for each in cited if each not in others] if source in cited else []
+        sources = self._verifier.sources_of(text, [source, *also_cited])
         if not sources:
             return NoteText(text=text)
         for name in {self._names[each] for each in sources}:
@@ -283,15 +286,16 @@ class _Evidence:
         self._ticket = "\n".join([*case.ticket.values(), *case.conversation])
         self._quotable: dict[str, QuotableText] = {}
 
-    def quote_of(self, claim: Statement, cited: Sequence[str]) -> tuple[str, str]:
+    def quote_of(self, claim: Statement, cited: Sequence[str], *, is_cause: bool) -> tuple[str, str]:
         """Return the source of a claim and the words that support it; both empty if none do.
 
-        A quote of another source than the cited one shows that the model confused their ids.
+        A quote of another source than the cited one shows that the model confused their ids. The problem of an earlier
+        ticket may support a cause, but no step.
         """
         if not (claim.text and cited):
             return "", ""
         for source in dict.fromkeys([*cited, *self._sources]):
-            quote = self._text(source).find(claim.quote) if source in self._sources else None
+            quote = self._find(claim.quote, source, is_cause=is_cause) if source in self._sources else None
             if quote and (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, [*cited, source]):
                 return source, quote.text
         return "", ""
@@ -303,10 +307,15 @@ class _Evidence:
     def _may_be_shown(self, found: re.Match[str]) -> bool:
         return found[1] == "HOST" or (found[1] != "SECRET" and found[0] in self._ticket)
 
-    def _text(self, source: str) -> QuotableText:
-        if source not in self._quotable:
-            self._quotable[source] = QuotableText(self._sources[source].text)
-        return self._quotable[source]
+    def _find(self, quote: str, source: str, *, is_cause: bool) -> Quote | None:
+        found = self._quotable_text(self._sources[source].text).find(quote)
+        problem = self._sources[source].problem
+        return self._quotable_text(problem).find(quote) if found is None and is_cause and problem else found
+
+    def _quotable_text(self, text: str) -> QuotableText:
+        if text not in self._quotable:
+            self._quotable[text] = QuotableText(text)
+        return self._quotable[text]
 
     def _has_durations(self, claim: Statement, sources: Iterable[str]) -> bool:
         claimed = durations(claim.text)
@@ -319,8 +328,11 @@ class _Evidence:
 class _ClaimVerifier:
     """Verifies an answer's texts against ticket, sources and the tenant's `rules`."""
 
-    def __init__(self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str) -> None:
+    def __init__(
+        self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str, citable: Sequence[str]
+    ) -> None:
         self._case = case
+        self.citable = citable
         self._sources = {each.id: each for each in case.sources}
         self._source_texts: dict[str, SourceText] = {}
         self._specifics_by_text: dict[str, list[Specific]] = {}
@@ -341,7 +353,7 @@ class _ClaimVerifier:
             if self._is_supported(item, sources):
                 continue
             # A plain number may occur in another source by chance.
-            matches = [] if _PLAIN.fullmatch(item.key) else [each for each in self._sources if self._has([each], item)]
+            matches = [] if _PLAIN.fullmatch(item.key) else [each for each in self.citable if self._has([each], item)]
             if not matches:
                 return []
             sources.append(matches[0])

@@ -7,8 +7,9 @@ matter. It is shown with its whole sentence, since a model may leave out a condi
 import re
 from typing import NamedTuple
 
-_SAME = str.maketrans("“”„‘’«»`´–—‑\n\t\u00a0\u202f", "'''''''''---    ")
-_ALSO_SAME = str.maketrans('"', "'")
+_SAME = str.maketrans(
+    dict.fromkeys('"“”„‘’«»`´', "'") | dict.fromkeys("–—‑", "-") | dict.fromkeys("\n\t\u00a0\u202f", " ")
+)
 _ENDS = " '.,;:!?…"
 # A shorter quote occurs in a text by chance.
 _MIN_LENGTH = 8
@@ -29,6 +30,7 @@ _UNITS = {
     r"(?:working |arbeits|werk)?(?:days?|tage?n?|dagen?)|dag|jours?|d[ií]as?|giorn[oi]": 86_400,
     r"weeks?|wochen?|semaines?|semanas?|settiman[ae]|weken|week": 604_800,
 }
+_SECONDS = tuple(_UNITS.values())
 _DURATION = re.compile(
     rf"(?i)(?<![\w.,:])(\d{{1,4}}(?:[.,]\d{{1,2}})?)[\s-]?(?:{'|'.join(f'({unit})' for unit in _UNITS)})(?!\w)"
 )
@@ -53,10 +55,14 @@ class QuotableText:
     def find(self, quote: str) -> Quote | None:
         """Return the quote in this text; None if it is not there, or too short."""
         wanted = " ".join(_folded(quote).split()).strip(_ENDS)
-        at = self._folded.find(wanted) if len(wanted) >= _MIN_LENGTH else -1
-        if at < 0:
+        if len(wanted) < _MIN_LENGTH:
             return None
-        end = at + len(wanted)
+        # "install the agent" is no quote of "Uninstall the agent".
+        places = re.finditer(rf"(?<!\w){re.escape(wanted)}(?!\w)", self._folded)
+        quotes = [self._quote(found.start(), found.end()) for found in places]
+        return next((quote for quote in quotes if not quote.negated), quotes[0] if quotes else None)
+
+    def _quote(self, at: int, end: int) -> Quote:
         begin = max((found.end() for found in _SENTENCE_END.finditer(self._text, 0, at)), default=0)
         after = _SENTENCE_END.search(self._text, end)
         stop = after.start() if after else len(self._text)
@@ -75,7 +81,7 @@ def durations(text: str) -> set[float]:
     """Return the durations of a text, in seconds."""
     found = set()
     for match in _DURATION.finditer(text):
-        seconds = list(_UNITS.values())[(match.lastindex or 2) - 2]
+        seconds = _SECONDS[(match.lastindex or 2) - 2]
         found.add(float(match[1].replace(",", ".")) * seconds)
     return found
 
@@ -89,7 +95,7 @@ def _folded(text: str) -> str:
     lower = text.lower()
     if len(lower) != len(text):
         lower = "".join(one if len(one) == 1 else character for character in text for one in [character.lower()])
-    return lower.translate(_SAME).translate(_ALSO_SAME)
+    return lower.translate(_SAME)
 
 
 def _whole_words(text: str, first: int, last: int) -> str:

@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models = options.model or [settings.openai_model]
     if options.judge is None or family(options.judge) in map(family, models):
         parser.error("--judge: name a model of another family than the evaluated ones")
+    if os.environ.get("JUDGE_BASE_URL") and not os.environ.get("JUDGE_API_KEY"):
+        parser.error("--judge: JUDGE_BASE_URL needs JUDGE_API_KEY; OPENAI_API_KEY is not sent there")
     try:  # before any paid call
         options.transcripts.write_text("", "utf-8")
     except OSError as failure:
@@ -104,7 +106,7 @@ def _client(name: str, settings: WorkerSettings, url: str | None = None, key: st
         connections=16,
         breaker=Breaker(f"model {name}", MODEL_UNAVAILABLE),
         egress=EgressConfig.of(settings, settings.openai_ca_bundle),
-        options=ModelOptions.of(settings),
+        options=ModelOptions() if url else ModelOptions.of(settings),
     )
 
 

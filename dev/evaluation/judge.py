@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dev.evaluation.cases import EvaluationCase, rows
+from dev.evaluation.cases import EvaluationCase, question_about, rows
 from integrations.values import Prompt
 from workflow.answer import Content, NoteText
 
@@ -56,8 +56,7 @@ class Preference(_Answer):
     better: Literal["first", "second", "neither"]
 
 
-def about_note(case: EvaluationCase, content: Content) -> Prompt:
-    claims = [each for each in (content.likely_cause, *content.next_steps) if each.sources]
+def about_note(case: EvaluationCase, content: Content, claims: Sequence[NoteText]) -> Prompt:
     return _prompt(_NOTE, case, note=_shown(content), claims=[each.text for each in claims])
 
 
@@ -87,7 +86,9 @@ def _prompt(system: str, case: EvaluationCase, **more: Any) -> Prompt:
     known = {"reference_fix": case.reference_fix, "root_cause": case.root_cause, "must_not": case.must_not}
     if not case.right_source:
         known |= {"reference_fix": "", "root_cause": ""}
-    document = {"ticket": case.ticket, "sources": case.sources, **known, **more}
+    # With the ids that notes have.
+    sources = [each.as_json() for each in question_about(case, "no redaction", "").grounding.case.sources]
+    document = {"ticket": case.ticket, "sources": sources, **known, **more}
     return Prompt(system, json.dumps(document, ensure_ascii=False))
 
 

@@ -10,7 +10,7 @@ from dev.evaluation.written import WrittenFigures
 
 HEAD = (
     *("model", "arm", "cases", "cause right", "first step right", "claims in their source", "harmful"),
-    *("abstained rightly", "no answer", "tokens in / out", "dollars", "s a case"),
+    *("abstained rightly", "no answer / verdict", "tokens in / out", "dollars", "s a case"),
 )
 _Z = 1.96
 
@@ -67,7 +67,7 @@ def _row(runs: Sequence[CaseRun]) -> list[str]:
         share(sum(claims), len(claims)),
         of(judged, lambda run: bool(run.verdict and run.verdict.harmful)),
         of(without_fix, lambda run: bool(run.verdict and run.verdict.abstained_rightly)),
-        str(len(runs) - len(judged)),
+        f"{len(runs) - len(answered)} / {len(answered) - len(judged)}",
         f"{sum(run.usage.input_tokens for run in runs)} / {sum(run.usage.output_tokens for run in runs)}",
         f"{sum(dollars):.4f}" if dollars else "unknown",
         f"{fmean(run.seconds for run in answered):.1f}" if answered else "none",

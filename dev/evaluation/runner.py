@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from dev.evaluation.cases import EvaluationCase, question_about
 from dev.evaluation.judge import Entailment, Preference, Verdict, about_note, about_pair, labelled_claims
 from integrations.errors import DeferredError, ExternalError
@@ -19,7 +17,6 @@ from workflow.note import to_text
 
 _NO_JOB = UUID(int=0)
 _POINTS = {"first": 1.0, "neither": 0.5, "second": 0.0}
-_Answer = TypeVar("_Answer", bound=BaseModel)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -59,11 +56,18 @@ async def run_case(case: EvaluationCase, arm: str, model: ModelClient, judge: Mo
     question = question_about(case, arm, model.name)
     run = CaseRun(case, model.name, arm, question.prompt)
     began = time.monotonic()
+
+    def paid(usage: Usage) -> None:
+        run.usage = run.usage.plus(usage)
+
     try:
-        run.answer, run.usage = await _complete(model, question.prompt, Enhancement)
+        run.answer = (await model.complete(question.prompt, Enhancement, paid)).content
         run.seconds = time.monotonic() - began
         run.content = question.content(run.answer, nothing_found=case.state(arm)["nothing_found"])
-        run.verdict, _ = await _complete(judge, about_note(case, run.content), Verdict)
+        claims = [each for each in (run.content.likely_cause, *run.content.next_steps) if each.sources]
+        verdict = (await judge.complete(about_note(case, run.content, claims), Verdict)).content
+        run.verdict = verdict if len(verdict.entailed) == len(claims) else None
+        run.failed = "" if run.verdict else "the judge answered about another number of claims"
     except (ExternalError, DeferredError) as failure:
         run.failed = failure.reason
     return run
@@ -82,8 +86,8 @@ async def preferences(runs: Sequence[CaseRun], judge: ModelClient, at_once: int)
         if full.content is None or bare is None or bare.content is None:
             return None
         try:
-            first, _ = await _complete(judge, about_pair(full.case, full.content, bare.content), Preference)
-            second, _ = await _complete(judge, about_pair(full.case, bare.content, full.content), Preference)
+            first = (await judge.complete(about_pair(full.case, full.content, bare.content), Preference)).content
+            second = (await judge.complete(about_pair(full.case, bare.content, full.content), Preference)).content
         except (ExternalError, DeferredError):
             return None
         return (_POINTS[first.better] + 1 - _POINTS[second.better]) / 2
@@ -96,10 +100,10 @@ async def agreement(cases: Sequence[EvaluationCase], judge: ModelClient, at_once
 
     async def agrees(claim: tuple[Prompt, bool]) -> bool | None:
         try:
-            answer, _ = await _complete(judge, claim[0], Entailment)
+            answer = (await judge.complete(claim[0], Entailment)).content
         except (ExternalError, DeferredError):
             return None
-        return answer.entailed[:1] == [claim[1]]
+        return answer.entailed == [claim[1]]
 
     results = [each for each in await in_parallel(labelled_claims(cases), agrees, at_once) if each is not None]
     return sum(results), len(results)
@@ -115,12 +119,3 @@ async def in_parallel(
             return await work(item)
 
     return list(await asyncio.gather(*map(in_slot, items)))
-
-
-async def _complete(client: ModelClient, prompt: Prompt, answer_type: type[_Answer]) -> tuple[_Answer, Usage]:
-    paid: list[Usage] = []
-    answer = await client.complete(prompt, answer_type, paid.append)
-    total = Usage()
-    for usage in paid:
-        total = total.plus(usage)
-    return answer.content, total

@@ -53,7 +53,7 @@ _MAX_TOKENS = 2000
 # Thinking counts as output.
 _MAX_THINKING_TOKENS = 10_000
 # Models that refuse the effort `none`: OpenAI's o series, GPT-6 Astra and 6.1, and reasoning variants of other makers.
-_ALWAYS_THINKS = re.compile(r"o\d|gpt-6-astra|gpt-6\.1-sol|.*(?:-r1|reason|think)")
+_ALWAYS_THINKS = re.compile(r"o\d|gpt-6-astra|gpt-6\.1-sol|.*(?:-r1|(?<!non-)reason|think)")
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
@@ -65,8 +65,10 @@ _LEAVE_OUT_ORDER = ("json_schema", "reasoning", "json_object", "provider")
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 # Each optional part of a request may be refused once, and each format but the last.
 _MAX_REFUSALS = 8
-_OPTIONAL = {"reasoning_effort", "max_completion_tokens", "max_tokens", "max_output_tokens", "stream_options"}
-_OPTIONAL |= {"provider", "reasoning"}
+_OPTIONAL = {
+    *("reasoning_effort", "max_completion_tokens", "max_tokens", "max_output_tokens", "stream_options"),
+    *("provider", "reasoning"),
+}
 _REPAIR = "That was not one complete JSON object of the schema. Answer with it alone, shorter."
 # Precision of the idle timeout: setting it for each piece takes a fiftieth of a job's CPU.
 _IDLE_PRECISION_SECONDS = 0.1
@@ -259,7 +261,7 @@ class ModelClient:
             completion.estimate(sum(len(message["content"]) for message in messages))
             if completion.is_whole and isinstance(stopped, TemporaryError):
                 return completion
-            if completion.has_content:
+            if completion.has_content or completion.reported is not None:
                 call.pay(completion.usage)
             raise
         return completion
@@ -373,7 +375,7 @@ class RequestFormat:
             # In this API the format's fields are not nested.
             flat = {"type": form, **response_format.get("json_schema", {})}
             request |= {"input": messages, "store": False, "max_output_tokens": most}
-            request |= {"reasoning": {"effort": self._effort}}
+            request["reasoning"] = {"effort": self._effort}
             if form != "none":
                 request["text"] = {"format": flat}
             return {name: value for name, value in request.items() if name not in refused}

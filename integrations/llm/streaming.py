@@ -63,8 +63,8 @@ class Completion:
         if error := chunk.get("error"):
             body: dict[str, object] = error if isinstance(error, dict) else {}
             raise of_error(body.get("code"), body.get("type"), body.get("message"), body.get("param"))
-        kind = str(chunk.get("type", ""))
-        if kind == "error" or kind.startswith("response."):
+        kind = chunk.get("type")
+        if isinstance(kind, str) and "choices" not in chunk:
             return self._add_event(chunk, kind)
         choices = chunk.get("choices", 0)
         if not isinstance(choices, list | None):
@@ -79,7 +79,10 @@ class Completion:
         return any(content_flags)
 
     def _add_event(self, event: dict[str, Any], kind: str) -> bool:
-        """Add an event of https://developers.openai.com/api/reference/resources/responses/streaming-events."""
+        """Add an event of https://developers.openai.com/api/reference/resources/responses/streaming-events.
+
+        Other kinds have no content: also `keepalive`, https://github.com/openai/openai-node/issues/1964.
+        """
         self.chunks += 1
         if kind == "error":
             raise of_error(event.get("code"), None, event.get("message"), event.get("param"))
@@ -137,8 +140,8 @@ class Completion:
                 self.chunks += 1
                 self._add_response(data)
                 for part in (part for item in data["output"] for part in item.get("content") or ()):
-                    self.refused = self.refused or part["type"] == "refusal"
-                    self._add_text(part.get("text"))
+                    self.refused = self.refused or part.get("type") == "refusal"
+                    self._add_text(part.get("text") if part.get("type") == "output_text" else "")
                 return
             if not data.get("error"):
                 choice = data["choices"][0]

@@ -322,6 +322,21 @@ async def test_the_responses_api_drops_a_refused_part(model: Simulator) -> None:
     assert ("reasoning" in second["payload"], second["payload"]["max_output_tokens"]) == (False, 10_000)
 
 
+def test_events_without_an_answer_are_skipped_and_thoughts_are_no_answer() -> None:
+    completion = Completion()
+    events: list[dict[str, Any]] = [
+        {"type": "keepalive", "sequence_number": 3},
+        {"type": "response.reasoning_text.delta", "delta": "Let me think."},
+        {"type": "response.output_text.delta", "delta": "{}"},
+    ]
+    assert [completion.add(event) for event in events] == [False, False, True]
+    thoughts = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Let me think."}]}
+    message = {"type": "message", "content": [{"type": "output_text", "text": "{}"}]}
+    whole = Completion()
+    whole.add_whole(json.dumps({"object": "response", "status": "completed", "output": [thoughts, message]}).encode())
+    assert (completion.text, whole.text, whole.finish_reason) == ("{}", "{}", "stop")
+
+
 @pytest.mark.parametrize(
     ("event", "failure"),
     [

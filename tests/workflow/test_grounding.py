@@ -15,7 +15,7 @@ from tests.docs.documents import ROOT
 from tests.kit.model import BARE, STATE, case_in, opened
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, asked, claims, grounded, read
-from workflow.answer import Content, Enhancement
+from workflow.answer import Content, Enhancement, NoteText
 from workflow.grounding import without_expired
 from workflow.note import WORDS, to_html
 from workflow.prompt import Instructions
@@ -195,11 +195,13 @@ def test_an_expired_document_is_no_longer_cited() -> None:
     content = Content.model_validate(kept.model_dump(mode="json"))
     assert without_expired(content, NOW - timedelta(seconds=1)) == content
     shown = without_expired(content, NOW)
-    assert (shown.likely_cause.text, shown.confidence, shown.left_out) == (EN.claim_left_out, None, 1)
+    assert (shown.likely_cause.text, shown.confidence, shown.left_out) == (EN.claim_left_out, "low", 1)
     told = [(step.text, step.sources) for step in shown.next_steps]
     assert told == [(EN.claim_left_out, []), ("Wait.", ["ticket-101"])]
     assert "Mail quotas" in note_of(content)
     assert "Mail quotas" not in note_of(shown)
+    alone = content.model_copy(update={"next_steps": content.next_steps[:1], "likely_cause": NoteText(text="Full.")})
+    assert (alone.confidence, without_expired(alone, NOW).confidence) == ("medium", "low")
 
 
 LOG = r"CorpLink 4.2.1 of Zoë Ahlers writes to C:\CorpLink\Logs\tunnel.log; Outlook says 0x800CCC0E."

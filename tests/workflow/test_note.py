@@ -40,7 +40,10 @@ def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
         *({"summary": each} for each in (None, ["not", "a", "text"])),
         *({"likely_cause": each} for each in ("a text", {"text": "a text"}, {"text": "a text", "sources": []})),
         *({"next_steps": each} for each in ("not a list", ["a text"], [1])),
-        *({"sources": [{"id": "ticket-1", "quote": "y"} | more]} for more in ({}, {"same_problem": "certainly"})),
+        *(
+            {"sources": [{"id": "ticket-1", "quote": "y"} | more]}
+            for more in ({}, {"same_problem": "certainly"}, {"same_problem": "none"})
+        ),
         {"sources": [{"id": "ticket-1", "quote": "y", "same_problem": "yes", "url": "http://elsewhere"}]},
         *({"group": each} for each in ("Network", {"value": "Network", "strength": "certain"})),
         {"applied": True},
@@ -61,6 +64,7 @@ def test_an_answer_with_a_part_missing_is_no_answer(missing: str) -> None:
 def test_a_word_of_a_list_is_taken_however_it_is_written(said: str) -> None:
     assert answer(sources=[{"id": "1", "quote": "", "same_problem": said}]).sources[0].same_problem == "yes"
     assert answer(group={"value": "Mail", "strength": f" Strong, {said}"}).group.strength == "strong"
+    assert answer(sources=[{"id": "1", "quote": "", "same_problem": "Partially"}]).sources[0].same_problem == "partly"
 
 
 def test_what_the_next_release_may_have_kept_is_read_without_what_is_new() -> None:

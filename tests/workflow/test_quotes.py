@@ -18,6 +18,7 @@ RESOLUTION = (
     "Ran Start\u2011ManagedFolderAssistant twice, wait 60 min between. Moved 2 GB."
 )
 ITEM = DeskTicket("1", "Deleted items stay", "They stay since Monday, in all folders. [PERSON_1]", "", "", "Open", "")
+BY_101 = ("ticket-101",)
 OLD: GraphState = {
     "ticket": ITEM,
     "similar_tickets": [
@@ -47,6 +48,16 @@ def test_a_quote_is_verbatim_and_shown_with_its_sentence(quote: str, shown: str 
     assert (found.text if found else None) == shown
 
 
+@pytest.mark.parametrize("quote", ["install the agent", "activate the rule", "Uninstall the age"])
+def test_a_part_of_a_word_is_no_quote(quote: str) -> None:
+    assert QuotableText("Uninstall the agent. Deactivate the rule.").find(quote) is None
+
+
+def test_a_quote_that_occurs_twice_is_the_one_that_nothing_negates() -> None:
+    found = QuotableText("Do not restart the server at noon. At night restart the server.").find("restart the server")
+    assert found == ("At night restart the server.", False)
+
+
 def test_a_long_sentence_is_cut_around_the_quote_at_whole_words() -> None:
     found = QuotableText("word " * 60 + "the printer lost its lease " + "word " * 60).find("printer lost its lease")
     assert found is not None
@@ -67,7 +78,7 @@ def step(quote: str, text: str = "Do it.", cited: str = "ticket-9", **sources: s
     [
         ({"quote": "set to False"}, ["ticket-9"]),
         ({"quote": "set to True"}, []),
-        ({"quote": "Retention does nothing since the move."}, []),  # the problem is no evidence
+        ({"quote": "Retention does nothing since the move."}, []),  # the problem is no evidence for a step
         ({"quote": "set to False", "t9": "no"}, []),
         ({"quote": "set to False", "t9": "partly"}, ["ticket-9"]),
         # The words of another source, under a wrong number.
@@ -95,6 +106,14 @@ def test_a_claim_without_evidence_is_general(said: dict[str, Any], sources: list
         ({"sources": [{"id": "ticket-101", "quote": "", "same_problem": "partly"}]}, "medium"),
         ({"likely_cause": claims("Full.", sources=("ticket-101",), quote="Lost the quota")[0]}, "medium"),
         ({"likely_cause": claims("Full.")[0], "next_steps": claims("Wait.")}, "low"),
+        # Nothing is left of these claims.
+        *(
+            (
+                {"likely_cause": claims(text, sources=("ticket-101",), quote="Raised the quota")[0], "next_steps": []},
+                "low",
+            )
+            for text in ("rm -rf /var/lib/x", "(from #101)")
+        ),
     ],
 )
 def test_confidence_follows_from_the_evidence(changed: dict[str, Any], confidence: str) -> None:
@@ -106,6 +125,30 @@ def test_a_ticket_of_two_words_has_low_confidence() -> None:
     thin: GraphState = STATE | {"ticket": DeskTicket("1", "Printer broken", "", "", "", "Open", "")}
     content = content_of({}, thin)
     assert (content.confidence, content.is_thin) == ("low", True)
+
+
+def test_a_cause_may_have_the_problem_of_an_earlier_ticket_as_evidence() -> None:
+    said = answer(
+        likely_cause=claims("The move broke it.", sources=("ticket-9",), quote="since the move.")[0], sources=[]
+    )
+    assert grounded(said, OLD).likely_cause.quote == "Retention does nothing since the move."
+
+
+def test_a_long_ticket_without_blanks_is_not_thin() -> None:
+    text = "共有メールボックスがOutlookのフォルダー一覧から消えました。ブラウザーでは開けます。今朝から続いています。"
+    state: GraphState = STATE | {"ticket": DeskTicket("1", "メール", text, "", "", "Open", "")}
+    assert not content_of({}, state).is_thin
+
+
+def test_a_source_with_another_problem_is_cited_nowhere() -> None:
+    hosts = [
+        SimilarTicket("9", "Tunnel", "Restarted the gateway of the tunnel."),
+        SimilarTicket("8", "Mail", "Let vpn.acme.example through the filter."),
+    ]
+    compared = [{"id": "ticket-8", "quote": "", "same_problem": "no"}]
+    steps = claims("Let vpn.acme.example through.", sources=("ticket-9",), quote="Restarted the gateway")
+    content = grounded(answer(next_steps=steps, sources=compared), OLD | {"similar_tickets": hosts})
+    assert "ticket-8" not in [each.id for each in content.sources]
 
 
 def content_of(changed: dict[str, Any], state: GraphState) -> Content:

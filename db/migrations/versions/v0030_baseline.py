@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "147817f96a6817116f893f295eda86749183e8027cb368d1e293e89c1cda8f52"
+FUNCTIONS = "9db9bed4fd86943f93952b47e5180988a93262813e2e8ebf419dfb02aab19d5f"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

@@ -144,13 +144,13 @@ def advise(context: Context | None) -> Json:
     ranked = [
         (each, plain(each.get("resolution") or each.get("text")), len(shared)) for each, shared in tickets + documents
     ]
-    best = next((each for each, text, shared in ranked if shared and text and not is_thin), {})
+    best = next((each for each, text, shared in ranked if shared and _sentences(text) and not is_thin), {})
     cause = _claim("")
     steps: list[Json] = []
     for each, text, _ in ranked:
         if each is best:
             cause = _claim(same.format(plain(each.get("subject") or each.get("title"))), best, _sentences(text)[0])
-        if each is best or (documents and each is documents[0][0] and not is_thin):
+        if each is best or (best and documents[:1] and each is documents[0][0] and documents[0][1]):
             steps += _steps(each, text, language, follow)
     used = {source for step in [cause, *steps[:_MAX_STEPS]] for source in step["sources"]}
     return {
