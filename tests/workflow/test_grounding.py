@@ -131,18 +131,6 @@ def test_a_command_that_is_cut_is_another_one_and_goes() -> None:
     assert "rm -rf" not in cut.text
 
 
-def test_a_claims_source_is_told_whatever_words_it_shares_with_it() -> None:
-    similar = [SimilarTicket("10", "A", "Did it so."), SimilarTicket("101", "B", "Did it so.")]
-    documents = [Document("VPN", "Set it so."), Document("", "Or set it so.")]
-    state: GraphState = STATE | {"similar_tickets": similar, "documents": documents}
-    vpn, untitled = (source.id for source in case_in(state).sources[2:])
-    said = (("Restart the VPN.", vpn), ("As in #101.", "ticket-10"), ("Y.", untitled))
-    steps = [each for text, source in said for each in claims(text, sources=(source,))]
-    note = note_of(grounded(answer(next_steps=steps), state))
-    for shown in ('Restart the VPN. document "VPN"', "As in #101. #10: ", f'Y. document "{untitled}"'):
-        assert shown in note
-
-
 def test_a_source_is_shown_as_it_was_found() -> None:
     day = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
     found = [SimilarTicket("9000000101", "See evil.com", "Raised the quota.", "101", day)]

@@ -18,7 +18,7 @@ RESOLUTION = (
     "Ran Start\u2011ManagedFolderAssistant twice, wait 60 min between. Moved 2 GB."
 )
 ITEM = DeskTicket("1", "Deleted items stay", "They stay since Monday, in all folders. [PERSON_1]", "", "", "Open", "")
-BY_101 = ("ticket-101",)
+EMPTY = claims("rm -rf /var/lib/x", "(from #101)", sources=("ticket-101",), quote="Raised the quota")
 OLD: GraphState = {
     "ticket": ITEM,
     "similar_tickets": [
@@ -39,18 +39,21 @@ OLD: GraphState = {
         ("delete the OST", "do not delete the OST."),
         *(
             (each, None)
-            for each in ("", "True", "set to True", "True, False", "twice … between", "Retention does nothing")
+            for each in (
+                "",
+                "True",
+                "set to True",
+                "True, False",
+                "twice … between",
+                "elete the OST",
+                "Retention does nothing",
+            )
         ),
     ],
 )
 def test_a_quote_is_verbatim_and_shown_with_its_sentence(quote: str, shown: str | None) -> None:
     found = QuotableText(RESOLUTION).find(quote)
     assert (found.text if found else None) == shown
-
-
-@pytest.mark.parametrize("quote", ["install the agent", "activate the rule", "Uninstall the age"])
-def test_a_part_of_a_word_is_no_quote(quote: str) -> None:
-    assert QuotableText("Uninstall the agent. Deactivate the rule.").find(quote) is None
 
 
 def test_a_quote_that_occurs_twice_is_the_one_that_nothing_negates() -> None:
@@ -107,13 +110,7 @@ def test_a_claim_without_evidence_is_general(said: dict[str, Any], sources: list
         ({"likely_cause": claims("Full.", sources=("ticket-101",), quote="Lost the quota")[0]}, "medium"),
         ({"likely_cause": claims("Full.")[0], "next_steps": claims("Wait.")}, "low"),
         # Nothing is left of these claims.
-        *(
-            (
-                {"likely_cause": claims(text, sources=("ticket-101",), quote="Raised the quota")[0], "next_steps": []},
-                "low",
-            )
-            for text in ("rm -rf /var/lib/x", "(from #101)")
-        ),
+        *(({"likely_cause": each, "next_steps": []}, "low") for each in EMPTY),
     ],
 )
 def test_confidence_follows_from_the_evidence(changed: dict[str, Any], confidence: str) -> None:
@@ -121,23 +118,23 @@ def test_confidence_follows_from_the_evidence(changed: dict[str, Any], confidenc
     assert (content.confidence, content.is_thin) == (confidence, False)
 
 
-def test_a_ticket_of_two_words_has_low_confidence() -> None:
-    thin: GraphState = STATE | {"ticket": DeskTicket("1", "Printer broken", "", "", "", "Open", "")}
-    content = content_of({}, thin)
-    assert (content.confidence, content.is_thin) == ("low", True)
+@pytest.mark.parametrize(
+    ("text", "is_thin"),
+    [
+        ("", True),
+        ("共有メールボックスがOutlookのフォルダー一覧から消えました。ブラウザーでは開けます。今朝からです。", False),
+    ],
+)
+def test_a_ticket_of_two_words_has_low_confidence(text: str, *, is_thin: bool) -> None:
+    state: GraphState = STATE | {"ticket": DeskTicket("1", "Printer broken", text, "", "", "Open", "")}
+    content = content_of({}, state)
+    assert (content.is_thin, content.confidence) == (is_thin, "low" if is_thin else "high")
 
 
 def test_a_cause_may_have_the_problem_of_an_earlier_ticket_as_evidence() -> None:
-    said = answer(
-        likely_cause=claims("The move broke it.", sources=("ticket-9",), quote="since the move.")[0], sources=[]
-    )
+    (cause,) = claims("The move broke it.", sources=("ticket-9",), quote="since the move.")
+    said = answer(likely_cause=cause, sources=[])
     assert grounded(said, OLD).likely_cause.quote == "Retention does nothing since the move."
-
-
-def test_a_long_ticket_without_blanks_is_not_thin() -> None:
-    text = "共有メールボックスがOutlookのフォルダー一覧から消えました。ブラウザーでは開けます。今朝から続いています。"
-    state: GraphState = STATE | {"ticket": DeskTicket("1", "メール", text, "", "", "Open", "")}
-    assert not content_of({}, state).is_thin
 
 
 def test_a_source_with_another_problem_is_cited_nowhere() -> None:
@@ -162,18 +159,12 @@ def test_a_quote_has_the_values_of_this_tickets_people_only() -> None:
         "9", "Mailbox full", "Sam Okafor (sam@acme.example) asked Zoë Adeyemi; password: Winter-0815.", people=(sam,)
     )
     document = Document("Quotas", "Ask Sam Okafor for the quota.")
-    ticket = DeskTicket(
-        "1", "Mailbox of Zoë Adeyemi is full", "Full again since Monday.", "", "", "Open", "", people=(zoe,)
-    )
+    ticket = DeskTicket("1", "Mailbox of Zoë Adeyemi", "Full since Monday.", "", "", "Open", "", people=(zoe,))
     question = asked({"ticket": ticket, "similar_tickets": [found], "documents": [document]})
-    sent = [source.text for source in question.grounding.case.sources]
-    ids = [source.id for source in question.grounding.case.sources]
-    steps = [
-        each for source, text in zip(ids, sent, strict=True) for each in claims("Ask.", sources=(source,), quote=text)
-    ]
+    sources = question.grounding.case.sources
+    steps = [each for source in sources for each in claims("Ask.", sources=(source.id,), quote=source.text)]
     content = question.content(answer(next_steps=steps), nothing_found=False)
     first, second = (shown.quote for shown in content.next_steps)
     assert "asked Zoë Adeyemi" in first
-    assert "[a person]" in first
-    assert "[a person]" in second
+    assert all("[a person]" in quote for quote in (first, second))
     assert not {name for name in ("Sam", "Okafor", "sam@", "Winter") for quote in (first, second) if name in quote}

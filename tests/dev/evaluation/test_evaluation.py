@@ -136,9 +136,4 @@ def test_words_that_would_lose_paid_answers_are_refused_first(
 
 
 def test_a_family_is_the_first_word_of_a_models_name() -> None:
-    assert [family(name) for name in ("openai/gpt-6-luna", "GPT-6", "anthropic/claude-5", "")] == [
-        "gpt",
-        "gpt",
-        "claude",
-        "",
-    ]
+    assert family("openai/GPT-6-luna") == "gpt" != family("anthropic/claude-5")
