@@ -39,15 +39,7 @@ OLD: GraphState = {
         ("delete the OST", "do not delete the OST."),
         *(
             (each, None)
-            for each in (
-                "",
-                "True",
-                "set to True",
-                "True, False",
-                "twice … between",
-                "elete the OST",
-                "Retention does nothing",
-            )
+            for each in ("", "True", "set to True", "elete the OST", "twice … between", "Retention does nothing")
         ),
     ],
 )

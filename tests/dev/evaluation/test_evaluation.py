@@ -93,7 +93,6 @@ def test_without_a_key_only_written_answers_are_measured(
 def test_models_are_asked_judged_and_written_down(
     model: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The simulated judge answers false to each question: the way is tested, not the judgement."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
     judge = serve_in_thread(create_openai({**FAST_MODEL, "provider": "local", "models": ["judge"]}))
@@ -114,7 +113,7 @@ def test_models_are_asked_judged_and_written_down(
     transcripts = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     assert len(transcripts) == 10
     assert sum(each["note"] is None for each in transcripts) == 1
-    # The simulated judge fills the schema only: no list of verdicts has the right length but an empty one.
+    # The simulated judge fills the schema only: the way is tested, not the judgement.
     assert {each["failed"] for each in transcripts if each["verdict"] is None} <= REFUSALS
 
 
