@@ -32,21 +32,12 @@ def rows_of(runs: Sequence[CaseRun]) -> list[str]:
 
 
 def written_rows(half: str, figures: WrittenFigures) -> list[str]:
-    return table(
-        ("hand-written answers", "share", "of", "goal"),
-        [
-            [f"wrong, shown unmarked with a source ({half} half)", *_of(figures.unmarked, figures.wrong), "0.10"],
-            [
-                f"right, removed, marked or without its source ({half} half)",
-                *_of(figures.damaged, figures.right),
-                "0.03",
-            ],
-        ],
-    )
-
-
-def _of(texts: Sequence[str], number: int) -> list[str]:
-    return [share(len(texts), number), str(number)]
+    wrong, right = share(len(figures.unmarked), figures.wrong), share(len(figures.damaged), figures.right)
+    rows = [
+        [f"wrong, shown unmarked with a source ({half} half)", wrong, str(figures.wrong), "0.10"],
+        [f"right, removed, marked or without its source ({half} half)", right, str(figures.right), "0.03"],
+    ]
+    return table(("hand-written answers", "share", "of", "goal"), rows)
 
 
 def _row(runs: Sequence[CaseRun]) -> list[str]:

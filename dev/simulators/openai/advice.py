@@ -6,7 +6,6 @@ from html import unescape
 from typing import Any
 
 from dev.simulators.openai.requests import Context
-from knowledge.language import languages_of
 
 Json = dict[str, Any]
 _MAX_STEPS = 4
@@ -54,6 +53,12 @@ _IRREGULAR = {
     "rebuilt": "rebuild",
 }
 _WITHOUT_E = re.compile(r"(?:ip|er|ll|ss|ct|st|rt|lt|nt|ck|sh|in|gn|en|ear|air|dd|sk|sw|ow|py|oy|lk|ap|ft)$")
+_FREQUENT = {
+    "en": "the is of and to a in it was on my with",
+    "de": "der die das ist und nicht ich seit kein keine im den mit geht",
+    "fr": "le la les est et ne pas je depuis une du dans mon des",
+    "es": "el la los las es y no desde una que mi del en un",
+}
 _PHRASES = {
     "en": (
         "The same problem as '{}'.",
@@ -110,11 +115,15 @@ def _claim(text: str, source: Json | None = None, quote: str = "") -> Json:
     return {"text": text, "sources": [str(source.get("id"))] if source else [], "quote": quote}
 
 
+def _language(text: str) -> str:
+    words = set(re.findall(r"\w+", text.lower()))
+    return max(_PHRASES, key=lambda language: len(words.intersection(_FREQUENT[language].split())))
+
+
 def _steps(source: Json, text: str, language: str, phrase: str) -> list[Json]:
     """Return the source's instructions; in another language, one that names its solution."""
     sentences = _sentences(text)
-    languages = languages_of(text, tuple(_PHRASES))
-    if len(languages) == 1 and languages != [language]:
+    if _language(text) != language:
         return [_claim(phrase, source, sentences[0])] if sentences else []
     is_ticket = source.get("kind") == "ticket"
     pairs = [(_instruction(each) if is_ticket else each, each) for each in sentences]
@@ -135,8 +144,7 @@ def advise(context: Context | None) -> Json:
     if context is None:
         context = Context({"subject": "The message holds no ticket to advise on"})
     ticket_text = plain(f"{context.subject}. {context.ticket.get('description') or ''}")
-    languages = languages_of(ticket_text, tuple(_PHRASES))
-    language = languages[0] if len(languages) == 1 else "en"
+    language = _language(ticket_text)
     same, follow, *general, question = _PHRASES[language]
     is_thin = len(_WORD.findall(ticket_text)) < _THIN_WORDS
     tickets = _ranked(context, context.similar_tickets, "subject", "problem", "resolution")
