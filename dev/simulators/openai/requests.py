@@ -46,7 +46,7 @@ def find_context(messages: Sequence[Any]) -> Context | None:
     """Return the context of the last user message that is JSON with a ticket."""
     for message in reversed(messages):
         document = parse_body(message_text(message)) or {}
-        if message.get("role") == "user" and isinstance(document.get("ticket"), dict):
+        if isinstance(message, dict) and message.get("role") == "user" and isinstance(document.get("ticket"), dict):
             sources = [source for source in document.get("sources") or () if isinstance(source, dict)]
             by_kind = ([source for source in sources if source.get("kind") == kind] for kind in ("ticket", "document"))
             return Context(document["ticket"], *by_kind)
