@@ -52,9 +52,9 @@ class Claim:
     answered: bool
     note_attempted_at: datetime | None
     seen_open_at: datetime | None  # when an earlier, deferred attempt found the ticket open
-    enhanced: bool  # another job posted its note, or may have; after a manual retry only if since then
+    enhanced: bool  # another job posted its note, or may have
     echo: bool  # a failure note of another job may have caused this webhook; false after a manual retry
-    another_first: bool  # another job of this ticket must end first: this one still waits, unclaimed
+    another_first: bool  # another job of the ticket must end first: this waits, unclaimed (`store_numbers`: claimed)
     desk_id: str | None = None  # this and `display_id` are None while only `ticket_id` is known
     display_id: str | None = None
     # Monotonic time right before the claim: independent of the wall clocks of worker and database.
@@ -204,7 +204,7 @@ async def schedule_final_check(database: Database, held: Claim, seconds: float, 
 async def defer(database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True) -> None:
     """Undo the claim; the relay publishes the job in `seconds`.
 
-    `extends_deadline` adds `seconds` and the time since the job was due to its deadline, within MAX_LIFE.
+    `extends_deadline` moves the deadline by `seconds` plus the time since the job was due, within MAX_LIFE.
     """
     pause = timedelta(seconds=seconds)
     extension = pause if extends_deadline else timedelta(0)
@@ -215,7 +215,7 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
     """Record that a failed job posts its failure note; return False if it must not.
 
     A ticket gets one failure note, because its desk may send a webhook for each. It gets none if this job was retried
-    since, or if another job may have posted its enhancement. The claim must have the ticket's numbers.
+    since it failed, or if another job may have posted its enhancement. The claim must have the ticket's numbers.
     """
     values = {"attempt": held.attempt, "desk_id": held.desk_id, "display_id": held.display_id, "missing": NOTE_MISSING}
     return await _change(database, held, "begin_failure_note", **values)

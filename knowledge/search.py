@@ -213,7 +213,7 @@ _query_terms = lru_cache(maxsize=16)(query_terms)
 
 
 class PostgresSearch:
-    """Searches on the process's pool, `most_at_once` at a time; job writes use it.
+    """Searches, `most_at_once` at a time, on the process's pool, which job writes use too.
 
     Tenants take turns, so that a small one does not wait for all jobs of a large one. `languages_of_tenant` returns the
     languages of a tenant's texts; `embedding_of` embeds a query. A search returns at most `most` results with a

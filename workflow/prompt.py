@@ -149,7 +149,7 @@ def _source(found: SimilarTicket | Document, mask: Mask, mask_kind: Callable[[st
 def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
     if len(text) <= most:
         return mask(text), True
-    # Cut after redaction, and without its end: a value that the first cut split was not detected.
+    # Cut again after redaction, to drop the end: a value that the first cut split was not detected there.
     masked = mask(text[: most + _MAX_VALUE_LENGTH])
     begin = masked[: min(most, max(1, len(masked) - _MAX_VALUE_LENGTH))]
     return (begin.rpartition(" ")[0] or begin) + " …", False

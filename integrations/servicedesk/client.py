@@ -256,7 +256,7 @@ class ServiceDeskPlus:
         return None
 
     async def _listed_notes(self, ticket_id: str) -> list[dict[str, Any]]:
-        """Return all notes, newest first: no known sort field works in both editions."""
+        """Return all notes, newest first; sorted here: no known sort field fits both editions."""
         notes, are_all = await self._of_ticket(ticket_id, "notes", "request_notes", most_pages=_MAX_PAGES_OF_NOTES)
         if not are_all:
             raise DeskUnavailableError("invalid answer")

@@ -17,7 +17,7 @@ from privacy.redaction.secrets import codes, is_composed, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
-# Beyond so many values each spelling of a telephone number is one by itself: comparing two takes its time.
+# Beyond so many values, each spelling of a telephone number counts as another number: comparing them is slow.
 _MAX_COMPARED = 500
 _REPEATED = frozenset(["ID", "SECRET", "LOGIN"])
 _BEFORE, _BEHIND, _SHORTENED, _FILE = patterns("logins", "before behind shortened file")
@@ -70,7 +70,7 @@ class Redaction:
         if find.kind == "PERSON":
             key, part = self._identities.of(key), key
             if own and key in self._of_others and key != part:
-                # A person of another ticket may have that name as well: it comes back as it was written here.
+                # A person of another ticket may have that name as well: a separate key restores it as written here.
                 key = f"{part} of this ticket"
         return self._placeholders.of(find.kind, key, find.value or whole.original(find.begin, find.end))
 
@@ -80,7 +80,7 @@ class Redaction:
 
     @property
     def placeholders(self) -> dict[str, str]:
-        """Placeholders with values as first written; the desk's people by its names."""
+        """Placeholders with values as first written; people of the desk as it names them."""
         return dict(self._placeholders.values)
 
 

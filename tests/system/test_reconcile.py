@@ -104,7 +104,7 @@ def test_where_it_is_only_told_each_is_named_and_none_is_made(system: System, wo
     said_of_it = diagnose(system, ticket_id, "globex").said
     assert said_of_it["verdict"] == "webhook_missing"
     assert "seen in the desk at" in said_of_it["says"]
-    assert any("globex.reconcile in tenants.toml is report" in mend for mend in said_of_it["do"])
+    assert any("globex.reconcile in tenants.toml is `report`" in mend for mend in said_of_it["do"])
 
 
 def test_a_desk_that_sends_no_webhook_is_served(system: System, world: World) -> None:
