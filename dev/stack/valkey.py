@@ -41,6 +41,8 @@ class Valkey(Server):
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
             "cluster-enabled": "yes" if cluster else "no",
+            # Its default, the port + 10000, is an ephemeral port.
+            "cluster-port": str(free_port() if cluster else 0),
             # A queue must refuse rather than evict.
             "maxmemory-policy": "noeviction",
         }
