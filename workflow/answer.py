@@ -136,7 +136,7 @@ class Content(_StoredModel):
     language: str = "en"
     """The language of the note's own words (ISO 639-1)."""
     summary: str = ""
-    """Of a long ticket only."""
+    """Empty for a short ticket."""
     likely_cause: NoteText = NoteText(text="")
     next_steps: list[NoteText] = []
     sources: list[NoteSource] = []

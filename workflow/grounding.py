@@ -92,8 +92,7 @@ class Grounding:
         found = {source.id: source for source in self.case.sources}
         answer = _normalize_citations(answer, found)
         evidence = _Evidence(self.case, answer.sources)
-        citable = [each for each in found if each not in evidence.other_problems]
-        verifier = _ClaimVerifier(self.case, self.restore, self.rules, language, citable)
+        verifier = _ClaimVerifier(self.case, self.restore, self.rules, language, evidence.sources)
         clean = _TextCleaner(self.case, self.restore, verifier, evidence)
         cause = clean.claim(answer.likely_cause, "cause")
         all_steps = [step for each in answer.next_steps if (step := clean.claim(each, "step")).text]
@@ -101,7 +100,7 @@ class Grounding:
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
         cited = {source for claim in (cause, *steps) for source in claim.sources}
         # Without a cited source, the note lists those that were found.
-        shown = [found[each] for each in (found if cited else citable) if not cited or each in cited]
+        shown = [source for each, source in evidence.sources.items() if not cited or each in cited]
         claims = [answer.likely_cause, *answer.next_steps]
         cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [clean(question, "question") for question in answer.questions if question]
@@ -253,9 +252,8 @@ class _TextCleaner:
         source, quote = self._evidence.quote_of(claim, cited, is_cause=kind == "cause")
         if not source or text.strip(" .") in ("", self._words.command_left_out):
             return NoteText(text=text)
-        others = self._evidence.other_problems | {source}
-        also_cited = [each for each in cited if each not in others] if source in cited else []
-        sources = self._verifier.sources_of(text, [source, *also_cited])
+        also_cited = [each for each in cited if each != source and each in self._evidence.sources]
+        sources = self._verifier.sources_of(text, [source, *(also_cited if source in cited else [])])
         if not sources:
             return NoteText(text=text)
         for name in {self._names[each] for each in sources}:
@@ -281,8 +279,8 @@ class _Evidence:
 
     def __init__(self, case: PromptContext, cited: Sequence[CitedSource]) -> None:
         self.same_problems = {each.id for each in cited if each.same_problem == "yes"}
-        self.other_problems = {each.id for each in cited if each.same_problem == "no"}
-        self._sources = {each.id: each for each in case.sources if each.id not in self.other_problems}
+        other_problems = {each.id for each in cited if each.same_problem == "no"}
+        self.sources = {each.id: each for each in case.sources if each.id not in other_problems}
         self._ticket = "\n".join([*case.ticket.values(), *case.conversation])
         self._quotable: dict[str, QuotableText] = {}
 
@@ -294,8 +292,8 @@ class _Evidence:
         """
         if not (claim.text and cited):
             return "", ""
-        for source in dict.fromkeys([*cited, *self._sources]):
-            quote = self._find(claim.quote, source, is_cause=is_cause) if source in self._sources else None
+        for source in dict.fromkeys([*cited, *self.sources]):
+            quote = self._find(claim.quote, source, is_cause=is_cause) if source in self.sources else None
             if quote and (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, [*cited, source]):
                 return source, quote.text
         return "", ""
@@ -308,8 +306,8 @@ class _Evidence:
         return found[1] == "HOST" or (found[1] != "SECRET" and found[0] in self._ticket)
 
     def _find(self, quote: str, source: str, *, is_cause: bool) -> Quote | None:
-        found = self._quotable_text(self._sources[source].text).find(quote)
-        problem = self._sources[source].problem
+        found = self._quotable_text(self.sources[source].text).find(quote)
+        problem = self.sources[source].problem
         return self._quotable_text(problem).find(quote) if found is None and is_cause and problem else found
 
     def _quotable_text(self, text: str) -> QuotableText:
@@ -321,7 +319,7 @@ class _Evidence:
         claimed = durations(claim.text)
         if not claimed:
             return True
-        texts = [f"{each.problem}\n{each.text}" for source in sources if (each := self._sources.get(source))]
+        texts = [f"{each.problem}\n{each.text}" for source in sources if (each := self.sources.get(source))]
         return claimed <= durations("\n".join([self._ticket, *texts]))
 
 
@@ -329,10 +327,10 @@ class _ClaimVerifier:
     """Verifies an answer's texts against ticket, sources and the tenant's `rules`."""
 
     def __init__(
-        self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str, citable: Sequence[str]
+        self, case: PromptContext, restore: Callable[[str], str], rules: str, language: str, citable: Iterable[str]
     ) -> None:
         self._case = case
-        self.citable = citable
+        self._citable = citable
         self._sources = {each.id: each for each in case.sources}
         self._source_texts: dict[str, SourceText] = {}
         self._specifics_by_text: dict[str, list[Specific]] = {}
@@ -353,7 +351,7 @@ class _ClaimVerifier:
             if self._is_supported(item, sources):
                 continue
             # A plain number may occur in another source by chance.
-            matches = [] if _PLAIN.fullmatch(item.key) else [each for each in self.citable if self._has([each], item)]
+            matches = [] if _PLAIN.fullmatch(item.key) else [each for each in self._citable if self._has([each], item)]
             if not matches:
                 return []
             sources.append(matches[0])
