@@ -49,7 +49,7 @@ LABELS = {
     "setting": "Setting of a secret, without the tenant.",
     "why": "`webhook`: just accepted; `due`: a retry, or after a store outage; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the job's row.",
-    "step": "`context`, `gpt4` or `update`.",
+    "step": "`context`, `gpt4`, `claim_check` or `update`.",
     "server": "`servicedesk` or `gpt4`. Breakers and holds: as in their log lines, `desk of acme`, `model at HOST`, "
     "`model of acme`, `fallback model at HOST`.",
     "model": "`OPENAI_MODEL` or the tenant's model. Tokens and cost: the fallback model too. Feedback: the provider's "

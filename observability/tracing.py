@@ -32,12 +32,13 @@ from observability import log_events, metrics
 from observability.identifiers import tags
 from observability.logging import Outage, exception_trail
 
-# Names from step 5 of the FAQ, and one for context gathering.
+# Names from step 5 of the FAQ, one for context gathering, and one for the check of the answer's claims.
 WEBHOOK = "Webhook"
 QUEUE = "Queue"
 WORKER = "Worker"
 CONTEXT = "Context"
 GPT4 = "GPT-4"
+CLAIM_CHECK = "Claim Check"
 SERVICEDESK_UPDATE = "ServiceDesk Update"
 
 _FLUSH_SECONDS = 5.0

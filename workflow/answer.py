@@ -21,7 +21,9 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-class _StrictTexts(BaseModel):
+class StrictTexts(BaseModel):
+    """Texts of an answer, without unprintable characters."""
+
     # Strict structured output allows no length limits in a schema: long texts are cut here instead.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,7 +53,7 @@ SameProblem = Annotated[Literal["yes", "partly", "no"], BeforeValidator(_first_w
 
 
 # The docstrings and the order of the fields are part of the schema that the model gets.
-class CitedSource(_StrictTexts):
+class CitedSource(StrictTexts):
     """A source: the words that decide, copied from it, and whether it has the ticket's problem."""
 
     id: str
@@ -59,7 +61,7 @@ class CitedSource(_StrictTexts):
     same_problem: SameProblem
 
 
-class Statement(_StrictTexts):
+class Statement(StrictTexts):
     """A claim, its sources' ids, and the words of the first that support it; both empty for general knowledge."""
 
     text: str
@@ -67,14 +69,14 @@ class Statement(_StrictTexts):
     quote: str
 
 
-class Suggestion(_StrictTexts):
+class Suggestion(StrictTexts):
     """The right value of a field of the ticket; empty if the present one is right or nothing supports another."""
 
     value: str
     strength: Strength
 
 
-class Enhancement(_StrictTexts):
+class Enhancement(StrictTexts):
     """The answer: plain texts, no markup."""
 
     sources: list[CitedSource]

@@ -44,9 +44,9 @@ _LINK = re.compile(
 _MAY_HAVE_LINK = re.compile(r"[:\\/]|\.\S")
 _PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|office|outlook|booking|salesforce)\.com")
 
-# Hosts whose documentation only the vendor writes. Path and query must not contain the address of another host.
+# Documentation and portals whose pages only the vendor writes. Path and query must not contain another host's address.
 _DOCUMENTATION_HOSTS = (
-    r"(?:learn|support|docs)\.microsoft\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
+    r"(?:learn|support|docs|admin)\.microsoft\.com|(?:outlook|portal)\.office\.com|portal\.azure\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
     r"|hp|lenovo|citrix|zoom|brother|logi|atlassian|zebra|omnissa)\.(?:com|org|us)|help\.(?:sap|salesforce"
     r"|okta|webex)\.com|docs\.(?:citrix|vmware|oracle|redhat|docker|github|fortinet|paloaltonetworks|python|nginx"
     r"|servicenow|aws\.amazon)\.(?:com|org)|access\.redhat\.com|cloud\.google\.com|kubernetes\.io|dev\.mysql\.com"

@@ -124,6 +124,23 @@ class Grounding:
             left_out=len(cited_ids - found.keys()),
         )
 
+    def quoted_claims(self, answer: Enhancement) -> dict[int, Statement]:
+        """Return the claims with a verified quote, by number: 0 is the cause, the steps follow.
+
+        Their sources are ids of the case, beginning with the quoted one.
+        """
+        found = {source.id: source for source in self.case.sources}
+        answer = _normalize_citations(answer, found)
+        evidence = _Evidence(self.case, answer.sources)
+        quoted = {}
+        for number, claim in enumerate([answer.likely_cause, *answer.next_steps]):
+            cited = [source for source in dict.fromkeys(claim.sources) if source in found]
+            source, quote = evidence.quote_of(claim, cited, is_cause=number == 0)
+            if source:
+                sources = [source, *(each for each in cited if each != source and each in evidence.sources)]
+                quoted[number] = claim.model_copy(update={"sources": sources, "quote": quote})
+        return quoted
+
     def _noted(self, source: FoundSource) -> NoteSource:
         # The original, not the redacted text of the model.
         found, title = source.found, cut(without_links(source.as_found[0]), _MAX_LENGTH["title"])

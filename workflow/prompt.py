@@ -20,7 +20,7 @@ from integrations.values import DeskTicket, Prompt
 from knowledge.models import Document, SimilarTicket
 
 CURRENT = "3"  # a file in `prompts/`
-_VERSIONS = Path(__file__).with_name("prompts")
+VERSIONS = Path(__file__).with_name("prompts")
 # Language names by code, as in `servicedesk.languages`. Other languages appear as their code.
 _LANGUAGES = {
     "en": "English",
@@ -209,7 +209,7 @@ def _encoding() -> tiktoken.Encoding:
 
 def versions() -> list[str]:
     """Return all versions of the instructions, oldest first."""
-    return sorted((path.stem for path in _VERSIONS.glob("*.txt")), key=lambda version: (len(version), version))
+    return sorted((path.stem for path in VERSIONS.glob("[0-9]*.txt")), key=lambda version: (len(version), version))
 
 
 class Instructions:
@@ -219,7 +219,7 @@ class Instructions:
     """
 
     def __init__(self, house_rules: str = "", version: str = CURRENT) -> None:
-        self._text = (_VERSIONS / f"{version}.txt").read_text(encoding="utf-8").strip()
+        self._text = (VERSIONS / f"{version}.txt").read_text(encoding="utf-8").strip()
         self._house_rules = house_rules.strip()
         added = hashlib.sha256(self._house_rules.encode()).hexdigest()[:8]
         self.version = f"{version}+{added}" if self._house_rules else version

@@ -58,7 +58,9 @@ class QuotableText:
         if len(wanted) < _MIN_LENGTH:
             return None
         # "install the agent" is no quote of "Uninstall the agent".
-        places = re.finditer(rf"(?<!\w){re.escape(wanted)}(?!\w)", self._folded)
+        # « Texte » and 'Texte' are the same.
+        wanted = r"\ ?'\ ?".join(re.escape(part.strip()) for part in wanted.split("'"))
+        places = re.finditer(rf"(?<!\w){wanted}(?!\w)", self._folded)
         quotes = [self._quote(found.start(), found.end()) for found in places]
         return next((quote for quote in quotes if not quote.negated), quotes[0] if quotes else None)
 

@@ -87,7 +87,9 @@ class Services:
     context_seconds: float
     note_settle_seconds: float
     capture_messages: bool
-    """True if prompt and answer go onto the GPT-4 span."""
+    """True if prompt and answer go onto the spans of model requests."""
+    check_claims: bool = True
+    """True if a second request checks the claims of an answer."""
     feedback_link_of: Callable[[str, UUID], str] | None = None
     """Returns a note's link by tenant and job; None if feedback is off."""
 

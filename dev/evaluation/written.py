@@ -1,15 +1,18 @@
 """Hand-written answers, right and wrong, and their notes: the part of the evaluation that needs no model.
 
-Their author saw neither the code nor its tests (`written/answers.jsonl`). Each statement has a label.
+Their author saw neither the code nor its tests (`written/answers.jsonl`). Each statement has a label. The check of the
+claims (`workflow.claim_check`) is played by a reader who got its prompt and nothing else (`written/verdicts.jsonl`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dev.evaluation.cases import EvaluationCase, cases, question_about, rows
+from integrations.values import Prompt
 from workflow.answer import Enhancement, NoteText
+from workflow.claim_check import apply, prompt_of
 from workflow.grounding import Grounding
 from workflow.note import WORDS
 
@@ -26,16 +29,29 @@ class WrittenFigures:
     """Wrong statements that the note shows unchanged, with a source."""
 
 
-def measured(half: str) -> WrittenFigures:
-    """Return the figures of the `first` or `second` half."""
+def verdicts_of_reader() -> dict[str, dict[int, str]]:
+    """Return the reader's verdicts on the claims of each answer."""
+    return {
+        each["answer"]: {int(number): verdict for number, verdict in each["verdicts"].items()}
+        for each in rows("verdicts")
+    }
+
+
+def check_requests(half: str) -> Iterator[tuple[str, Prompt]]:
+    """Yield the id of each answer with claims to check, and the request."""
+    for written, case in _answers(half):
+        grounding, answer = _answer(written, case)
+        claims = grounding.quoted_claims(answer)
+        if claims:
+            yield written["id"], prompt_of(grounding.case, claims)
+
+
+def measured(half: str, verdicts: Mapping[str, Mapping[int, str]] | None = None) -> WrittenFigures:
+    """Return the figures of a half, after the check of the claims if there are `verdicts` by answer."""
     figures = WrittenFigures()
-    by_id = {case.id: case for case in cases(half)}
-    for written in rows("answers"):
-        if written["case"] not in by_id:
-            continue
-        case = by_id[written["case"]]
+    for written, case in _answers(half):
         origin = WORDS[case.language].origin.format("[^()]*")
-        for statement, is_right, shown in _statements(written, case):
+        for statement, is_right, shown in _statements(written, case, (verdicts or {}).get(written["id"], {})):
             is_unchanged = re.sub(rf" \({origin}\)", "", shown.text) == statement["text"]
             described = f"{written['id']}: {statement['text']} -> {shown.text} [{shown.quote}]"
             if is_right:
@@ -49,8 +65,14 @@ def measured(half: str) -> WrittenFigures:
     return figures
 
 
-def _statements(written: dict[str, Any], case: EvaluationCase) -> Iterator[tuple[dict[str, Any], bool, NoteText]]:
-    """Yield each statement of an answer, whether it is right, and its text in the note."""
+def _answers(half: str) -> Iterator[tuple[dict[str, Any], EvaluationCase]]:
+    by_id = {case.id: case for case in cases(half)}
+    for written in rows("answers"):
+        if written["case"] in by_id:
+            yield written, by_id[written["case"]]
+
+
+def _answer(written: dict[str, Any], case: EvaluationCase) -> tuple[Grounding, Enhancement]:
     sent = question_about(case, "no redaction", "none").grounding.case
     # The sources of the case have the author's ids.
     ids = {each["id"]: source.id for each in case.sources for source in sent.sources if source.title == each["title"]}
@@ -67,9 +89,20 @@ def _statements(written: dict[str, Any], case: EvaluationCase) -> Iterator[tuple
             "next_steps": [claim(step) for step in said["next_steps"]],
         }
     )
-    content = Grounding(sent, str, str).content(answer, prompt="", language=case.language, nothing_found=False)
-    statements = [said["likely_cause"], *said["next_steps"]]
+    return Grounding(sent, str, str), answer
+
+
+def _statements(
+    written: dict[str, Any], case: EvaluationCase, verdicts: Mapping[int, str]
+) -> Iterator[tuple[dict[str, Any], bool, NoteText]]:
+    """Yield each statement of an answer, whether it is right, and its text in the note; empty if it was removed."""
+    grounding, answer = _answer(written, case)
+    removed = {number for number, verdict in verdicts.items() if verdict == "contradicted"}
+    kept = {number: verdict for number, verdict in verdicts.items() if number not in removed}
+    content = grounding.content(apply(kept, answer), prompt="", language=case.language, nothing_found=False)
+    statements = [written["answer"]["likely_cause"], *written["answer"]["next_steps"]]
     labels = [written["labels"]["likely_cause"], *written["labels"]["next_steps"]]
-    for statement, label, text in zip(statements, labels, [content.likely_cause, *content.next_steps], strict=True):
+    shown = [content.likely_cause, *content.next_steps]
+    for number, (statement, label, text) in enumerate(zip(statements, labels, shown, strict=True)):
         if statement["text"]:
-            yield statement, label["right"], text
+            yield statement, label["right"], NoteText(text="") if number in removed else text

@@ -60,7 +60,7 @@ class Caller:
         wanted = partial(Tenant, "acme", **{"audit_days": 30} | tenant_settings)
         answers = StoredAnswers(self.redis, 60)
         given = attempt_at(claim, self.store.database, model=model, answers=answers, tenant_settings=wanted)
-        return replace(given, **parts or {})
+        return replace(given, **{"check_claims": False} | dict(parts or {}))
 
     async def call(
         self,

@@ -202,3 +202,16 @@ def obey(context: Context | None) -> Json:
         "priority": order,
         "group": order,
     }
+
+
+def judge(document: Json) -> Json:
+    """Return verdicts on the claims of a document: supported if quote or source has most of a claim's words."""
+    texts = {str(each.get("id")): " ".join(map(plain, each.values())) for each in document.get("sources") or ()}
+    verdicts = []
+    for claim in document["claims"]:
+        words = _words(str(claim["claim"]))
+        source = _words(" ".join(texts.get(str(each), "") for each in claim["sources"]))
+        is_supported = 2 * len(words & source) >= len(words) or _language(claim["claim"]) != _language(claim["quote"])
+        verdict = "supported" if is_supported else "unsupported"
+        verdicts.append({"number": claim["number"], "reason": "compared words", "verdict": verdict})
+    return {"verdicts": verdicts}

@@ -74,6 +74,8 @@ class ModelServer:
         messages = (body or {}).get("messages") or (body or {}).get("input")
         context = find_context(messages) if isinstance(messages, list) else None
         operation = self._operations.get(path, "unknown") if request.method == "POST" else "unknown"
+        if operation in ("chat", "responses") and context and context.check:
+            operation = "check"
         payload = body if body is not None else raw.decode("utf-8", "replace")[:2000] or None
         entry = self.journal.receive(request, operation, payload, ticket_id=context.ticket_id if context else None)
         fault = self._take_fault(raw, body or {}) if operation in ("chat", "responses") else None
@@ -116,7 +118,7 @@ class ModelServer:
             raise ApiError(404, "Resource not found" if is_azure else f"Invalid URL ({request.method} {entry.path})")
         if entry.operation == "embeddings":
             return Json(answer_embeddings(body, self._config), headers=headers)
-        check = check_response_request if entry.operation == "responses" else check_request
+        check = check_response_request if entry.path.endswith("/responses") else check_request
         chat = check(body, self._config)
         reply = spoil(think(chat), kind or "", chat.context)
         self._keep(chat, reply, kind, headers["x-request-id"])

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from dev.simulators.openai.advice import advise
+from dev.simulators.openai.advice import advise, judge
 from dev.simulators.openai.requests import ChatRequest
 
 Document = dict[str, Any]
@@ -51,7 +51,8 @@ class Reply:
 
 
 def think(request: ChatRequest) -> Reply:
-    advice = advise(request.context)
+    check = request.context.check if request.context else None
+    advice = advise(request.context) if check is None else judge(check)
     document = advice if request.schema is None else fit(request.schema, advice, request.schema)
     content = json.dumps(document, ensure_ascii=False)
     prompt = tokens(request.prompt_text) + 4 * len(request.messages)

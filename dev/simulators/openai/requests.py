@@ -22,6 +22,8 @@ class Context(NamedTuple):
     ticket: Document
     similar_tickets: Sequence[Document] = ()
     documents: Sequence[Document] = ()
+    check: Document | None = None
+    """The whole document, if it has claims to check."""
 
     @property
     def ticket_id(self) -> str | None:
@@ -48,8 +50,10 @@ def find_context(messages: Sequence[Any]) -> Context | None:
         document = parse_body(message_text(message)) or {}
         if isinstance(message, dict) and message.get("role") == "user" and isinstance(document.get("ticket"), dict):
             sources = [source for source in document.get("sources") or () if isinstance(source, dict)]
-            by_kind = ([source for source in sources if source.get("kind") == kind] for kind in ("ticket", "document"))
-            return Context(document["ticket"], *by_kind)
+            tickets, documents = (
+                [each for each in sources if each.get("kind") == kind] for kind in ("ticket", "document")
+            )
+            return Context(document["ticket"], tickets, documents, document if "claims" in document else None)
     return None
 
 

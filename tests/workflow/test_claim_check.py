@@ -1,0 +1,192 @@
+"""The check of an answer's claims by a second request."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from langgraph.runtime import Runtime
+from redis.asyncio import Redis
+
+from config.tenants import Tenant
+from integrations.errors import DeferredError, ModelUnavailableError
+from integrations.values import ModelAnswer, Person, Prompt, Unanswered, Usage
+from tests.kit.model import STATE, opened
+from tests.kit.postgres import Store, attempt_at, claimed
+from tests.kit.simulators import Simulator
+from tests.workflow.answers import answer, claims
+from workflow.answer import Content, Enhancement
+from workflow.claim_check import VERSION, ClaimVerdicts
+from workflow.nodes.call_gpt4 import call_gpt4
+from workflow.state import GraphState
+from workflow.stored_answers import StoredAnswers
+
+QUOTED = claims("Raise the quota.", sources=("ticket-101",), quote="Raised the quota.")
+# Without a quote, so not checked.
+UNQUOTED = claims("Ask the user.")
+CAUSE, STEP = 0, 1
+Check = Callable[[], list[dict[str, Any]]]
+
+
+class ScriptedModel:
+    """A model that gives one answer, and then `verdicts` on its claims."""
+
+    provider, name, base_url = "openai", "gpt-6-luna", "https://models.example"
+
+    def __init__(self, verdicts: Check) -> None:
+        self._verdicts = verdicts
+        self.checked: list[dict[str, Any]] = []
+        self.answers = 0
+        self.checking = asyncio.Event()
+
+    async def complete(
+        self,
+        prompt: Prompt,
+        answer_type: Any,
+        on_paid: Callable[[Usage], None],
+        *,
+        on_unanswered: Callable[[Unanswered], None],
+        **_: Any,
+    ) -> ModelAnswer[Any]:
+        content: Enhancement | ClaimVerdicts = answer(next_steps=QUOTED + UNQUOTED)
+        if answer_type is ClaimVerdicts:
+            self.checked.append(json.loads(prompt.user))
+            self.checking.set()
+            try:
+                if self._verdicts is forever:
+                    await asyncio.Event().wait()
+                content = ClaimVerdicts.model_validate({"verdicts": self._verdicts()})
+            except BaseException:
+                on_unanswered(Unanswered("models.example", self.name, "stopped", Usage(), 5))
+                raise
+        else:
+            self.answers += 1
+        on_paid(Usage(10, 5))
+        return ModelAnswer(content, 200, self.name, "id", "stop", Usage(10, 5), 5, 5, "models.example")
+
+
+def forever() -> list[dict[str, Any]]:
+    return []
+
+
+def on(**verdicts: str) -> Check:
+    numbers = {"cause": CAUSE, "step": STEP}
+    return lambda: [{"number": numbers[name], "reason": "", "verdict": said} for name, said in verdicts.items()]
+
+
+def failing(failure: Exception) -> Check:
+    def fail() -> list[dict[str, Any]]:
+        raise failure
+
+    return fail
+
+
+class Job:
+    """A job of a tenant that keeps audit records."""
+
+    def __init__(self, job_id: UUID, store: Store, redis: Redis) -> None:
+        self.id, self.store, self._redis = job_id, store, redis
+
+    async def runtime(self, model: Any) -> Runtime[Any]:
+        wanted = partial(Tenant, "acme", audit_days=30)
+        claim = await claimed(self.store.database, self.id)
+        answers = StoredAnswers(self._redis, 60)
+        return Runtime(
+            context=attempt_at(claim, self.store.database, model=model, answers=answers, tenant_settings=wanted)
+        )
+
+    async def content(self, model: Any, state: GraphState = STATE) -> Content:
+        return (await call_gpt4(state, await self.runtime(model)))["content"]
+
+    def records(self) -> list[tuple[str, bool]]:
+        found = self.store.table.run("SELECT prompt, answer IS NOT NULL AS answered FROM audit_records ORDER BY at")
+        return [(each["prompt"], each["answered"]) for each in found]
+
+
+@pytest.fixture
+def job(waiting: UUID, store: Store, redis: Redis) -> Job:
+    return Job(waiting, store, redis)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "cause", "steps"),
+    [
+        (on(cause="supported", step="supported"), ["ticket-101"], [["ticket-101"], []]),
+        (on(cause="unsupported", step="Supported."), [], [["ticket-101"], []]),
+        (on(cause="supported", step="unsupported"), ["ticket-101"], [[], []]),
+        (on(cause="supported", step="contradicted"), ["ticket-101"], [[]]),
+        (on(cause="contradicted"), [], [[], []]),
+        (on(), [], [[], []]),
+    ],
+)
+async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
+    verdicts: Check, cause: list[str], steps: list[list[str]], job: Job, log: io.StringIO
+) -> None:
+    model = ScriptedModel(verdicts)
+    content = await job.content(model)
+    assert (content.likely_cause.sources, [step.sources for step in content.next_steps]) == (cause, steps)
+    assert content.next_steps[-1].text == "Ask the user."
+    (checked,) = model.checked
+    assert [(claim["number"], claim["quote"]) for claim in checked["claims"]] == [
+        (CAUSE, "Archived the mail of last year."),
+        (STEP, "Raised the quota."),
+    ]
+    assert [source["id"] for source in checked["sources"]] == ["ticket-101"]
+    assert "Claims checked: supported=" in log.getvalue()
+    assert [prompt for prompt, _ in job.records()][-1] == VERSION
+    if cause == []:
+        assert content.confidence != "high"
+    assert bool(content.likely_cause.text) is ("contradicted" not in str([each["verdict"] for each in verdicts()][:1]))
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (ModelUnavailableError("503 Service Unavailable"), "OpenAI API: 503 Service Unavailable"),
+        (DeferredError("model out of credit", 30), "model out of credit"),
+        (TimeoutError(), "timeout after 30s"),
+    ],
+)
+async def test_a_failed_check_leaves_the_answer_as_it_is(
+    failure: Exception, reason: str, job: Job, log: io.StringIO
+) -> None:
+    content = await job.content(ScriptedModel(failing(failure)))
+    assert content.confidence == "high"
+    assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
+    assert f"Claims not checked: reason={reason}" in log.getvalue()
+    assert job.records()[1:] == [(VERSION, False)]
+
+
+async def test_a_stop_during_the_check_costs_no_second_answer(job: Job) -> None:
+    model = ScriptedModel(forever)
+    under_way = asyncio.create_task(job.content(model))
+    await model.checking.wait()
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    job.store.table.change(job.id, state="waiting", claim_token=None, lease_owner=None, lease_until=None)
+    content = await job.content(None)
+    assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
+    assert (model.answers, sorted(answered for _, answered in job.records())) == (1, [False, True])
+
+
+async def test_an_answer_without_quotes_needs_no_check(job: Job, model: Simulator) -> None:
+    async with opened(model.url) as client:
+        await job.content(client, {"ticket": STATE["ticket"], "similar_tickets": [], "documents": []})
+    assert (len(model.requests(operation="chat")), model.requests(operation="check")) == (1, [])
+
+
+async def test_the_request_is_redacted_and_paid_for(job: Job, model: Simulator) -> None:
+    ticket = replace(STATE["ticket"], people=(Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",)),))
+    async with opened(model.url) as client:
+        content = await job.content(client, STATE | {"ticket": ticket})
+    (request,) = model.requests(operation="check")
+    assert "Zoë" not in request["payload"]["messages"][1]["content"]
+    assert content.likely_cause.sources == ["ticket-101"]
+    spent = job.store.table.run("SELECT sum(input_tokens) AS tokens FROM audit_records")
+    assert spent[0]["tokens"] == sum(each["usage"]["prompt_tokens"] for each in model.look("/answers")["answers"])

@@ -1,0 +1,131 @@
+"""The check of an answer's claims: a second, smaller request to the model.
+
+A true quote does not make the claim beside it true: the claim may drop a condition, name another owner, or come from a
+ticket with another problem. No rule sees that, so the model judges each claim with a verified quote by its sources. An
+unsupported claim loses its sources; a contradicted one is removed. If the check fails, the answer stays as it is.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache, partial
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
+
+from integrations.errors import DeferredError, ExternalError
+from integrations.values import ModelAnswer, Prompt, Unanswered
+from observability import log_events, tracing
+from observability.logging import log_event
+from privacy.audit import ModelExchange
+from workflow.answer import Enhancement, Statement, StrictTexts
+from workflow.audit import exchanges_of
+from workflow.model_calls import count_paid, model_span
+from workflow.prompt import VERSIONS, PromptContext
+from workflow.question import ModelQuestion
+from workflow.state import Attempt
+
+VERSION = "check-1"
+_SECONDS = 30.0
+
+
+def _verdict(value: object) -> object:
+    return value.strip(" .").casefold() if isinstance(value, str) else value
+
+
+class ClaimVerdict(StrictTexts):
+    """The verdict on the claim with this number."""
+
+    number: int
+    reason: str
+    verdict: Annotated[Literal["supported", "contradicted", "unsupported"], BeforeValidator(_verdict)]
+
+
+class ClaimVerdicts(StrictTexts):
+    """One verdict for each claim."""
+
+    verdicts: list[ClaimVerdict]
+
+
+async def check_claims(
+    attempt: Attempt, question: ModelQuestion, answer: Enhancement, exchanges: list[ModelExchange]
+) -> Enhancement:
+    """Return the answer without claims that its sources do not support; add the audit records to `exchanges`."""
+    claims = question.grounding.quoted_claims(answer)
+    if not claims:
+        return answer
+    check = replace(question, prompt=prompt_of(question.grounding.case, claims), version=VERSION)
+    results: list[ModelAnswer[ClaimVerdicts] | Unanswered] = []
+    try:
+        async with asyncio.timeout(_SECONDS):
+            with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check") as record_answer:
+                result = await attempt.model.complete(
+                    check.prompt,
+                    ClaimVerdicts,
+                    partial(count_paid, attempt),
+                    unusable=None,
+                    on_unusable=_ignore,
+                    on_unanswered=results.append,
+                )
+                results.append(result)
+                record_answer(result)
+    except (DeferredError, ExternalError, TimeoutError) as failure:
+        reason = f"timeout after {_SECONDS:.0f}s" if isinstance(failure, TimeoutError) else failure.reason
+        log_event(log_events.CLAIMS_NOT_CHECKED, reason=reason)
+        return answer
+    finally:
+        exchanges += exchanges_of(attempt, check, results, None)
+    given = {each.number: each.verdict for each in result.content.verdicts}
+    verdicts = {number: given.get(number, "unsupported") for number in claims}
+    counts = Counter(verdicts.values())
+    log_event(
+        log_events.CLAIMS_CHECKED,
+        supported=counts["supported"],
+        unsupported=counts["unsupported"],
+        contradicted=counts["contradicted"],
+    )
+    return apply(verdicts, answer)
+
+
+def prompt_of(case: PromptContext, claims: Mapping[int, Statement]) -> Prompt:
+    cited = {source for claim in claims.values() for source in claim.sources}
+    document = {
+        "ticket": case.ticket,
+        "conversation": list(case.conversation),
+        "sources": [source.as_json() for source in case.sources if source.id in cited],
+        "claims": [
+            {"number": number, "claim": claim.text, "sources": claim.sources, "quote": claim.quote}
+            for number, claim in claims.items()
+        ],
+    }
+    return Prompt(_instructions(), json.dumps(document, ensure_ascii=False))
+
+
+@cache
+def _instructions() -> str:
+    return (VERSIONS / f"{VERSION}.txt").read_text(encoding="utf-8")
+
+
+def apply(verdicts: Mapping[int, str], answer: Enhancement) -> Enhancement:
+    """Return the answer after verdicts by number: 0 is the cause, the steps follow."""
+
+    def checked(number: int, claim: Statement) -> Statement:
+        match verdicts.get(number):
+            case "contradicted":
+                return Statement(text="", sources=[], quote="")
+            case "unsupported":
+                return claim.model_copy(update={"sources": [], "quote": ""})
+            case _:
+                return claim
+
+    changed = {
+        "likely_cause": checked(0, answer.likely_cause),
+        "next_steps": [checked(number, step) for number, step in enumerate(answer.next_steps, 1)],
+    }
+    return answer.model_copy(update=changed)
+
+
+async def _ignore(_unusable: str) -> None:
+    pass
