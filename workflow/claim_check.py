@@ -68,6 +68,7 @@ async def check_claims(
                     unusable=None,
                     on_unusable=_ignore,
                     on_unanswered=results.append,
+                    streamed=False,
                 )
                 results.append(result)
                 record_answer(result)

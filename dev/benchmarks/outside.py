@@ -22,7 +22,7 @@ import uvloop
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dev.simulators.openai.providers import OpenAIConfig
-from dev.simulators.openai.reply import chunk, content_chunks, think
+from dev.simulators.openai.reply import chunk, completion, content_chunks, think
 from dev.simulators.openai.requests import check_request, parse_body
 from dev.simulators.servicedesk.envelope import success
 from dev.simulators.servicedesk.records import DeskUser, Note, StoredTicket
@@ -83,12 +83,15 @@ class DeskAndModel:
         return _answer(json.dumps({b"moments": self.notes, b"spans": self.spans}.get(path, count)).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
-        """Return a streamed answer, built once a schema; the first piece has the head."""
+        """Return an answer's parts, built once a schema; the first one has the head."""
         document = parse_body(question) or {}
         schema = json.dumps(document.get("response_format"))
         if schema not in self._replies:
             request = check_request(document, OpenAIConfig(api_key="any"))
             reply, usage = think(request), request.include_usage
+            if not request.stream:
+                self._replies[schema] = [_answer(json.dumps(completion(reply)).encode())]
+                return self._replies[schema]
             documents = [
                 chunk(reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage),
                 *content_chunks(reply, self.pieces, with_usage=usage),

@@ -1,4 +1,4 @@
-"""GPT-4 through the openai package: one structured answer, streamed.
+"""GPT-4 through the openai package: one structured answer, usually streamed.
 
 `idle_seconds` without content is the timeout (keep-alives, comments and empty chunks are not content), `total_seconds`
 limits the whole. The package's own retries are off: a retry belongs to the job. An unusable answer is sent back once
@@ -69,6 +69,7 @@ _OPTIONAL = {
     *("reasoning_effort", "max_completion_tokens", "max_tokens", "max_output_tokens", "stream_options"),
     *("provider", "reasoning"),
 }
+_STREAMING = frozenset({"stream", "stream_options"})
 _REPAIR = "That was not one complete JSON object of the schema. Answer with it alone, shorter."
 # Precision of the idle timeout: setting it for each piece takes a fiftieth of a job's CPU.
 _IDLE_PRECISION_SECONDS = 0.1
@@ -179,6 +180,7 @@ class ModelClient:
         unusable: str | None = None,
         on_unusable: Callable[[str], Awaitable[None]] = _ignore,
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
+        streamed: bool = True,
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type, see `workflow.ports.Model`."""
         call = _ModelCall(on_paid)
@@ -187,7 +189,7 @@ class ModelClient:
             for is_repair in (False, True) if unusable is None else (True,):
                 if is_repair:
                     messages += repair_messages(unusable or "")
-                completion = await self._complete(messages, answer_type, call)
+                completion = await self._complete(messages, answer_type, call, streamed=streamed)
                 call.pay(completion.usage)
                 content = _usable(completion, answer_type)
                 if content is not None:
@@ -229,7 +231,7 @@ class ModelClient:
                 await self.close()
 
     async def _complete(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall, *, streamed: bool
     ) -> Completion:
         """Make one paid call; refusals before it are unpaid and drop a part each."""
         with self._hold.watch():
@@ -237,7 +239,7 @@ class ModelClient:
                 raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
             known = refused = self._wire.refused()
             for _ in range(_MAX_REFUSALS):
-                request = self._wire.request(messages, answer_type, refused)
+                request = self._wire.request(messages, answer_type, refused if streamed else refused | _STREAMING)
                 try:
                     with self._breaker.watch():
                         completion = await self._call(request, call)

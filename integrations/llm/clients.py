@@ -177,6 +177,7 @@ class TenantModel:
         unusable: str | None,
         on_unusable: Callable[[str], Awaitable[None]],
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
+        streamed: bool = True,
     ) -> ModelAnswer[Structured]:
         """Return the first model's answer, or the fallback's if that one is held or down.
 
@@ -199,7 +200,13 @@ class TenantModel:
 
             try:
                 return await self._models.client(endpoint).complete(
-                    prompt, answer_type, paid, unusable=unusable, on_unusable=keep, on_unanswered=on_unanswered
+                    prompt,
+                    answer_type,
+                    paid,
+                    unusable=unusable,
+                    on_unusable=keep,
+                    on_unanswered=on_unanswered,
+                    streamed=streamed,
                 )
             finally:
                 await self._models.close_unused()
