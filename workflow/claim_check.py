@@ -1,8 +1,9 @@
 """The check of an answer's claims: a second, smaller request to the model.
 
 A true quote does not make the claim beside it true: the claim may drop a condition, name another owner, or come from a
-ticket with another problem. No rule sees that, so the model judges each claim with a verified quote by its sources. An
-unsupported claim loses its sources; a contradicted one is removed. If the check fails, the answer stays as it is.
+ticket with another problem. No rule sees that, so the model judges each claim with a quote by its sources. An
+unsupported claim loses its sources; a contradicted one is removed. If the check fails, fixed rules apply
+(`workflow.grounding`).
 """
 
 import asyncio
@@ -51,8 +52,11 @@ class ClaimVerdicts(StrictTexts):
 
 async def check_claims(
     attempt: Attempt, question: ModelQuestion, answer: Enhancement, exchanges: list[ModelExchange]
-) -> Enhancement:
-    """Return the answer without claims that its sources do not support; add the audit records to `exchanges`."""
+) -> Enhancement | None:
+    """Return the answer without claims that its sources do not support; None if the check failed.
+
+    The audit records are added to `exchanges`.
+    """
     claims = question.grounding.quoted_claims(answer)
     if not claims:
         return answer
@@ -75,7 +79,7 @@ async def check_claims(
     except (DeferredError, ExternalError, TimeoutError) as failure:
         reason = f"timeout after {_SECONDS:.0f}s" if isinstance(failure, TimeoutError) else failure.reason
         log_event(log_events.CLAIMS_NOT_CHECKED, reason=reason)
-        return answer
+        return None
     finally:
         exchanges += exchanges_of(attempt, check, results, None)
     given = {each.number: each.verdict for each in result.content.verdicts}

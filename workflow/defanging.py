@@ -71,10 +71,12 @@ _PLACE = r"(?:https?:|[a-z]:\\|\\\\|[/~][\w.]|\S*[\w*]\.(?:exe|msi|ps1|bat|cmd|v
 _FOLDERS = "etc|home|var|usr|opt|tmp|boot|dev|mnt|media|root|bin|sbin|lib|srv|sys|proc|run"
 _NEXT = r"(?:\s+\S+){0,2}?\s+"
 _CLAUSE_STARTS = (
-    "and|then|or|to|as|in|on|for|before|after|again|at|with|und|dann|oder|als|auf|am|im|beim|mit|et|puis|ou|sur|avec|y|luego"
-    "|con|desde|e|poi|en|aus"
+    "and|then|or|to|as|in|on|for|before|after|again|at|with|followed|from|by|while|until|when|if|so|the|this|it|und|dann"
+    "|oder|als|auf|am|im|beim|mit|aus|einen?|eine|den|das|die|der|nach|vom|von|bis|wenn|damit|danach|et|puis|ou|sur|avec"
+    "|pour|dans|depuis|suivi|le|la|les|un|une|y|luego|con|desde|para|seguido|hasta|el|los|una|e|poi|per|seguito|en|daarna"
+    "|gevolgd|het|een|depois|seguido|o"
 )
-_PROSE = "the|is|der|die|das|ist|le|la|les|est|el|los|es|il|per|cmdlet|command|switch"
+_PROSE = "is|ist|est|es|il|cmdlet|command|switch"
 _COMMAND = re.compile(
     rf"""(?ix)
     (?<![a-z0-9.-])(?!(?:{READ_ONLY})(?!{_CHANGE}))(?:
@@ -125,7 +127,7 @@ _COMMAND = re.compile(
 )
 # Allowed continuations of a whole command: the end, or a word that begins another clause.
 _END_OF_COMMAND = re.compile(
-    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_CLAUSE_STARTS})\b|\s*\()(?!\0)",
+    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|:?[.,:!?](?:\s|$)(?!\s*[-/|&<>])|;?\s+(?:{_CLAUSE_STARTS})\b|\s*\()(?!\0)",
     re.IGNORECASE,
 )
 
@@ -164,9 +166,10 @@ class Defanging:
     def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
         self._words = words
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
-        self._links = {
-            _lookup_key(link): name for name, text in reversed(self._texts) for _, _, link in _links_in(text)
-        }
+        self._links: dict[str, str] = {}
+        for name, text in reversed(self._texts):
+            for key in (_lookup_key(link) for _, _, link in _links_in(text)):
+                self._links |= {key: name, key.removeprefix("https://"): name}
         self._shown_origins: set[str] = set()
         left_out = re.escape(words.command_left_out)
         self._repeated = re.compile(rf"(?:{left_out}\s*)+{left_out}")

@@ -8,8 +8,8 @@ it may form a link or command. Other specifics, such as hosts or codes (`workflo
 ticket or in a source. A claim gets the sources that contain its specifics. A claim with an unsupported specific is a
 guess, even with citations, and the specific is marked for the technician.
 
-A claim keeps its sources only with a verified quote (`workflow.quotes`) of a source that has the ticket's problem, at
-least partly. The claim must not drop a negation before the quote, or name a duration that is in no cited source.
+A claim keeps its sources only with a quote that is in one of them (`workflow.quotes`). Whether it says what the claim
+says is for the check of the claims (`workflow.claim_check`), or for a few rules if there is none.
 """
 
 import re
@@ -88,10 +88,13 @@ class Grounding:
     rules: str = ""
     """The tenant's rules, which the model got as well."""
 
-    def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
+    def content(
+        self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool, is_judged: bool = False
+    ) -> Content:
+        """Return the content of a note; `is_judged`: after the check of the claims (`workflow.claim_check`)."""
         found = {source.id: source for source in self.case.sources}
         answer = _normalize_citations(answer, found)
-        evidence = _Evidence(self.case, answer.sources)
+        evidence = _Evidence(self.case, answer.sources, is_judged=is_judged)
         verifier = _ClaimVerifier(self.case, self.restore, self.rules, language, evidence.sources)
         clean = _TextCleaner(self.case, self.restore, verifier, evidence)
         cause = clean.claim(answer.likely_cause, "cause")
@@ -100,7 +103,8 @@ class Grounding:
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
         cited = {source for claim in (cause, *steps) for source in claim.sources}
         # Without a cited source, the note lists those that were found.
-        shown = [source for each, source in evidence.sources.items() if not cited or each in cited]
+        others = evidence.sources.keys() - evidence.other_problems
+        shown = [source for each, source in evidence.sources.items() if each in (cited or others)]
         claims = [answer.likely_cause, *answer.next_steps]
         cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [clean(question, "question") for question in answer.questions if question]
@@ -125,13 +129,13 @@ class Grounding:
         )
 
     def quoted_claims(self, answer: Enhancement) -> dict[int, Statement]:
-        """Return the claims with a verified quote, by number: 0 is the cause, the steps follow.
+        """Return the claims with a quote, by number: 0 is the cause, the steps follow.
 
         Their sources are ids of the case, beginning with the quoted one.
         """
         found = {source.id: source for source in self.case.sources}
         answer = _normalize_citations(answer, found)
-        evidence = _Evidence(self.case, answer.sources)
+        evidence = _Evidence(self.case, answer.sources, is_judged=True)
         quoted = {}
         for number, claim in enumerate([answer.likely_cause, *answer.next_steps]):
             cited = [source for source in dict.fromkeys(claim.sources) if source in found]
@@ -292,28 +296,41 @@ class _TextCleaner:
 
 
 class _Evidence:
-    """Checks the quotes of an answer in the redacted case."""
+    """Finds the quotes of an answer in the redacted case.
 
-    def __init__(self, case: PromptContext, cited: Sequence[CitedSource]) -> None:
+    Without a judge, fixed rules stand in for it: a quote is exact, its source has the ticket's problem, and the claim
+    drops no negation and adds no duration.
+    """
+
+    def __init__(self, case: PromptContext, cited: Sequence[CitedSource], *, is_judged: bool) -> None:
+        self._is_judged = is_judged
         self.same_problems = {each.id for each in cited if each.same_problem == "yes"}
-        other_problems = {each.id for each in cited if each.same_problem == "no"}
-        self.sources = {each.id: each for each in case.sources if each.id not in other_problems}
+        self.other_problems = {each.id for each in cited if each.same_problem == "no"}
+        self.sources = {each.id: each for each in case.sources if is_judged or each.id not in self.other_problems}
         self._ticket = "\n".join([*case.ticket.values(), *case.conversation])
         self._quotable: dict[str, QuotableText] = {}
 
     def quote_of(self, claim: Statement, cited: Sequence[str], *, is_cause: bool) -> tuple[str, str]:
         """Return the source of a claim and the words that support it; both empty if none do.
 
-        A quote of another source than the cited one shows that the model confused their ids. The problem of an earlier
-        ticket may support a cause, but no step.
+        A quote of another source than the cited one shows that the model confused their ids. Without a judge, the
+        problem of an earlier ticket may support a cause, but no step.
         """
         if not (claim.text and cited):
             return "", ""
+        has_problem = is_cause or self._is_judged
         for source in dict.fromkeys([*cited, *self.sources]):
-            quote = self._find(claim.quote, source, is_cause=is_cause) if source in self.sources else None
-            if quote and (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, [*cited, source]):
+            quote = self._find(claim.quote, source, has_problem=has_problem) if source in self.sources else None
+            if quote and (self._is_judged or self._meets_rules(claim, quote, [*cited, source])):
                 return source, quote.text
+        for source in cited if self._is_judged else ():
+            for text in (self.sources[source].text, self.sources[source].problem):
+                if nearest := self._quotable_text(text).nearest(claim.quote):
+                    return source, nearest.text
         return "", ""
+
+    def _meets_rules(self, claim: Statement, quote: Quote, sources: Iterable[str]) -> bool:
+        return (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, sources)
 
     def hide_others(self, quote: str) -> str:
         """Return the quote without the values of people who do not belong to this ticket."""
@@ -322,10 +339,10 @@ class _Evidence:
     def _may_be_shown(self, found: re.Match[str]) -> bool:
         return found[1] == "HOST" or (found[1] != "SECRET" and found[0] in self._ticket)
 
-    def _find(self, quote: str, source: str, *, is_cause: bool) -> Quote | None:
+    def _find(self, quote: str, source: str, *, has_problem: bool) -> Quote | None:
         found = self._quotable_text(self.sources[source].text).find(quote)
         problem = self.sources[source].problem
-        return self._quotable_text(problem).find(quote) if found is None and is_cause and problem else found
+        return self._quotable_text(problem).find(quote) if found is None and has_problem and problem else found
 
     def _quotable_text(self, text: str) -> QuotableText:
         if text not in self._quotable:

@@ -34,12 +34,14 @@ class ModelQuestion:
     masking: str
     """The tenant's setting `note.masking`."""
 
-    def content(self, answer: Enhancement, *, nothing_found: bool) -> Content:
+    def content(self, answer: Enhancement, *, nothing_found: bool, is_judged: bool = False) -> Content:
         """Return the answer's content to show, with fixed words in its language."""
         text = " ".join([answer.summary, answer.likely_cause.text, *(step.text for step in answer.next_steps)])
         languages = languages_of(text, tuple(WORDS))
         language = languages[0] if len(languages) == 1 else self.language or "en"
-        return self.grounding.content(answer, prompt=self.version, language=language, nothing_found=nothing_found)
+        return self.grounding.content(
+            answer, prompt=self.version, language=language, nothing_found=nothing_found, is_judged=is_judged
+        )
 
 
 def question_of(

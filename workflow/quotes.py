@@ -14,6 +14,10 @@ _ENDS = " '.,;:!?…"
 # A shorter quote occurs in a text by chance.
 _MIN_LENGTH = 8
 _MAX_LENGTH = 160
+# An inexact quote has at least as many words of a sentence, by their beginnings: `restart`, `restarted`.
+_MIN_WORDS, _MIN_SHARE = 2, 0.6
+_WORD = re.compile(r"\d+|[^\W\d_]{3,}")
+_STEM_LENGTH = 5
 _MAX_BEFORE = 60
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\s*\n\s*")
@@ -64,6 +68,19 @@ class QuotableText:
         quotes = [self._quote(found.start(), found.end()) for found in places]
         return next((quote for quote in quotes if not quote.negated), quotes[0] if quotes else None)
 
+    def nearest(self, quote: str) -> Quote | None:
+        """Return the sentence with most of the words of an inexact quote; None if none has enough."""
+        wanted = _words(quote)
+        best, most = "", 0
+        for sentence in _SENTENCE_END.split(self._text):
+            found = _words(sentence)
+            shared = len(wanted & found)
+            if shared > most:
+                best, most = sentence, shared
+        if most < _MIN_WORDS or most < _MIN_SHARE * len(wanted):
+            return None
+        return self.find(best) or self.find(_whole_words(best, 0, _MAX_LENGTH))
+
     def _quote(self, at: int, end: int) -> Quote:
         begin = max((found.end() for found in _SENTENCE_END.finditer(self._text, 0, at)), default=0)
         after = _SENTENCE_END.search(self._text, end)
@@ -90,6 +107,10 @@ def durations(text: str) -> set[float]:
 
 def is_negated(text: str) -> bool:
     return _NEGATION.search(text) is not None
+
+
+def _words(text: str) -> set[str]:
+    return {word[:_STEM_LENGTH] for word in _WORD.findall(text.lower())}
 
 
 def _folded(text: str) -> str:

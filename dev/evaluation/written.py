@@ -99,7 +99,9 @@ def _statements(
     grounding, answer = _answer(written, case)
     removed = {number for number, verdict in verdicts.items() if verdict == "contradicted"}
     kept = {number: verdict for number, verdict in verdicts.items() if number not in removed}
-    content = grounding.content(apply(kept, answer), prompt="", language=case.language, nothing_found=False)
+    content = grounding.content(
+        apply(kept, answer), prompt="", language=case.language, nothing_found=False, is_judged=bool(verdicts)
+    )
     statements = [written["answer"]["likely_cause"], *written["answer"]["next_steps"]]
     labels = [written["labels"]["likely_cause"], *written["labels"]["next_steps"]]
     shown = [content.likely_cause, *content.next_steps]

@@ -57,7 +57,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     took = time.monotonic() - requested_at
     nothing_found = state.get("nothing_found", False)
     exchanges = exchanges_of(attempt, question, [*unanswered, answer], unusable)
-    checked = answer.content
+    checked: Enhancement | None = None
     if attempt.check_claims:
         try:
             checked = await check_claims(attempt, question, answer.content, exchanges)
@@ -66,7 +66,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             content = question.content(answer.content, nothing_found=nothing_found)
             await _keep_for_next_attempt(attempt, content, answer.model, exchanges)
             raise
-    content = question.content(checked, nothing_found=nothing_found)
+    content = question.content(checked or answer.content, nothing_found=nothing_found, is_judged=checked is not None)
     await commit(attempt, content, answer.model, exchanges, took)
     if repaired:
         # Dropped only after the commit: an attempt that stops while Redis is slow must not lose a paid answer.
