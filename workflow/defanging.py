@@ -127,12 +127,13 @@ _COMMAND = re.compile(
 )
 # Allowed continuations of a whole command: the end, or a word that begins another clause.
 _END_OF_COMMAND = re.compile(
-    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|:?[.,:!?](?:\s|$)(?!\s*[-/|&<>])|;?\s+(?:{_CLAUSE_STARTS})\b|\s*\()(?!\0)",
+    rf"(?:$|\n|`|[\"')\]»”“](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|;?\s+(?:{_CLAUSE_STARTS})\b|\s*\()(?!\0)",
     re.IGNORECASE,
 )
 
 # "repadmin " before "/syncall /AdeP", which looks like a program of its own.
 _PROGRAM_BEFORE = re.compile(r"(?<![\w./-])[a-z][\w.-]*[^\S\n]/$", re.IGNORECASE)
+_DRIVE = re.compile(r"\s[A-Za-z]$")
 _MAX_PROGRAM_LENGTH = 40
 _MAX_LENGTH = 1500
 _MAX_LABEL_LENGTH = 60
@@ -213,6 +214,8 @@ class Defanging:
         ends = [found.end() for found in re.finditer(r"\S+", command)][:_MAX_WORDS]
         for end in reversed(ends):
             part = command[:end].rstrip(_TRAILING + "`")
+            if _DRIVE.search(part) and command.startswith(":", len(part)):
+                part += ":"
             if not _END_OF_COMMAND.match(command[len(part) :] + following):
                 continue
             command_text = _BLANKS.sub(" ", part).strip("` ")

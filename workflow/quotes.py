@@ -15,9 +15,9 @@ _ENDS = " '.,;:!?…"
 _MIN_LENGTH = 8
 _MAX_LENGTH = 160
 # An inexact quote has at least as many words of a sentence, by their beginnings: `restart`, `restarted`.
-_MIN_WORDS, _MIN_SHARE = 2, 0.6
+_MIN_WORDS, _MIN_SHARE = 2, 0.5
 _WORD = re.compile(r"\d+|[^\W\d_]{3,}")
-_STEM_LENGTH = 5
+_STEM_LENGTH = 4
 _MAX_BEFORE = 60
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\s*\n\s*")

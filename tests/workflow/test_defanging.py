@@ -87,10 +87,20 @@ def test_a_known_command_with_more_to_it_is_another_one(more: str) -> None:
     [
         ("push it with repadmin /syncall /AdeP.", "push it with repadmin /syncall /AdeP (from #1)."),
         ("mit „ipconfig /flushdns“ und neu starten", "mit „ipconfig /flushdns (from #1)“ und neu starten"),
+        ("Run ipconfig /flushdns followed by a restart", "Run ipconfig /flushdns (from #1) followed by a restart"),
+        ("certutil -pulse; the certificate comes", "certutil -pulse (from #1); the certificate comes"),
+        ("Attach manage-bde -protectors -get C:, the log", "Attach manage-bde -protectors -get C: (from #1), the log"),
+        ("Sign in at aka.ms/setup first", "Sign in at aka.ms/setup (from #1) first"),
     ],
 )
 def test_a_source_command_is_found_in_quotes_and_before_other_words(said: str, shown: str) -> None:
-    sources = [("#1", "Clients: ipconfig /flushdns am Notebook. Then repadmin /syncall /AdeP, wait.")]
+    sources = [
+        (
+            "#1",
+            "Clients: ipconfig /flushdns am Notebook. Then repadmin /syncall /AdeP, certutil -pulse. https://aka.ms/setup.",
+        ),
+        ("#1", "Collect: manage-bde -protectors -get C:, the event log"),
+    ]
     assert defanged(said, sources) == shown
 
 

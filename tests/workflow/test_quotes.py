@@ -95,6 +95,31 @@ def test_a_claim_without_evidence_is_general(said: dict[str, Any], sources: list
 
 
 @pytest.mark.parametrize(
+    ("quote", "shown", "same"),
+    [
+        # Judged by a second request: an inexact quote is shown as its source has it.
+        (
+            "started the ManagedFolderAssistant two times, waited 60 min",
+            "Ran Start‑ManagedFolderAssistant twice",
+            "yes",
+        ),
+        ("no profile was needed, the OST not deleted", "do not delete the OST.", "yes"),
+        ("Retention does nothing", "Retention does nothing since the move.", "yes"),
+        ("set to False", "ElcProcessingDisabled was", "no"),
+        ("Rebooted the domain controller", "", "yes"),
+    ],
+)
+def test_a_judged_claim_may_have_an_inexact_quote_or_a_look_alike(quote: str, shown: str, same: str) -> None:
+    compared = [{"id": "ticket-9", "quote": "", "same_problem": same}]
+    said = answer(next_steps=claims("Do it.", sources=("ticket-9",), quote=quote), sources=compared)
+    grounding = Grounding(case_in(OLD), str, str)
+    assert (1 in grounding.quoted_claims(said)) is bool(shown)
+    content = grounding.content(said, prompt="3", language="en", nothing_found=False, is_judged=True)
+    assert content.next_steps[0].quote.startswith(shown)
+    assert bool(content.next_steps[0].sources) is bool(shown)
+
+
+@pytest.mark.parametrize(
     ("changed", "confidence"),
     [
         ({}, "high"),
