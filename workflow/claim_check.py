@@ -9,7 +9,7 @@ unsupported claim loses its sources; a contradicted one is removed. If the check
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Literal
@@ -49,6 +49,11 @@ class ClaimVerdicts(StrictTexts):
 
     verdicts: list[ClaimVerdict]
 
+    def by_number(self, claims: Iterable[int]) -> dict[int, str]:
+        """Return the verdict of each claim: one without a verdict is unsupported."""
+        given = {each.number: each.verdict for each in self.verdicts}
+        return {number: given.get(number, "unsupported") for number in claims}
+
 
 async def check_claims(
     attempt: Attempt, question: ModelQuestion, answer: Enhancement, exchanges: list[ModelExchange]
@@ -82,8 +87,7 @@ async def check_claims(
         return None
     finally:
         exchanges += exchanges_of(attempt, check, results, None)
-    given = {each.number: each.verdict for each in result.content.verdicts}
-    verdicts = {number: given.get(number, "unsupported") for number in claims}
+    verdicts = result.content.by_number(claims)
     counts = Counter(verdicts.values())
     log_event(
         log_events.CLAIMS_CHECKED,

@@ -17,7 +17,7 @@ from config.settings import SettingsError, WorkerSettings, load
 from dev.evaluation.cases import ARMS, EvaluationCase, cases
 from dev.evaluation.report import rows_of, share, written_rows
 from dev.evaluation.runner import CaseRun, agreement, in_parallel, preferences, run_case
-from dev.evaluation.written import measured
+from dev.evaluation.written import measured, verdicts_of_reader
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.http import EgressConfig
 from integrations.llm.client import ModelClient, ModelOptions
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--at-once", type=positive_number, default=4, help="cases at a time (default: 4)")
     parser.add_argument("--transcripts", type=Path, default=Path("evaluation.jsonl"), help="default: evaluation.jsonl")
     options = parser.parse_args(arguments)
-    _print(written_rows(options.half, measured(options.half)))
+    _print(written_rows(options.half, measured(options.half), measured(options.half, verdicts_of_reader())))
     if not os.environ.get("OPENAI_API_KEY"):
         _print([f"Models: {_NOT_RUN}.", f"Agreement of the judge with two readers on 100 claims: {_NOT_RUN}."])
         return 0
@@ -66,7 +66,9 @@ async def _evaluate(options: argparse.Namespace, settings: WorkerSettings, model
     judge = _client(options.judge, settings, os.environ.get("JUDGE_BASE_URL"), os.environ.get("JUDGE_API_KEY"))
     clients = [_client(model, settings) for model in models]
     work = [(case, arm, client) for client in clients for arm in arms for case in chosen]
-    sys.stderr.write(f"{len(work)} answers and about {len(work) + 2 * len(chosen) + 100} judgements are paid for.\n")
+    sys.stderr.write(
+        f"{len(work)} answers, their checks, and about {len(work) + 2 * len(chosen) + 100} judgements are paid for.\n"
+    )
 
     async def one(item: tuple[EvaluationCase, str, ModelClient]) -> CaseRun:
         case, arm, client = item

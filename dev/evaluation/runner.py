@@ -13,6 +13,7 @@ from integrations.errors import DeferredError, ExternalError
 from integrations.llm.client import ModelClient
 from integrations.values import Prompt, Usage
 from workflow.answer import Content, Enhancement
+from workflow.claim_check import ClaimVerdicts, apply, prompt_of
 from workflow.note import to_text
 
 _NO_JOB = UUID(int=0)
@@ -62,8 +63,15 @@ async def run_case(case: EvaluationCase, arm: str, model: ModelClient, judge: Mo
 
     try:
         run.answer = (await model.complete(question.prompt, Enhancement, paid)).content
+        answer, quoted = run.answer, question.grounding.quoted_claims(run.answer)
+        if quoted:
+            check = await model.complete(
+                prompt_of(question.grounding.case, quoted), ClaimVerdicts, paid, streamed=False
+            )
+            answer = apply(check.content.by_number(quoted), answer)
         run.seconds = time.monotonic() - began
-        run.content = question.content(run.answer, nothing_found=case.state(arm)["nothing_found"])
+        nothing_found = case.state(arm)["nothing_found"]
+        run.content = question.content(answer, nothing_found=nothing_found, is_judged=True)
         claims = [each for each in (run.content.likely_cause, *run.content.next_steps) if each.sources]
         verdict = (await judge.complete(about_note(case, run.content, claims), Verdict)).content
         run.verdict = verdict if len(verdict.entailed) == len(claims) else None

@@ -23,7 +23,7 @@ class Context(NamedTuple):
     similar_tickets: Sequence[Document] = ()
     documents: Sequence[Document] = ()
     check: Document | None = None
-    """The whole document, if it has claims to check."""
+    """The whole document, if it has numbered claims to check."""
 
     @property
     def ticket_id(self) -> str | None:
@@ -53,8 +53,13 @@ def find_context(messages: Sequence[Any]) -> Context | None:
             tickets, documents = (
                 [each for each in sources if each.get("kind") == kind] for kind in ("ticket", "document")
             )
-            return Context(document["ticket"], tickets, documents, document if "claims" in document else None)
+            return Context(document["ticket"], tickets, documents, document if _is_check(document) else None)
     return None
+
+
+def _is_check(document: Document) -> bool:
+    claims = document.get("claims")
+    return isinstance(claims, list) and bool(claims) and all(isinstance(each, dict) for each in claims)
 
 
 @dataclass(frozen=True, slots=True)

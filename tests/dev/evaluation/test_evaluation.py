@@ -11,7 +11,7 @@ from dev.evaluation.cases import ARMS, cases, question_about, rows
 from dev.evaluation.judge import Verdict, about_note, labelled_claims
 from dev.evaluation.report import rows_of, share
 from dev.evaluation.runner import CaseRun
-from dev.evaluation.written import measured
+from dev.evaluation.written import check_requests, measured, verdicts_of_reader
 from dev.simulators.openai import create_openai
 from dev.simulators.serving import serve_in_thread
 from integrations.values import Usage
@@ -21,15 +21,21 @@ from workflow.answer import Content, NoteText
 
 MAX_DAMAGED = 0.03
 REFUSALS = {"OpenAI API: 403 Forbidden", "the judge answered about another number of claims"}
-# The others misread a true quote, which is beside them in the note.
+# Without the check of the claims, the others misread a true quote.
 MAX_UNMARKED = 0.65
 
 
 def test_right_statements_keep_their_words_and_sources_and_wrong_ones_lose_theirs() -> None:
-    figures = measured("first")
-    assert (figures.right, figures.wrong) == (195, 70)
-    assert len(figures.damaged) <= MAX_DAMAGED * figures.right, figures.damaged
-    assert len(figures.unmarked) <= MAX_UNMARKED * figures.wrong, figures.unmarked
+    for figures, unmarked in ((measured("first"), MAX_UNMARKED), (measured("first", verdicts_of_reader()), 0.1)):
+        assert (figures.right, figures.wrong) == (195, 70)
+        assert len(figures.damaged) <= MAX_DAMAGED * figures.right, figures.damaged
+        assert len(figures.unmarked) <= unmarked * figures.wrong, figures.unmarked
+
+
+def test_each_claim_to_check_has_a_verdict_of_the_reader() -> None:
+    verdicts = verdicts_of_reader()
+    for answer_id, prompt in check_requests("first"):
+        assert {claim["number"] for claim in json.loads(prompt.user)["claims"]} == verdicts[answer_id].keys()
 
 
 def test_two_readers_agree_on_the_labels() -> None:
@@ -104,7 +110,7 @@ def test_models_are_asked_judged_and_written_down(
         monkeypatch.setenv("JUDGE_API_KEY", "sk-judge")
         assert main(words) == 0
     printed = capsys.readouterr()
-    assert "10 answers and about 114 judgements are paid for" in printed.err
+    assert "10 answers, their checks, and about 114 judgements are paid for" in printed.err
     for arm in ARMS:
         assert f"| gpt-6-luna | {arm} | 2 |" in printed.out
     assert "No answer: OpenAI API: 403 Forbidden" in printed.out
