@@ -46,19 +46,21 @@ _PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|o
 
 # Documentation and portals whose pages only the vendor writes. Path and query must not contain another host's address.
 _DOCUMENTATION_HOSTS = (
-    r"(?:learn|support|docs|admin)\.microsoft\.com|(?:outlook|portal)\.office\.com|portal\.azure\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
+    r"(?:learn|support|docs|admin|portal|entra|intune|endpoint|security|purview|compliance|myaccount|mysignins|myapps"
+    r"|account)\.microsoft\.com|(?:outlook|portal|www)\.office(?:365)?\.com|portal\.azure\.com|login\.microsoftonline\.com"
+    r"|aka\.ms|(?:admin|myaccount|accounts)\.google\.com|(?:account|iforgot)\.apple\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
     r"|hp|lenovo|citrix|zoom|brother|logi|atlassian|zebra|omnissa)\.(?:com|org|us)|help\.(?:sap|salesforce"
     r"|okta|webex)\.com|docs\.(?:citrix|vmware|oracle|redhat|docker|github|fortinet|paloaltonetworks|python|nginx"
     r"|servicenow|aws\.amazon)\.(?:com|org)|access\.redhat\.com|cloud\.google\.com|kubernetes\.io|dev\.mysql\.com"
     r"|www\.(?:postgresql\.org|manageengine\.com|dell\.com/support)|kb\.synology\.com|knowledge\.broadcom\.com"
 )
 DOCUMENTATION = re.compile(
-    rf"https://(?:{_DOCUMENTATION_HOSTS})(?:/(?!\S*thread)[\w./~-]*)?(?:\?[\w=&.-]*)?(?:#[\w.-]*)?", re.ASCII
+    rf"(?:https://)?(?:{_DOCUMENTATION_HOSTS})(?:/(?!\S*thread)[\w./~-]*)?(?:\?[\w=&.-]*)?(?:#[\w.-]*)?", re.ASCII
 )
 _READS = "Get|Test|Measure|Resolve|Find|Show|Sort|Select|Where|Group|Compare"
 READ_ONLY = (
     rf"(?-i:(?:{_READS})-[A-Z][A-Za-z]+|Format-(?:Table|List)\b)|(?:ipconfig\s+/all|cmdkey\s+/list|manage-bde\s+-status"
-    r"|powercfg\s+/(?:batteryreport|energy|requests|lastwake|a)|gpresult\s+/[rz]|whoami\s+/(?:all|groups|priv|upn)"
+    r"|powercfg\s+/(?:query|batteryreport|energy|requests|lastwake|a)|gpresult\s+/[rz]|whoami\s+/(?:all|groups|priv|upn)"
     r"|sfc\s+/verifyonly|dism\s+/online\s+/cleanup-image\s+/(?:check|scan)health|netstat\s+-[abnor]+|arp\s+-a"
     r"|w32tm\s+/query\s+/\w+|repadmin\s+/(?:replsummary|showrepl)|dsregcmd\s+/status|certutil\s+-store"
     r"|vssadmin\s+list\s+\w+|netsh\s+(?:wlan|int(?:erface)?|winhttp|advfirewall)\s+(?:\w+\s+)?show|sc\s+query"
@@ -131,8 +133,15 @@ _END_OF_COMMAND = re.compile(
     re.IGNORECASE,
 )
 
+# In a source, also before the next command of a chain, or an arrow to its result.
+_END_IN_SOURCE = re.compile(rf"{_END_OF_COMMAND.pattern}|\s*(?:[-=]>|→|&&|;|\|)", re.IGNORECASE)
+# A cmdlet alone, before a word of the sentence.
+_CMDLET = re.compile(r"(?!Remove|Clear|Format|Uninstall|Disable|Reset|Stop)[A-Z][a-z]+-[A-Z]\w+")
+_PLAIN_WORD = re.compile(r"\s+[a-zß-ÿ]{3,}(?=[\s.,;:!?)–-]|$)")
+
 # "repadmin " before "/syncall /AdeP", which looks like a program of its own.
 _PROGRAM_BEFORE = re.compile(r"(?<![\w./-])[a-z][\w.-]*[^\S\n]/$", re.IGNORECASE)
+_FOLDER_BEFORE = re.compile(r"(?:[^\s\"'`(]*\\)?$")
 _DRIVE = re.compile(r"\s[A-Za-z]$")
 _MAX_PROGRAM_LENGTH = 40
 _MAX_LENGTH = 1500
@@ -184,7 +193,7 @@ class Defanging:
     def links(self, text: str) -> str:
         normalised, out, at = folded(text), "", 0
         for begin, end, link in _links_in(normalised.text):
-            source = self._links.get(_lookup_key(link))
+            source = self._source_of(_lookup_key(link))
             out += normalised.original(at, begin)
             shown = normalised.original(begin, end)
             if source is not None:
@@ -193,6 +202,12 @@ class Defanging:
                 out += shown if DOCUMENTATION.fullmatch(shown) else _defanged(link)
             at = end
         return out + normalised.original(at, len(normalised.text))
+
+    def _source_of(self, key: str) -> str | None:
+        """Return the source of a link, or of a file in this shared folder."""
+        if (name := self._links.get(key)) is not None or not key.startswith("\\\\"):
+            return name
+        return next((name for known, name in self._links.items() if known.startswith(f"{key}\\")), None)
 
     def _commands(self, text: str) -> str:
         normalised, out, at = folded(text), "", 0
@@ -216,9 +231,10 @@ class Defanging:
             part = command[:end].rstrip(_TRAILING + "`")
             if _DRIVE.search(part) and command.startswith(":", len(part)):
                 part += ":"
-            if not _END_OF_COMMAND.match(command[len(part) :] + following):
-                continue
+            rest = command[len(part) :] + following
             command_text = _BLANKS.sub(" ", part).strip("` ")
+            if not _END_OF_COMMAND.match(rest) and not (_CMDLET.fullmatch(command_text) and _PLAIN_WORD.match(rest)):
+                continue
             source = next((name for name, text in self._texts if _has_command(text, command_text)), None)
             if source is not None:
                 return part, source
@@ -234,8 +250,8 @@ class Defanging:
 def _has_command(text: str, command: str) -> bool:
     if command not in text:
         return False
-    begins = re.finditer(rf"(?<![\w./\\-])(?={re.escape(command)})", text)
-    return any(_END_OF_COMMAND.match(text, found.start() + len(command)) for found in begins)
+    begins = re.finditer(rf"(?<![\w./-])(?={re.escape(command)})", text)
+    return any(_END_IN_SOURCE.match(text, found.start() + len(command)) for found in begins)
 
 
 def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:
@@ -244,6 +260,7 @@ def _spans(normalised: Folded) -> Iterator[tuple[int, int]]:
         begin, line_end = found.start(), text.find("\n", found.start())
         if option := _PROGRAM_BEFORE.search(text, max(at, begin - _MAX_PROGRAM_LENGTH), begin):
             begin = option.start()
+        begin = _FOLDER_BEFORE.search(text, max(at, begin - _MAX_LENGTH), begin).start()  # type: ignore[union-attr]  # may be empty
         line_end = len(text) if line_end < 0 else line_end
         open_at = text.rfind("`", text.rfind("\n", 0, begin) + 1, begin + 1)
         quoted = open_at >= 0 and text.count("`", text.rfind("\n", 0, begin) + 1, open_at + 1) % 2 == 1

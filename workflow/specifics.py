@@ -164,6 +164,14 @@ _USUAL_MTU = _WHOLE | {"1500", "1492"}
 _COMMON_PATH_PARTS = _WORDS["places"] | _FILES | _PRODUCTS
 
 
+# A renamed file: profile.xml.old.
+_OLD_COPY = re.compile(r"\.(?:old|bak|backup|alt|orig|sav)$")
+_PHONE = re.compile(r"\d[\d\s()/.-]{5,24}\d")
+_MIN_PHONE_LENGTH = 7
+# Folders of every Windows.
+_BUILT_IN_PATH = re.compile(r"(?i)(?:%(?:temp|tmp|windir|systemroot)%|c:[\\/]windows)[\\/]")
+
+
 class Specific(NamedTuple):
     """The position of a specific in a text, and its `key` for a SourceText."""
 
@@ -181,11 +189,16 @@ class SourceText:
     def __init__(self, texts: Iterable[str], and_of: "SourceText | None" = None) -> None:
         self._text = folded_key("\n".join(texts))
         self._numbers = set(_runs(self._text))
+        self._phones = {re.sub(r"\D", "", phone) for phone in _PHONE.findall(self._text)}
         self._also = and_of
 
     def has(self, specific: Specific) -> bool:
         if self._also is not None and self._also.has(specific):
             return True
+        if (original := _OLD_COPY.sub("", specific.key)) != specific.key:
+            return self.has(specific._replace(key=original))
+        if specific.is_number and len(specific.key) >= _MIN_PHONE_LENGTH and specific.key.isdecimal():
+            return any(phone.endswith(specific.key) for phone in self._phones) or specific.key in self._numbers
         if specific.is_number:
             return not self._numbers.isdisjoint((specific.key, *specific.equals))
         if self._contains(specific.key) or plain_number(specific.key) in self._numbers:
@@ -256,7 +269,8 @@ def _paths(text: str) -> Iterator[Specific]:
     for found in _PATH.finditer(text):
         path = found[0].rstrip(".:'-")
         parts = re.split(r"[\\/:%]+", path.casefold())
-        if not all(not part or part in _COMMON_PATH_PARTS for part in parts):
+        is_common = _BUILT_IN_PATH.match(path) or all(not part or part in _COMMON_PATH_PARTS for part in parts)
+        if not is_common:
             yield Specific(found.start(), found.start() + len(path), folded_key(path).strip("/"))
 
 
