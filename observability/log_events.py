@@ -61,9 +61,6 @@ CONTEXT_GATHERED = Phrase("Context gathered: ticket_history={ticket_history}, do
 CONTEXT_TIMEOUT = Phrase("Context gathering timeout after {seconds}s", "warning")
 GPT4_ANSWERED = Phrase("GPT-4 API call: status={status}")
 GPT4_ANSWER_KEPT = Phrase("GPT-4 answer of an earlier attempt reused", promised=False)
-CLAIMS_CHECKED = Phrase(
-    "Claims checked: supported={supported}, unsupported={unsupported}, contradicted={contradicted}", promised=False
-)
 CLAIMS_NOT_CHECKED = Phrase("Claims not checked: reason={reason}", "warning", promised=False)
 GPT4_TIMEOUT = Phrase("GPT-4 API call failed: timeout after {seconds}s", "error")
 OPENAI_FAILED = Phrase("OpenAI API error: {reason}", "error")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -55,16 +55,20 @@ class ClaimVerdicts(StrictTexts):
         return {number: given.get(number, "unsupported") for number in claims}
 
 
+class CheckedAnswer(NamedTuple):
+    """An answer without claims that its sources do not support, and figures of the check for the log."""
+
+    answer: Enhancement
+    figures: Mapping[str, int] = {}
+
+
 async def check_claims(
     attempt: Attempt, question: ModelQuestion, answer: Enhancement, exchanges: list[ModelExchange]
-) -> Enhancement | None:
-    """Return the answer without claims that its sources do not support; None if the check failed.
-
-    The audit records are added to `exchanges`.
-    """
+) -> CheckedAnswer | None:
+    """Check the claims of an answer; return None if that failed. The audit records are added to `exchanges`."""
     claims = question.grounding.quoted_claims(answer)
     if not claims:
-        return answer
+        return CheckedAnswer(answer)
     check = replace(question, prompt=prompt_of(question.grounding.case, claims), version=VERSION)
     results: list[ModelAnswer[ClaimVerdicts] | Unanswered] = []
     try:
@@ -89,13 +93,9 @@ async def check_claims(
         exchanges += exchanges_of(attempt, check, results, None)
     verdicts = result.content.by_number(claims)
     counts = Counter(verdicts.values())
-    log_event(
-        log_events.CLAIMS_CHECKED,
-        supported=counts["supported"],
-        unsupported=counts["unsupported"],
-        contradicted=counts["contradicted"],
-    )
-    return apply(verdicts, answer)
+    figures = {f"claims_{verdict}": counts[verdict] for verdict in ("supported", "unsupported", "contradicted")}
+    figures |= {"check_input_tokens": result.usage.input_tokens, "check_output_tokens": result.usage.output_tokens}
+    return CheckedAnswer(apply(verdicts, answer), figures)
 
 
 def prompt_of(case: PromptContext, claims: Mapping[int, Statement]) -> Prompt:

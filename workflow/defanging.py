@@ -8,7 +8,8 @@ is no command.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from types import SimpleNamespace
 
 from privacy.redaction.text import Folded, folded
@@ -153,6 +154,9 @@ _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words
 _CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
+# A hair space keeps a link of the ticket readable, and no program makes it clickable.
+BREAK = "\u200a"
+_SEPARATORS = re.compile(r"(?<=\\\\)|(?=[.:@])|(?<=^//)")
 # Marks where a source was cut: the text, and a command that ends there, may continue.
 CUT = "\0"
 
@@ -171,10 +175,11 @@ def without_links(text: str) -> str:
 
 
 class Defanging:
-    """Defangs the texts of one answer; `sources`: the search results for its ticket."""
+    """Defangs the texts of one answer; `sources`: the search results for its `ticket`."""
 
-    def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"]) -> None:
+    def __init__(self, sources: Sources, words: SimpleNamespace = WORDS["en"], ticket: Callable[[], str] = str) -> None:
         self._words = words
+        self._ticket = ticket
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
         self._links: dict[str, str] = {}
         for name, text in reversed(self._texts):
@@ -198,10 +203,18 @@ class Defanging:
             shown = normalised.original(begin, end)
             if source is not None:
                 out += shown + self._origin(source)
+            elif DOCUMENTATION.fullmatch(shown):
+                out += shown
+            elif _lookup_key(link) in self._ticket_links:
+                out += _SEPARATORS.sub(BREAK, shown)
             else:
-                out += shown if DOCUMENTATION.fullmatch(shown) else _defanged(link)
+                out += _defanged(link)
             at = end
         return out + normalised.original(at, len(normalised.text))
+
+    @cached_property
+    def _ticket_links(self) -> set[str]:
+        return {_lookup_key(link) for _, _, link in _links_in(_BLANKS.sub(" ", folded(self._ticket()).text))}
 
     def _source_of(self, key: str) -> str | None:
         """Return the source of a link, or of a file in this shared folder."""

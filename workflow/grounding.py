@@ -241,7 +241,11 @@ class _TextCleaner:
         self._restore = restore
         self._names = {source.id: _name(source, self._words.document) for source in case.sources}
         shown = [(each.id, each.text if each.is_whole else f"{each.text} {CUT}") for each in case.sources]
-        self._defang = Defanging([(self._names[source], restore(text)) for source, text in shown], self._words)
+        self._defang = Defanging(
+            [(self._names[source], restore(text)) for source, text in shown],
+            self._words,
+            lambda: restore("\n".join([*case.ticket.values(), *case.conversation])),
+        )
         tickets = [each.found.shown for each in case.sources if not isinstance(each.found, Document)]
         self._numbers = {case.ticket["id"], *tickets}
         texts = [

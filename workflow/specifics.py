@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from privacy.redaction.text import folded
-from workflow.defanging import DOCUMENTATION, READ_ONLY
+from workflow.defanging import BREAK, DOCUMENTATION, READ_ONLY
 from workflow.note import WORDS
 
 # Common technical knowledge, casefolded. It need not be complete: a missing term is only marked as unsupported.
@@ -66,7 +66,7 @@ _QUERY = r"SELECT [\w ,.*()]{1,120}? FROM [\w.]+"
 _READING = re.compile(rf"(?<![\w./-])(?:(?:{READ_ONLY})(?: -\w+)*(?: ?\([A-Za-z]+\)| [A-Z][A-Za-z]+)?|{_QUERY})")
 _NO_BLANKS = re.compile(r"\S+")
 # Brackets of a defanged link: `example[.]com`.
-_DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
+_DEFANGED = re.compile(rf"\[[.:\\]{{1,2}}\]|{BREAK}")
 # A shorter text that ends in `…` was not cut.
 _MIN_CUT_LENGTH = 190
 # Each dash is replaced by one hyphen: positions must not change.

@@ -13,6 +13,7 @@ from dev.evaluation.cases import EvaluationCase, cases, question_about, rows
 from integrations.values import Prompt
 from workflow.answer import Enhancement, NoteText
 from workflow.claim_check import apply, prompt_of
+from workflow.defanging import BREAK
 from workflow.grounding import Grounding
 from workflow.note import WORDS
 
@@ -52,7 +53,7 @@ def measured(half: str, verdicts: Mapping[str, Mapping[int, str]] | None = None)
     for written, case in _answers(half):
         origin = WORDS[case.language].origin.format("[^()]*")
         for statement, is_right, shown in _statements(written, case, (verdicts or {}).get(written["id"], {})):
-            is_unchanged = re.sub(rf" \({origin}\)", "", shown.text) == statement["text"]
+            is_unchanged = re.sub(rf" \({origin}\)", "", shown.text).replace(BREAK, "") == statement["text"]
             described = f"{written['id']}: {statement['text']} -> {shown.text} [{shown.quote}]"
             if is_right:
                 figures.right += 1

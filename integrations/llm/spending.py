@@ -1,6 +1,6 @@
 """Spending of each tenant, and its daily (UTC) limit, past which its jobs wait.
 
-The limit is checked before a call; each job in flight may pay for one more answer and its repair.
+The limit is checked before a call; each job in flight may pay for one more answer, its repair and its check.
 """
 
 import asyncio

@@ -14,7 +14,7 @@ from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Content, Enhancement
 from workflow.audit import defer_records, exchanges_of, source_entries, write_deferred_records, write_records
-from workflow.claim_check import check_claims
+from workflow.claim_check import CheckedAnswer, check_claims
 from workflow.lease import retry_until_available
 from workflow.model_calls import count_paid, model_span
 from workflow.question import ModelQuestion, question_of
@@ -57,7 +57,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     took = time.monotonic() - requested_at
     nothing_found = state.get("nothing_found", False)
     exchanges = exchanges_of(attempt, question, [*unanswered, answer], unusable)
-    checked: Enhancement | None = None
+    checked: CheckedAnswer | None = None
     if attempt.check_claims:
         try:
             checked = await check_claims(attempt, question, answer.content, exchanges)
@@ -66,7 +66,9 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             content = question.content(answer.content, nothing_found=nothing_found)
             await _keep_for_next_attempt(attempt, content, answer.model, exchanges)
             raise
-    content = question.content(checked or answer.content, nothing_found=nothing_found, is_judged=checked is not None)
+    content = question.content(
+        checked.answer if checked else answer.content, nothing_found=nothing_found, is_judged=checked is not None
+    )
     await commit(attempt, content, answer.model, exchanges, took)
     if repaired:
         # Dropped only after the commit: an attempt that stops while Redis is slow must not lose a paid answer.
@@ -82,6 +84,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             "prompt": question.version,
             "confidence": content.confidence,
             "sources_left_out": content.left_out,
+            **(checked.figures if checked else {}),
         },
     )
     return {"content": content, "model": answer.model}
