@@ -21,9 +21,7 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-class StrictTexts(BaseModel):
-    """Texts of an answer, without unprintable characters."""
-
+class _StrictTexts(BaseModel):
     # Strict structured output allows no length limits in a schema: long texts are cut here instead.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,7 +51,7 @@ SameProblem = Annotated[Literal["yes", "partly", "no"], BeforeValidator(_first_w
 
 
 # The docstrings and the order of the fields are part of the schema that the model gets.
-class CitedSource(StrictTexts):
+class CitedSource(_StrictTexts):
     """A source: the words that decide, copied from it, and whether it has the ticket's problem."""
 
     id: str
@@ -61,7 +59,7 @@ class CitedSource(StrictTexts):
     same_problem: SameProblem
 
 
-class Statement(StrictTexts):
+class Statement(_StrictTexts):
     """A claim, its sources' ids, and the words of the first that support it; both empty for general knowledge."""
 
     text: str
@@ -69,14 +67,14 @@ class Statement(StrictTexts):
     quote: str
 
 
-class Suggestion(StrictTexts):
+class Suggestion(_StrictTexts):
     """The right value of a field of the ticket; empty if the present one is right or nothing supports another."""
 
     value: str
     strength: Strength
 
 
-class Enhancement(StrictTexts):
+class Enhancement(_StrictTexts):
     """The answer: plain texts, no markup."""
 
     sources: list[CitedSource]

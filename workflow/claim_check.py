@@ -6,7 +6,6 @@ unsupported claim loses its sources; a contradicted one is removed. If the check
 (`workflow.grounding`).
 """
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,45 +13,56 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from integrations.errors import DeferredError, ExternalError
+from integrations.errors import DeferredError, ExternalError, ModelRefusedError
 from integrations.values import ModelAnswer, Prompt, Unanswered
 from observability import log_events, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
-from workflow.answer import Enhancement, Statement, StrictTexts
+from workflow.answer import Enhancement, Statement
 from workflow.audit import exchanges_of
+from workflow.grounding import INLINE_IDS
 from workflow.model_calls import count_paid, model_span
 from workflow.prompt import VERSIONS, PromptContext
 from workflow.question import ModelQuestion
 from workflow.state import Attempt
 
 VERSION = "check-1"
-_SECONDS = 30.0
+OTHER_CLAIMS = "verdicts of other claims"
+_VERDICTS = ("supported", "contradicted", "unsupported")
 
 
 def _verdict(value: object) -> object:
-    return value.strip(" .").casefold() if isinstance(value, str) else value
+    """Return a verdict; one of other words, as from a server without a schema, is `unsupported`."""
+    word = value.strip(" .").casefold() if isinstance(value, str) else ""
+    return word if word in _VERDICTS else "unsupported"
 
 
-class ClaimVerdict(StrictTexts):
+class ClaimVerdict(BaseModel):
     """The verdict on the claim with this number."""
 
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
     number: int
-    reason: str
+    reason: Annotated[object, WithJsonSchema({"type": "string"})]
     verdict: Annotated[Literal["supported", "contradicted", "unsupported"], BeforeValidator(_verdict)]
 
 
-class ClaimVerdicts(StrictTexts):
+class ClaimVerdicts(BaseModel):
     """One verdict for each claim."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     verdicts: list[ClaimVerdict]
 
-    def by_number(self, claims: Iterable[int]) -> dict[int, str]:
-        """Return the verdict of each claim: one without a verdict is unsupported."""
+    def of(self, claims: Iterable[int]) -> dict[int, str] | None:
+        """Return the verdict of each claim, which the request numbers from 1; None if they are of other claims."""
         given = {each.number: each.verdict for each in self.verdicts}
-        return {number: given.get(number, "unsupported") for number in claims}
+        numbers = dict(enumerate(claims, 1))
+        if given.keys() != numbers.keys() or len(given) != len(self.verdicts):
+            return None
+        return {claim: given[number] for number, claim in numbers.items()}
 
 
 class CheckedAnswer(NamedTuple):
@@ -72,26 +82,30 @@ async def check_claims(
     check = replace(question, prompt=prompt_of(question.grounding.case, claims), version=VERSION)
     results: list[ModelAnswer[ClaimVerdicts] | Unanswered] = []
     try:
-        async with asyncio.timeout(_SECONDS):
-            with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check") as record_answer:
-                result = await attempt.model.complete(
-                    check.prompt,
-                    ClaimVerdicts,
-                    partial(count_paid, attempt),
-                    unusable=None,
-                    on_unusable=_ignore,
-                    on_unanswered=results.append,
-                    streamed=False,
-                )
-                results.append(result)
-                record_answer(result)
-    except (DeferredError, ExternalError, TimeoutError) as failure:
-        reason = f"timeout after {_SECONDS:.0f}s" if isinstance(failure, TimeoutError) else failure.reason
-        log_event(log_events.CLAIMS_NOT_CHECKED, reason=reason)
+        with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check") as record_answer:
+            result = await attempt.model.complete(
+                check.prompt,
+                ClaimVerdicts,
+                partial(count_paid, attempt),
+                unusable=None,
+                on_unusable=_refuse_repair,
+                on_unanswered=results.append,
+                streamed=False,
+            )
+            results.append(result)
+            record_answer(result)
+    except (DeferredError, ExternalError) as failure:
+        log_event(log_events.CLAIMS_NOT_CHECKED, reason=failure.reason)
+        return None
+    except Exception as failure:  # noqa: BLE001 -- the answer is paid for, and good without a check
+        log_event(log_events.CLAIMS_NOT_CHECKED, reason="unexpected failure", failure=failure)
         return None
     finally:
         exchanges += exchanges_of(attempt, check, results, None)
-    verdicts = result.content.by_number(claims)
+    verdicts = result.content.of(claims)
+    if verdicts is None:
+        log_event(log_events.CLAIMS_NOT_CHECKED, reason=OTHER_CLAIMS)
+        return None
     counts = Counter(verdicts.values())
     figures = {f"claims_{verdict}": counts[verdict] for verdict in ("supported", "unsupported", "contradicted")}
     figures |= {"check_input_tokens": result.usage.input_tokens, "check_output_tokens": result.usage.output_tokens}
@@ -106,7 +120,7 @@ def prompt_of(case: PromptContext, claims: Mapping[int, Statement]) -> Prompt:
         "sources": [source.as_json() for source in case.sources if source.id in cited],
         "claims": [
             {"number": number, "claim": claim.text, "sources": claim.sources, "quote": claim.quote}
-            for number, claim in claims.items()
+            for number, claim in enumerate(claims.values(), 1)
         ],
     }
     return Prompt(_instructions(), json.dumps(document, ensure_ascii=False))
@@ -125,7 +139,7 @@ def apply(verdicts: Mapping[int, str], answer: Enhancement) -> Enhancement:
             case "contradicted":
                 return Statement(text="", sources=[], quote="")
             case "unsupported":
-                return claim.model_copy(update={"sources": [], "quote": ""})
+                return claim.model_copy(update={"text": INLINE_IDS.sub("", claim.text), "sources": [], "quote": ""})
             case _:
                 return claim
 
@@ -136,5 +150,5 @@ def apply(verdicts: Mapping[int, str], answer: Enhancement) -> Enhancement:
     return answer.model_copy(update=changed)
 
 
-async def _ignore(_unusable: str) -> None:
-    pass
+async def _refuse_repair(_unusable: str) -> None:
+    raise ModelRefusedError("invalid answer")

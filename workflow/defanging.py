@@ -45,18 +45,24 @@ _LINK = re.compile(
 _MAY_HAVE_LINK = re.compile(r"[:\\/]|\.\S")
 _PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|office|outlook|booking|salesforce)\.com")
 
-# Documentation and portals whose pages only the vendor writes. Path and query must not contain another host's address.
+# Hosts whose documentation only the vendor writes: no forum, redirection or other host in path and query.
 _DOCUMENTATION_HOSTS = (
-    r"(?:learn|support|docs|admin|portal|entra|intune|endpoint|security|purview|compliance|myaccount|mysignins|myapps"
-    r"|account)\.microsoft\.com|(?:outlook|portal|www)\.office(?:365)?\.com|portal\.azure\.com|login\.microsoftonline\.com"
-    r"|aka\.ms|(?:admin|myaccount|accounts)\.google\.com|(?:account|iforgot)\.apple\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
+    r"(?:learn|support|docs)\.microsoft\.com|(?:helpx|experienceleague)\.adobe\.com|support\.(?:apple|google"
     r"|hp|lenovo|citrix|zoom|brother|logi|atlassian|zebra|omnissa)\.(?:com|org|us)|help\.(?:sap|salesforce"
     r"|okta|webex)\.com|docs\.(?:citrix|vmware|oracle|redhat|docker|github|fortinet|paloaltonetworks|python|nginx"
     r"|servicenow|aws\.amazon)\.(?:com|org)|access\.redhat\.com|cloud\.google\.com|kubernetes\.io|dev\.mysql\.com"
     r"|www\.(?:postgresql\.org|manageengine\.com|dell\.com/support)|kb\.synology\.com|knowledge\.broadcom\.com"
 )
+# Portals, without a path: behind one may be a request for consent.
+_PORTALS = (
+    r"(?:admin|portal|entra|intune|endpoint|security|purview|compliance|myaccount|mysignins|account)\.microsoft\.com"
+    r"|(?:outlook|portal|www)\.office(?:365)?\.com|portal\.azure\.com|(?:admin|myaccount)\.google\.com"
+    r"|(?:account|iforgot)\.apple\.com"
+)
 DOCUMENTATION = re.compile(
-    rf"(?:https://)?(?:{_DOCUMENTATION_HOSTS})(?:/(?!\S*thread)[\w./~-]*)?(?:\?[\w=&.-]*)?(?:#[\w.-]*)?", re.ASCII
+    rf"(?:https://)?(?:(?:{_DOCUMENTATION_HOSTS})(?:/(?!\S*(?:thread|answers|community|question|url))[\w./~-]*)?"
+    rf"(?:\?(?!\S*client_id)[\w=&-]*)?(?:#[\w.-]*)?|(?:{_PORTALS})/?(?![/?#\w]))",
+    re.ASCII,
 )
 _READS = "Get|Test|Measure|Resolve|Find|Show|Sort|Select|Where|Group|Compare"
 READ_ONLY = (
@@ -135,14 +141,14 @@ _END_OF_COMMAND = re.compile(
 )
 
 # In a source, also before the next command of a chain, or an arrow to its result.
-_END_IN_SOURCE = re.compile(rf"{_END_OF_COMMAND.pattern}|\s*(?:[-=]>|→|&&|;|\|)", re.IGNORECASE)
+_END_IN_SOURCE = re.compile(rf"{_END_OF_COMMAND.pattern}|\s+(?:[-=]>|→|&&)", re.IGNORECASE)
 # A cmdlet alone, before a word of the sentence.
 _CMDLET = re.compile(r"(?!Remove|Clear|Format|Uninstall|Disable|Reset|Stop)[A-Z][a-z]+-[A-Z]\w+")
 _PLAIN_WORD = re.compile(r"\s+[a-zß-ÿ]{3,}(?=[\s.,;:!?)–-]|$)")
 
 # "repadmin " before "/syncall /AdeP", which looks like a program of its own.
 _PROGRAM_BEFORE = re.compile(r"(?<![\w./-])[a-z][\w.-]*[^\S\n]/$", re.IGNORECASE)
-_FOLDER_BEFORE = re.compile(r"(?:[^\s\"'`(]*\\)?$")
+_FOLDER_BEFORE = re.compile(r"(?:[^\s\"'`(]*[\\/])?$")
 _DRIVE = re.compile(r"\s[A-Za-z]$")
 _MAX_PROGRAM_LENGTH = 40
 _MAX_LENGTH = 1500
@@ -206,7 +212,8 @@ class Defanging:
             elif DOCUMENTATION.fullmatch(shown):
                 out += shown
             elif _lookup_key(link) in self._ticket_links:
-                out += _SEPARATORS.sub(BREAK, shown)
+                # Redaction of all hosts restores them defanged.
+                out += link if "[.]" in link else _SEPARATORS.sub(BREAK, link)
             else:
                 out += _defanged(link)
             at = end
@@ -214,7 +221,8 @@ class Defanging:
 
     @cached_property
     def _ticket_links(self) -> set[str]:
-        return {_lookup_key(link) for _, _, link in _links_in(_BLANKS.sub(" ", folded(self._ticket()).text))}
+        keys = [_lookup_key(link) for _, _, link in _links_in(_BLANKS.sub(" ", folded(self._ticket()).text))]
+        return {*keys, *(key.removeprefix("https://") for key in keys)}
 
     def _source_of(self, key: str) -> str | None:
         """Return the source of a link, or of a file in this shared folder."""

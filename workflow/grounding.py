@@ -50,7 +50,7 @@ _MIN_LENGTH = 40
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
 # Ids that a model writes into a text despite its instructions.
 _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
-_INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
+INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
 _NUMBER = re.compile(r"\d{2,20}")
 # Numbers that a text presents as ticket numbers.
@@ -62,7 +62,7 @@ _TICKETS = re.compile(
 # Closing quotes and brackets after a value: the mark follows them.
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
 _MAX_NAMED = 5
-_PLACEHOLDER = re.compile(r"\[([A-Z]{3,20})_\d{1,4}\]")
+_PLACEHOLDER = re.compile(r"\[([A-Z]{2,20})_\d{1,4}\]")
 _WORD = re.compile(r"[^\W_]{2,}")
 # Plain numbers, also 4.2: any text may contain one by chance.
 _PLAIN = re.compile(r"\d*(?:\.\d+)?")
@@ -111,7 +111,7 @@ class Grounding:
         ticket_text = "\n".join([self.case.ticket["subject"], self.case.ticket["description"], *self.case.conversation])
         is_thin = len(ticket_text) < _MIN_LENGTH and len(_WORD.findall(ticket_text)) < _MIN_WORDS
         confidence: Confidence = "medium" if cited and not is_thin else "low"
-        if confidence == "medium" and cause.sources and cause.sources[0] in evidence.same_problems:
+        if confidence == "medium" and evidence.is_certain(answer.likely_cause, cause.sources):
             confidence = "high"
         return Content(
             prompt=prompt,
@@ -262,7 +262,7 @@ class _TextCleaner:
         Commands and links are checked after the cut: a truncated command is a different command.
         """
         text = " ".join(text.split())
-        text = _INLINE_IDS.sub(self._names_inline, text)
+        text = INLINE_IDS.sub(self._names_inline, text)
         text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self._words.no_ticket), text)
         text = _TICKETS.sub(self._tickets, text)
         text = self._defang(cut(self._restore(text), _MAX_LENGTH[kind]))
@@ -323,15 +323,25 @@ class _Evidence:
         if not (claim.text and cited):
             return "", ""
         has_problem = is_cause or self._is_judged
+        # A look-alike may be compared with in a step, but explains nothing.
+        sources = self.sources.keys() - (self.other_problems if is_cause else set())
         for source in dict.fromkeys([*cited, *self.sources]):
-            quote = self._find(claim.quote, source, has_problem=has_problem) if source in self.sources else None
+            quote = self._find(claim.quote, source, has_problem=has_problem) if source in sources else None
             if quote and (self._is_judged or self._meets_rules(claim, quote, [*cited, source])):
                 return source, quote.text
-        for source in cited if self._is_judged else ():
+        for source in [each for each in cited if each in sources] if self._is_judged else ():
             for text in (self.sources[source].text, self.sources[source].problem):
                 if nearest := self._quotable_text(text).nearest(claim.quote):
                     return source, nearest.text
         return "", ""
+
+    def is_certain(self, claim: Statement, sources: Sequence[str]) -> bool:
+        """Return True for an exact quote of a source with the ticket's problem."""
+        return (
+            bool(sources)
+            and sources[0] in self.same_problems
+            and self._find(claim.quote, sources[0], has_problem=True) is not None
+        )
 
     def _meets_rules(self, claim: Statement, quote: Quote, sources: Iterable[str]) -> bool:
         return (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, sources)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -37,6 +38,8 @@ class CaseRun:
     verdict: Verdict | None = None
     failed: str = ""
     """The reason for a missing answer or verdict."""
+    check: ClaimVerdicts | None = None
+    """The model's verdicts on the claims of its answer; None if it has no quotes, or the check failed."""
 
     def transcript(self) -> dict[str, Any]:
         """Return what was sent, answered, shown and judged."""
@@ -46,6 +49,7 @@ class CaseRun:
             "arm": self.arm,
             "prompt": {"system": self.prompt.system, "user": self.prompt.user},
             "answer": self.answer.model_dump() if self.answer else None,
+            "check": self.check.model_dump() if self.check else None,
             "note": to_text(self.content.model_dump(), _NO_JOB, self.model) if self.content else None,
             "verdict": self.verdict.model_dump() if self.verdict else None,
             "failed": self.failed,
@@ -64,14 +68,16 @@ async def run_case(case: EvaluationCase, arm: str, model: ModelClient, judge: Mo
     try:
         run.answer = (await model.complete(question.prompt, Enhancement, paid)).content
         answer, quoted = run.answer, question.grounding.quoted_claims(run.answer)
+        verdicts: dict[int, str] | None = None
         if quoted:
-            check = await model.complete(
-                prompt_of(question.grounding.case, quoted), ClaimVerdicts, paid, streamed=False
-            )
-            answer = apply(check.content.by_number(quoted), answer)
+            prompt = prompt_of(question.grounding.case, quoted)
+            with suppress(ExternalError, DeferredError):  # as in production, fixed rules apply then
+                run.check = (await model.complete(prompt, ClaimVerdicts, paid, streamed=False)).content
+                verdicts = run.check.of(quoted)
         run.seconds = time.monotonic() - began
-        nothing_found = case.state(arm)["nothing_found"]
-        run.content = question.content(answer, nothing_found=nothing_found, is_judged=True)
+        nothing_found, is_judged = case.state(arm)["nothing_found"], verdicts is not None or not quoted
+        answer = apply(verdicts or {}, answer)
+        run.content = question.content(answer, nothing_found=nothing_found, is_judged=is_judged)
         claims = [each for each in (run.content.likely_cause, *run.content.next_steps) if each.sources]
         verdict = (await judge.complete(about_note(case, run.content, claims), Verdict)).content
         run.verdict = verdict if len(verdict.entailed) == len(claims) else None

@@ -155,6 +155,7 @@ class ModelClient:
         self._wire = RequestFormat(base_url, model, options)
         self._in_flight = 0
         self._is_closing = False
+        self._only_streams = False
 
     async def close(self) -> None:
         """Close after the calls in flight."""
@@ -239,15 +240,19 @@ class ModelClient:
                 raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
             known = refused = self._wire.refused()
             for _ in range(_MAX_REFUSALS):
+                streamed = streamed or self._only_streams
                 request = self._wire.request(messages, answer_type, refused if streamed else refused | _STREAMING)
                 try:
                     with self._breaker.watch():
                         completion = await self._call(request, call)
                 except (openai.BadRequestError, openai.NotFoundError) as refusal:
                     part = refused_part(refusal, request)
-                    if part is None:
+                    if part is not None:
+                        refused |= {part}
+                    elif not streamed and "stream" in message_of(refusal).lower():
+                        self._only_streams = True
+                    else:
                         raise classed(refusal) from None
-                    refused |= {part}
                 else:
                     self._wire.keep(refused - known)
                     return completion
@@ -263,7 +268,9 @@ class ModelClient:
             completion.estimate(sum(len(message["content"]) for message in messages))
             if completion.is_whole and isinstance(stopped, TemporaryError):
                 return completion
-            if completion.has_content or completion.reported is not None:
+            # A model that only thought, or whose answer comes in one piece, costs its prompt at least.
+            was_stopped = call.sent and isinstance(stopped, asyncio.CancelledError | ModelTimeoutError)
+            if completion.has_content or completion.reported is not None or was_stopped:
                 call.pay(completion.usage)
             raise
         return completion

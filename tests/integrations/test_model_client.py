@@ -22,11 +22,19 @@ from starlette.routing import Route
 from dev.simulators.openai import create_openai
 from dev.simulators.serving import serve_in_thread
 from dev.stack.free_ports import free_port
-from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError, TemporaryError
+from integrations.errors import (
+    DeferredError,
+    ExternalError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    TemporaryError,
+)
 from integrations.http import EgressConfig
 from integrations.llm.client import ModelOptions, Refusal, RequestFormat, refused_part, repair_messages, strip_fence
 from integrations.llm.streaming import Completion
 from integrations.resilience import HoldReason
+from integrations.values import Usage
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
 from tests.kit.desk import line_of
@@ -37,6 +45,27 @@ from workflow.answer import Enhancement
 from workflow.prompt import Instructions
 
 ERROR = "OpenAI API error: "
+
+
+async def test_an_answer_in_one_piece_from_a_server_that_only_streams(model: Simulator) -> None:
+    model.order(kind="status", code=400, message="This model only supports stream mode.", times=1)
+    async with opened(model.url) as gpt4:
+        for _ in range(2):
+            answer = await gpt4.complete(PROMPT, Enhancement, streamed=False)
+            assert answer.content.likely_cause.sources == ["ticket-101"]
+    assert ["stream" in request["payload"] for request in model.requests()] == [False, True, True]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_timeout_without_content_costs_the_prompt(streamed: bool, model: Simulator) -> None:
+    model.order(kind="silence", times=1)
+    paid: list[Usage] = []
+    async with opened(model.url, idle=0.5) as gpt4:
+        with pytest.raises(ModelTimeoutError):
+            await gpt4.complete(PROMPT, Enhancement, paid.append, streamed=streamed)
+    (usage,) = paid
+    assert (usage.estimated, usage.output_tokens) == (True, 0)
+    assert usage.input_tokens > 100
 
 
 @pytest.mark.parametrize("fenced", [False, True])

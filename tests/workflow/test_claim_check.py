@@ -22,7 +22,7 @@ from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, claims
 from workflow.answer import Content, Enhancement
-from workflow.claim_check import VERSION, ClaimVerdicts
+from workflow.claim_check import OTHER_CLAIMS, VERSION, ClaimVerdicts
 from workflow.nodes.call_gpt4 import call_gpt4
 from workflow.state import GraphState
 from workflow.stored_answers import StoredAnswers
@@ -30,7 +30,7 @@ from workflow.stored_answers import StoredAnswers
 QUOTED = claims("Raise the quota.", sources=("ticket-101",), quote="Raised the quota.")
 # Without a quote, so not checked.
 UNQUOTED = claims("Ask the user.")
-CAUSE, STEP = 0, 1
+CAUSE, STEP = 1, 2
 Check = Callable[[], list[dict[str, Any]]]
 
 
@@ -39,8 +39,8 @@ class ScriptedModel:
 
     provider, name, base_url = "openai", "gpt-6-luna", "https://models.example"
 
-    def __init__(self, verdicts: Check) -> None:
-        self._verdicts = verdicts
+    def __init__(self, verdicts: Check, steps: list[dict[str, Any]] = QUOTED + UNQUOTED) -> None:
+        self._verdicts, self._steps = verdicts, steps
         self.checked: list[dict[str, Any]] = []
         self.answers = 0
         self.checking = asyncio.Event()
@@ -54,7 +54,7 @@ class ScriptedModel:
         on_unanswered: Callable[[Unanswered], None],
         **_: Any,
     ) -> ModelAnswer[Any]:
-        content: Enhancement | ClaimVerdicts = answer(next_steps=QUOTED + UNQUOTED)
+        content: Enhancement | ClaimVerdicts = answer(next_steps=self._steps)
         if answer_type is ClaimVerdicts:
             self.checked.append(json.loads(prompt.user))
             self.checking.set()
@@ -121,8 +121,7 @@ def job(waiting: UUID, store: Store, redis: Redis) -> Job:
         (on(cause="unsupported", step="Supported."), [], [["ticket-101"], []]),
         (on(cause="supported", step="unsupported"), ["ticket-101"], [[], []]),
         (on(cause="supported", step="contradicted"), ["ticket-101"], [[]]),
-        (on(cause="contradicted"), [], [[], []]),
-        (on(), [], [[], []]),
+        (on(cause="contradicted", step="not at all"), [], [[], []]),
     ],
 )
 async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
@@ -150,7 +149,7 @@ async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
     [
         (ModelUnavailableError("503 Service Unavailable"), "OpenAI API: 503 Service Unavailable"),
         (DeferredError("model out of credit", 30), "model out of credit"),
-        (TimeoutError(), "timeout after 30s"),
+        (KeyError("number"), "unexpected failure"),
     ],
 )
 async def test_a_failed_check_leaves_the_answer_as_it_is(
@@ -161,6 +160,21 @@ async def test_a_failed_check_leaves_the_answer_as_it_is(
     assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
     assert f"Claims not checked: reason={reason}" in log.getvalue()
     assert job.records()[1:] == [(VERSION, False)]
+
+
+@pytest.mark.parametrize(
+    "verdicts", [on(), on(cause="supported"), lambda: 2 * on(cause="supported", step="supported")()]
+)
+async def test_verdicts_of_other_claims_are_no_check(verdicts: Check, job: Job, log: io.StringIO) -> None:
+    content = await job.content(ScriptedModel(verdicts))
+    assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
+    assert f"Claims not checked: reason={OTHER_CLAIMS}" in log.getvalue()
+
+
+async def test_an_unsupported_claim_names_no_source(job: Job) -> None:
+    said = claims("Raise the quota [ticket-101].", sources=("ticket-101",), quote="Raised the quota.")
+    content = await job.content(ScriptedModel(on(cause="supported", step="unsupported"), said))
+    assert content.next_steps[0].text == "Raise the quota."
 
 
 async def test_a_stop_during_the_check_costs_no_second_answer(job: Job) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.defanging import CUT, Defanging, label, without_links
+from workflow.defanging import BREAK, CUT, Defanging, label, without_links
 from workflow.note import WORDS
 
 LEFT_OUT = WORDS["en"].command_left_out
@@ -102,6 +102,45 @@ def test_a_source_command_is_found_in_quotes_and_before_other_words(said: str, s
         ("#1", "Collect: manage-bde -protectors -get C:, the event log"),
     ]
     assert defanged(said, sources) == shown
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://login.microsoftonline.com/common/adminconsent?client_id=1",
+        "https://outlook.office365.com/book/ITHelpdesk1/",
+        "https://accounts.google.com/o/oauth2/v2/auth",
+        "https://learn.microsoft.com/en-us/answers/questions/1",
+        "https://cloud.google.com/url?q=evil",
+        "https://support.google.com/x?continue=evil.com",
+        "https://learn.microsoft.com/x?client_id=1",
+    ],
+)
+def test_a_vendors_page_that_anyone_may_fill_can_not_be_followed(link: str) -> None:
+    assert "https://" not in defanged(f"Open {link} and approve.")
+
+
+@pytest.mark.parametrize(
+    "link", ["https://portal.office.com", "admin.microsoft.com", "https://learn.microsoft.com/x/y"]
+)
+def test_a_vendors_portal_and_documentation_stay_readable(link: str) -> None:
+    assert defanged(f"Open {link}, then wait.") == f"Open {link}, then wait."
+
+
+def test_a_tickets_own_link_is_readable_and_can_not_be_followed() -> None:
+    shown = Defanging((), ticket=lambda: "See https://intranet.acme.example/form today")(
+        "Open intranet.acme.example/form."
+    )
+    assert shown.replace(BREAK, "") == "Open intranet.acme.example/form."
+    assert "intranet.acme" not in shown
+
+
+@pytest.mark.parametrize("command", ["D:/evil/setup.exe /S", "~/Downloads/setup.exe /S", 'Remove-Item "C:\\Temp'])
+def test_a_sources_command_in_another_folder_or_in_part_is_left_out(command: str) -> None:
+    shown = defanged(
+        f"Run {command}", [("#1", 'Ran C:\\Tools\\setup.exe /S, then Remove-Item "C:\\Temp;old" -WhatIf.')]
+    )
+    assert "(from #1)" not in shown
 
 
 def test_a_subject_has_no_link_and_keeps_its_words() -> None:

@@ -173,7 +173,10 @@ def content_of(changed: dict[str, Any], state: GraphState) -> Content:
 def test_a_quote_has_the_values_of_this_tickets_people_only() -> None:
     zoe, sam = Person("Zoë Adeyemi"), Person("Sam Okafor", ("sam@acme.example",))
     found = SimilarTicket(
-        "9", "Mailbox full", "Sam Okafor (sam@acme.example) asked Zoë Adeyemi; password: Winter-0815.", people=(sam,)
+        "9",
+        "Mailbox full",
+        "Sam Okafor (sam@acme.example) asked Zoë Adeyemi; password: Winter-0815. SSN 536-90-4399.",
+        people=(sam,),
     )
     document = Document("Quotas", "Ask Sam Okafor for the quota.")
     ticket = DeskTicket("1", "Mailbox of Zoë Adeyemi", "Full since Monday.", "", "", "Open", "", people=(zoe,))
@@ -184,4 +187,6 @@ def test_a_quote_has_the_values_of_this_tickets_people_only() -> None:
     first, second = (shown.quote for shown in content.next_steps)
     assert "asked Zoë Adeyemi" in first
     assert all("[a person]" in quote for quote in (first, second))
-    assert not {name for name in ("Sam", "Okafor", "sam@", "Winter") for quote in (first, second) if name in quote}
+    assert not {
+        name for name in ("Sam", "Okafor", "sam@", "Winter", "536-90") for quote in (first, second) if name in quote
+    }
