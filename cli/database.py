@@ -1,13 +1,17 @@
-"""Verbs on the checked database: settings, connection, time limit, exit status."""
+"""Verbs on the checked database: settings, connection, time limit, exit status; and `ai-agents psql`."""
 
 import asyncio
 import contextlib
 import errno
+import os
 import sys
+import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.exit_codes import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
 from config.settings import ByHandSettings, JobSettings, ProcessSettings, SettingsError, load
@@ -18,6 +22,7 @@ from observability.logging import log_event, refuse_start, start_logging
 
 _AWAY = "the database does not answer"
 _ENDING_SECONDS = 0.1
+_SERVICE = "ai-agents"
 
 Result = TypeVar("Result")
 Settings = TypeVar("Settings", bound=JobSettings)
@@ -132,3 +137,25 @@ def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     finally:
         # Time for its connections to close.
         thread.join(_ENDING_SECONDS)
+
+
+def run_psql(arguments: Sequence[str]) -> int:
+    """Replace this process with psql at DATABASE_URL, without visible passwords; return 78 if psql can't run."""
+    url = load_or_exit(ByHandSettings).database_url
+    parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    secrets = {"PGPASSWORD": parameters.pop("password", "")}
+    if key_password := parameters.pop("sslpassword", ""):
+        # psql has no variable for it. An unnamed file passes it, and disappears with psql.
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(f"[{_SERVICE}]\nsslpassword={key_password}\n".encode())
+            file.seek(0)
+            descriptor = os.dup(file.fileno())
+        os.set_inheritable(descriptor, True)
+        secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": f"/dev/fd/{descriptor}"}
+    command = ["psql", "--dbname", make_conninfo("", **parameters), *arguments]
+    os.environ.update({name: value for name, value in secrets.items() if value})
+    try:
+        os.execvp(command[0], command)  # noqa: S606 -- no shell is wanted
+    except (FileNotFoundError, PermissionError):  # the latter also where PATH has an unreadable folder
+        refuse_start(["psql is not installed, or may not be run"], sys.stderr)
+        return CONFIGURATION_EXIT

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "migrate":
             status = _written(_migrate)
         case "psql":
-            status = resolve_name("cli.psql:run")(chosen.arguments)
+            status = resolve_name("cli.database:run_psql")(chosen.arguments)
         case verb:
             # `secrets status` is `run` of `cli.secrets.status`.
             run_verb = resolve_name(f"cli.{verb.replace('-', '_').replace(' ', '.')}:run")

@@ -21,9 +21,8 @@ from observability import log_events, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Enhancement, Statement
-from workflow.audit import exchanges_of
 from workflow.grounding import INLINE_IDS
-from workflow.model_calls import count_paid, model_span
+from workflow.model_requests import count_paid, exchanges_of, model_span
 from workflow.prompt import VERSIONS, PromptContext
 from workflow.question import ModelQuestion
 from workflow.state import Attempt

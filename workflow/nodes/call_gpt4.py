@@ -13,10 +13,17 @@ from observability import log_events, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Content, Enhancement
-from workflow.audit import defer_records, exchanges_of, source_entries, write_deferred_records, write_records
 from workflow.claim_check import CheckedAnswer, check_claims
 from workflow.lease import retry_until_available
-from workflow.model_calls import count_paid, model_span
+from workflow.model_requests import (
+    count_paid,
+    defer_records,
+    exchanges_of,
+    model_span,
+    source_entries,
+    write_deferred_records,
+    write_records,
+)
 from workflow.question import ModelQuestion, question_of
 from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind, UnusableAnswer

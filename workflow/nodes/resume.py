@@ -14,9 +14,9 @@ from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, MAX_ATTEMPTS
 from observability import log_events, tracing
 from observability.logging import log_event
 from workflow.answer import Content
-from workflow.audit import write_deferred_records
 from workflow.exclusions import refuse_event, refuse_second_dry_run, refuse_second_note
 from workflow.lease import retry_until_available
+from workflow.model_requests import write_deferred_records
 from workflow.note import is_note_of
 from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind, UnfinishedCheck
