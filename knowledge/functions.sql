@@ -62,12 +62,12 @@ CREATE OR REPLACE TRIGGER passages_postings AFTER INSERT OR UPDATE OF terms, wei
 -- Find the texts of the caller's tenant that match the query best, by BM25. `worth` is a term's rarity times its weight
 -- in the query. The rarest terms come first, until `p_budget` postings are read (the newest ones of the last term). So
 -- a search in a million texts costs no more; the most frequent terms hardly distinguish texts. `asked` is the worth of
--- all words of the query, known here or not; each word counts with the best of its possible terms (`p_words` groups
--- terms by word). A few texts do not show which terms are rare, so 20 texts without any term are added. The plan is
+-- all words of the query, `known` of those that occur in any text, `texts` the number of texts; each word counts with
+-- the best of its possible terms (`p_words` groups terms by word). A few texts do not show which terms are rare, so 20 texts without any term are added. The plan is
 -- made for each query, because a cached plan would ignore the tenant's size and the terms.
 CREATE OR REPLACE FUNCTION find_texts(
     p_collection "char", p_terms integer[], p_weights real[], p_words integer[], p_budget integer, p_most integer)
-RETURNS TABLE (document bigint, score float8, asked float8)
+RETURNS TABLE (document bigint, score float8, asked float8, known float8, texts float8)
 LANGUAGE plpgsql STABLE ROWS 100 SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_tenant text := nullif(current_setting('app.tenant_id', true), '');
@@ -96,11 +96,12 @@ BEGIN
         WHERE k.before < p_budget
     )
     -- As real: sums of the same parts in another order differ in their last digit.
-    SELECT h.document, sum(h.worth * h.weight)::real::float8 AS score,
-        (SELECT sum(best.worth) FROM (
-            SELECT coalesce(max(w.worth) FILTER (WHERE w.documents > 0), max(w.worth)) FROM worth w GROUP BY w.word
-        ) best (worth)) AS asked
-    FROM hits h GROUP BY h.document ORDER BY score DESC, h.document DESC LIMIT p_most;
+    SELECT h.document, sum(h.worth * h.weight)::real::float8 AS score, w.asked, w.known, size.documents - 20
+    FROM hits h CROSS JOIN size CROSS JOIN (
+        SELECT sum(coalesce(b.known, b.worth)) AS asked, coalesce(sum(b.known), 0) AS known FROM (
+            SELECT max(w.worth) AS worth, max(w.worth) FILTER (WHERE w.documents > 0) AS known FROM worth w GROUP BY w.word
+        ) b) w
+    GROUP BY h.document, w.asked, w.known, size.documents ORDER BY score DESC, h.document DESC LIMIT p_most;
 END $$;
 
 -- With pgvector (0.8): one index for each model that has embeddings, and none for other models. Only the tables' owner

@@ -20,7 +20,7 @@ from knowledge.models import Passage, Ticket, people_to_keep
 from knowledge.terms import weighed_terms
 from privacy import tombstones
 
-VERSION = 1
+VERSION = 2
 """The version of `indexed`. A copy with another version is indexed again."""
 # Rows per transaction: a short one, because other tenants' syncs wait for its connection.
 _INDEXED_AT_ONCE = 20

@@ -29,7 +29,7 @@ from knowledge.embedding_repository import (
 )
 from knowledge.language import LANGUAGES, languages_of
 from knowledge.models import Document, SimilarTicket, people_kept
-from knowledge.terms import MIN, query_terms, strength, strength_by_both
+from knowledge.terms import MIN, WordMatch, query_terms, strength_by_both, without_noise
 
 
 class TenantSlots:
@@ -82,7 +82,7 @@ _INDEX_CHECK_SECONDS = 60.0
 _NEAREST_FACTOR = 2
 _QUERY_PARAMETERS = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
 FIND_TEXTS = f"find_texts(:collection, {_QUERY_PARAMETERS}, :budget, :candidates)"
-FOUND = text(f"SELECT document, score, asked FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
+FOUND = text(f"SELECT document, score, asked, known, texts FROM {FIND_TEXTS}")  # noqa: S608 -- a constant
 _STORED = "SELECT e.document, e.language, e.embedding FROM embeddings e WHERE e.collection = :collection"
 NEWEST = text(f"{_STORED} AND e.model = :model ORDER BY e.document DESC LIMIT :compared").execution_options(binary=True)
 _BY_DOCUMENT = text(f"{_STORED} AND e.model = :model AND e.document = ANY (CAST(:documents AS bigint[]))")
@@ -151,7 +151,8 @@ class EmbeddingRanking:
             queries = [FOUND, SCAN_SETTINGS, _nearest(query.model, len(query.vector))]
             values["vector"] = str(list(query.vector))
         matches, *_, compared = await self._database.call_as(tenant_id, *queries, **values)
-        weighed = {row["document"]: strength(row["score"], row["asked"]) for row in matches}
+        words, texts = len(set(parameters["words"])), next((row["texts"] for row in matches), len(compared))
+        weighed = {row["document"]: _match(row).strength(words) for row in matches}
         missing = list(weighed.keys() - {row["document"] for row in compared})
         if missing:
             (missing_rows,) = await self._database.call_as(tenant_id, _BY_DOCUMENT, **values, documents=missing)
@@ -165,7 +166,9 @@ class EmbeddingRanking:
         by_words = [(near, at) for at, near in enumerate(nearness) if compared[at]["document"] in weighed]
         for near, at in {*nearest, *by_words}:
             document, one_language = compared[at]["document"], compared[at]["language"] == query.language
-            weighed[document] = strength_by_both(weighed.get(document, 0.0), near, one_language=one_language)
+            weighed[document] = strength_by_both(
+                weighed.get(document, 0.0), near, one_language=one_language, texts=texts, words=words
+            )
         best = heapq.nsmallest(parameters["candidates"], weighed, key=lambda document: (-weighed[document], -document))
         return RankedCopies(best, [weighed[document] for document in best])
 
@@ -204,7 +207,8 @@ _DOCUMENTS = """
 """
 _SELECTS = {"t": _TICKETS, "p": _DOCUMENTS}
 _BY_WORDS = {
-    of: text(each.format(found=f"{FIND_TEXTS} f", strength="f.score, f.asked")) for of, each in _SELECTS.items()
+    of: text(each.format(found=f"{FIND_TEXTS} f", strength="f.score, f.asked, f.known, f.texts"))
+    for of, each in _SELECTS.items()
 }
 _BY_STRENGTH = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _SELECTS.items()}
 
@@ -275,6 +279,8 @@ class PostgresSearch:
     async def _find(
         self, collection: str, tenant_id: str, about: tuple[str, str], people: Sequence[Person], **values: Any
     ) -> list[dict[str, Any]]:
+        cleaned = (without_noise(about[0], people), without_noise(about[1], people))
+        about = cleaned if "".join(cleaned).strip() else about
         languages = languages_of(" ".join(about), self._languages(tenant_id))
         query = _query_terms(*about, tuple(languages))
         parameters: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "candidates": _MAX_CANDIDATES}
@@ -286,7 +292,7 @@ class PostgresSearch:
         async with self._slots.take(tenant_id):
             if embedding is None:
                 (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **parameters, **values)
-                results = [_weighed(row) for row in rows]
+                results = [_weighed(row, query.word_count) for row in rows]
             else:
                 weighed = await self._ranking.rank(tenant_id, embedding, parameters)
                 (rows,) = await self._database.call_as(
@@ -296,6 +302,10 @@ class PostgresSearch:
         return [result for result in results if result["strength"] >= self._least]
 
 
-def _weighed(row: Row) -> dict[str, Any]:
-    result = dict(row)
-    return result | {"strength": strength(result.pop("score"), result.pop("asked"))}
+def _match(row: Row) -> WordMatch:
+    return WordMatch(*(row[name] for name in WordMatch._fields))
+
+
+def _weighed(row: Row, words: int) -> dict[str, Any]:
+    fields = {name: value for name, value in row.items() if name not in WordMatch._fields}
+    return fields | {"strength": _match(row).strength(words)}

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import Stemmer
 
+from integrations.values import Person
 from knowledge.language import LANGUAGES, languages_of
 
 # A word, or joined parts of a code: SID_37, srv-fs02, 10.1.1.5, setup.exe, 0x80070005.
@@ -39,21 +40,53 @@ _SATURATION = 2.0
 _BY_LENGTH = 0.75
 _USUAL_LENGTH = 60.0
 # A pasted log must not hide the rest of the ticket.
-_MAX_LENGTH = 240.0
+_MAX_LENGTH = 480.0
 _STEMMED = frozenset(["da", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "no", "pt", "ro", "ru", "sv", "tr"])
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+
+
+def _spellings(word: str) -> Iterator[str]:
+    """Yield a word as written, with `ue` for `ü`, and without accents."""
+    yield word
+    yield word.translate(_UMLAUTS)
+    yield "".join(each for each in unicodedata.normalize("NFKD", word) if not unicodedata.combining(each))
+
+
 _STOP_WORDS = {
-    language: frozenset(words.split())
+    language: frozenset(each for word in words.split() for each in _spellings(word))
     for language, words in tomllib.loads(Path(__file__).with_name("stop_words.toml").read_text("utf-8")).items()
 }
-# Weaker finds are dropped. This loses one in ten of the best right finds.
+# Lines of a form that are about the requester.
+_FORM_LINE = re.compile(
+    r"(?im)^[ \t*_-]*(?:(?:full |first |last |user |your )?name|requester|request(?:ed|or)(?: by)?|reported by|caller"
+    r"|user(?: ?id)?|employee(?: (?:id|no|number))?|staff id|(?:tele)?phone(?: number)?|mobile|ext(?:ension)?"
+    r"|e-?mail(?: address)?"
+    r"|department|dept|location|site|building|floor|room|desk|cost cent(?:er|re)|company|manager"
+    r"|(?:vor|nach|benutzer)name|anforderer|melder|anwender(?:in)?|benutzer(?:in)?|mitarbeiter(?:in)?|personalnummer"
+    r"|tel(?:efon)?(?:nummer)?|durchwahl|handy|abteilung|standort|gebäude|gebaeude|raum|etage|stockwerk|kostenstelle|firma"
+    r"|vorgesetzter?|demandeur|utilisateur|nom|prénom|matricule|téléphone|portable|bâtiment|étage|bureau|société"
+    r"|solicitante|usuario|nombre|apellidos?|teléfono|móvil|departamento|ubicación|edificio|planta|despacho|empresa"
+    r"|richiedente|utente|cognome|telefono|reparto|sede|aanvrager|gebruiker|naam|afdeling|locatie"
+    r"|utilizador|nome|telefone|telemóvel|localização)[ \t]*[:=].*$"
+)
+# The user's own machine: NB-0815, DESKTOP-4F2K9Q1. A server's name may be the matter itself.
+_OWN_MACHINE = re.compile(
+    r"(?i)(?<![\w-])(?:(?:nb|lap|laptop|notebook|pc|ws|wks|desktop|client|clt)[-_]?[a-z]{0,4}[-_]?\d{3,}\w*"
+    r"|(?:desktop|laptop)-[a-z0-9]{6,8})(?![\w-])"
+)
+# Weaker finds are dropped.
 MIN = 0.35
-# A logistic regression over the training half of the set in dev/benchmarks/retrieval, among 475, 200, 60 and 15 earlier
-# tickets; docs/benchmarks.md has the results on the other half.
-_BY_SCORE, _BY_QUERY_WEIGHT, _SHIFT = 2.58, -0.98, -4.21
-# Words and nearness, fitted in the same way on the same data. Texts in two languages share few words on any topic.
-_BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -4.26
+# A logistic regression over queries with and without related tickets among 100 to 10,000 tickets of three public issue
+# trackers and of dev/benchmarks/retrieval. docs/benchmarks.md has the results on others.
+_BY_SHARE, _BY_TEXTS, _BY_KNOWN, _BY_WORDS_OF_QUERY, _SHIFT = 2.99, -0.62, 0.82, 1.77, 3.05
+_MIN_KNOWN = 0.01
+# Words and nearness. Texts in two languages share few words on any topic. Among many texts one is near by chance.
+_BY_WORDS, _BY_WORDS_OF_ONE_LANGUAGE, _BY_NEARNESS, _NEAR_BY_TEXTS, _BOTH_SHIFT = 0.18, 0.39, 1.39, -0.3, -2.02
+# A few words have a vague direction: nearness counts less, around its usual value of a related text.
+_SHORT_QUERY, _BY_NEARNESS_OF_SHORT, _USUAL_NEARNESS = 7, 0.6, 2.5
 _NO_WORDS = -6.0
 _MIN_TERMS = 3
+_MAX_INITIALS = 3
 _MAX_COMPARED_LENGTH = 8000
 
 
@@ -77,6 +110,31 @@ class QueryTerms(NamedTuple):
     """The square root of each term's count."""
     words: list[int]
     """The number of each term's word. A word counts as its best stem."""
+
+    @property
+    def word_count(self) -> int:
+        """The number of words."""
+        return len(set(self.words))
+
+
+def without_noise(text: str, people: Sequence[Person] = ()) -> str:
+    """Return a query's text without its people, their machines and form lines: they would find their other tickets."""
+    named = [
+        re.escape(each).replace(r"\ ", r"\s+")
+        for person in people
+        for each in _names(person)
+        if len(each) > _MAX_INITIALS
+    ]
+    if named:
+        text = re.sub(rf"(?i)(?<!\w)(?:{'|'.join(sorted(named, key=len, reverse=True))})(?!\w)", " ", text)
+    return _OWN_MACHINE.sub(" ", _FORM_LINE.sub("", text))
+
+
+def _names(person: Person) -> Iterator[str]:
+    yield from (person.name, *person.addresses, *person.numbers, *person.others)
+    first, _, last = person.name.rpartition(" ")
+    if first:
+        yield from (f"{last}, {first}", f"{last} {first}")
 
 
 def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:
@@ -149,14 +207,25 @@ def _number(stem: str) -> int:
     return number - (1 << 32) if number >= 1 << 31 else number
 
 
-def strength(score: float, query_weight: float) -> float:
-    """Return the probability, 0 to 1, that a text is about the same matter.
+class WordMatch(NamedTuple):
+    """A text that `find_texts` found, and figures of its query and collection."""
 
-    `score` is its BM25, `query_weight` the total weight of the query: a long query shares more with any text by chance.
-    """
-    if score <= 0 or query_weight <= 0:
-        return 0.0
-    return 1 / (1 + math.exp(-(_BY_SCORE * math.log(score) + _BY_QUERY_WEIGHT * math.log(query_weight) + _SHIFT)))
+    score: float
+    """Its BM25."""
+    asked: float
+    """The weight of all words of the query."""
+    known: float
+    """The weight of those that any text has: a foreign query has few."""
+    texts: float
+    """The number of texts: among many, one matches by chance."""
+
+    def strength(self, words: int) -> float:
+        """Return the probability, 0 to 1, that the text is about the same matter as a query of so many words."""
+        if self.score <= 0 or self.asked <= 0:
+            return 0.0
+        share, known = self.score / self.asked, max(self.known / self.asked, _MIN_KNOWN)
+        logit = _BY_SHARE * math.log(share) + _BY_TEXTS * math.log(max(self.texts, 1)) + _BY_KNOWN * math.log(known)
+        return 1 / (1 + math.exp(-(logit + _BY_WORDS_OF_QUERY * math.log(max(words, 1)) + _SHIFT)))
 
 
 def logit_of_words(by_words: float) -> float:
@@ -164,13 +233,17 @@ def logit_of_words(by_words: float) -> float:
     return max(math.log(likely / (1 - likely)), _NO_WORDS) if likely > 0 else _NO_WORDS
 
 
-def strength_by_both(by_words: float, nearness: float, *, one_language: bool) -> float:
+def strength_by_both(by_words: float, nearness: float, *, one_language: bool, texts: float, words: int) -> float:
     """Return the strength of a text with an embedding, by words and by nearness.
 
-    `by_words` is its `strength`, 0 without common words; `nearness` is that of `knowledge.embedding_space`.
+    `by_words` is that of its `WordMatch`, 0 without common words; `nearness` is that of `knowledge.embedding_space`;
+    `texts` and `words` are the numbers of texts in the collection and of words in the query.
     """
     weight = _BY_WORDS + _BY_WORDS_OF_ONE_LANGUAGE * one_language
-    return 1 / (1 + math.exp(-(weight * logit_of_words(by_words) + _BY_NEARNESS * nearness + _BOTH_SHIFT)))
+    if words <= _SHORT_QUERY:
+        nearness = _USUAL_NEARNESS + _BY_NEARNESS_OF_SHORT * (nearness - _USUAL_NEARNESS)
+    logit = weight * logit_of_words(by_words) + _BY_NEARNESS * nearness + _NEAR_BY_TEXTS * math.log(max(texts, 1))
+    return 1 / (1 + math.exp(-(logit + _BOTH_SHIFT)))
 
 
 def taken_up(steps: Sequence[str], resolution: str, ticket: str, among: Sequence[str] = LANGUAGES) -> float | None:

@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 
+from integrations.values import Person
 from knowledge.embedding_space import EmbeddingSpace, parallel_texts
 from knowledge.language import LANGUAGES, languages_of
-from knowledge.terms import MIN, query_terms, strength_by_both, taken_up, weighed_terms
+from knowledge.terms import (
+    MIN,
+    WordMatch,
+    query_terms,
+    strength_by_both,
+    taken_up,
+    weighed_terms,
+    without_noise,
+)
 
 STEPS = ["Reset the WAN Miniport (IKEv2) in the device manager.", "Then dial again."]
 TICKET = "VPN fails with error 720"
@@ -77,18 +86,59 @@ def test_the_language_of_a_sentence_is_told(text: str, language: str) -> None:
     assert languages_of("The printer is offline", ["de"]) == ["de"]
 
 
+def both(by_words: float, nearness: float, *, one_language: bool, texts: float = 500, words: int = 12) -> float:
+    return strength_by_both(by_words, nearness, one_language=one_language, texts=texts, words=words)
+
+
 def test_words_and_nearness_add_and_either_alone_can_be_enough() -> None:
-    assert strength_by_both(0.0, 6.0, one_language=False) > MIN > strength_by_both(0.0, 0.0, one_language=False)
-    assert strength_by_both(0.9, 2.5, one_language=True) > MIN > strength_by_both(0.0, 2.5, one_language=True)
-    assert strength_by_both(0.5, 3.0, one_language=True) > strength_by_both(0.1, 3.0, one_language=True)
+    assert both(0.0, 6.0, one_language=False) > MIN > both(0.0, 0.0, one_language=False)
+    assert both(0.9, 2.5, one_language=True) > MIN > both(0.0, 2.5, one_language=True)
+    assert both(0.5, 3.0, one_language=True) > both(0.1, 3.0, one_language=True)
     # No words in common say less where the languages differ.
-    assert strength_by_both(0.0, 3.0, one_language=False) > strength_by_both(0.0, 3.0, one_language=True)
+    assert both(0.0, 3.0, one_language=False) > both(0.0, 3.0, one_language=True)
+    # Nearness says less of a few words, and among many texts.
+    assert both(0.3, 4.0, one_language=True) > both(0.3, 4.0, one_language=True, words=3)
+    assert both(0.3, 4.0, one_language=True) > both(0.3, 4.0, one_language=True, texts=10_000)
+
+
+def test_a_match_is_stronger_by_its_share_of_a_query_whose_words_the_desk_knows_among_few_texts() -> None:
+    usual = WordMatch(score=20.0, asked=40.0, known=35.0, texts=500)
+    assert usual._replace(score=25.0).strength(10) > usual.strength(10) > usual._replace(asked=60.0).strength(10)
+    assert usual._replace(known=10.0).strength(10) < usual.strength(10) < usual.strength(20)
+    assert usual._replace(texts=10_000).strength(10) < usual.strength(10) < usual._replace(texts=50).strength(10)
+    for nothing in (usual._replace(score=0.0), usual._replace(asked=0.0), WordMatch(0, 0, 0, 0)):
+        assert nothing.strength(0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "people", "kept"),
+    [
+        ("VPN of Zoë Adeyemi drops", (Person("Zoë Adeyemi"),), "VPN of drops"),
+        (
+            "Adeyemi, Zoë: zoe@acme.example, 0171 555",
+            (Person("Zoë Adeyemi", ("zoe@acme.example",), ("0171 555",)),),
+            ": ,",
+        ),
+        ("NB-0815 and DESKTOP-4F2K9Q1 see srv-fs02, SID_37", (), "and see srv-fs02, SID_37"),
+        ("Name: Zoë\nAbteilung: Einkauf\nFehler: 809", (), "Fehler: 809"),
+        ("Room: 3.14", (), ""),
+    ],
+)
+def test_a_query_is_searched_without_people_their_machines_and_form_lines(
+    text: str, people: tuple[Person, ...], kept: str
+) -> None:
+    assert " ".join(without_noise(text, people).split()) == kept
+
+
+def test_stop_words_are_known_in_each_spelling() -> None:
+    assert query_terms("für fuer über ueber", "", ["de"]).terms == []
+    assert query_terms("très tres", "", ["fr"]).terms == []
 
 
 @pytest.mark.parametrize("by_words", [-1.0, 0.0, 1e-300, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("nearness", [-40.0, 0.0, 40.0])
 def test_it_is_a_likelihood_whatever_comes(by_words: float, nearness: float) -> None:
-    assert 0 <= strength_by_both(by_words, nearness, one_language=True) <= 1
+    assert 0 <= both(by_words, nearness, one_language=True) <= 1
 
 
 @pytest.mark.parametrize(

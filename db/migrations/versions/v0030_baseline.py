@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "9db9bed4fd86943f93952b47e5180988a93262813e2e8ebf419dfb02aab19d5f"
+FUNCTIONS = "ba5f506f5db99e62e568d7f75cabe84e99411120cc72acd8ea7dec7dbe304662"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
