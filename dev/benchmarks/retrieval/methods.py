@@ -21,6 +21,7 @@ from integrations.plain_text import lines_of, unwrapped
 from knowledge import repository
 from knowledge.embedding_sync import embed_some
 from knowledge.embeddings import EmbeddedQuery, Embedder, LocalModel
+from knowledge.language import languages_of
 from knowledge.models import Document, SimilarTicket
 from knowledge.search import EmbedQuery, PostgresSearch, no_embedding
 
@@ -130,9 +131,13 @@ def peers(
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """Return each peer's ticket ids by query; `unwrap` gives them our input."""
     clean = desk_text if unwrap else str
+
+    def row(subject: str, text: str) -> list[str]:
+        return [subject, text, languages_of(f"{subject} {text}")[0]]
+
     texts = {
-        "documents": [[item.subject, f"{clean(item.description)} {clean(item.resolution)}"] for item in tickets],
-        "queries": [[query.subject, clean(query.description)] for query in queries],
+        "documents": [row(item.subject, f"{clean(item.description)} {clean(item.resolution)}") for item in tickets],
+        "queries": [row(query.subject, clean(query.description)) for query in queries],
     }
     answer = subprocess.run(
         [str(python_of("bench")), str(PROJECT / "dev" / "benchmarks" / "peers" / "retrieval.py")],
