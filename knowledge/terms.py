@@ -131,10 +131,11 @@ def without_noise(text: str, people: Sequence[Person] = ()) -> str:
 
 
 def _names(person: Person) -> Iterator[str]:
-    yield from (person.name, *person.addresses, *person.numbers, *person.others)
+    yield from (*person.addresses, *person.numbers, *person.others)
     first, _, last = person.name.rpartition(" ")
+    # A single word may be a role: Guest, Network.
     if first:
-        yield from (f"{last}, {first}", f"{last} {first}")
+        yield from (person.name, f"{last}, {first}", f"{last} {first}")
 
 
 def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms:

@@ -119,6 +119,7 @@ def test_a_match_is_stronger_by_its_share_of_a_query_whose_words_the_desk_knows_
             (Person("Zoë Adeyemi", ("zoe@acme.example",), ("0171 555",)),),
             ": ,",
         ),
+        ("Guest network is slow", (Person("Guest"),), "Guest network is slow"),
         ("NB-0815 and DESKTOP-4F2K9Q1 see srv-fs02, SID_37", (), "and see srv-fs02, SID_37"),
         ("Name: Zoë\nAbteilung: Einkauf\nFehler: 809", (), "Fehler: 809"),
         ("Room: 3.14", (), ""),
