@@ -1,7 +1,8 @@
 """Evidence for a claim in the text of a source: its quote, and the durations that it names.
 
 A quote is verified against the text that the model got; case, blanks and the form of quotation marks and dashes do not
-matter. It is shown with its whole sentence, since a model may leave out a condition or a negation.
+matter. It is shown with its whole sentence, since a model may leave out a condition or a negation. For a claim that the
+model checks (`workflow.claim_check`), the nearest sentence stands in for an inexact quote.
 """
 
 import re
