@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -58,21 +59,28 @@ def create_app() -> FastAPI:
     except Exception as failure:  # noqa: BLE001 -- the web server would log its text, which may contain the address
         log_event(log_events.PROCESS_FAILED, failure=failure)
         sys.exit(1)
+    app = public_app(lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback))
+    if listener is None:
+        app.include_router(health.probes)
+    return app
+
+
+def public_app(**options: Any) -> FastAPI:
+    """Return the application with the routes of the webhook's port."""
     app = FastAPI(
         title="ai-agents",
+        version="1",  # of the webhook, not of the release
         description="Accepts signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
-        lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback),
         # The OpenAPI document is served at the probes' port only: this port may be public.
         openapi_url=None,
         # Senders do not follow redirects, which would repeat their Host header.
         redirect_slashes=False,
         telemetry=health.NO_TELEMETRY,
+        **options,
     )
     webhooks.add_routes(app.router)
     app.add_exception_handler(HTTPException, webhooks.refuse_address)
     app.include_router(health.router)
-    if listener is None:
-        app.include_router(health.probes)
     return app
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from api.app import public_app
 from api.webhooks import ANSWERS
 from cli.check.findings import CHECKS
 from config import exit_codes, settings
@@ -22,6 +23,7 @@ from jobs.diagnosis.verdict_codes import FAQ, VerdictCode
 from observability import metrics, metrics_server
 
 ROOT = Path(__file__).resolve().parents[2]
+OPENAPI = ROOT / "docs" / "openapi.json"
 ROOMS = "api jobs worker workflow knowledge privacy integrations observability config db cli console"
 _TRANSITION = re.compile(r"^-- state: (\S+) -> (\S+): (.+)$|^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
@@ -192,7 +194,13 @@ def documents() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def openapi() -> str:
+    """Return the OpenAPI document of the webhook's port, for `docs/openapi.json`."""
+    return json.dumps(public_app().openapi(), indent=1) + "\n"
+
+
 if __name__ == "__main__":
+    OPENAPI.write_text(openapi(), "utf-8")
     for document in documents():
         text = document.read_text("utf-8")
         if filled(text) != text:

@@ -32,6 +32,11 @@ def test_the_tables_of_a_document_are_current(path: Path) -> None:
     assert text.count("<!-- table:") == text.count("<!-- end -->")
 
 
+def test_the_openapi_document_is_current() -> None:
+    """If this fails: `make tables`."""
+    assert tables.OPENAPI.read_text(encoding="utf-8") == tables.openapi()
+
+
 def test_each_table_stands_in_one_document() -> None:
     texts = [path.read_text(encoding="utf-8") for path in tables.documents()]
     names = [name for text in texts for name in re.findall(r"<!-- table: ([a-z ]+) -->", text)]
