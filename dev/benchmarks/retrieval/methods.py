@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import psycopg
 
@@ -52,7 +52,7 @@ def embedded() -> Embedder:
     return Embedder(LocalModel())
 
 
-async def _embed_query(_tenant_id: str, text: str, language: str, _people: object) -> EmbeddedQuery:
+async def embed_query(_tenant_id: str, text: str, language: str, _people: object) -> EmbeddedQuery:
     return await embedded().embed_query(text, language)
 
 
@@ -62,12 +62,11 @@ class CopiesInPostgres:
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
         self.server = Postgres(folder)
         self._tickets, self._articles = tickets, articles
-        self._embedding_of: EmbedQuery = no_embedding
 
     def __enter__(self) -> Self:
         self.server.start()
         migrate(self.server.admin_url, self.server.url)
-        asyncio.run(self._fill())
+        self.add(self._tickets, self._articles)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,33 +80,35 @@ class CopiesInPostgres:
         finally:
             await database.close()
 
-    async def _fill(self) -> None:
+    def add(self, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
+        asyncio.run(self._add(tickets, articles))
+
+    async def _add(self, tickets: Sequence[Resolved], articles: Sequence[Article]) -> None:
         async with self._database() as database:
-            for ticket in self._tickets:
+            for ticket in tickets:
                 copy = {"ticket_id": ticket.id, "subject": ticket.subject, "description": desk_text(ticket.description)}
                 copy |= {"resolution": desk_text(ticket.resolution), "status": "Closed"}
                 await repository.save_ticket(database, TENANT, copy)
-            for article in self._articles:
+            for article in articles:
                 await repository.save_passages(database, TENANT, article.id, article.title, [article.text])
 
     def embed(self) -> None:
-        """Embed all texts as housekeeping does, and search by them too."""
+        """Embed all texts as housekeeping does."""
         asyncio.run(self._embed())
-        self._embedding_of = _embed_query
 
     async def _embed(self) -> None:
         async with self._database() as database:
             while (await embed_some(database, TENANT, embedded()))[1]:
                 pass
 
-    def search_all(self, queries: Sequence[Incoming], **limits: Any) -> dict[str, Found]:
-        """Return the finds of each query, by default with a worker's limits."""
-        return asyncio.run(self._search_all(queries, limits))
+    def search_all(self, queries: Sequence[Incoming], embed: EmbedQuery = no_embedding) -> dict[str, Found]:
+        """Return the best finds of each query, however weak."""
+        return asyncio.run(self._search_all(queries, embed))
 
-    async def _search_all(self, queries: Sequence[Incoming], limits: Mapping[str, Any]) -> dict[str, Found]:
+    async def _search_all(self, queries: Sequence[Incoming], embed: EmbedQuery) -> dict[str, Found]:
         results = {}
         async with self._database() as database:
-            search = PostgresSearch(database, 2, embedding_of=self._embedding_of, **limits)
+            search = PostgresSearch(database, 2, embedding_of=embed, most=MAX, least=0.0)
             for query in queries:
                 texts = (query.subject, desk_text(query.description))
                 similar = await search.similar_tickets(TENANT, "", *texts, {})

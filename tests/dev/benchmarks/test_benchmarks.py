@@ -10,6 +10,7 @@ import pytest
 from dev.benchmarks import jobs, webhooks
 from dev.benchmarks.__main__ import BENCHMARKS
 from dev.benchmarks.growth import STATEMENTS
+from dev.benchmarks.retrieval.sets import FOLDER
 from tests.docs.documents import ROOT
 
 NUMBER = r"[\d.]+"
@@ -29,14 +30,17 @@ TOLD = {
         *rows("ours", "ours with embeddings", "TF-IDF, without wrapping", "BM25, without wrapping", figures=9),
         *rows("both searches, 2,000 tickets of the tenant, 2,500 in all", figures=3),
     ],
+    "trackers": [rf"^\| 10 \| 1 (\| {NUMBER} ){{6}}\|$", *rows("desk", figures=6)],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TOLD)
 def test_a_benchmark_writes_its_tables_into_the_page(name: str, tmp_path: Path) -> None:
+    (tmp_path / "desk.jsonl").write_bytes((FOLDER / "tickets" / "mail.jsonl").read_bytes())
     (tmp_path / "benchmarks.md").write_text(f"before\n<!-- table: bench-{name} -->\nold\n<!-- end -->\nafter\n")
-    words = f"{name} --size tiny --documents {tmp_path}"
+    folder = f" folder={tmp_path}" * (name == "trackers")
+    words = f"{name}{folder} --size tiny --documents {tmp_path}"
     run = subprocess.run(
         ["make", "bench", f"ARGS={words}"], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
     )
