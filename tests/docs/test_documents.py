@@ -62,6 +62,11 @@ def test_changelog_and_commands_have_the_projects_version() -> None:
     assert tags == {version}
 
 
+def test_each_test_that_a_document_names_exists() -> None:
+    named = {path for document in DOCUMENTS for path in re.findall(r"`(tests/[\w./-]+)`", document.text)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_each_alert_has_a_section_in_the_runbook_that_it_links() -> None:
     for rule in tables._rules():
         homes = [name for name, runbook in RUNBOOKS.items() if f"\n## {rule['alert']}\n" in runbook.text]
