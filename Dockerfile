@@ -1,7 +1,11 @@
 # One image for api, worker, housekeeping, console and migrate: the last stage. `--target simulators` builds the desk
 # and model simulators for development.
 
-FROM docker.io/library/python:3.13-slim AS base
+# The digest is of the tag's index of all platforms. Renovate keeps both; by hand:
+# docker buildx imagetools inspect docker.io/library/python:3.13-slim --format "{{.Manifest.Digest}}"
+ARG BASE=docker.io/library/python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
+
+FROM $BASE AS base
 
 # The pinned packages come before the code, so this layer is rebuilt only when the pins change. Only wheels, so that no
 # stage needs a compiler. Without pip, which a running container does not need.
@@ -68,10 +72,17 @@ ENV LOG_FORMAT=json \
 EXPOSE 8000 8001 8002 8010 9464
 ENTRYPOINT ["tini", "--", "ai-agents"]
 CMD ["--help"]
+# `make image` sets them from the commit; an image that Compose builds has these defaults.
+ARG BASE
 ARG VERSION=development
 ARG REVISION=unknown
+ARG CREATED=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="ai-agents" \
       org.opencontainers.image.description="Ticket enhancement pipeline for ManageEngine ServiceDesk Plus" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.base.name="$BASE"

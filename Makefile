@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose image containers-test compose-smoke sbom audit pins
 
 # The Python that creates .venv; if it is too old, a newer one on PATH is used.
 PYTHON ?= python3
@@ -78,6 +78,14 @@ prose: install ## Print unusual words and long sentences in documents and docstr
 	@$(VENV_PYTHON) -m dev.prose --docstrings dist/docstrings.md
 	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- proselint check docs README.md CONTRIBUTING.md dist/docstrings.md || true
 
+# `make image ENGINE=podman IMAGE=registry.example.com/ai-agents`; ARGS goes to `docker build`.
+ENGINE = docker
+IMAGE = ai-agents
+SOURCE =
+
+image: sbom ## Build the image of the last commit, tagged with the version, and dist/sbom.json
+	@$(VENV_PYTHON) -m dev.image --engine "$(ENGINE)" --name "$(IMAGE)" --source "$(SOURCE)" $(ARGS)
+
 containers-test: install ## Build the image and test docker-compose.yml with it (3 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
 
@@ -88,11 +96,13 @@ AUDIT = $(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requir
 # The advisories are in PyPI's JSON API, which many mirrors lack.
 ADVISORIES = https://pypi.org/pypi/pip/25.0/json
 
-audit: install ## List the image's packages (dist/sbom.json), and check them for known vulnerabilities
+sbom: install ## List the image's Python packages in dist/sbom.json (CycloneDX)
 	@mkdir -p dist
 	@$(VENV_PYTHON) -m uv pip compile requirements/image.txt --no-deps --generate-hashes --no-emit-index-url \
 	  --python-platform x86_64-manylinux_2_28 --python-version 3.13 --no-annotate --no-header --quiet -o dist/image-pins.txt
 	@$(AUDIT) cyclonedx-py requirements dist/image-pins.txt --output-reproducible -o dist/sbom.json
+
+audit: sbom ## Check the image's Python packages for known vulnerabilities
 	@if $(VENV_PYTHON) -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)' $(ADVISORIES) 2>/dev/null; \
 	  then $(AUDIT) pip-audit --disable-pip --require-hashes -r dist/image-pins.txt; \
 	  else echo "SKIPPED: the advisory database is not reachable; no package was checked."; fi

@@ -21,7 +21,7 @@ COMMANDS = [
 
 OURS = [name for name, service in SERVICES.items() if service["image"].startswith("ai-agents")]
 THEIRS = [name for name in SERVICES if name not in OURS]
-BASE = re.findall(r"^FROM (\S+) AS base$", DOCKERFILE, re.MULTILINE)[0]
+BASE: str = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.MULTILINE)[0]
 
 
 def settings(service: str, given: dict[str, str] | None = None) -> dict[str, str]:

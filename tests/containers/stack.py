@@ -108,9 +108,10 @@ class Engine:
         assert answer.returncode < 125, answer.stdout
         return answer.returncode == 0
 
-    def build(self, folder: Path, target: str, tag: str) -> None:
+    def build(self, folder: Path, base: str, target: str, tag: str) -> None:
         network = ["--network", "host"] if self.program == "podman" else []
-        self.run("build", *network, "--target", target, "--tag", tag, str(folder), seconds=600)
+        given = ["--build-arg", f"BASE={base}", "--target", target, "--tag", tag]
+        self.run("build", *network, *given, str(folder), seconds=600)
 
     def state(self, container: str) -> Any:
         return json.loads(self.output("inspect", "--format", "{{json .State}}", container))
@@ -264,11 +265,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine, checkout: Path) -> str:
-    """Return the production image, built from this tree."""
+def base_image(engine: Engine) -> str:
+    """Return the pinned base; without a registry, the local image of its tag."""
+    tag = BASE.partition("@")[0]
+    if engine.has(tag) and not engine.has(BASE):
+        return tag
     if not engine.can_get(BASE):
         pytest.skip(f"{BASE} is not here and can't be pulled")
-    engine.build(checkout, "product", IMAGE)
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, base_image: str, checkout: Path) -> str:
+    """Return the production image, built from this tree."""
+    engine.build(checkout, base_image, "product", IMAGE)
     return IMAGE
 
 
@@ -276,6 +286,7 @@ def image(engine: Engine, checkout: Path) -> str:
 def stack(
     engine: Engine,
     image: str,  # noqa: ARG001
+    base_image: str,
     checkout: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
@@ -287,7 +298,7 @@ def stack(
     missing = [SERVICES[name]["image"] for name in NEEDED if name not in there]
     if missing:
         pytest.skip(f"{' and '.join(missing)} can't be pulled")
-    engine.build(checkout, "simulators", SIMULATORS)
+    engine.build(checkout, base_image, "simulators", SIMULATORS)
     running = Stack(engine, tmp_path_factory.mktemp("stack"), there)
     running.compose("down", "--volumes", "--timeout", "1")
     try:

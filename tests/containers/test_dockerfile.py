@@ -26,8 +26,9 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_there_is_one_base_and_it_is_pinned_to_a_version() -> None:
-    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim", BASE)
+def test_there_is_one_base_and_it_is_pinned_by_digest() -> None:
+    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim@sha256:[0-9a-f]{64}", BASE)
+    assert STAGES[0].startswith("$BASE AS base\n")
     assert [text.splitlines()[0] for text in STAGES[1:] if not re.match(r"(base|runtime) AS ", text)] == []
 
 

@@ -52,6 +52,21 @@ def test_the_site_has_every_document() -> None:
     assert {name for name in listed if "/adr/" not in name} - named == set()
 
 
+def test_changelog_and_commands_have_the_projects_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    newest = re.findall(
+        r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert newest[0] == version
+    tags = {tag for document in DOCUMENTS for tag in re.findall(r"/ai-agents:(\d\S*)", document.text)}
+    assert tags == {version}
+
+
+def test_each_test_that_a_document_names_exists() -> None:
+    named = {path for document in DOCUMENTS for path in re.findall(r"`(tests/[\w./-]+)`", document.text)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_each_alert_has_a_section_in_the_runbook_that_it_links() -> None:
     for rule in tables._rules():
         homes = [name for name, runbook in RUNBOOKS.items() if f"\n## {rule['alert']}\n" in runbook.text]
