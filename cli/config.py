@@ -49,6 +49,8 @@ def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
                 inner = table.setdefault(section[0], {}) if section else table
                 try:
                     inner[key] = _value(FIELDS[path].annotation, variables[name])
+                    if name == "NOTE_PROMPT_TOKENS":
+                        inner[key] *= 4  # bytes a token
                 except ValueError as failure:
                     problems.append(f"{setting} {failure}")
         problems += settings_of(tenant_id, table)[1]

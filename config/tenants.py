@@ -185,9 +185,9 @@ class NoteSection(TenantSection):
     skip the model."""
     if_reopened: bool = True
     """`true`: post a further note if a ticket with a note is reopened."""
-    prompt_tokens: Annotated[int, Field(ge=1000, le=9_999_999)] = 8000
-    """Maximum tokens for a ticket and its context, for models with a small context window. The least useful parts are
-    cut."""
+    prompt_bytes: Annotated[int, Field(ge=4000, le=9_999_999)] = 32000
+    """Maximum bytes (UTF-8) of a ticket and its context, for models with a small context window. The tokens are at
+    most as many, usually a quarter. The least useful parts are cut."""
 
 
 class OpenAISection(TenantSection):
@@ -249,7 +249,7 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
 
 FIELDS = dict(_fields())
 """Path below the tenant's table -> field."""
-REMOVED = {path.replace(".", "_").upper(): path for path in FIELDS}
+REMOVED = {path.replace("prompt_bytes", "prompt_tokens").replace(".", "_").upper(): path for path in FIELDS}
 """Variables (without suffix) of releases before `tenants.toml` -> path of their replacement."""
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",

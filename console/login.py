@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from authlib.integrations.base_client.errors import MismatchingStateError
+from authlib.integrations.base_client import MismatchingStateError
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response

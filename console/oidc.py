@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.base_client.errors import MismatchingStateError
+from authlib.integrations.base_client import MismatchingStateError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.integrations.starlette_client import StarletteIntegration, StarletteOAuth2App
 from authlib.oidc.core import CodeIDToken

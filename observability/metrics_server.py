@@ -6,8 +6,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIApplication
 
 from prometheus_client import (
@@ -15,18 +16,19 @@ from prometheus_client import (
     PLATFORM_COLLECTOR,
     PROCESS_COLLECTOR,
     CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
     generate_latest,
     make_wsgi_app,
 )
-from prometheus_client.exposition import ThreadingWSGIServer
-from prometheus_client.metrics import MetricWrapperBase
 
 from observability import metrics
 
 _ALL = (metrics.SPAN_EXPORTS, metrics.TENANT_UNUSABLE)
 _ENDS = (metrics.JOBS_ENDED, metrics.JOB_SECONDS)
 _CALLS = (metrics.CALLS, metrics.CALL_SECONDS, metrics.BREAKER_OPEN, metrics.DESK_HELD)
-PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
+PROCESSES: dict[str, tuple[Counter | Gauge | Histogram, ...]] = {
     "api": (
         *_ALL,
         metrics.WEBHOOKS,
@@ -149,8 +151,10 @@ def _readiness(ready: Ready) -> tuple[bool, Mapping[str, str]]:
         return False, {"status": "not ready", "failure": type(failure).__name__}
 
 
-class _Server(ThreadingWSGIServer):
+class _Server(ThreadingMixIn, WSGIServer):
     """Server for IPv4 and IPv6 where available; no traceback for a lost scraper."""
+
+    daemon_threads = True
 
     def __init__(self, *args: Any) -> None:
         self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET

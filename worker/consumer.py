@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -173,15 +175,20 @@ class OneClientChannel(redis.Channel):
     QoS = FreeingQoS
     _one_client: Any = None
 
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        if asynchronous:
-            client = super()._create_client(asynchronous=True)  # type: ignore[misc]  # the types know no inner parts
-            client.set_response_callback("BRPOP", _job_taken)
-            return client
-        # A reopened channel has a new pool.
-        if self._one_client is None or self._one_client.connection_pool is not self.pool:
-            self._one_client = super()._create_client()  # type: ignore[misc]
-        return self._one_client
+    @cached_property
+    def client(self) -> Any:
+        client = super().client
+        client.set_response_callback("BRPOP", _job_taken)
+        return client
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        if client is None:
+            # A reopened channel has a new pool.
+            if self._one_client is None or self._one_client.connection_pool is not self.pool:
+                self._one_client = self.Client(connection_pool=self.pool)
+            client = self._one_client
+        yield client
 
 
 def _job_taken(reply: Sequence[bytes] | None, **_: object) -> tuple[bytes, str] | None:

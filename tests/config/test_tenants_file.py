@@ -50,7 +50,7 @@ FROM_ONE = [
         ("context.within.event", ["hunter2"]),
         ("openai.daily_dollars", 0.0),
         ("jobs.most_running", 9999999999),
-        ("note.prompt_tokens", 999),
+        ("note.prompt_bytes", 3999),
         ("note.rules", "r" * 4001),
         ("audit_days", -1),
         ("audit_days", 3651),
@@ -266,6 +266,7 @@ def test_migrate_prints_a_file_with_each_variable_of_before(migrate: Migrate) ->
     assert (desk.portal_id, desk.history_days, desk.conversation, desk.embeddings) == ("2", 730, True, "local")
     assert (desk.languages, desk.failure_note) == (("en", "de"), True)
     assert desk.closed_statuses == {"done", "gelöst"}
+    assert note.prompt_bytes == 16_000
     assert (note.rules, note.if_nothing_found, note.if_reopened) == ('Say "du".\nAlways.\x7f', False, True)
     assert (model.api_key, model.base_url, model.model) == ("k", "https://model.acme.example/v1", "big")
     assert (model.daily_tokens, model.daily_dollars) == (1000, 2.5)

@@ -26,7 +26,7 @@ def as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Mask
     return text
 
 
-def case_in(state: GraphState, budget: int = 8000) -> PromptContext:
+def case_in(state: GraphState, budget: int = 32_000) -> PromptContext:
     conversation, similar, documents = state.get("conversation", ()), state["similar_tickets"], state["documents"]
     return case_of(state["ticket"], conversation, similar, documents, as_it_is, budget)
 

@@ -91,10 +91,10 @@ def test_what_is_not_awaited_goes_by_one_client_until_the_channel_is_closed(redi
     with celery.connection_for_read() as connection:
         channel = connection.channel()
         assert isinstance(channel, OneClientChannel)
-        first = channel._create_client()
-        assert channel._create_client() is first
-        assert channel._create_client(asynchronous=True) is not first
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert second is first
+            assert channel.client is not first
         channel._disconnect_pools()  # type: ignore[attr-defined]
-        after = channel._create_client()
-        assert after is not first
-        assert after.ping()
+        with channel.conn_or_acquire() as after:
+            assert after is not first
+            assert after.ping()
