@@ -130,15 +130,19 @@ def model_span(
 ) -> Iterator[Callable[[ModelAnswer[Any]], None]]:
     """Record a request as a span and in the metrics; the result is called with the answer."""
     attributes = _request_attributes(attempt.model, question.version)
+    model, provider = attempt.model.name, attempt.model.provider
     if attempt.capture_messages:
         attributes |= _messages(question.prompt)
     with (
         tracing.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span,
         metrics.step(step),
-        metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
+        metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=model, provider=provider),
     ):
 
         def record_answer(answer: ModelAnswer[Any]) -> None:
+            usage = answer.usage
+            tokens, first_seconds = (usage.input_tokens, usage.output_tokens), answer.first_milliseconds / 1000
+            metrics.model_answered(provider, usage.model or model, tokens, first_seconds)
             span.set_attributes(_response_attributes(answer))
             if attempt.capture_messages:
                 span.set_attributes(_reply(answer))
