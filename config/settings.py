@@ -433,12 +433,13 @@ _OFF = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGC
 _MAX_SENT = 256
 
 
-def set_library_defaults() -> None:
+def set_library_defaults() -> list[str]:
     """Disable uploads to LangSmith and lower OpenTelemetry's defaults.
 
-    Call this before the first use of LangSmith or OpenTelemetry: both read the variables then, and LangSmith caches
-    them.
+    Returns the variables that had switched LangSmith on. Call this before the first use of LangSmith or OpenTelemetry:
+    both read the variables then, and LangSmith caches them.
     """
+    switched_on = [name for name in _OFF if _value(name) not in ("", "false", "0")]
     os.environ.update(dict.fromkeys(_OFF, "false"))
     # Seconds. Limits how long an unresponsive collector delays the end of a process.
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
@@ -446,6 +447,7 @@ def set_library_defaults() -> None:
     queue = _value("OTEL_BSP_MAX_QUEUE_SIZE")
     most = min(_MAX_SENT, int(queue)) if queue.isdecimal() else _MAX_SENT
     os.environ.setdefault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(most))
+    return switched_on
 
 
 def exports_spans() -> bool:

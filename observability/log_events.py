@@ -142,6 +142,11 @@ INBOX_USED = Phrase("Event stored in Redis until the database is back", "warning
 INBOX_UNREADABLE = Phrase("Inbox error: invalid entries removed: {count}", "error", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
+LANGSMITH_OFF = Phrase(
+    "LangSmith stays off: {names} has no effect. Send traces with OTEL_EXPORTER_OTLP_ENDPOINT.",
+    "warning",
+    promised=False,
+)
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
 TRACES_NOT_KEPT = Phrase("Traces not written to files: {reason}", "warning", promised=False)
 MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)

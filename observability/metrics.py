@@ -17,6 +17,9 @@ from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created
 # A job takes about 45 s, of which GPT-4 takes 30.
 _JOB_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
 _STEP_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 45, 60, 120)
+# As the GenAI conventions recommend.
+_GENAI_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_GENAI_TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
 
 
@@ -60,6 +63,11 @@ LABELS = {
     "place": "Route of a console page, like `/jobs/{job_id}`; `other` for unknown paths.",
     "status": "HTTP status of the response.",
     "what": "`answers`, `copies` or `jobs`.",
+    "gen_ai_operation_name": "`chat`.",
+    "gen_ai_provider_name": "`openai`, the API.",
+    "gen_ai_request_model": "As `model`.",
+    "gen_ai_token_type": "`input` or `output`.",
+    "error_type": "Type of the failure; empty for answers.",
 }
 """Every label and its values."""
 
@@ -170,6 +178,25 @@ GPT4_COST = Counter(
     "ai_agents_gpt4_cost_dollars",
     "Cost in dollars as reported by the provider; absent if it reports none.",
     ["tenant_id", "model"],
+)
+_GENAI = ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"]
+GENAI_SECONDS = Histogram(
+    "gen_ai_client_operation_duration_seconds",
+    "Duration of a model request, as in `ai_agents_external_call_duration_seconds`, and by failure.",
+    [*_GENAI, "error_type"],
+    buckets=_GENAI_SECONDS,
+)
+GENAI_FIRST_CHUNK_SECONDS = Histogram(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "Time to the first content of a streamed answer.",
+    _GENAI,
+    buckets=_GENAI_SECONDS,
+)
+GENAI_TOKENS = Histogram(
+    "gen_ai_client_token_usage",
+    "Tokens of a usable answer, with its repair.",
+    [*_GENAI, "gen_ai_token_type"],
+    buckets=_GENAI_TOKENS,
 )
 FALLBACK_ANSWERS = Counter("ai_agents_gpt4_fallback_answers", "Answers of the fallback model.", ["tenant_id"])
 SPENDING_USED = CallbackGauge(
@@ -319,6 +346,15 @@ def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float
         GPT4_COST.labels(tenant_id, model).inc(cost)
 
 
+def model_answered(provider: str, model: str, tokens: tuple[int, int], first_seconds: float) -> None:
+    """Record an answer's (input, output) tokens; `first_seconds` is 0 if it was not streamed."""
+    labels = ("chat", provider, model)
+    for direction, count in zip(("input", "output"), tokens, strict=True):
+        GENAI_TOKENS.labels(*labels, direction).observe(count)
+    if first_seconds:
+        GENAI_FIRST_CHUNK_SECONDS.labels(*labels).observe(first_seconds)
+
+
 def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
     """Replace the numbers of held jobs: (tenant, reason) -> count."""
     JOBS_HELD_BACK.clear()
@@ -400,22 +436,26 @@ class Call:
 
 @contextmanager
 def external_call(
-    server: str, tenant_id: str, failures: type[Exception], *, model: str | None = None
+    server: str, tenant_id: str, failures: type[Exception], *, model: str = "", provider: str = ""
 ) -> Iterator[Call]:
-    """Count and time one call to a tenant's desk, or to a `model`.
+    """Count and time one call to a tenant's desk, or to a `model` of a `provider`.
 
     Only `failures` are the server's: calls that we held back or ended ourselves are not counted.
     """
-    call, began, is_counted = Call(), time.monotonic(), False
+    call, began, is_counted, error_type = Call(), time.monotonic(), False, ""
     try:
         yield call
         is_counted = True
-    except failures:
+    except failures as failure:
         call.failed = is_counted = True
+        error_type = type(failure).__name__
         raise
     finally:
         if is_counted:
             CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
             # A model's latency does not depend on the tenant.
             labels = ("", model) if model else (tenant_id, "")
-            CALL_SECONDS.labels(server, *labels).observe(time.monotonic() - began)
+            seconds = time.monotonic() - began
+            CALL_SECONDS.labels(server, *labels).observe(seconds)
+            if model:
+                GENAI_SECONDS.labels("chat", provider, model, error_type).observe(seconds)

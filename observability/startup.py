@@ -33,12 +33,14 @@ def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[Process
 
     Call it first in a process: it sets variables that libraries read.
     """
-    set_library_defaults()
+    langsmith = set_library_defaults()
     try:
         settings, tenants = load_with_tenants(kind, needs=needs, on_problem=log_tenant_problem)
     except SettingsError as refused:
         abort_start(refused.problems)
     start_logging(settings)
+    if langsmith:
+        log_event(log_events.LANGSMITH_OFF, names=", ".join(langsmith))
     follow_tenants(tenants)
     return settings, tenants
 

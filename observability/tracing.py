@@ -47,8 +47,13 @@ _INTO_FILES_MILLISECONDS = 1000
 FILE_BYTES = 4_000_000
 FOLDER_BYTES = 30_000_000  # checked before a process begins a file, so the folder may exceed it by that file
 # Not written to files, because `ai-agents forget` does not erase those. A collector gets them if the operator opts in.
-_TEXTS = frozenset({"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"})
-_tracer = trace.get_tracer("ai-agents")
+_TEXTS = frozenset(
+    {"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.retrieval.documents"}
+)
+# The last version that defines GenAI's attributes too: they have a repository of their own since.
+_tracer = trace.get_tracer("ai-agents", schema_url="https://opentelemetry.io/schemas/1.41.0")
+# Phoenix and Langfuse read OpenInference's kind of a span; Langfuse does not know OpenTelemetry's `retrieval`.
+_KINDS = {CONTEXT: "RETRIEVER", GPT4: "LLM", CLAIM_CHECK: "LLM"}
 _propagator = TraceContextTextMapPropagator()
 _untraced: ContextVar[bool] = ContextVar("untraced", default=False)
 
@@ -173,13 +178,16 @@ def span(
     An exception that leaves the block is recorded, with its `reason` (our own words) if it has one. An exception marked
     as `expected` does not turn the span red.
     """
-    tagged = {**(attributes or {}), **tags()}
+    shown_as = _KINDS.get(name) or ("TOOL" if kind is SpanKind.CLIENT else "CHAIN")
+    tagged = {"openinference.span.kind": shown_as, **(attributes or {}), **tags()}
     return _Current(_tracer.start_span(name, context=parent, kind=kind, links=links, attributes=tagged))
 
 
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
     """Start a client span that is not current; the caller ends it."""
-    return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**attributes, **tags()})
+    return _tracer.start_span(
+        name, kind=SpanKind.CLIENT, attributes={"openinference.span.kind": "CHAIN", **attributes, **tags()}
+    )
 
 
 def record_failure(failed: trace.Span, failure: BaseException, reason: str | None = None) -> None:
@@ -207,7 +215,12 @@ def queue_span(parent: Context | None, since: datetime, until: datetime) -> None
         QUEUE,
         context=parent,
         start_time=min(start, end),
-        attributes={"messaging.system": "celery", "messaging.destination.name": "celery", **tags()},
+        attributes={
+            "openinference.span.kind": "CHAIN",
+            "messaging.system": "celery",
+            "messaging.destination.name": "celery",
+            **tags(),
+        },
     )
     waited.end(end_time=end)
 

@@ -11,19 +11,20 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, get_current_span
 from opentelemetry.util.types import AttributeValue
 
 from integrations.errors import ExternalError
 from integrations.values import ModelAnswer, Prompt, Unanswered, Usage
-from knowledge.models import Document
+from knowledge.models import Document, SimilarTicket
 from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from privacy import audit
 from privacy.audit import ModelExchange
 from workflow.ports import Model
-from workflow.question import ModelQuestion
-from workflow.state import Attempt
+from workflow.prompt import source_id
+from workflow.question import ModelQuestion, question_of
+from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind, UnusableAnswer
 
 _SECONDS = 5.0
@@ -129,15 +130,19 @@ def model_span(
 ) -> Iterator[Callable[[ModelAnswer[Any]], None]]:
     """Record a request as a span and in the metrics; the result is called with the answer."""
     attributes = _request_attributes(attempt.model, question.version)
+    model, provider = attempt.model.name, attempt.model.provider
     if attempt.capture_messages:
         attributes |= _messages(question.prompt)
     with (
         tracing.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span,
         metrics.step(step),
-        metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=attempt.model.name),
+        metrics.external_call("gpt4", attempt.claim.tenant_id, ExternalError, model=model, provider=provider),
     ):
 
         def record_answer(answer: ModelAnswer[Any]) -> None:
+            usage = answer.usage
+            tokens, first_seconds = (usage.input_tokens, usage.output_tokens), answer.first_milliseconds / 1000
+            metrics.model_answered(provider, usage.model or model, tokens, first_seconds)
             span.set_attributes(_response_attributes(answer))
             if attempt.capture_messages:
                 span.set_attributes(_reply(answer))
@@ -160,7 +165,7 @@ def _request_attributes(model: Model, prompt_version: str) -> dict[str, Attribut
         "gen_ai.output.type": "json",
         "server.address": address.hostname or "",
         "server.port": address.port or (443 if address.scheme == "https" else 80),
-        "prompt.version": prompt_version,
+        "gen_ai.prompt.version": prompt_version,
     }
 
 
@@ -175,7 +180,25 @@ def _response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
     }
     if answer.usage.cost is not None:
         attributes["gen_ai.usage.cost"] = answer.usage.cost
+    if answer.first_milliseconds:
+        attributes["gen_ai.request.stream"] = True
+        attributes["gen_ai.response.time_to_first_chunk"] = answer.first_milliseconds / 1000
     return attributes
+
+
+def trace_sources(attempt: Attempt, state: GraphState, *, with_texts: bool) -> None:
+    """Add the found sources to the current span: ids and scores, and redacted texts if the operator has opted in."""
+    documents: list[dict[str, Any]]
+    if attempt.capture_messages and with_texts:
+        documents = [
+            {"id": source.id, "score": source.found.strength, "content": f"{source.title}\n{source.text}"}
+            for source in question_of(attempt, state).grounding.case.sources
+        ]
+    else:
+        found: list[SimilarTicket | Document] = [*state["similar_tickets"], *state["documents"]]
+        documents = [{"id": source_id(each), "score": each.strength} for each in found]
+    attributes = {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": json.dumps(documents)}
+    get_current_span().set_attributes(attributes)
 
 
 def _messages(prompt: Prompt) -> dict[str, AttributeValue]:

@@ -136,11 +136,17 @@ def _source(found: SimilarTicket | Document, mask: Mask, mask_kind: Callable[[st
     title = _begin(title, _MAX_NAME_LENGTH, mask)[0]
     text, is_whole = _begin(text, _MAX_PASSAGE_LENGTH, mask)
     if isinstance(found, Document):
-        digest = hashlib.sha256(f"{found.title}\n{found.text}".encode(errors="replace")).hexdigest()
-        return FoundSource(f"doc-{digest[:6]}", found, title, text, is_whole)
+        return FoundSource(source_id(found), found, title, text, is_whole)
     kinds = (mask_kind(found.category), mask_kind(found.group))
     problem = _begin(found.problem, _MAX_PROBLEM_LENGTH, mask)[0]
-    return FoundSource(f"ticket-{found.shown}", found, title, text, is_whole, *kinds, problem)
+    return FoundSource(source_id(found), found, title, text, is_whole, *kinds, problem)
+
+
+def source_id(found: SimilarTicket | Document) -> str:
+    if isinstance(found, SimilarTicket):
+        return f"ticket-{found.shown}"
+    digest = hashlib.sha256(f"{found.title}\n{found.text}".encode(errors="replace")).hexdigest()
+    return f"doc-{digest[:6]}"
 
 
 def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:

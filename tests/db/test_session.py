@@ -101,6 +101,7 @@ async def test_a_statement_has_a_span(traced: Database, spans: InMemorySpanExpor
     assert attributes.pop("server.address") == "127.0.0.1"
     assert int(str(attributes.pop("server.port"))) > 1024
     assert attributes == {
+        "openinference.span.kind": "CHAIN",
         "db.system.name": "postgresql",
         "db.namespace": "ai_agents",
         "db.operation.name": "SELECT",

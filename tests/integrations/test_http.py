@@ -336,6 +336,7 @@ async def test_a_request_has_a_span_without_its_query(
     (span,) = spans.get_finished_spans()
     assert (span.name, span.kind, span.status.status_code) == ("POST", SpanKind.CLIENT, StatusCode.UNSET)
     assert span.attributes == {
+        "openinference.span.kind": "TOOL",
         "http.request.method": "POST",
         "http.response.status_code": 201,
         "server.address": "desk.example",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -46,10 +47,11 @@ def value(process: str, name: str, **labels: str) -> float | None:
 def test_each_metric_is_named_by_convention_and_explained(name: str) -> None:
     metric = METRICS[name]
     (family,) = metric.describe()
-    assert re.fullmatch(r"ai_agents(_[a-z0-9]+)+", family.name)
+    # The GenAI conventions' names, as Prometheus writes them, have their own prefix, and `{token}` is no unit.
+    assert re.fullmatch(r"(ai_agents|gen_ai_client)(_[a-z0-9]+)+", family.name)
     assert not family.name.endswith(("_total", "_count", "_sum", "_bucket"))
     assert "seconds" not in family.name or family.name.endswith(UNITS)
-    assert family.type != "histogram" or family.name.endswith(UNITS)
+    assert family.type != "histogram" or family.name.endswith((*UNITS, "_token_usage"))
     assert family.documentation.endswith(".")
     assert set(metric._labelnames) <= set(metrics.LABELS)
     assert any(metric in given for given in metrics_server.PROCESSES.values())
@@ -144,6 +146,20 @@ def test_a_call_that_was_held_back_is_none() -> None:
         call.failed = True
     results = [value("worker", "ai_agents_external_calls_total", result=each, **told) for each in ("failed", "ok")]
     assert results == [2, None]
+
+
+def test_the_model_metrics_have_the_names_of_the_genai_conventions() -> None:
+    model = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "openai", "gen_ai_request_model": "of this test"}
+    given: dict[str, Any] = {"model": model["gen_ai_request_model"], "provider": "openai"}
+    with metrics.external_call("gpt4", "acme", ExternalError, **given):
+        metrics.model_answered("openai", model["gen_ai_request_model"], (1385, 361), 0.6)
+    with pytest.raises(DeskTimeoutError), metrics.external_call("gpt4", "acme", ExternalError, **given):
+        raise DeskTimeoutError
+    name = "gen_ai_client_operation_duration_seconds_count"
+    assert [value("worker", name, **model, error_type=error) for error in ("", "DeskTimeoutError")] == [1, 1]
+    name = "gen_ai_client_token_usage_sum"
+    assert [value("worker", name, **model, gen_ai_token_type=kind) for kind in ("input", "output")] == [1385, 361]
+    assert value("worker", "gen_ai_client_operation_time_to_first_chunk_seconds_sum", **model) == 0.6
 
 
 def test_a_breakers_metric_shows_its_newest_state() -> None:

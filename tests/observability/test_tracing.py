@@ -22,7 +22,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from observability.tracing import FOLDER_BYTES, FileExporter
 from tests.kit.logs import lines_of
 
-TEXTS = ("gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages")
+TEXTS = [f"gen_ai.{name}" for name in ("system_instructions", "input.messages", "output.messages")]
+TEXTS += ["gen_ai.retrieval.documents"]
 OK, FAILED = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 
 

@@ -33,6 +33,7 @@ class ReceivedSpan:
     tags: dict[str, Any]
     events: dict[str, dict[str, Any]]
     links: list[str]
+    schema: str
 
 
 def _value(value: Any) -> Any:
@@ -64,7 +65,7 @@ class Collector:
         request.ParseFromString(body)
         for resource in request.resource_spans:
             service = str(_attributes(resource.resource.attributes).get("service.name"))
-            for span in (span for scope in resource.scope_spans for span in scope.spans):
+            for schema, span in ((scope.schema_url, span) for scope in resource.scope_spans for span in scope.spans):
                 self.spans.append(
                     ReceivedSpan(
                         name=span.name,
@@ -78,6 +79,7 @@ class Collector:
                         tags=_attributes(span.attributes),
                         events={event.name: _attributes(event.attributes) for event in span.events},
                         links=[link.trace_id.hex() for link in span.links],
+                        schema=schema,
                     )
                 )
 

@@ -22,7 +22,7 @@ def in_a_fresh_process(program: str, **environment: str) -> Any:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])  # the lines before are log lines
 
 
 def test_the_api_process_loads_no_graph_no_model_no_celery_and_no_other_process() -> None:
@@ -54,6 +54,20 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
     early, seen, enabled = in_a_fresh_process(program, **ENOUGH, **switched_on)
     assert seen == dict.fromkeys(SWITCHES, "false")
     assert (early, enabled) == (False, False)
+
+
+@pytest.mark.parametrize(("value", "is_on"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_a_process_says_once_that_langsmith_stays_off(value: str, *, is_on: bool) -> None:
+    program = (
+        "from config.settings import LogSettings; from observability.startup import start_process;"
+        "start_process(LogSettings, needs='nothing')" + ("" if is_on else "; print('[]')")
+    )
+    line = in_a_fresh_process(program, LOG_FORMAT="json", LANGSMITH_TRACING=value, LANGCHAIN_TRACING_V2="false")
+    if is_on:
+        assert line["level"] == "warning"
+        assert line["event"].startswith("LangSmith stays off: LANGSMITH_TRACING has no effect. ")
+    else:
+        assert line == []
 
 
 def test_a_silent_collector_has_bounded_time_and_queue_by_default() -> None:

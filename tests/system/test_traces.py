@@ -95,9 +95,15 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(world: World, collec
     assert [gpt4.tags[f"gen_ai.{name}"] for name in names] == ["chat", "openai", "gpt-6-luna", ["stop"]]
     assert min(gpt4.tags[f"gen_ai.usage.{kind}_tokens"] for kind in ("input", "output")) > 0
     assert "gen_ai.usage.cost" not in gpt4.tags
+    assert gpt4.tags["gen_ai.response.time_to_first_chunk"] > 0
+    assert gpt4.schema == "https://opentelemetry.io/schemas/1.41.0"
     everything = [span for span in collector.spans if span.trace_id == gpt4.trace_id]
     assert secret not in repr(everything)
     assert not any("input_data" in repr(span) for span in everything)
+    # Phoenix shows others as unknown.
+    kinds = {"Webhook": "CHAIN", "Queue": "CHAIN", "Worker": "CHAIN", "Context": "RETRIEVER", "GPT-4": "LLM"}
+    kinds |= {UPDATE: "TOOL", "GET": "TOOL", "POST": "TOOL", "SELECT complete_job": "CHAIN"}
+    assert kinds.items() <= {span.name: span.tags["openinference.span.kind"] for span in everything}.items()
     # HTTP and SQL have spans of their own.
     assert {"GET", "POST"} <= {span.tags.get("http.request.method") for span in everything}
     asked = {span.name for span in everything if span.tags.get("db.system.name") == "postgresql"}

@@ -26,6 +26,7 @@ from workflow.exclusions import (
     refuse_ticket,
 )
 from workflow.lease import retry_until_available
+from workflow.model_requests import trace_sources
 from workflow.note import is_note
 from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind
@@ -68,6 +69,16 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 await claims.context_incomplete(attempt.database, attempt.claim, reason)
         tickets, documents = results.get(find_tickets, ()), results.get(find_documents, ())
         conversation = results.get(_read_conversation, ())
+        nothing_found = (results.get(find_tickets), results.get(find_documents)) == ((), ())
+        gathered: GraphState = {
+            "ticket": ticket,
+            "conversation": conversation,
+            "similar_tickets": tickets,
+            "documents": documents,
+            "nothing_found": nothing_found,
+        }
+        # A stored answer needs no model, and without one there is no prompt to redact for.
+        trace_sources(attempt, gathered, with_texts=not answered)
         log_event(
             log_events.CONTEXT_GATHERED,
             ticket_history="Yes" if tickets else "No",
@@ -79,16 +90,9 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
                 "took_ms": round((time.monotonic() - started) * 1000),
             },
         )
-    nothing_found = (results.get(find_tickets), results.get(find_documents)) == ((), ())
     if nothing_found and not answered and not attempt.tenant_settings().note.if_nothing_found:
         raise NoNoteWantedError(NOTHING_FOUND)
-    return {
-        "ticket": ticket,
-        "conversation": conversation,
-        "similar_tickets": tickets,
-        "documents": documents,
-        "nothing_found": nothing_found,
-    }
+    return gathered
 
 
 async def _read_ticket(attempt: Attempt) -> DeskTicket:
