@@ -72,6 +72,7 @@ def _path(text: str) -> str:
 
 
 def add_verbs(verbs: Verbs) -> None:
+    _add_pilot(verbs)
     check = _verb(verbs, "check", "check settings, servers, desks, models and webhooks; read-only")
     check.set_defaults(verb="check command")
     _add_tenant(check, "only this tenant")
@@ -141,6 +142,32 @@ def add_verbs(verbs: Verbs) -> None:
     kit.add_argument("--form", choices=FORMS, required=True, help="way of sending, see docs/connect")
     kit.add_argument("--url", type=_webhook_url, metavar="URL", help="address of the API (default: a placeholder)")
     kit.add_argument("--show-secret", action="store_true", help="include the secret from the settings here")
+
+
+def _add_pilot(verbs: Verbs) -> None:
+    init = verbs.add_parser(
+        "init",
+        help="ask for a desk and a model, test both, and write the settings of a pilot",
+        epilog="Without a terminal nothing is asked. Secrets are variables: SERVICEDESK_API_KEY, or in the cloud "
+        "SERVICEDESK_CLIENT_SECRET with SERVICEDESK_REFRESH_TOKEN or SERVICEDESK_GRANT_CODE; OPENAI_API_KEY.",
+    )
+    init.add_argument("--url", type=_word, metavar="URL", help="address of the desk, in the cloud with /app/<portal>")
+    init.add_argument("--edition", choices=("onpremises", "cloud"), help="edition of the desk")
+    init.add_argument("--tenant", type=tenant, metavar="ID", help="short name for the desk")
+    init.add_argument("--accounts-url", type=_word, metavar="URL", help="cloud: accounts host of the data centre")
+    init.add_argument("--client-id", type=_word, metavar="ID", help="cloud: client id of the self client")
+    init.add_argument("--model-url", type=_word, metavar="URL", help="address of the model's API")
+    init.add_argument("--model", type=_word, metavar="NAME", help="name of the model")
+    init.add_argument("--webhooks", action="store_true", help="wait for webhooks instead of polling the desk")
+    init.add_argument("--overwrite", action="store_true", help="replace existing settings")
+    init.set_defaults(verb="pilot init")
+    up = verbs.add_parser("up", help="run a pilot on this machine: all processes, with Postgres and Redis")
+    up.add_argument("--live", action="store_true", help="write notes into tickets (default: only show them)")
+    up.add_argument("--port", type=_number(65_535), default=8010, help="port of the console (default: 8010)")
+    up.set_defaults(verb="pilot up")
+    for verb in (init, up):
+        verb.add_argument("--folder", type=lambda text: Path(_path(text)), default=Path("pilot"), metavar="FOLDER",
+                          help="folder of settings and data (default: pilot)")  # fmt: skip
 
 
 def _add_audit(verbs: Verbs) -> None:

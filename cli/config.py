@@ -54,7 +54,7 @@ def migrated(values: Mapping[str, str]) -> tuple[str, list[str]]:
                 except ValueError as failure:
                     problems.append(f"{setting} {failure}")
         problems += settings_of(tenant_id, table)[1]
-    lines = [line for tenant_id, table in tables.items() if table for line in _lines(tenant_id, table)]
+    lines = [line for tenant_id, table in tables.items() if table for line in toml_lines(tenant_id, table)]
     return "\n".join(lines), problems
 
 
@@ -95,7 +95,7 @@ def _types(kind: object) -> Iterator[object]:
         yield from _types(part)
 
 
-def _lines(path: str, table: Mapping[str, Any]) -> Iterator[str]:
+def toml_lines(path: str, table: Mapping[str, Any]) -> Iterator[str]:
     """Yield a table as TOML: its own values, then its inner tables.
 
     JSON strings, numbers and lists are valid TOML.
@@ -108,7 +108,7 @@ def _lines(path: str, table: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} = {_toml(value)}"
     yield ""
     for key, value in inner.items():
-        yield from _lines(f"{path}.{key}", value)
+        yield from toml_lines(f"{path}.{key}", value)
 
 
 def _toml(value: object) -> str:

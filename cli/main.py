@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "housekeeping":
             status: int = resolve_name("worker.scheduler.app:run")()
         case "console":
-            status = resolve_name("console.main:run")(chosen)
+            status = resolve_name("console.main:print_link" if chosen.link else "console.main:run")(chosen)
         case "migrate":
             status = _written(_migrate)
         case "psql":
@@ -61,6 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
         process = verbs.add_parser(name, help=description)
         process.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         process.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
+        if name == "console":
+            link_help = "print an address that logs the holder of CONSOLE_TOKEN_<NAME> in, once within five minutes"
+            process.add_argument("--link", metavar="NAME", help=link_help)
     verbs.add_parser("migrate", help="create or upgrade the database schema (needs DATABASE_ADMIN_URL)")
     add_verbs(verbs)
     # All that follows is psql's, options included.

@@ -27,7 +27,8 @@ MAX_FAILURES = 10
 _MAX_AT_ONCE = 8
 WINDOW_SECONDS = 60.0
 _BACK = "/login/provider/back"
-PATHS = ("/login", "/logout", "/login/provider", _BACK)
+_LINK = "/login/link"
+PATHS = ("/login", "/logout", "/login/provider", _BACK, _LINK)
 """Paths that need no session."""
 _LOG_IN_AGAIN = "The login was started in another browser or expired. Log in again with cookies allowed."
 _COPY_IS_VALID = (
@@ -122,6 +123,15 @@ async def log_in(
     response = _login_page(request, sessions, to, problem, 429)
     response.headers["Retry-After"] = str(round(WINDOW_SECONDS))
     return response
+
+
+@router.get(_LINK)
+async def log_in_by_link(request: Request, sessions: SessionsDep, login: LoginDep, link: str = "") -> Response:
+    holder = await sessions.use_link(link)
+    if holder is not None:
+        return await _enter(request, sessions, sessions.account_of_token(holder), holder.role, "")
+    login.refuse("link not valid")
+    return _login_page(request, sessions, "", "This link was used already, or is older than five minutes.", 403)
 
 
 @router.get("/login/provider")

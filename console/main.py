@@ -6,11 +6,13 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 
 from api.server import Connections, Port, serve
+from config.exit_codes import CONFIGURATION_EXIT
 from config.secret_files import secrets_dir
 from config.secrets import own_secrets
-from config.settings import ConsoleSettings, SettingsError
+from config.settings import ConsoleSettings, SettingsError, load
 from config.tenant_directory import TenantDirectory
 from console.access import AccessDirectory, read_access
 from console.app import create_app
@@ -24,7 +26,7 @@ from jobs.probe_requests import ProbeClient
 from jobs.queue import open_redis
 from observability import log_events, metrics_server
 from observability.health import Readiness
-from observability.logging import log_event
+from observability.logging import log_event, refuse_start
 from observability.startup import abort_start, end_loading, start_process
 from observability.tracing import Tracing
 from privacy.secret_fingerprints import report_secrets
@@ -58,6 +60,30 @@ def run(chosen: argparse.Namespace) -> int:
     except (SettingsError, metrics_server.PortError) as unfit:
         abort_start([str(unfit)])
     return 0
+
+
+def print_link(chosen: argparse.Namespace) -> int:
+    """Print a login link for the token `chosen.link`; return 78 without it, or for wrong settings."""
+    try:
+        settings = load(ConsoleSettings)
+    except SettingsError as failure:
+        refuse_start(failure.problems)
+        return CONFIGURATION_EXIT
+    access = AccessDirectory(read_access(secrets_dir()))
+    name = chosen.link.lower().replace("_", "-")
+    token = next((token for token in access.now().tokens if token.name == name), None)
+    if token is None or settings.console_url is None:
+        missing = "CONSOLE_URL" if token else f"a valid CONSOLE_TOKEN_{chosen.link.upper()}"
+        refuse_start([f"{missing} is missing"])
+        return CONFIGURATION_EXIT
+    database = Database(settings.database_url, application_name="ai-agents console")
+    sessions = Sessions(_keys(settings), access, EndedSessions(database), ConsoleAddress(settings.console_url))
+    sys.stdout.write(f"{settings.console_url}/login/link?link={sessions.link(token)}\n")
+    return 0
+
+
+def _keys(settings: ConsoleSettings) -> ConsoleKeys:
+    return ConsoleKeys([key for key in (settings.console_key, settings.console_previous_key) if key is not None])
 
 
 def _log_problem(problem: str) -> None:
@@ -103,10 +129,9 @@ async def _main(
         pool_seconds=3.0,
     )
     redis, probes = open_redis(settings.redis_url, seconds=1.0), ProbeClient(settings.redis_url)
-    keys = ConsoleKeys([key for key in (settings.console_key, settings.console_previous_key) if key is not None])
     console = create_app(
         Services(database, redis, tenants, probes, settings.jaeger_url, settings.job_deadline_seconds),
-        Sessions(keys, access, EndedSessions(database), ConsoleAddress(settings.console_url)),
+        Sessions(_keys(settings), access, EndedSessions(database), ConsoleAddress(settings.console_url)),
         provider=Provider(EgressConfig.of(settings, settings.console_ca_bundle)),
     )
     async with contextlib.AsyncExitStack() as stack:

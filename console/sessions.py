@@ -26,14 +26,20 @@ _SECONDS = 2.0
 _END = text(
     "INSERT INTO ended_sessions (id, expires_at) VALUES (:id, now() + CAST(:lasts AS interval)) ON CONFLICT DO NOTHING"
 )
+_USE = text(
+    "INSERT INTO ended_sessions (id, expires_at) VALUES (:id, now() + interval '1 hour') "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
 _HAS = text("SELECT EXISTS (SELECT FROM ended_sessions WHERE id = :id)")
 LASTS_SECONDS = 8 * 3600
 IDLE_SECONDS = 3600
 LOGIN_SECONDS = 600
+LINK_SECONDS = 300
 CLOCK_SKEW_SECONDS = 60
 """How far the clock of another console may be ahead."""
 _RENEWED_AFTER_SECONDS = 60
 _SESSION, _LOGIN, _CSRF, _TOKEN, _PROVIDER, _PERSON = "session", "login", "csrf", "token", "provider", "person"
+_LINK = "link"
 _SIGNER: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 _OPAQUE = re.compile(r"[A-Za-z0-9._|:/+=~-]{1,100}")
 _HERE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.ASCII)
@@ -53,6 +59,11 @@ class EndedSessions:
     async def has(self, session_id: str) -> bool:
         async with asyncio.timeout(_SECONDS):
             return bool(await self._database.call_for_one(_HAS, id=session_id))
+
+    async def use(self, link_id: str) -> bool:
+        """Return True for the first use of a link."""
+        async with asyncio.timeout(_SECONDS):
+            return await self._database.call_for_one(_USE, id=link_id) is not None
 
 
 class ConsoleAddress:
@@ -184,6 +195,19 @@ class Sessions:
             return None
         user = User(account.name, role.kind, role.tenant_id, role.reads_texts, account.id)
         return Session(session_id, account, issued_at, signed_at, user, self.csrf(session_id))
+
+    def link(self, token: ConsoleToken) -> str:
+        """Return a text that logs the token's holder in, once and within five minutes."""
+        return self._keys.sign(_LINK, [secrets.token_urlsafe(18), token.name])
+
+    async def use_link(self, link: str) -> ConsoleToken | None:
+        """Return the holder of an unused link. Raises as `EndedSessions`."""
+        found = self._keys.read(_LINK, link, LINK_SECONDS)
+        if found is None:
+            return None
+        link_id, name = found[0]
+        holder = next((token for token in self.access.now().tokens if token.name == name), None)
+        return holder if holder is not None and await self.ended.use(f"link {link_id}") else None
 
     def begin(self, account: Account, response: Response) -> None:
         self._write(response, secrets.token_urlsafe(18), int(self._keys.now()), account)

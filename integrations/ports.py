@@ -124,3 +124,8 @@ class DeskKind(Protocol):
 
     def remedy(self, tenant_id: str, desk: DeskSettings, step: CheckStep, reason: str) -> str:
         """Return the operator's action after a failed step of `ai-agents check`."""
+
+    async def refresh_token_of(
+        self, desk: DeskSettings, code: str, http: httpx2.AsyncClient, timeout_seconds: float
+    ) -> str:
+        """Exchange a grant code for the desk's refresh token; raises ExternalError."""

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cli.pilot.processes import ProcessFailedError
+from cli.pilot.programs import ROOT
 from dev.benchmarks import growth, held, jobs, starts, webhooks
 from dev.benchmarks.ours import MeasurementError
 from dev.benchmarks.report import Benchmark, Goal, Report, table
 from dev.benchmarks.retrieval import benchmark as retrieval
 from dev.benchmarks.retrieval import trackers
-from dev.stack.processes import ProcessFailedError
-from dev.stack.programs import PROJECT
 
 _USUAL = (webhooks, jobs, held, growth, starts)
 BENCHMARKS: dict[str, Benchmark] = {
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="NAME", help="; ".join(map(_usage, BENCHMARKS.values())))
     parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
-    parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
+    parser.add_argument("--documents", type=Path, default=ROOT / "docs", help="where to write (default: docs)")
     options = parser.parse_args(arguments)
     changed = {name: _value(value) for name, _, value in (word.partition("=") for word in options.words) if value}
     names = [word for word in options.words if "=" not in word]

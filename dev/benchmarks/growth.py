@@ -17,11 +17,11 @@ from typing import LiteralString, Self
 
 import psycopg
 
+from cli.pilot.postgres import Postgres
 from console import queries as console_queries
 from db.migrate import migrate
 from db.session import Database
 from dev.benchmarks.report import Benchmark, Goal, Report, table
-from dev.stack.postgres import Postgres
 from jobs import details, repository
 from jobs import statistics as job_statistics
 from jobs.claims import Claim, complete

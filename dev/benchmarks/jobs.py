@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from cli.pilot.processes import Process
 from dev.benchmarks.machine import tree_cpu
 from dev.benchmarks.ours import Ours, ours_running
 from dev.benchmarks.peers import processes as peers
 from dev.benchmarks.report import Benchmark, Goal, Report, chart, median, ratio, table
-from dev.stack.processes import Process
 
 PLACES = 32
 POOLS = {"threads": PLACES, "prefork": os.cpu_count() or 1}

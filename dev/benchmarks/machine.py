@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dev.stack.processes import descendants
-from dev.stack.programs import PROJECT
+from cli.pilot.processes import descendants
+from cli.pilot.programs import ROOT
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -37,15 +37,15 @@ def memory(pid: int) -> dict[str, float]:
 
 def python_of(name: str) -> Path:
     """Install `requirements/<name>.txt` if needed; return its environment's Python."""
-    pins = PROJECT / "requirements" / f"{name}.txt"
-    folder, digest = PROJECT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
+    pins = ROOT / "requirements" / f"{name}.txt"
+    folder, digest = ROOT / ".venv-bench" / name, hashlib.sha256(pins.read_bytes()).hexdigest()
     python, stamp = folder / "bin" / "python", folder / ".installed"
     folder.parent.mkdir(exist_ok=True)
     # Two benchmarks that start at once would delete each other's environment.
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != digest:
-            sys.stderr.write(f"Installing {pins.relative_to(PROJECT)} into {folder.relative_to(PROJECT)} ...\n")
+            sys.stderr.write(f"Installing {pins.relative_to(ROOT)} into {folder.relative_to(ROOT)} ...\n")
             _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
             _uv("pip", "sync", "--quiet", "--python", str(python), "--require-hashes", "--compile-bytecode", str(pins))
             stamp.write_text(digest)
@@ -53,4 +53,4 @@ def python_of(name: str) -> Path:
 
 
 def _uv(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "uv", *arguments], cwd=PROJECT, check=True)
+    subprocess.run([sys.executable, "-m", "uv", *arguments], cwd=ROOT, check=True)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.processes import Process, wait_until
+from cli.pilot.programs import ROOT, answers, machine_environment
 from dev.benchmarks import load
 from dev.benchmarks.load import LoadResult, Plan
-from dev.stack.environment import machine_environment
-from dev.stack.free_ports import free_port
-from dev.stack.processes import Process, wait_until
-from dev.stack.programs import PROJECT, answers
 from dev.stack.system import System
 
 PIECES = 98
@@ -47,7 +46,7 @@ def ours_running(
         log_path=folder / "collector.log",
         environment=machine_environment(),
         ready=answers(port, "/_sim/spans"),
-        folder=PROJECT,
+        folder=ROOT,
     )
     env = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"} | dict(settings or {})
     env["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"

@@ -10,11 +10,11 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cli.pilot.processes import Process
 from dev.benchmarks.machine import cpu_seconds, memory, python_of
 from dev.benchmarks.ours import ours_running
 from dev.benchmarks.peers import processes as peers
 from dev.benchmarks.report import Benchmark, Goal, Report, median, table
-from dev.stack.processes import Process
 
 PEER = "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry"
 _SETTLE_SECONDS = 1.0

@@ -10,12 +10,12 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cli.pilot.processes import Process
 from dev.benchmarks.load import LoadResult, Plan
 from dev.benchmarks.machine import cpu_seconds
 from dev.benchmarks.ours import Ours, ours_running, sent
 from dev.benchmarks.peers import processes as peers
 from dev.benchmarks.report import Benchmark, Goal, Report, chart, median, ratio, table
-from dev.stack.processes import Process
 
 TITLES = {"peer": "FastAPI, SQLAlchemy, Celery, structlog, OpenTelemetry", "ours": "ours"}
 _WARM_SECONDS = 0.5

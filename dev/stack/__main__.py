@@ -10,16 +10,16 @@ from types import FrameType
 
 from rich.console import Console
 
+from cli.pilot.free_ports import is_free
+from cli.pilot.postgres_binaries import PostgresMissingError
+from cli.pilot.processes import ProcessFailedError
+from cli.pilot.programs import ROOT
+from cli.pilot.servers import EnvironmentSettingsError
+from cli.pilot.state_file import AlreadyRunningError
+from cli.pilot.valkey import ValkeyMissingError
 from dev.stack import demo
-from dev.stack.environment import EnvironmentSettingsError
-from dev.stack.free_ports import is_free
-from dev.stack.postgres_binaries import PostgresMissingError
-from dev.stack.processes import ProcessFailedError
-from dev.stack.programs import PROJECT
-from dev.stack.state_file import AlreadyRunningError
 from dev.stack.summary import summarise
 from dev.stack.system import System
-from dev.stack.valkey import ValkeyMissingError
 
 _PORTS = ("api", "console", "desk", "openai", "postgres", "redis")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--folder",
         type=Path,
-        default=PROJECT / ".devstack",
+        default=ROOT / ".devstack",
         help="folder for data, logs and state.json (default: .devstack)",
     )
     up.add_argument("--traces", action="store_true", help="store spans in FOLDER/traces for `ai-agents trace`")
@@ -101,7 +101,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _demo() -> int:
-    folder = PROJECT / ".devstack" / "demo"
+    folder = ROOT / ".devstack" / "demo"
     system = System(folder, openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS, traces=True)
     try:
         complete = demo.play(system, Console())

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from cli.pilot.processes import Process, wait_until
 from cli.trace import find, lines_of, tree
 from dev.stack.desk_client import DeskClient, as_text
-from dev.stack.processes import Process, wait_until
 from dev.stack.summary import command, relative
 from dev.stack.system import System
 from jobs.diagnosis.facts import DiagnosisSubject

@@ -1,31 +1,18 @@
 """Environment of each process, without the caller's settings."""
 
 import json
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from config.tenants import setting_suffix
 
 OPENAI_MODEL = "gpt-6-luna"
 _PORTAL = "itdesk"
 
-# The machine's variables that programs need.
-_MACHINE = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
-    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
-)
-# Developers may change these for one start; documented in CONTRIBUTING.md.
-_PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
-_PASSED_ON_PREFIXES = ("LC_", "OTEL_")
 # A customer's lower rate would limit every experiment.
 _DESK_RATE_PER_MINUTE = 30_000
-
-
-class EnvironmentSettingsError(Exception):
-    """The caller's server variables are unusable; the text contains the fix."""
 
 
 @dataclass(frozen=True)
@@ -51,35 +38,6 @@ class SimulatedTenant:
             "client_secret": f"client-{self.desk_key}",
             "refresh_token": f"refresh-{self.desk_key}",
         }
-
-
-class ExternalServers(NamedTuple):
-    """The caller's own servers; None means the embedded one."""
-
-    database_url: str | None = None
-    database_admin_url: str | None = None
-    redis_url: str | None = None
-
-
-def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
-    """Return the caller's servers. Raises EnvironmentSettingsError for half a pair."""
-    url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None
-    if (url is None) != (admin_url is None):
-        given, missing = ("DATABASE_URL", "DATABASE_ADMIN_URL") if url else ("DATABASE_ADMIN_URL", "DATABASE_URL")
-        raise EnvironmentSettingsError(
-            f"{given} is set, but {missing} is not. Set both to use your own Postgres, or neither for the embedded one."
-        )
-    return ExternalServers(url, admin_url, environ.get("REDIS_URL") or None)
-
-
-def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    passed = {
-        name: value
-        for name, value in environ.items()
-        if name in _MACHINE | _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    # Unbuffered, so that lines are in the log file at once.
-    return passed | {"PYTHONUNBUFFERED": "1"}
 
 
 def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:

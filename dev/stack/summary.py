@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from dev.stack.state_file import SETTINGS_FILE, STATE_FILE
+from cli.pilot.state_file import SETTINGS_FILE, STATE_FILE
 from dev.stack.system import System
 
 

@@ -7,22 +7,21 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres import Postgres
+from cli.pilot.processes import Launch, Process, Startable, await_ready, start_afresh, stop_all
+from cli.pilot.servers import ExternalServers, external_servers
+from cli.pilot.state_file import FolderLock, State, write_state
+from cli.pilot.valkey import Valkey
 from dev.stack.environment import (
-    ExternalServers,
     SimulatedTenant,
     desk_config,
-    external_servers,
     parted,
     product_environment,
     tenant_keys,
     toml_of,
 )
-from dev.stack.free_ports import free_port
-from dev.stack.postgres import Postgres
-from dev.stack.processes import Launch, Process, Startable, await_ready, start_afresh, stop_all
 from dev.stack.programs import Programs
-from dev.stack.state_file import FolderLock, State, write_state
-from dev.stack.valkey import Valkey
 
 _START_SECONDS = 60
 _GRACE_SECONDS = 8

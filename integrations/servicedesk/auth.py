@@ -111,27 +111,43 @@ class AccessToken:
                     await lock.release()
 
     async def _request(self) -> tuple[str, float]:
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": self._desk.client_id,
-            "client_secret": self._desk.client_secret,
-            "refresh_token": self._desk.refresh_token,
-        }
-        url = f"{self._desk.accounts_url}/oauth/v2/token"
-        status, _, content = await send_to_desk(self._http, self._timeout, "POST", url, data=form)
-        try:
-            body = json.loads(content)
-        except (ValueError, RecursionError):
-            raise DeskUnavailableError("invalid answer") from None
-        if is_throttled(content):
-            raise DeskUnavailableError("429")
-        if status == 429 or status >= 500:
-            raise DeskUnavailableError(str(status))
-        fields = body if isinstance(body, dict) else {}
-        token = fields.get("access_token")
-        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise _refusal(status, str(fields.get("error", "")))
-        return token, _lifetime(fields.get("expires_in"))
+        form = {"grant_type": "refresh_token", "refresh_token": self._desk.refresh_token}
+        fields = await _tokens(self._desk, form, self._http, self._timeout)
+        return fields["access_token"], _lifetime(fields.get("expires_in"))
+
+
+async def refresh_token_of(desk: DeskSettings, code: str, http: httpx2.AsyncClient, timeout_seconds: float) -> str:
+    """Return the refresh token for a grant code of a self client, which is valid once and for minutes.
+
+    Raises the errors of `AccessToken.get`. Source: https://www.zoho.com/accounts/protocol/oauth/self-client/
+    """
+    fields = await _tokens(desk, {"grant_type": "authorization_code", "code": code}, http, timeout_seconds)
+    token = fields.get("refresh_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise DeskRefusedError("no refresh token")
+    return token
+
+
+async def _tokens(
+    desk: DeskSettings, form: dict[str, str], http: httpx2.AsyncClient, timeout_seconds: float
+) -> dict[str, Any]:
+    """Return the answer of the accounts host, with a valid access token."""
+    form = {"client_id": desk.client_id, "client_secret": desk.client_secret, **form}
+    url = f"{desk.accounts_url}/oauth/v2/token"
+    status, _, content = await send_to_desk(http, timeout_seconds, "POST", url, data=form)
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise DeskUnavailableError("invalid answer") from None
+    if is_throttled(content):
+        raise DeskUnavailableError("429")
+    if status == 429 or status >= 500:
+        raise DeskUnavailableError(str(status))
+    fields = body if isinstance(body, dict) else {}
+    token = fields.get("access_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise _refusal(status, str(fields.get("error", "")))
+    return fields
 
 
 class SharedToken(AccessToken):

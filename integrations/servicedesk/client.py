@@ -29,7 +29,7 @@ from integrations.plain_text import lines_of, plain_text, unwrapped
 from integrations.ports import CheckStep, DeskLimits
 from integrations.resilience import PROBE_SECONDS
 from integrations.servicedesk import parsing
-from integrations.servicedesk.auth import KEY, AccessToken, SharedToken
+from integrations.servicedesk.auth import KEY, AccessToken, SharedToken, refresh_token_of
 from integrations.servicedesk.parsing import DeskAnswer, checked
 from integrations.servicedesk.transport import DeskCalls
 from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPage, Solution, is_number
@@ -352,6 +352,11 @@ class ServiceDesk:
     ) -> ServiceDeskPlus:
         token = (SharedToken if probing else AccessToken)(tenant_id, desk, http, redis, timeout_seconds)
         return ServiceDeskPlus(desk, DeskCalls(tenant_id, desk, http, token, timeout_seconds, limits))
+
+    async def refresh_token_of(
+        self, desk: DeskSettings, code: str, http: httpx2.AsyncClient, timeout_seconds: float
+    ) -> str:
+        return await refresh_token_of(desk, code, http, timeout_seconds)
 
     def remedy(self, tenant_id: str, desk: DeskSettings, step: CheckStep, reason: str) -> str:
         suffix = setting_suffix(tenant_id)

@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from api import feedback
+from cli.pilot.postgres import Postgres
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
-from dev.stack.postgres import Postgres
 from jobs.feedback import FeedbackLinks
 from tests.kit.postgres import Store, Table
 

@@ -13,8 +13,8 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import text
 
 from api.feedback import MAX_AT_ONCE, MAX_CONNECTIONS, TEXTS, texts_for
+from cli.pilot.postgres import Postgres
 from config.settings import FeedbackPageSettings
-from dev.stack.postgres import Postgres
 from jobs.feedback import FeedbackLinks, VoteReason
 from observability.metrics import WEBHOOKS
 from privacy import erasure

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from cli.pilot.postgres import Postgres
 from cli.replay import parts_of, side_by_side
-from dev.stack.postgres import Postgres
 from knowledge import repository
 from privacy import audit, erasure
 from privacy.erasure import ErasureScope

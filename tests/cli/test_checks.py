@@ -18,11 +18,11 @@ from cli.check.desk import desk_rows
 from cli.check.findings import Finding, State
 from cli.check.model import ModelCheck
 from cli.check.webhook import webhook_rows
+from cli.pilot.free_ports import free_port
 from config.settings import DeskClientSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from dev.simulators.openai.app import create_openai
 from dev.simulators.serving import serve_in_thread
-from dev.stack.free_ports import free_port
 from tests.config.given import ACME, CLOUD, tenant
 from tests.kit.proxy import ConnectProxy, serving_proxy
 from tests.kit.receiver import SECRET, TOKEN, Receiver

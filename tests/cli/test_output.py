@@ -18,9 +18,9 @@ import pytest
 from cli.arguments import moment
 from cli.database import run_within
 from cli.main import main
+from cli.pilot.postgres import Postgres
 from cli.show import for_machines, for_people, next_step
 from cli.terminal import as_json, table
-from dev.stack.postgres import Postgres
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.details import Details, Happened
 from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, LEFT_OUT, SIGNED_BY_PREVIOUS

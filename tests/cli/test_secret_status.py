@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.pilot.postgres import Postgres
 from cli.secrets.status import to_do
 from db.session import Database
-from dev.stack.postgres import Postgres
 from privacy import secret_fingerprints
 from privacy.secret_fingerprints import CURRENT, PREVIOUS, RETIRED, TOKEN, Remembered, seen
 from tests.jobs.diagnosis.known import NOW, ago

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from rich.console import Console
 
+from cli.pilot.postgres import Postgres
 from cli.trace import FROM_EVENTS, find, lines_of, tree
-from dev.stack.postgres import Postgres
 from jobs.diagnosis.facts import DiagnosisSubject
 from observability.tracing import FileExporter
 from tests.jobs.diagnosis.known import NOW

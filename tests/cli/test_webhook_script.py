@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from cli.kit import ai_agents_webhook
+from cli.pilot.free_ports import free_port
 from cli.signing_kit import kit
-from dev.stack.free_ports import free_port
 from tests.cli.troubled_door import TroubledDoor, opened_door, pasted
 from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
 from tests.kit.receiver import SECRET

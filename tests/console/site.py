@@ -112,6 +112,11 @@ class EndedInMemory(EndedSessions):
     async def has(self, session_id: str) -> bool:
         return session_id in self._ids
 
+    async def use(self, link_id: str) -> bool:
+        is_first = link_id not in self._ids
+        self._ids.add(link_id)
+        return is_first
+
 
 @dataclass
 class ConsoleSite:

@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from cli.pilot.postgres import Postgres
 from console.login import MAX_FAILURES
-from console.sessions import IDLE_SECONDS, LASTS_SECONDS
-from dev.stack.postgres import Postgres
+from console.sessions import IDLE_SECONDS, LASTS_SECONDS, LINK_SECONDS
 from tests.console.site import KEY, OLD_KEY, TOKENS, Browser, ConsoleSite, console_site
 from tests.kit.postgres import Table
 
@@ -49,6 +49,20 @@ async def test_another_text_lets_nobody_in(stranger: Browser) -> None:
     for token in ("", "wrong", TOKENS["ANNA"][:-1], TOKENS["ANNA"] + "x", "x" * 100_000, "ü" * 40):
         assert (await stranger.log_in(token)).status_code in (400, 403), token
         assert (await stranger.get("/")).status_code == 303
+
+
+async def test_a_link_lets_its_holder_in_once_and_within_five_minutes(console: ConsoleSite) -> None:
+    (anna,) = [token for token in console.sessions.access.now().tokens if token.name == "anna"]
+    link, late = console.sessions.link(anna), console.sessions.link(anna)
+    async with console.browser() as browser, console.browser() as thief:
+        assert (await browser.get(f"/login/link?link={link}")).headers["location"] == "/"
+        assert asked(await browser.get("/"))["name"] == "anna"
+        console.now.now += LINK_SECONDS + 1
+        for refused in (link, late, late[:-1], "", "x" * 5000):
+            answer = await thief.get(f"/login/link?link={refused}")
+            assert answer.status_code == 403, refused
+            assert "older than five minutes" in answer.text
+        assert (await thief.get("/")).status_code == 303
 
 
 async def test_a_cookie_is_for_the_browser_alone_and_over_tls_for_this_host_alone() -> None:

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
+from cli.pilot.postgres import Postgres
 from console.routes.failures import MAX_RETRIED
 from console.sessions import User
 from db.session import Database
-from dev.stack.postgres import Postgres
 from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store

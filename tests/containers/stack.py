@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dev.stack.free_ports import free_port
+from cli.pilot.free_ports import free_port
 from tests.containers.files import BASE, OURS, ROOT, SERVICES, let_in
 
 _PULL_SECONDS = 120

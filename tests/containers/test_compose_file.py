@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cli.pilot.free_ports import free_port
 from config.secrets import not_for_the_api
 from config.settings import WorkerSettings
 from config.tenant_validation import parse_tenants
 from dev.simulators.servicedesk import create_desk
 from dev.simulators.serving import serve_in_thread
-from dev.stack.free_ports import free_port
 from tests.containers.files import (
     COMPOSE,
     COMPOSE_TEXT,

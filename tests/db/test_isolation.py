@@ -9,8 +9,8 @@ from psycopg import errors
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from cli.pilot.postgres import Postgres
 from db.session import Database
-from dev.stack.postgres import Postgres
 from integrations.llm.spending import SpendingBook, Spent
 from jobs import feedback, missed_webhooks, rejections
 from jobs.feedback import Vote

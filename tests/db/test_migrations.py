@@ -17,10 +17,10 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.dialects import postgresql
 
 import privacy.models  # noqa: F401 -- each room's tables
+from cli.pilot.postgres import Postgres
 from db.migrate import FUNCTIONS, migrate
 from db.schema import MIGRATIONS, DatabaseUnfitError, DatabaseUnreachableError, check_now, require_revision, revisions
 from db.session import Base, driver_url
-from dev.stack.postgres import Postgres
 from tests.kit.postgres import TABLES, Table
 
 FUNCTIONS_SQL = b"".join(path.read_bytes() for path in FUNCTIONS)

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres import Postgres
+from cli.pilot.postgres_binaries import reachable_folder, remove_reachable, server_user
+from cli.pilot.processes import Process
 from db.migrate import migrate
 from db.schema import DatabaseUnfitError, check_now
 from db.session import Database, lead
-from dev.stack.free_ports import free_port
-from dev.stack.postgres import Postgres
-from dev.stack.postgres_binaries import reachable_folder, remove_reachable, server_user
-from dev.stack.processes import Process
 from tests.kit.postgres import Table, refusal
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -16,10 +16,10 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres import Postgres
 from db.schema import DatabaseUnreachableError, check_now
 from db.session import is_away
-from dev.stack.free_ports import free_port
-from dev.stack.postgres import Postgres
 from tests.kit.postgres import Table, refusal
 
 

@@ -15,8 +15,8 @@ from sqlalchemy import TextClause, event, text
 from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.exc import DBAPIError
 
+from cli.pilot.postgres import Postgres
 from db.session import DATABASE_FAILURES, Database, is_away, lead
-from dev.stack.postgres import Postgres
 from jobs.inbox import INBOX, Inbox
 from jobs.intake import Intake
 from jobs.queue import JobQueue

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
-from dev.stack.processes import Process, Server
+from cli.pilot.processes import Process, Server
 from dev.stack.system import System
 from tests.kit.faq_runner import Shell
 from tests.kit.system import other_settings

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from redis import Redis
 
-from dev.stack.processes import Process
+from cli.pilot.processes import Process
 from tests.docs.faults import FaultStage, Inject, ends, slow_gpt4, webhook_off, with_parameters
 from tests.kit.system import other_settings
 from tests.kit.world import wait_for

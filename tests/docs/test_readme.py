@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 
+from cli.pilot.postgres import Postgres
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenant_validation import parse_tenants
 from config.tenants import TENANTS_TOML
-from dev.stack.postgres import Postgres
 from tests.docs.documents import ROOT, MarkdownFile, first_page_blocks
 
 SHELL = first_page_blocks("sh")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData, create_engine
 
+from cli.pilot.postgres import Postgres
 from config import exit_codes
 from db.session import driver_url
 from dev.stack import document_tables as tables
-from dev.stack.postgres import Postgres
 from observability import log_events
 from observability.log_events import Phrase
 from tests.docs.documents import ROOT

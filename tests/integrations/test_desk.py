@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from dev.stack.free_ports import free_port
+from cli.pilot.free_ports import free_port
 from integrations.errors import (
     DeferredError,
     DeskRefusedError,

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
+from cli.pilot.free_ports import free_port
 from config.tenants import DeskSettings
 from dev.simulators.servicedesk import create_desk
-from dev.stack.free_ports import free_port
 from integrations.errors import DeskDeniedError, DeskTimeoutError, DeskUnavailableError, TemporaryError
 from jobs.queue import open_redis
 from tests.kit.desk import line_of, opened, settings

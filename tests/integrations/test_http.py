@@ -17,10 +17,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from redis.asyncio import Redis
 
+from cli.pilot.free_ports import free_port
 from config.settings import HousekeepingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings
-from dev.stack.free_ports import free_port
 from integrations.desks import Desks
 from integrations.errors import DeferredError, DeskUnavailableError, ExternalError
 from integrations.http import LARGEST_ANSWER_BYTES, EgressConfig, TracedTransport, open_client

@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cli.pilot.free_ports import free_port
 from dev.simulators.openai import create_openai
 from dev.simulators.serving import serve_in_thread
-from dev.stack.free_ports import free_port
 from integrations.errors import (
     DeferredError,
     ExternalError,

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import TextClause
 from sqlalchemy.exc import OperationalError
 
+from cli.pilot.postgres import Postgres
 from db.session import Database, Row
-from dev.stack.postgres import Postgres
 from integrations.llm.spending import SpendingBook, Spent
 from tests.kit.postgres import Table
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from cli.feedback import FeedbackFigures, figures
-from dev.stack.postgres import Postgres
+from cli.pilot.postgres import Postgres
 from jobs import feedback
 from jobs.feedback import NoteVersion, Vote, VoteReason
 from privacy import erasure

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from cli.pilot.postgres import Postgres
 from db.session import Database
 from dev.stack.document_tables import transitions
-from dev.stack.postgres import Postgres
 from tests.kit.postgres import Store, Table, claimed
 
 BOUND_TO_A_CLAIM = {

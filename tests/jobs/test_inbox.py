@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
-from dev.stack.free_ports import free_port
+from cli.pilot.free_ports import free_port
 from jobs.inbox import Inbox
 from jobs.queue import QueueUnavailableError, open_redis
 from jobs.repository import Event

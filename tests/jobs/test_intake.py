@@ -13,11 +13,11 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import TextClause
 
+from cli.pilot.postgres import Postgres
+from cli.pilot.valkey import Valkey
 from db.batching import Batcher
 from db.migrate import migrate
 from db.session import Database, Row
-from dev.stack.postgres import Postgres
-from dev.stack.valkey import Valkey
 from jobs.inbox import INBOX, Inbox
 from jobs.intake import Intake, NotAcceptedError, within
 from jobs.queue import QUEUE, JobQueue, open_redis

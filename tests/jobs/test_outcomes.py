@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from redis.asyncio import Redis
 
 from cli.main import main
-from dev.stack.postgres import Postgres
+from cli.pilot.postgres import Postgres
 from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from jobs import claims

@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from dev.stack.free_ports import free_port
-from dev.stack.valkey import Valkey
+from cli.pilot.free_ports import free_port
+from cli.pilot.valkey import Valkey
 from jobs.queue import QUEUE, TASK, TRANSPORT, UNACKED, JobQueue, QueueUnavailableError, open_redis, warn_of_eviction
 from tests.kit.tcp_proxy import TcpProxy
 

@@ -11,8 +11,8 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import TextClause
 
+from cli.pilot.postgres import Postgres
 from db.session import Database, Row
-from dev.stack.postgres import Postgres
 from jobs import claims, manual_retry
 from jobs.inbox import Inbox
 from jobs.intake import Intake

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres import Postgres
 from db.session import Database
-from dev.stack.free_ports import free_port
-from dev.stack.postgres import Postgres
 from jobs import claims, statistics
 from jobs.probe_requests import ProbeRequests
 from jobs.queue import open_redis

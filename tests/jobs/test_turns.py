@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from cli.pilot.postgres import Postgres
 from db.session import Database
-from dev.stack.postgres import Postgres
 from jobs.claims import Claim, complete
 from jobs.fair_claim import MAX_TENANTS_COMPARED, NoStartableJobError, Shares, claim_next
 from jobs.repository import is_queue_full

@@ -28,8 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from dev.stack.postgres_binaries import find_binaries
-from dev.stack.processes import Process
+from cli.pilot.postgres_binaries import find_binaries
+from cli.pilot.processes import Process
 from dev.stack.system import System
 from tests.docs.documents import ROOT, anchor
 from tests.kit.loaded import LoadedPrograms

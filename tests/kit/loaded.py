@@ -26,10 +26,9 @@ from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
 from typing import Any, cast
 
-from dev.stack.environment import machine_environment
-from dev.stack.processes import Start
-from dev.stack.programs import PROJECT
-from dev.stack.tether import tie_to
+from cli.pilot.processes import Start
+from cli.pilot.programs import ROOT, machine_environment
+from cli.pilot.tether import tie_to
 from observability.startup import begin_loading, end_loading
 
 # The processes' imports without `worker`: Celery's application is for a worker alone, and the target of `python -m`
@@ -104,7 +103,7 @@ class LoadedPrograms:
                 return
             Path(address).unlink(missing_ok=True)
             command = [sys.executable, "-m", "tests.kit.loaded", address, *modules]
-            subprocess.run(command, cwd=PROJECT, env=machine_environment(), stdin=subprocess.DEVNULL, check=True)
+            subprocess.run(command, cwd=ROOT, env=machine_environment(), stdin=subprocess.DEVNULL, check=True)
             self._pipe = Client(address)
 
     def close(self) -> None:
@@ -136,7 +135,7 @@ class LoadedPrograms:
         """
         command = [sys.executable, "-m", "cli.main", *words]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log, tempfile.NamedTemporaryFile("r") as complaints:
-            start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
+            start = Start(command, settings, ROOT, Path(log.name), signal.SIGKILL, None)
             child = ForkedChild(self, self._request((start, obeys_modes, complaints.name)))
             try:
                 status = child.wait(_RUN_SECONDS)

@@ -13,11 +13,11 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import text
 
+from cli.pilot.postgres import Postgres
 from config.tenants import Tenant
 from db.migrate import migrate
 from db.schema import DatabaseUnfitError, check_now
 from db.session import Database
-from dev.stack.postgres import Postgres
 from jobs import repository
 from jobs.claims import Claim
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT, ECHO, MAX_ATTEMPTS, MAX_LIFE, NOTE_MISSING, Event

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from dev.stack.valkey import Valkey
+from cli.pilot.valkey import Valkey
 from jobs.queue import open_redis
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cli.pilot.processes import Process
 from dev.stack.environment import parted
-from dev.stack.processes import Process
 from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dev.stack.processes import Launch, Process, is_alive, start_afresh
-from dev.stack.programs import PROJECT, has_output
+from cli.pilot.processes import Launch, Process, is_alive, start_afresh
+from cli.pilot.programs import ROOT, has_output
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import wait_for
 
@@ -22,7 +22,7 @@ def finder(folder: Path, launch: Launch, *words: str) -> Process:
         log_path=folder / "finder.log",
         environment={"PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8", "TZ": "Asia/Tokyo", "GIVEN": "here"},
         ready=has_output("found"),
-        folder=PROJECT,
+        folder=ROOT,
         death_signal=signal.SIGINT,
         launch=launch,
     )
@@ -79,7 +79,7 @@ def test_it_ends_with_its_starter(tmp_path: Path) -> None:
         f"folder = Path({str(tmp_path)!r}); process = finder(folder, LoadedPrograms(folder, modules=()), 'stays');"
         "process.start(); process.wait_ready(); print(process.pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_alive(pid)

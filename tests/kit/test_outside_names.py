@@ -20,11 +20,11 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import config
 from cli.main import build_parser
+from cli.pilot.postgres import Postgres
 from config.exit_codes import OF_COMMANDS, OF_PROCESSES, OF_VERDICTS
 from config.settings import LogSettings
 from config.tenants import TENANT_SETTINGS
 from console.access import ACCESS_SETTINGS
-from dev.stack.postgres import Postgres
 from integrations import rate_limit
 from integrations.servicedesk import auth as desk_tokens
 from jobs import inbox, probe_requests

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import TextClause
 
+from cli.pilot.postgres import Postgres
 from db.migrate import migrate
 from db.session import Database, Row
-from dev.stack.postgres import Postgres
 from knowledge import embedding_repository, repository, search
 from knowledge.embedding_sync import embed_some
 from knowledge.search import MAX_COMPARED, EmbeddingRanking, PostgresSearch, QueryEmbedding, TenantSlots

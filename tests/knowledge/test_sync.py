@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from cli.config import parse_names
+from cli.pilot.postgres import Postgres
 from config.tenants import TicketRules
 from db.session import Database
-from dev.stack.postgres import Postgres
 from integrations.errors import DeskRefusedError, DeskUnavailableError
 from knowledge import repository
 from knowledge.search import PostgresSearch

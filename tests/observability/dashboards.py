@@ -24,10 +24,9 @@ import httpx2
 import yaml
 from uv import find_uv_bin
 
-from dev.stack.environment import machine_environment
-from dev.stack.free_ports import free_port
-from dev.stack.processes import Process
-from dev.stack.programs import answers
+from cli.pilot.free_ports import free_port
+from cli.pilot.processes import Process
+from cli.pilot.programs import answers, machine_environment
 from dev.stack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.collector import collecting

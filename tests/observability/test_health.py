@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import redis as blocking
 
-from dev.stack.free_ports import free_port
+from cli.pilot.free_ports import free_port
 from jobs.intake import StoreBreaker
 from observability import tracing
 from observability.health import CombinedProgress, Progress, Readiness, Rounds, Watchdog

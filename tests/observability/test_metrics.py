@@ -19,9 +19,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from uuid_utils.compat import uuid7
 
+from cli.pilot.free_ports import free_port
 from config.tenant_directory import TenantDirectory
 from config.tenants import TENANTS_TOML
-from dev.stack.free_ports import free_port
 from integrations.errors import DeferredError, DeskTimeoutError, ExternalError, TicketClosedError
 from integrations.resilience import Breaker
 from observability import metrics, metrics_server

@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from cli.forget import erase_keys
+from cli.pilot.postgres import Postgres
 from db.session import Database
-from dev.stack.postgres import Postgres
 from integrations.values import Person
 from jobs import claims
 from jobs.claims import LeaseLostError

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from dev.stack.processes import Process
+from cli.pilot.processes import Process
 from dev.stack.system import System
 from tests.kit.faq_runner import Shell
 

@@ -17,12 +17,12 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from cli.pilot.postgres import Postgres
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from db.session import DATABASE_FAILURES
 from dev.simulators.servicedesk import create_desk
 from dev.simulators.servicedesk.history import past_tickets
-from dev.stack.postgres import Postgres
 from integrations.desks import Desks
 from jobs.inbox import Inbox
 from knowledge.desk_tasks import SyncThrottles

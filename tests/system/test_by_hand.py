@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from cli.pilot.state_file import read_state
 from cli.trace import FROM_EVENTS
-from dev.stack.state_file import read_state
 from dev.stack.summary import summarise
 from dev.stack.system import System
 from tests.docs.documents import ROOT, MarkdownFile, first_page_blocks

@@ -15,7 +15,7 @@ import trustme
 from redis import Redis
 
 from cli.check.findings import CHECKS
-from dev.stack.free_ports import free_port
+from cli.pilot.free_ports import free_port
 from dev.stack.system import System
 from tests.kit.system import CLOSED
 from tests.kit.world import World

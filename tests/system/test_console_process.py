@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres import Postgres
+from cli.pilot.processes import Process
 from config.exit_codes import CONFIGURATION_EXIT
-from dev.stack.free_ports import free_port
-from dev.stack.postgres import Postgres
-from dev.stack.processes import Process
 from dev.stack.programs import Programs
 from jobs.statistics import MAX_COUNTED
 from tests.console.site import csrf_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from cli.pilot.free_ports import free_port
 from config.exit_codes import OF_VERDICTS
 from dev.stack.environment import SimulatedTenant
-from dev.stack.free_ports import free_port
 from dev.stack.system import System
 from tests.docs.documents import first_page_blocks
 from tests.kit.loaded import LoadedPrograms

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from dev.stack.processes import Process
+from cli.pilot.processes import Process
 from dev.stack.system import System
 from tests.kit.system import SHORT, StartSystem
 from tests.kit.world import World, wait_for

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from dev.stack.free_ports import free_port
+from cli.pilot.free_ports import free_port
 from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT

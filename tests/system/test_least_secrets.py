@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.stack.processes import Process
+from cli.pilot.processes import Process
 from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT, other_settings

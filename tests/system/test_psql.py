@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.stack.postgres import Postgres
+from cli.pilot.postgres import Postgres
 from tests.kit.world import wait_for
 from tests.system.by_hand import here
 

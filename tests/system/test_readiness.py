@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from dev.stack.free_ports import free_port
-from dev.stack.processes import Process
+from cli.pilot.free_ports import free_port
+from cli.pilot.processes import Process
 from dev.stack.programs import Programs
 from dev.stack.system import System
 from tests.kit.system import IMPATIENT, StartSystem

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 import redis
 
+from cli.pilot.valkey import Valkey
 from dev.stack.system import System
-from dev.stack.valkey import Valkey
 from jobs.queue import message_of
 from tests.kit.system import IMPATIENT, other_settings
 from tests.kit.world import World, wait_for

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dev.stack.postgres import Postgres
+from cli.pilot.postgres import Postgres
 from tests.config.given import ENOUGH, NOWHERE
 from tests.kit.loaded import LoadedPrograms
 

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 import redis
 
-from dev.stack.free_ports import free_port
-from dev.stack.processes import Child, Launch, Process, Start, start_afresh
+from cli.pilot.free_ports import free_port
+from cli.pilot.processes import Child, Launch, Process, Start, start_afresh
 from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import CLOSED

@@ -13,10 +13,10 @@ import pytest
 from langgraph.runtime import Runtime
 from redis.asyncio import Redis
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres import Postgres
 from config.tenants import NoteSettings, Tenant
 from db.session import Database
-from dev.stack.free_ports import free_port
-from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
 from integrations.values import DeskTicket, Person

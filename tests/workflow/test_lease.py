@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from cli.pilot.postgres import Postgres
 from db.session import Database, Row
-from dev.stack.postgres import Postgres
 from jobs.claims import Claim, LeaseLostError
 from tests.kit.postgres import LEASE, Store, claimed
 from workflow.lease import Leases, commit_shielded, ensure_recent_write

@@ -12,9 +12,9 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
+from cli.pilot.postgres import Postgres
 from config.tenants import Tenant
 from db.session import Database
-from dev.stack.postgres import Postgres
 from integrations.servicedesk.client import ServiceDeskPlus
 from jobs import claims
 from knowledge import repository

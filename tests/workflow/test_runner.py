@@ -18,9 +18,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cli.pilot.postgres import Postgres
 from config.tenants import JobShare, Tenant, TicketRules
 from db.session import Database, Row
-from dev.stack.postgres import Postgres
 from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus

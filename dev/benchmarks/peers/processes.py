@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from cli.pilot.free_ports import free_port
+from cli.pilot.processes import Process
+from cli.pilot.programs import ROOT, answers, machine_environment
 from dev.benchmarks.machine import python_of
 from dev.benchmarks.ours import Ours
-from dev.stack.environment import machine_environment
-from dev.stack.free_ports import free_port
-from dev.stack.processes import Process
-from dev.stack.programs import PROJECT, answers
 
 RECEIVER_SPAN, TASK_SPAN = "POST /webhook", "run/enhance"
 """The span that the peers make last for each webhook and each job."""
@@ -38,7 +37,7 @@ def _process(folder: Path, name: str, ours: Ours, *words: str, log: str = "") ->
     # Each kind has its own Redis database.
     number = {"receiver": 1, "threads": 2, "prefork": 3}[name]
     environment = {
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": str(ROOT),
         "DATABASE_URL": state["database_admin_url"].replace("postgresql://", "postgresql+psycopg://"),
         "REDIS_URL": f"{state['redis_url'].removesuffix('/0')}/{number}",
         "WEBHOOK_SECRET_ACME": ours.system.tenants[0].webhook_secret,
@@ -54,5 +53,5 @@ def _process(folder: Path, name: str, ours: Ours, *words: str, log: str = "") ->
         [str(python_of("bench")), *words],
         log_path=folder / f"{log or name}.log",
         environment=machine_environment() | environment,
-        folder=PROJECT,
+        folder=ROOT,
     )

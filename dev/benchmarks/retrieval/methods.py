@@ -11,12 +11,12 @@ from typing import NamedTuple, Self
 
 import psycopg
 
+from cli.pilot.postgres import Postgres
+from cli.pilot.programs import ROOT
 from db.migrate import migrate
 from db.session import Database
 from dev.benchmarks.machine import python_of
 from dev.benchmarks.retrieval.sets import Article, Incoming, Resolved
-from dev.stack.postgres import Postgres
-from dev.stack.programs import PROJECT
 from integrations.plain_text import lines_of, unwrapped
 from knowledge import repository
 from knowledge.embedding_sync import embed_some
@@ -141,7 +141,7 @@ def peers(
         "queries": [row(query.subject, clean(query.description)) for query in queries],
     }
     answer = subprocess.run(
-        [str(python_of("bench")), str(PROJECT / "dev" / "benchmarks" / "peers" / "retrieval.py")],
+        [str(python_of("bench")), str(ROOT / "dev" / "benchmarks" / "peers" / "retrieval.py")],
         input=json.dumps(texts),
         capture_output=True,
         text=True,

@@ -2,7 +2,7 @@
 
 Sources: the vendor's pages on authentication (on premises `authtoken`, cloud `Zoho-oauthtoken`) and Zoho's OAuth page
 (ten access tokens in ten minutes per refresh token; a failure can be a 200 with `error`); messages from its list of
-status codes.
+status codes; https://www.zoho.com/accounts/protocol/oauth/self-client/authorization-code-flow.html for grant codes.
 """
 
 import hmac
@@ -47,6 +47,7 @@ class Access:
     def __init__(self, settings: DeskOptions) -> None:
         self._settings = settings
         self._tokens: dict[str, float] = {}
+        self._grant_code = settings.grant_code
         self._issued = _Window(TOKEN_WINDOW_SECONDS)
         self._called = _Window(_RATE_WINDOW_SECONDS)
 
@@ -73,15 +74,18 @@ class Access:
 
     def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
         """Return the body of `POST /oauth/v2/token`: a 200 even with an `error`."""
-        if form.get("grant_type") != "refresh_token":
+        proofs = {"refresh_token": ("refresh_token", self._settings.refresh_token)}
+        proofs["authorization_code"] = ("code", self._grant_code)
+        if (grant := form.get("grant_type", "")) not in proofs:
             return {"error": "unsupported_grant_type"}
-        refusals = {
-            "client_id": "invalid_client",
-            "client_secret": "invalid_client_secret",
-            "refresh_token": "invalid_code",
+        name, proof = proofs[grant]
+        expected = {
+            "client_id": (self._settings.client_id, "invalid_client"),
+            "client_secret": (self._settings.client_secret, "invalid_client_secret"),
+            name: (proof, "invalid_code"),
         }
-        for name, refusal in refusals.items():
-            if not _same(form.get(name, ""), getattr(self._settings, name)):
+        for key, (value, refusal) in expected.items():
+            if not value or not _same(form.get(key, ""), value):
                 return {"error": refusal}
         if not self._issued.admits(MAX_TOKENS):
             return {
@@ -93,7 +97,12 @@ class Access:
         self._tokens = {token: expires for token, expires in self._tokens.items() if expires > now}
         token = f"1000.{secrets.token_hex(16)}.{secrets.token_hex(16)}"
         self._tokens[token] = now + self._settings.token_seconds
+        refresh = {}
+        if name == "code":
+            # Valid once.
+            self._grant_code, refresh = "", {"refresh_token": self._settings.refresh_token}
         return {
+            **refresh,
             "access_token": token,
             "api_domain": "https://www.zohoapis.com",
             "token_type": "Bearer",

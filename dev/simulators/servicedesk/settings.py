@@ -59,6 +59,7 @@ class DeskOptions(BaseModel):
     client_id: str = ""
     client_secret: str = ""
     refresh_token: str = ""
+    grant_code: str = ""
     token_seconds: int = Field(default=3600, ge=1)
     rate_per_minute: int | None = Field(default=None, ge=1)
     note_list_key: str = "notes"

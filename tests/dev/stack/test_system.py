@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.stack.environment import machine_environment
-from dev.stack.processes import ProcessFailedError, is_alive
-from dev.stack.programs import PROJECT
-from dev.stack.state_file import FolderLock, State, read_state, write_state
+from cli.pilot.processes import ProcessFailedError, is_alive
+from cli.pilot.programs import ROOT, machine_environment
+from cli.pilot.state_file import FolderLock, State, read_state, write_state
 from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
 
@@ -115,8 +114,8 @@ def test_of_the_callers_settings_only_logging_and_tracing_are_passed_on() -> Non
 @pytest.mark.slow
 def test_without_advisories_the_packages_are_listed_and_the_skip_is_visible() -> None:
     command = ["make", "audit", "ADVISORIES=http://127.0.0.1:9/"]
-    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     assert "SKIPPED: the advisory database is not reachable" in run.stdout
-    names = {one["name"] for one in json.loads((PROJECT / "dist" / "sbom.json").read_text())["components"]}
+    names = {one["name"] for one in json.loads((ROOT / "dist" / "sbom.json").read_text())["components"]}
     assert {"fastapi", "celery", "langgraph"} <= names

@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 
 from cli.check.findings import Loaded
 from cli.diagnose import DirectProbes
+from cli.pilot.postgres import Postgres
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dev.simulators.servicedesk import create_desk
-from dev.stack.postgres import Postgres
 from integrations.errors import DeferredError
 from integrations.probes import PROBE_TARGET, DeskProbe, NoteMarks, ProbeTarget, probe_desk
 from integrations.rate_limit import DeskRate

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cli.diagnose import for_machines, for_people
+from cli.pilot.postgres import Postgres
 from cli.terminal import as_json
 from config.exit_codes import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
-from dev.stack.postgres import Postgres
 from integrations.probes import ModelProbe
 from jobs.diagnosis.report import evidence, report
 from jobs.diagnosis.verdict_codes import FAQ

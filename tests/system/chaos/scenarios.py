@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import redis
 
-from dev.stack.valkey import Valkey
+from cli.pilot.valkey import Valkey
 from tests.system.chaos.stage import LEASE_SECONDS, Held, Stage
 from tests.system.vanishing import VANISHED, about_to_vanish
 

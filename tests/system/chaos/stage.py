@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import redis
 
-from dev.stack.processes import Launch, Process, descendants, start_afresh
+from cli.pilot.processes import Launch, Process, descendants, start_afresh
 from dev.stack.system import System
 from tests.kit.world import World
 

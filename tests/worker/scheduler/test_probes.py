@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from cli.pilot.free_ports import free_port
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from dev.stack.free_ports import free_port
 from integrations.probes import ProbeTarget
 from jobs.diagnosis.facts import sought_of
 from jobs.probe_requests import ANSWER, QUESTIONS, NoAnswerError, ProbeClient, ProbeRequest, ProbeRequests

@@ -297,6 +297,34 @@ def stop_all(processes: Sequence[Process], grace: float) -> None:
         process.stop(max(0.0, deadline - time.monotonic()))
 
 
+class Supervisor:
+    """Starts processes again that end by themselves or are killed."""
+
+    _MAX_STARTS, _WINDOW_SECONDS = 5, 60.0
+
+    def __init__(self, processes: Sequence[Process]) -> None:
+        self._processes = processes
+        self._starts: dict[str, list[float]] = {}
+
+    def look(self) -> list[str]:
+        """Start ended processes; return a sentence for each.
+
+        Raises ProcessFailedError for a process that ended five times in a minute.
+        """
+        sentences = []
+        for process in self._processes:
+            if not process.died:
+                continue
+            now = time.monotonic()
+            starts = [at for at in self._starts.get(process.name, []) if now - at < self._WINDOW_SECONDS]
+            if len(starts) == self._MAX_STARTS:
+                raise ProcessFailedError(process, f"ended again with status {process.returncode}")
+            self._starts[process.name] = [*starts, now]
+            sentences.append(f"{process.name} ended with status {process.returncode}: started again")
+            process.start()
+        return sentences
+
+
 class Startable(ABC):
     """A resource that runs for the duration of a `with` block."""
 

@@ -11,11 +11,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
-from dev.stack import postgres_binaries
-from dev.stack.postgres import Postgres
-from dev.stack.postgres_binaries import find_binaries, reachable_folder, remove_reachable
-from dev.stack.processes import descendants, is_alive
-from dev.stack.valkey import Valkey
+from cli.pilot import postgres_binaries
+from cli.pilot.postgres import Postgres
+from cli.pilot.postgres_binaries import find_binaries, reachable_folder, remove_reachable
+from cli.pilot.processes import descendants, is_alive
+from cli.pilot.valkey import Valkey
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root's case")
 ROLE = "SELECT current_user, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.stack.free_ports import free_port, is_free
-from dev.stack.processes import Process, ProcessFailedError, await_ready, descendants, is_alive, stop_all
-from dev.stack.programs import has_output
+from cli.pilot.free_ports import free_port, is_free
+from cli.pilot.processes import Process, ProcessFailedError, await_ready, descendants, is_alive, stop_all
+from cli.pilot.programs import has_output
 from tests.kit.world import wait_for
 
 SLEEPER = "import time; print('ready'); time.sleep(60)"
@@ -20,7 +20,7 @@ PARENT = (
     "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
     "print('ready'); time.sleep(60)"
 )
-TAKES = "import sys; from dev.stack import free_ports; print(free_ports._reserve(int(sys.argv[1])))"
+TAKES = "import sys; from cli.pilot import free_ports; print(free_ports._reserve(int(sys.argv[1])))"
 
 
 def python(folder: Path, program: str, name: str = "program") -> Process:
@@ -95,7 +95,7 @@ def test_a_paused_process_does_nothing_until_it_is_resumed_and_can_be_stopped(tm
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
 def test_a_process_ends_with_its_supervisor(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from tests.dev.stack.test_processes import python;"
+        "import sys, time; from pathlib import Path; from tests.cli.pilot.test_processes import python;"
         f"process = python(Path({str(tmp_path)!r}), {SLEEPER!r}); process.start(); process.wait_ready();"
         "print(process.pid, flush=True); time.sleep(60)"
     )

@@ -9,8 +9,8 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from dev.stack.free_ports import free_port
-from dev.stack.postgres_binaries import (
+from cli.pilot.free_ports import free_port
+from cli.pilot.postgres_binaries import (
     find_binaries,
     has_library,
     major_version,
@@ -18,7 +18,8 @@ from dev.stack.postgres_binaries import (
     remove_reachable,
     server_user,
 )
-from dev.stack.processes import Process, Server
+from cli.pilot.processes import Process, Server
+from cli.pilot.state_file import read_variables, write_variables
 
 DATABASE = "ai_agents"
 OWNER_ROLE = "ai_agents_owner"
@@ -36,19 +37,31 @@ class Postgres(Server):
 
     `folder` gets the data and the log; as root, a folder that the server's user can reach gets the data. `binaries`
     replaces the result of `find_binaries`. `process` and `data` (its folder) exist from the first start on. Commits
-    survive a killed server; they survive a machine crash only if `is_durable` was set before the start.
+    survive a killed server; they survive a machine crash only if `is_durable` was set before the start. With `keep`
+    they do, and the folder's data is used again; not for root.
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, log_folder: Path | None = None, binaries: Path | None = None
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        log_folder: Path | None = None,
+        binaries: Path | None = None,
+        keep: bool = False,
     ):
         self.port = port or free_port()
         self._folder = folder
         self._binaries = binaries
         self._logs = log_folder or folder
-        self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
+        self._kept = folder / "passwords" if keep else None
+        """Written when the database is complete: without it, an interrupted first start begins again."""
+        if self._kept is not None and self._kept.exists():
+            self._passwords = read_variables(self._kept)
+        else:
+            self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
         self.data: Path | None = None
-        self.is_durable = False
+        self.is_durable = keep
 
     @property
     def url(self) -> str:
@@ -69,13 +82,15 @@ class Postgres(Server):
 
         Raises ProcessFailedError with the server's last lines, PostgresMissingError without a server.
         """
-        fresh = self.data is None
-        if fresh:
-            self._prepare()
+        is_complete = self.data is not None or (self._kept is not None and self._kept.exists())
+        if self.data is None:
+            self._prepare(initialise=not is_complete)
         self.process.start()
         self.process.wait_ready(30)
-        if fresh:
+        if not is_complete:
             self._create_database()
+            if self._kept is not None:
+                write_variables(self._kept, self._passwords)
 
     def stop(self) -> None:
         """Shut down without waiting for clients to disconnect."""
@@ -84,17 +99,17 @@ class Postgres(Server):
 
     def discard(self) -> None:
         self.stop()
-        if self.data is not None:
+        if self.data is not None and self._kept is None:
             remove_reachable(self.data)
         self.data = None
 
     def _url(self, role: str) -> str:
         return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, initialise: bool) -> None:
         binaries = self._binaries or find_binaries()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.data = data = reachable_folder(self._folder / "data")
+        self.data = data = reachable_folder(self._folder / "data") if initialise else self._folder / "data"
         self.process = Process(
             "postgres",
             [str(binaries / "postgres"), "-D", str(data), *self._server_options(binaries)],
@@ -108,7 +123,8 @@ class Postgres(Server):
             death_signal=signal.SIGINT,
             user=server_user(),
         )
-        self._initialise(binaries, data)
+        if initialise:
+            self._initialise(binaries, data)
 
     def _initialise(self, binaries: Path, data: Path) -> None:
         password_file = data.with_name(f"{data.name}.password")

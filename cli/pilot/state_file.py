@@ -10,6 +10,8 @@ from typing import IO, Any
 
 STATE_FILE = "state.json"
 SETTINGS_FILE = "settings.env"
+SECRETS_FILE, TENANTS_FILE = "secrets.env", "tenants.toml"
+"""Settings that `ai-agents init` writes."""
 State = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ class FolderLock:
         state = read_state(self._folder)
         if state is None:
             return f"A system is starting in {self._folder}. Wait for it, or stop it with Ctrl-C."
-        pid = state["pids"]["devstack"]
+        pid = next(iter(state["pids"].values()))
         return (
             f"A system is already running in {self._folder} (process {pid}). Stop it with Ctrl-C or "
             f"`kill {pid}`, or choose another folder with --folder."
@@ -66,11 +68,29 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State, settings: Mapping[str, str]) -> None:
-    _write(folder / SETTINGS_FILE, "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
-    _write(folder / STATE_FILE, json.dumps(state, indent=2) + "\n")
+    write_variables(folder / SETTINGS_FILE, settings)
+    write_private(folder / STATE_FILE, json.dumps(state, indent=2) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write_variables(path: Path, variables: Mapping[str, str]) -> None:
+    """Write NAME=VALUE lines that a shell can read."""
+    write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """Read NAME=VALUE lines, quoted as in a shell. Raises OSError, or ValueError for another line."""
+    variables = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        words = shlex.split(line, comments=True)
+        if len(words) > 1 or (words and "=" not in words[0]):
+            raise ValueError(f"line {number} of {path} is not NAME=VALUE; quote values with blanks")
+        if words:
+            name, _, value = words[0].partition("=")
+            variables[name] = value
+    return variables
+
+
+def write_private(path: Path, text: str) -> None:
     """Write a file atomically, readable by this user only: it contains secrets."""
     beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)

@@ -5,8 +5,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from dev.stack.free_ports import free_port
-from dev.stack.processes import Process, Server
+from cli.pilot.free_ports import free_port
+from cli.pilot.processes import Process, Server
 
 _PROBE_SECONDS = 1.0
 

@@ -1,0 +1,253 @@
+"""`ai-agents init`: asks for a desk and a model, tests both, and writes the settings of a pilot."""
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import secrets
+import sys
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from cli.check.desk import desk_rows
+from cli.check.findings import Finding, State
+from cli.check.model import ModelCheck
+from cli.pilot.state_file import SECRETS_FILE, TENANTS_FILE, write_private, write_variables
+from config.exit_codes import CONFIGURATION_EXIT, INTERRUPTED_EXIT, NOT_DONE_EXIT
+from config.settings import DeskClientSettings, SettingsError, WorkerSettings, load
+from config.tenant_directory import TenantDirectory
+from config.tenants import TENANTS_TOML, id_problem, setting_suffix
+from integrations.desks import kind_of
+from integrations.errors import DeferredError, ExternalError
+from integrations.http import EgressConfig, open_client
+
+_MODEL, _MODEL_URL = "gpt-6-luna", "https://api.openai.com/v1"
+# The way out of this machine, which the pilot's processes need too.
+_NETWORK = ("SERVICEDESK_CA_BUNDLE", "OPENAI_CA_BUNDLE", "HTTPS_PROXY", "NO_PROXY")
+# Settings of the checked processes; no check calls a store.
+_NO_STORES = {"DATABASE_URL": "postgresql://pilot@127.0.0.1/pilot", "REDIS_URL": "redis://127.0.0.1/0"}
+_SECRETS = (
+    *("SERVICEDESK_API_KEY", "SERVICEDESK_CLIENT_SECRET", "SERVICEDESK_REFRESH_TOKEN", "SERVICEDESK_GRANT_CODE"),
+    "OPENAI_API_KEY",
+)
+# Zoho's data centres by the end of a desk's host (https://www.zoho.com/accounts/protocol/oauth/multi-dc.html).
+_ACCOUNTS = {
+    ".com": "https://accounts.zoho.com",
+    ".eu": "https://accounts.zoho.eu",
+    ".in": "https://accounts.zoho.in",
+    ".com.au": "https://accounts.zoho.com.au",
+    ".jp": "https://accounts.zoho.jp",
+    ".ca": "https://accounts.zohocloud.ca",
+    ".sa": "https://accounts.zoho.sa",
+    ".uk": "https://accounts.zoho.uk",
+    ".cn": "https://accounts.zoho.com.cn",
+}
+
+
+class _MissingError(Exception):
+    """Nobody can be asked for an answer; the text names its option or variable."""
+
+
+class _RefusedError(Exception):
+    """A check failed, and nobody can be asked for another answer."""
+
+
+@dataclass
+class _Questions:
+    """Answers by option or variable, else from the terminal; after a refusal all are asked for."""
+
+    chosen: argparse.Namespace
+    can_ask: bool
+    given: dict[str, str] = field(default_factory=dict)
+
+    def text(self, option: str, label: str, default: str = "") -> str:
+        if answer := self.given.pop(option, "") or ("" if self.can_ask else default):
+            return answer
+        if not self.can_ask:
+            raise _MissingError(f"--{option.replace('_', '-')}")
+        while not (answer := input(f"{label}{f' [{default}]' if default else ''}: ").strip() or default):
+            pass
+        return answer
+
+    def secret(self, variable: str, label: str, *, required: bool = True) -> str:
+        """Ask without showing the answer. Not an option: other users could see it."""
+        if answer := self.given.pop(variable, ""):
+            return answer
+        if not self.can_ask:
+            if required:
+                raise _MissingError(f"the variable {variable}")
+            return ""
+        while not (answer := getpass.getpass(f"{label} (not shown): ").strip()) and required:
+            pass
+        return answer
+
+    def refuse(self, problems: list[str]) -> None:
+        for problem in problems:
+            print(f"  failed: {problem}")
+        if not self.can_ask:
+            raise _RefusedError
+        print("Answer again, or stop with Ctrl-C.")
+        self.given.clear()
+
+    def accepts(self, rows: list[Finding]) -> bool:
+        for row in rows:
+            if row.state in (State.OK, State.WARNING):
+                print(f"  {row.state}: {row.name}: {row.seen}")
+        failed = [f"{row.name}: {row.seen}: {row.remedy}" for row in rows if row.state is State.FAILED]
+        if failed:
+            self.refuse(failed)
+        return not failed
+
+
+@dataclass
+class _Pilot:
+    """The settings of one desk: variables, and keys of its table in `tenants.toml`."""
+
+    tenant_id: str
+    variables: dict[str, str]
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def set(self, setting: str, value: str) -> None:
+        self.variables[f"{setting}_{setting_suffix(self.tenant_id)}"] = value
+
+    def toml(self) -> str:
+        # JSON strings are valid TOML.
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in self.keys.items()]
+        return "\n".join([f"[{self.tenant_id}]", *lines, ""])
+
+    def directory(self) -> TenantDirectory:
+        values = {**self.variables, TENANTS_TOML: self.toml()}
+        return TenantDirectory(lambda: values, keys=["desk"])
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Write the settings; return 1 if something is missing or exists, 78 for a failed check."""
+    secrets_file = chosen.folder / SECRETS_FILE
+    if secrets_file.exists() and not chosen.overwrite:
+        print(f"{secrets_file} exists: give --overwrite, or another --folder.", file=sys.stderr)
+        return NOT_DONE_EXIT
+    given = {name: value for name, value in vars(chosen).items() if isinstance(value, str)}
+    given |= {name: value for name in _SECRETS if (value := os.environ.get(name, "").strip())}
+    questions = _Questions(chosen, sys.stdin.isatty(), given)
+    os.environ.update(_NO_STORES)
+    try:
+        pilot = _ask_desk(questions)
+        _ask_model(questions, pilot)
+    except _MissingError as missing:
+        print(f"Not given: {missing}. See `ai-agents init --help`.", file=sys.stderr)
+        return NOT_DONE_EXIT
+    except _RefusedError:
+        return CONFIGURATION_EXIT
+    except (KeyboardInterrupt, EOFError):
+        print("\nNothing was written.", file=sys.stderr)
+        return INTERRUPTED_EXIT
+    _write(chosen, pilot)
+    return 0
+
+
+def _ask_desk(questions: _Questions) -> _Pilot:
+    while True:
+        url = questions.text("url", "Address of the desk, in the cloud with /app/<portal>").rstrip("/")
+        host = urlsplit(url).hostname or ""
+        is_cloud = host.startswith(("sdpondemand.", "servicedeskplus."))
+        edition = questions.text("edition", "Edition: onpremises or cloud", "cloud" if is_cloud else "onpremises")
+        pilot = _Pilot(questions.text("tenant", "A short name for it", _name_of(host)), {})
+        pilot.variables |= {name: value for name in _NETWORK if (value := os.environ.get(name))}
+        pilot.set("SERVICEDESK_URL", url)
+        pilot.set("SERVICEDESK_EDITION", edition)
+        if edition == "cloud":
+            if problem := _ask_oauth(questions, pilot, host):
+                questions.refuse([problem])
+                continue
+        else:
+            pilot.set("SERVICEDESK_API_KEY", questions.secret("SERVICEDESK_API_KEY", "The technician's API key"))
+        print("Checking the desk ...", flush=True)
+        directory = pilot.directory()
+        tenant = directory.get(pilot.tenant_id)
+        if tenant is None or not tenant.usable:
+            questions.refuse([problem.sentence for problem in directory.problems] or [str(id_problem(pilot.tenant_id))])
+        elif questions.accepts(asyncio.run(desk_rows(tenant, load(DeskClientSettings), None))):
+            return pilot
+
+
+def _name_of(host: str) -> str:
+    """Return `contoso` for servicedesk.contoso.com."""
+    labels = host.split(".")
+    name = labels[-2] if len(labels) > 1 and not labels[-1].isdigit() else ""
+    return "desk" if name in ("", "manageengine") or id_problem(name) else name
+
+
+def _ask_oauth(questions: _Questions, pilot: _Pilot, host: str) -> str:
+    """Ask for the OAuth client and its refresh token; return a problem of the grant code."""
+    ending = max((each for each in _ACCOUNTS if host.endswith(each)), key=len, default=".com")
+    accounts = questions.text("accounts_url", "Accounts host of its data centre", _ACCOUNTS[ending])
+    pilot.keys["servicedesk.accounts_url"] = accounts
+    pilot.keys["servicedesk.client_id"] = questions.text("client_id", "Client ID of the self client")
+    pilot.set("SERVICEDESK_CLIENT_SECRET", questions.secret("SERVICEDESK_CLIENT_SECRET", "Client secret"))
+    label = "Refresh token; press Enter to give a grant code"
+    refresh = questions.secret("SERVICEDESK_REFRESH_TOKEN", label, required=False)
+    if refresh:
+        pilot.set("SERVICEDESK_REFRESH_TOKEN", refresh)
+        return ""
+    return asyncio.run(_exchange(pilot, questions.secret("SERVICEDESK_GRANT_CODE", "Grant code")))
+
+
+async def _exchange(pilot: _Pilot, code: str) -> str:
+    """Set the refresh token for a grant code; return a problem."""
+    # Until then the code stands in its place: settings without a token have no desk.
+    pilot.set("SERVICEDESK_REFRESH_TOKEN", code)
+    tenant = pilot.directory().get(pilot.tenant_id)
+    if tenant is None or tenant.desk is None:
+        return ""  # other answers are refused first
+    settings = load(DeskClientSettings)
+    async with open_client(connections=1, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)) as http:
+        try:
+            token = await kind_of(tenant.desk).refresh_token_of(
+                tenant.desk, code, http, settings.servicedesk_timeout_seconds
+            )
+        except (ExternalError, DeferredError) as failure:
+            return f"grant code: {failure.reason}: it is valid once and for minutes; create another one"
+    pilot.set("SERVICEDESK_REFRESH_TOKEN", token)
+    return ""
+
+
+def _ask_model(questions: _Questions, pilot: _Pilot) -> None:
+    while True:
+        pilot.variables |= {
+            "OPENAI_BASE_URL": questions.text("model_url", "Address of the model's API", _MODEL_URL),
+            "OPENAI_MODEL": questions.text("model", "Name of the model", _MODEL),
+            "OPENAI_API_KEY": questions.secret("OPENAI_API_KEY", "Its API key"),
+        }
+        print("Checking the model, with one small request ...", flush=True)
+        os.environ.update({name: value for name, value in pilot.variables.items() if name.startswith("OPENAI_")})
+        try:
+            settings = load(WorkerSettings)
+        except SettingsError as failure:
+            questions.refuse(failure.problems)
+        else:
+            if questions.accepts(asyncio.run(_check_model(pilot, settings))):
+                return
+
+
+async def _check_model(pilot: _Pilot, settings: WorkerSettings) -> list[Finding]:
+    check = ModelCheck(pilot.directory(), settings)
+    try:
+        return await check.rows(pilot.tenant_id)
+    finally:
+        await check.close()
+
+
+def _write(chosen: argparse.Namespace, pilot: _Pilot) -> None:
+    if chosen.webhooks:
+        pilot.set("WEBHOOK_SECRET", secrets.token_urlsafe(32))
+    else:
+        pilot.keys = {"webhook.mode": "poll", **pilot.keys}
+    chosen.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(chosen.folder / TENANTS_FILE, f"# All keys: docs/settings.md\n{pilot.toml()}")
+    write_variables(chosen.folder / SECRETS_FILE, pilot.variables)
+    print(f"\nWritten: {chosen.folder / TENANTS_FILE} and {chosen.folder / SECRETS_FILE}")
+    if chosen.webhooks:
+        print(f"The desk's script, with its secret: see docs/connect/README.md for --tenant {pilot.tenant_id}")
+    option = "" if str(chosen.folder) == "pilot" else f" --folder {chosen.folder}"
+    print(f"Next: ai-agents up{option}")

@@ -1,0 +1,277 @@
+"""`ai-agents up`: a pilot on this machine, with embedded Postgres and Redis, from the settings of `init`."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import webbrowser
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cli.config import toml_lines
+from cli.pilot.free_ports import free_port, is_free
+from cli.pilot.postgres import Postgres
+from cli.pilot.postgres_binaries import PostgresMissingError
+from cli.pilot.processes import Process, ProcessFailedError, Startable, Supervisor, await_ready, stop_all
+from cli.pilot.programs import ROOT, ProductPrograms, machine_environment
+from cli.pilot.servers import EnvironmentSettingsError, external_servers
+from cli.pilot.state_file import (
+    SECRETS_FILE,
+    TENANTS_FILE,
+    AlreadyRunningError,
+    FolderLock,
+    read_variables,
+    write_private,
+    write_state,
+)
+from cli.pilot.valkey import Valkey, ValkeyMissingError
+from config.exit_codes import CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.settings import ByHandSettings, DeskClientSettings, LogSettings, load
+from config.tenant_directory import TenantDirectory, read_environment
+from db.session import Database
+from integrations.desks import kind_of
+from integrations.errors import DeferredError, ExternalError
+from integrations.http import EgressConfig, open_client
+from integrations.ports import DeskLimits
+from integrations.rate_limit import DeskRate
+from integrations.resilience import Breaker
+from jobs.intake import request_refresh
+from jobs.repository import REFRESH_BY_HAND
+from observability.logging import start_logging
+
+_START_SECONDS, _GRACE_SECONDS, _LOOK_SECONDS = 60, 8, 0.5
+_API_PORT = 8000
+_DEFAULTS = {"RECONCILE_INTERVAL_SECONDS": "30", "WORKER_CONCURRENCY": "16"}
+# Copying the desk begins at once; with copies a note can name earlier tickets.
+_COPY_SECONDS, _SHOWN_TICKETS = 30, 3
+_REFUSALS = (
+    AlreadyRunningError,
+    EnvironmentSettingsError,
+    PostgresMissingError,
+    ProcessFailedError,
+    ValkeyMissingError,
+)
+
+
+class SettingsFileError(Exception):
+    """The settings of `init` are missing or unusable; the text has the reason."""
+
+
+class Pilot(Startable):
+    """All processes of one folder; its data and settings stay after the end."""
+
+    def __init__(self, folder: Path, port: int, *, live: bool) -> None:
+        self.folder = folder.resolve()
+        self._lock = FolderLock(self.folder)
+        self._tenants = _read_tenants(self.folder / TENANTS_FILE)
+        self._live, self._port = live, port
+        try:
+            self.variables = _DEFAULTS | read_variables(self.folder / SECRETS_FILE)
+        except (OSError, ValueError) as failure:
+            raise SettingsFileError(f"{failure}. `ai-agents init` writes this file.") from failure
+        self.processes: list[Process] = []
+        self._servers: list[Postgres | Valkey] = []
+
+    @property
+    def mode(self) -> str:
+        return "live" if self._live else "dry-run"
+
+    def link(self) -> str:
+        """Return a login link of the console, for one use within five minutes."""
+        # Not a `Process`: its output would be logged.
+        command = [sys.executable, "-m", "cli.main", "console", "--link", "pilot"]
+        environment = machine_environment() | self.variables
+        made = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        return made.stdout.strip() or made.stderr.strip()
+
+    def start(self) -> None:
+        self._lock.take()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        logs, running = self.folder / "logs", self.folder / "running.toml"
+        lines = [line for tenant_id, table in self._tenants.items()
+                 for line in toml_lines(tenant_id, {**table, "mode": self.mode})]  # fmt: skip
+        write_private(running, "\n".join(lines))
+        admin_url = self._start_servers(logs)
+        self.variables |= {
+            "TENANTS_FILE": str(running),
+            "CONSOLE_URL": f"http://127.0.0.1:{self._port}",
+            "CONSOLE_KEY": secrets.token_urlsafe(32),
+            "CONSOLE_TOKEN_PILOT": secrets.token_urlsafe(32),
+            "CONSOLE_ROLE_PILOT": "operator+texts",
+        }
+        programs = ProductPrograms(logs, self.variables)
+        programs.migrate(admin_url).run(_START_SECONDS)
+        product = [
+            programs.worker(1, free_port()),
+            programs.housekeeping(free_port()),
+            programs.console(self._port, free_port()),
+            # Its relay queues the jobs, also without webhooks.
+            programs.api(_API_PORT, free_port(), host="0.0.0.0")  # noqa: S104 -- the desk is elsewhere
+            if any(name.startswith("WEBHOOK_") for name in self.variables)
+            else programs.api(free_port(), free_port()),
+        ]
+        self.processes += product
+        for process in product:
+            process.start()
+        await_ready(self.processes, _START_SECONDS)
+        pids = {"up": os.getpid()} | {process.name: process.pid for process in self.processes}
+        write_state(self.folder, {"console_url": self.variables["CONSOLE_URL"], "pids": pids}, self.variables)
+
+    def _start_servers(self, logs: Path) -> str:
+        """Start what is not given by DATABASE_URL and REDIS_URL; return the owner's address."""
+        given = external_servers(os.environ | self.variables)
+        if given.redis_url is None:
+            redis = Valkey(self.folder / "redis", appendonly=True, log_folder=logs)
+            self._servers.append(redis)
+            redis.start()
+        else:
+            redis = None
+        if given.database_url is None:
+            postgres = Postgres(self.folder / "postgres", log_folder=logs, keep=True)
+            self._servers.append(postgres)
+            postgres.start()
+        else:
+            postgres = None
+        self.processes = [server.process for server in self._servers]
+        database_url, admin_url = given.database_url, given.database_admin_url
+        if postgres is not None:
+            database_url, admin_url = postgres.url, postgres.admin_url
+        redis_url = given.redis_url if redis is None else redis.url
+        self.variables |= {"DATABASE_URL": str(database_url), "REDIS_URL": str(redis_url)}
+        return str(admin_url)
+
+    def stop(self) -> None:
+        """Stop all, the servers last."""
+        servers = [server.process for server in self._servers]
+        stop_all([process for process in self.processes if process not in servers], _GRACE_SECONDS)
+        for server in self._servers:
+            server.stop()
+        self._lock.release()
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run until Ctrl-C; return 1 if it can't start, 78 if the settings are unusable."""
+    if os.geteuid() == 0:
+        print("Not as root: Postgres refuses it. Use an ordinary user.", file=sys.stderr)
+        return NOT_DONE_EXIT
+    if not is_free(chosen.port):
+        print(f"Port {chosen.port} is in use: give another --port.", file=sys.stderr)
+        return NOT_DONE_EXIT
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        pilot = Pilot(chosen.folder, chosen.port, live=chosen.live)
+        print("Starting ... (the first time about 20 s)", flush=True)
+        with pilot:
+            _run(pilot)
+    except SettingsFileError as unusable:
+        print(unusable, file=sys.stderr)
+        return CONFIGURATION_EXIT
+    except _REFUSALS as refusal:
+        print(refusal, file=sys.stderr)
+        return NOT_DONE_EXIT
+    except KeyboardInterrupt:
+        print("Stopped. The next `ai-agents up` continues.", flush=True)
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(pilot: Pilot) -> None:
+    print(_summary(pilot), flush=True)
+    if sys.stdout.isatty():
+        webbrowser.open(pilot.link())
+    if pilot.mode == "dry-run":
+        os.environ.update(pilot.variables)
+        start_logging(load(LogSettings), sys.stdout)
+        threading.Thread(target=_show_newest, daemon=True).start()
+    supervisor = Supervisor(pilot.processes)
+    while True:
+        for sentence in supervisor.look():
+            print(sentence, flush=True)
+        if not sys.stdin.isatty():
+            time.sleep(_LOOK_SECONDS)
+        elif select.select([sys.stdin], [], [], _LOOK_SECONDS)[0] and sys.stdin.readline():
+            print(pilot.link(), flush=True)
+
+
+def _summary(pilot: Pilot) -> str:
+    mode = (
+        "Notes are written into tickets."
+        if pilot.mode == "live"
+        else "No note is written: the console shows them (ticket, then Prompts and answers). `--live` writes them."
+    )
+    return "\n".join(
+        [
+            "",
+            f"  console   {pilot.link()}",
+            "            for one login within five minutes; press Enter for another link",
+            f"  notes     {mode}",
+            f"  logs      {pilot.folder / 'logs'}",
+            f"  commands  set -a; . {pilot.folder / 'settings.env'}; set +a; ai-agents check",
+            "  stop      Ctrl-C",
+            "",
+            "This is for a pilot on one machine, without backup or failover. For customers: docs/containers.md and",
+            "docs/kubernetes.md; what was copied of the desk is copied again there.",
+        ]
+    )
+
+
+def _show_newest() -> None:
+    """Make notes for the newest open tickets, which nobody else would see in a dry run."""
+    time.sleep(_COPY_SECONDS)
+    try:
+        asyncio.run(_request_newest())
+    except Exception as failure:  # noqa: BLE001 -- the pilot works without
+        print(f"The newest tickets can't be shown ({type(failure).__name__}); new ones will be.", flush=True)
+
+
+async def _request_newest() -> None:
+    settings, desks = load(ByHandSettings), load(DeskClientSettings)
+    database = Database(settings.database_url, application_name="ai-agents up", pool_size=2)
+    try:
+        async with open_client(connections=2, egress=EgressConfig.of(desks, desks.servicedesk_ca_bundle)) as http:
+            for tenant in TenantDirectory(read_environment(None), keys=["desk"]).all():
+                if tenant.desk is None:
+                    continue
+                limits = DeskLimits(
+                    Breaker(f"desk of {tenant.id}", "desk unavailable", shown=False),
+                    DeskRate(tenant.id, tenant.desk.rate_per_minute, None),
+                    1,
+                )
+                kind = kind_of(tenant.desk)
+                desk = kind.open(tenant.id, tenant.desk, http, None, desks.servicedesk_timeout_seconds, limits)
+                listed = (await desk.list_tickets()).items
+                newest = [ticket for ticket in listed if not ticket.is_trashed][:_SHOWN_TICKETS]
+                for ticket in newest:
+                    deadline = settings.job_deadline_seconds
+                    await request_refresh(database, tenant.id, ticket.ticket_id, REFRESH_BY_HAND, deadline)
+                numbers = ", ".join(ticket.display_id or ticket.ticket_id for ticket in newest)
+                print(f"Making notes to look at for the newest tickets of {tenant.id}: {numbers or 'none'}", flush=True)
+    except (ExternalError, DeferredError) as failure:
+        print(f"The desk does not list its tickets ({failure.reason}).", flush=True)
+    finally:
+        await database.close()
+
+
+def _read_tenants(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        raise SettingsFileError(f"{path}: {failure}. `ai-agents init` writes this file.") from failure

@@ -1,0 +1,213 @@
+"""A pilot from nothing: `ai-agents init` at a terminal, then `ai-agents up`."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from cli.pilot.free_ports import free_port
+from cli.pilot.programs import ROOT, machine_environment
+from cli.pilot.state_file import read_state, read_variables
+from dev.simulators.openai import create_openai
+from dev.simulators.servicedesk import create_desk
+from tests.kit.simulators import CLOUD, FAST_MODEL, Simulator, simulator_of
+from tests.kit.world import wait_for
+
+OAUTH = {"client_id": "id", "client_secret": "secret", "refresh_token": "refresh", "grant_code": "1000.grant"}
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Simulator]:
+    yield from simulator_of(create_desk({"desks": {"acme": {"api_key": "the-key"}, "globex": CLOUD | OAUTH}}))
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Simulator]:
+    yield from simulator_of(create_openai(FAST_MODEL))
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "cli.main", *words]
+
+
+def run(*words: str, **variables: str) -> tuple[int, str]:
+    done = subprocess.run(
+        command(*words),
+        env=machine_environment() | variables,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def at_a_terminal(words: Sequence[str], answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
+    """Give each answer after its prompt, in this order; return the status and what was shown."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*words),
+        env=machine_environment(),
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown, seen, left, until = "", 0, list(answers), time.monotonic() + 60
+    try:
+        while time.monotonic() < until:
+            if select.select([ours], [], [], 0.2)[0]:
+                try:
+                    shown += os.read(ours, 4096).decode()
+                except OSError:  # the other end is closed
+                    break
+            if left and left[0][0] in shown[seen:]:
+                seen = len(shown)
+                os.write(ours, f"{left.pop(0)[1]}\n".encode())
+        return process.wait(5), shown
+    finally:
+        process.kill()
+        os.close(ours)
+
+
+def test_an_admin_corrects_a_wrong_key_and_gets_the_settings(desk: Simulator, model: Simulator, tmp_path: Path) -> None:
+    folder = tmp_path / "pilot"
+    url = f"{desk.url}/acme"
+    asked = [("Address of the desk", url), ("Edition", ""), ("short name", "contoso"), ("API key", "wrong")]
+    again = [*asked[:3], ("API key", "the-key")]
+    about_model = [("Address of the model", f"{model.url}/v1"), ("Name of the model", ""), ("API key", "sk-test")]
+    status, shown = at_a_terminal(["init", "--folder", str(folder)], [*asked, *again, *about_model])
+    assert status == 0, shown
+    assert re.search("failed: desk credentials: .*401.*: renew SERVICEDESK_API_KEY_CONTOSO", shown), shown
+    assert "ok: desk ticket: readable" in shown
+    assert "ok: model answers" in shown
+    assert "the-key" not in shown
+    assert "sk-test" not in shown
+    secrets = folder / "secrets.env"
+    assert secrets.stat().st_mode & 0o777 == 0o600
+    variables = read_variables(secrets)
+    assert variables["SERVICEDESK_API_KEY_CONTOSO"] == "the-key"
+    assert variables["OPENAI_API_KEY"] == "sk-test"
+    assert 'webhook.mode = "poll"' in (folder / "tenants.toml").read_text()
+    status, shown = run("init", "--folder", str(folder))
+    assert (status, "give --overwrite" in shown) == (1, True)
+
+
+def test_a_cloud_desk_is_connected_by_a_grant_code(desk: Simulator, model: Simulator, tmp_path: Path) -> None:
+    options = {"url": f"{desk.url}/globex/app/it", "edition": "cloud", "tenant": "globex", "client-id": "id"}
+    options |= {"accounts-url": f"{desk.url}/globex", "model-url": f"{model.url}/v1", "model": "gpt-6-luna"}
+    words = [part for name, value in options.items() for part in (f"--{name}", value)]
+    secrets = {"SERVICEDESK_CLIENT_SECRET": "secret", "OPENAI_API_KEY": "sk-test"}
+    init = ["init", "--folder", str(tmp_path / "pilot"), *words]
+    status, shown = run(*init, **secrets)
+    assert (status, "Not given: the variable SERVICEDESK_GRANT_CODE" in shown) == (1, True), shown
+    status, shown = run(*init, **secrets, SERVICEDESK_GRANT_CODE="1000.wrong")
+    assert status == 78
+    assert "failed: grant code: " in shown
+    status, shown = run(*init, **secrets, SERVICEDESK_GRANT_CODE="1000.grant")
+    assert status == 0, shown
+    variables = read_variables(tmp_path / "pilot" / "secrets.env")
+    assert variables["SERVICEDESK_REFRESH_TOKEN_GLOBEX"] == "refresh"
+    assert "GRANT" not in " ".join(variables)
+
+
+@contextmanager
+def running(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+    """Run `up`; yield the process and a function that returns its output."""
+    folder.mkdir(exist_ok=True)
+    output = folder.with_name("up.log")
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            command("up", "--folder", str(folder), *words),
+            env=machine_environment(),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process, output.read_text
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+
+
+def init(folder: Path, desk: Simulator, model: Simulator) -> None:
+    words = ["--url", f"{desk.url}/acme", "--tenant", "acme", "--model-url", f"{model.url}/v1"]
+    status, shown = run(
+        "init", "--folder", str(folder), *words, SERVICEDESK_API_KEY="the-key", OPENAI_API_KEY="sk-test"
+    )
+    assert status == 0, shown
+
+
+def ticket(desk: Simulator, subject: str) -> str:
+    made: Mapping[str, Any] = desk.change("POST", "/tickets", tenant="acme", subject=subject, send_webhook=False)
+    return str(made["ticket_id"])
+
+
+@pytest.mark.skipif(AS_ROOT, reason="`up` refuses root; the next test shows it")
+def test_a_pilot_shows_notes_then_writes_them_and_keeps_its_data(
+    desk: Simulator, model: Simulator, tmp_path: Path
+) -> None:
+    folder, port = tmp_path / "pilot", free_port()
+    init(folder, desk, model)
+    with running(folder, "--port", str(port)) as (process, output):
+        link = wait_for(lambda: re.findall(r"http://\S+/login/link\S+", output()), seconds=60)[0]
+        status, shown = run("up", "--folder", str(folder), "--port", str(free_port()))
+        assert (status, "already running" in shown) == (1, True)
+        with httpx2.Client(follow_redirects=True, trust_env=False, timeout=10) as browser:
+            assert browser.get(link).url.path == "/"
+            first = ticket(desk, "VPN does not connect from home")
+            page = wait_for(lambda: found(browser, port, first, "skipped"), seconds=60)
+            texts = re.search(r"/jobs/[0-9a-f-]+/texts", page)
+            assert texts is not None
+            note = browser.get(f"http://127.0.0.1:{port}{texts[0]}").text
+            assert "<h3>Note</h3>" in note
+        with httpx2.Client(trust_env=False) as thief:
+            assert thief.get(link).status_code == 403
+        state = read_state(folder)
+        assert state is not None
+        os.kill(state["pids"]["worker"], signal.SIGKILL)
+        wait_for(lambda: "worker ended with status -9: started again" in output())
+        assert not desk.look(f"/tickets/acme/{first}")["notes"]
+    assert process.returncode == 0
+    secret = link.partition("link=")[2]
+    assert not [log for log in (folder / "logs").iterdir() if secret in log.read_text()]
+    with running(folder, "--port", str(port), "--live") as (process, output):
+        wait_for(lambda: "Notes are written into tickets" in output(), seconds=60)
+        second = ticket(desk, "VPN does not connect from the train")
+        wait_for(lambda: desk.look(f"/tickets/acme/{second}")["notes"], seconds=60)
+        variables = read_variables(folder / "settings.env")
+        _, jobs = run("jobs", "--ticket", first, **variables)
+        assert first in jobs
+
+
+def found(browser: httpx2.Client, port: int, ticket_id: str, state: str) -> str:
+    page = browser.get(f"http://127.0.0.1:{port}/tickets/acme/{ticket_id}").text
+    return page if state in page and "dry run" in page else ""
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+def test_a_pilot_refuses_root(tmp_path: Path) -> None:
+    status, shown = run("up", "--folder", str(tmp_path))
+    assert (status, "Not as root" in shown) == (1, True)
