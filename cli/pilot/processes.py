@@ -320,8 +320,9 @@ class Supervisor:
             if len(starts) == self._MAX_STARTS:
                 raise ProcessFailedError(process, f"ended again with status {process.returncode}")
             self._starts[process.name] = [*starts, now]
-            sentences.append(f"{process.name} ended with status {process.returncode}: started again")
+            status = process.returncode
             process.start()
+            sentences.append(f"{process.name} ended with status {status}: started again as process {process.pid}")
         return sentences
 
 

@@ -4,9 +4,7 @@ import argparse
 import asyncio
 import os
 import secrets
-import select
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,8 +18,8 @@ from cli.config import toml_lines
 from cli.pilot.free_ports import free_port, is_free
 from cli.pilot.postgres import Postgres
 from cli.pilot.postgres_binaries import PostgresMissingError
-from cli.pilot.processes import Process, ProcessFailedError, Startable, Supervisor, await_ready, stop_all
-from cli.pilot.programs import ROOT, ProductPrograms, machine_environment
+from cli.pilot.processes import Process, ProcessFailedError, Startable, await_ready, stop_all
+from cli.pilot.programs import ProductPrograms
 from cli.pilot.servers import EnvironmentSettingsError, external_servers
 from cli.pilot.state_file import (
     SECRETS_FILE,
@@ -32,6 +30,7 @@ from cli.pilot.state_file import (
     write_private,
     write_state,
 )
+from cli.pilot.supervision import login_link, supervise
 from cli.pilot.valkey import Valkey, ValkeyMissingError
 from config.exit_codes import CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ByHandSettings, DeskClientSettings, LogSettings, load
@@ -47,7 +46,7 @@ from jobs.intake import request_refresh
 from jobs.repository import REFRESH_BY_HAND
 from observability.logging import start_logging
 
-_START_SECONDS, _GRACE_SECONDS, _LOOK_SECONDS = 60, 8, 0.5
+_START_SECONDS, _GRACE_SECONDS = 60, 8
 _API_PORT = 8000
 _DEFAULTS = {"RECONCILE_INTERVAL_SECONDS": "30", "WORKER_CONCURRENCY": "16"}
 # Copying the desk begins at once; with copies a note can name earlier tickets.
@@ -86,11 +85,7 @@ class Pilot(Startable):
 
     def link(self) -> str:
         """Return a login link of the console, for one use within five minutes."""
-        # Not a `Process`: its output would be logged.
-        command = [sys.executable, "-m", "cli.main", "console", "--link", "pilot"]
-        environment = machine_environment() | self.variables
-        made = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-        return made.stdout.strip() or made.stderr.strip()
+        return login_link(self.variables, "pilot")
 
     def start(self) -> None:
         self._lock.take()
@@ -128,6 +123,9 @@ class Pilot(Startable):
         for process in product:
             process.start()
         await_ready(self.processes, _START_SECONDS)
+        self.write_state()
+
+    def write_state(self) -> None:
         pids = {"up": os.getpid()} | {process.name: process.pid for process in self.processes}
         write_state(self.folder, {"console_url": self.variables["CONSOLE_URL"], "pids": pids}, self.variables)
 
@@ -201,14 +199,7 @@ def _run(pilot: Pilot) -> None:
         os.environ.update(pilot.variables)
         start_logging(load(LogSettings), sys.stdout)
         threading.Thread(target=_show_newest, daemon=True).start()
-    supervisor = Supervisor(pilot.processes)
-    while True:
-        for sentence in supervisor.look():
-            print(sentence, flush=True)
-        if not sys.stdin.isatty():
-            time.sleep(_LOOK_SECONDS)
-        elif select.select([sys.stdin], [], [], _LOOK_SECONDS)[0] and sys.stdin.readline():
-            print(pilot.link(), flush=True)
+    supervise(pilot.processes, pilot.link, pilot.write_state)
 
 
 def _summary(pilot: Pilot) -> str:

@@ -10,18 +10,29 @@ from types import FrameType
 
 from rich.console import Console
 
-from cli.pilot.free_ports import is_free
+from cli.pilot.free_ports import free_port, is_free
 from cli.pilot.postgres_binaries import PostgresMissingError
 from cli.pilot.processes import ProcessFailedError
 from cli.pilot.programs import ROOT
 from cli.pilot.servers import EnvironmentSettingsError
 from cli.pilot.state_file import AlreadyRunningError
+from cli.pilot.supervision import supervise
 from cli.pilot.valkey import ValkeyMissingError
 from dev.stack import demo
+from dev.stack.environment import demo_tenants
 from dev.stack.summary import summarise
 from dev.stack.system import System
 
-_PORTS = ("api", "console", "desk", "openai", "postgres", "redis")
+# Those of docker-compose.yml, as far as it has them.
+_PORTS = {
+    "api": 8000,
+    "feedback": 8002,
+    "console": 8010,
+    "desk": 8080,
+    "openai": 8081,
+    "postgres": 54320,
+    "redis": 63790,
+}
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _REFUSALS = (
     AlreadyRunningError,
@@ -30,7 +41,6 @@ _REFUSALS = (
     EnvironmentSettingsError,
     ValkeyMissingError,
 )
-_POLL_SECONDS = 0.2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,11 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--openai-seconds", type=float, default=1.0, metavar="S", help="seconds of one GPT-4 answer (default: 1)"
     )
-    for name in _PORTS:
-        flag = "--port" if name == "api" else f"--{name}-port"
-        up.add_argument(flag, dest=name, type=int, metavar="P", help=f"port of {name} (default: a free one)")
+    for name, port in _PORTS.items():
+        up.add_argument(_option(name), dest=name, type=int, metavar="P", help=f"port of {name} (default: {port})")
+    up.add_argument("--free-ports", action="store_true", help="use free ports instead of the defaults")
     commands.add_parser("demo", help="send a few tickets through the system and show the results, about 15 s")
     return parser
+
+
+def _option(name: str) -> str:
+    return "--port" if name == "api" else f"--{name}-port"
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -78,21 +92,20 @@ def _end(system: System) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    ports = {name: getattr(options, name) for name in _PORTS if getattr(options, name) is not None}
-    used = [f"{port} ({name})" for name, port in ports.items() if not is_free(port)]
-    if used:
-        sys.stderr.write(f"Port already in use: {', '.join(used)}. Choose another or stop the program that uses it.\n")
-        return 1
+    defaults = {} if options.free_ports else _PORTS
+    ports = defaults | {name: getattr(options, name) for name in _PORTS if getattr(options, name) is not None}
     chosen = {"workers": options.workers, "openai_seconds": options.openai_seconds, "traces": options.traces}
-    system = System(options.folder, ports=ports, external=True, console=True, **chosen)
+    system = System(options.folder, tenants=demo_tenants(), ports=ports, external=True, console=True, **chosen)
+    if used := [name for name in system.embedded(ports) if not is_free(ports[name])]:
+        sys.stderr.writelines(f"Port {ports[name]} ({name}) is in use. {_option(name)} changes it.\n" for name in used)
+        sys.stderr.write(f'Example: make dev ARGS="{_option(used[0])} {free_port()}". --free-ports changes all.\n')
+        return 1
     began = time.monotonic()
     print("Starting ...", flush=True)
     try:
         system.start()
         print(summarise(system, time.monotonic() - began), flush=True)
-        while (dead := system.died()) is None:
-            time.sleep(_POLL_SECONDS)
-        raise ProcessFailedError(dead, f"exited with status {dead.returncode}; stopping everything else")
+        supervise(system.processes, system.login_link, system.write_state)
     except KeyboardInterrupt:
         print("\nStopping ...", flush=True)
         return 0
@@ -102,7 +115,9 @@ def _up(options: argparse.Namespace) -> int:
 
 def _demo() -> int:
     folder = ROOT / ".devstack" / "demo"
-    system = System(folder, openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS, traces=True)
+    system = System(
+        folder, tenants=demo_tenants(), openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS, traces=True
+    )
     try:
         complete = demo.play(system, Console())
     except KeyboardInterrupt:

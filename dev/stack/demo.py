@@ -87,9 +87,8 @@ def play(system: System, console: Console) -> bool:
     system.start()
     _print(console, f"Ready after {time.monotonic() - began:.1f} s.")
     _await_context(system, console)
-    keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
     try:
-        with DeskClient(system.state["desk_url"], keys) as desk:
+        with DeskClient(system.state["desk_url"], system.tenants) as desk:
             complete = _print_progress(system, desk, console)
     except httpx2.HTTPError as failure:
         _print(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")

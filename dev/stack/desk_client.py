@@ -1,21 +1,23 @@
 """The demo's client of the simulated desk, for tickets and notes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 
+from dev.stack.environment import SimulatedTenant
 from integrations.plain_text import lines_of
 
 _SECONDS = 5.0
 
 
 class DeskClient(httpx2.Client):
-    """Tickets and notes of the desks at `url`; `keys` are API keys by tenant id."""
+    """Tickets and notes of the tenants' desks at `url`."""
 
-    def __init__(self, url: str, keys: dict[str, str]) -> None:
+    def __init__(self, url: str, tenants: Sequence[SimulatedTenant]) -> None:
         # The environment is ignored: its proxy must not get loopback requests.
         super().__init__(base_url=url, timeout=_SECONDS, trust_env=False)
-        self._keys = keys
+        self._access = {tenant.id: {"authtoken": tenant.desk_key, "PORTALID": tenant.portal_id} for tenant in tenants}
 
     def create_ticket(self, ticket: dict[str, str]) -> str:
         """Create a ticket, which triggers its webhook; return its id. Raises HTTPError."""
@@ -29,7 +31,7 @@ class DeskClient(httpx2.Client):
         return [self._read(tenant_id, f"{path}/{note['id']}")["note"]["description"] for note in listed]
 
     def _read(self, tenant_id: str, path: str) -> Any:
-        headers = {"authtoken": self._keys[tenant_id], "Accept": "application/vnd.manageengine.sdp.v3+json"}
+        headers = self._access[tenant_id] | {"Accept": "application/vnd.manageengine.sdp.v3+json"}
         return self.get(f"/{tenant_id}/api/v3{path}", headers=headers).raise_for_status().json()
 
 

@@ -17,12 +17,19 @@ _DESK_RATE_PER_MINUTE = 30_000
 
 @dataclass(frozen=True)
 class SimulatedTenant:
-    """A simulated customer with new secrets; a cloud desk's derive from `desk_key`."""
+    """A simulated customer with new secrets; a cloud desk's derive from `desk_key`.
+
+    With a `portal_id` its desk on premises is a portal at the server's root, so that notes can link to its tickets.
+    """
 
     id: str
     webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     desk_key: str = field(default_factory=lambda: secrets.token_hex(16).upper(), repr=False)
     edition: Literal["onpremises", "cloud"] = "onpremises"
+    portal_id: str = ""
+
+    def address(self, desk_url: str) -> str:
+        return desk_url if self.portal_id else f"{desk_url}/{self.id}"
 
     @property
     def suffix(self) -> str:
@@ -40,6 +47,10 @@ class SimulatedTenant:
         }
 
 
+def demo_tenants() -> tuple[SimulatedTenant, SimulatedTenant]:
+    return SimulatedTenant("acme", portal_id="1"), SimulatedTenant("globex", portal_id="2")
+
+
 def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedback_port: int) -> dict[str, str]:
     """Return the settings of all processes; the desks are below `desk_url`."""
     settings = {
@@ -53,7 +64,7 @@ def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedb
     }
     for tenant in tenants:
         settings[f"WEBHOOK_SECRET_{tenant.suffix}"] = tenant.webhook_secret
-        address = f"{desk_url}/{tenant.id}"
+        address = tenant.address(desk_url)
         settings[f"SERVICEDESK_EDITION_{tenant.suffix}"] = tenant.edition
         if tenant.edition == "cloud":
             settings[f"SERVICEDESK_URL_{tenant.suffix}"] = f"{address}/app/{_PORTAL}"
@@ -70,6 +81,8 @@ def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, 
     keys: dict[str, object] = {}
     for tenant in tenants:
         keys[f"{tenant.id}.servicedesk.rate_per_minute"] = _DESK_RATE_PER_MINUTE
+        if tenant.portal_id:
+            keys[f"{tenant.id}.servicedesk.portal_id"] = tenant.portal_id
         if tenant.edition == "cloud":
             keys[f"{tenant.id}.servicedesk.client_id"] = tenant.oauth["client_id"]
             keys[f"{tenant.id}.servicedesk.accounts_url"] = f"{desk_url}/{tenant.id}"
@@ -104,6 +117,7 @@ def desk_config(tenants: Sequence[SimulatedTenant], webhook_url: str) -> dict[st
                 "api_key": tenant.desk_key,
                 "edition": tenant.edition,
                 "portal": _PORTAL,
+                "portal_id": tenant.portal_id,
                 **tenant.oauth,
                 "webhook_url": webhook_url,
                 "webhook_secret": tenant.webhook_secret,

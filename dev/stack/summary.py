@@ -14,9 +14,10 @@ def summarise(system: System, seconds: float) -> str:
     database = re.sub(r":[^:@/]+@", "@", state["database_url"])
     settings = shlex.quote(str(folder / SETTINGS_FILE))
     rows = {
-        "API": f"{state['api_url']}  (health, metrics and /docs: {state['api_probe_url']})",
         "Desk": f"{state['desk_url']}/  (create a ticket and see its note)",
+        "Console": f"{system.login_link()}\n{'':<18}(for one login within five minutes; Enter prints another link)",
         "Feedback": f"{state['feedback_url']}  (page that notes link to)",
+        "API": f"{state['api_url']}  (health, metrics and /docs: {state['api_probe_url']})",
         "GPT-4": f"{state['openai_url']}  (simulated)",
         "Redis": state["redis_url"],
         "Postgres": f"{database}  (passwords: {STATE_FILE})",
@@ -25,8 +26,8 @@ def summarise(system: System, seconds: float) -> str:
         "Settings": f"set -a; . {settings}; set +a  (in another terminal, before `{command()} ...`)",
         "State, secrets": str(folder / STATE_FILE),
     }
-    if url := state.get("console_url"):
-        rows["Console"] = f"{url}  (log in with `console_token` of {STATE_FILE})"
+    if worker := state["pids"].get("worker"):
+        rows["Kill a worker"] = f"kill -9 {worker}  (during a job: the note comes within a minute, and once)"
     if traces := state["traces"]:
         rows["Traces"] = f"{command()} trace --ticket <ID> --traces {relative(Path(traces))}"
     ticket = f'{{"tenant": "{system.tenants[0].id}", "subject": "VPN drops", "description": "Every few minutes."}}'

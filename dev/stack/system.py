@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cli.pilot.free_ports import free_port
@@ -12,6 +12,7 @@ from cli.pilot.postgres import Postgres
 from cli.pilot.processes import Launch, Process, Startable, await_ready, start_afresh, stop_all
 from cli.pilot.servers import ExternalServers, external_servers
 from cli.pilot.state_file import FolderLock, State, write_state
+from cli.pilot.supervision import login_link
 from cli.pilot.valkey import Valkey
 from dev.stack.environment import (
     SimulatedTenant,
@@ -135,8 +136,7 @@ class System(Startable):
             "desk_url": self._url("desk"),
             "desk_key": self.tenants[0].desk_key,
             "desks": {
-                tenant.id: {"url": f"{self._url('desk')}/{tenant.id}", "key": tenant.desk_key}
-                for tenant in self.tenants
+                tenant.id: {"url": tenant.address(self._url("desk")), "key": tenant.desk_key} for tenant in self.tenants
             },
             "openai_url": f"{self._url('openai')}/v1",
             "redis_url": self._settings["REDIS_URL"],
@@ -190,7 +190,7 @@ class System(Startable):
         self.write_tenants(keys)
         process.start()
         process.wait_ready(_START_SECONDS)
-        write_state(self.folder, self.state, self._settings)
+        self.write_state()
 
     def configure(self, settings: Mapping[str, object]) -> None:
         """Change settings of all product processes from their next start."""
@@ -218,6 +218,18 @@ class System(Startable):
     def settings(self) -> dict[str, str]:
         return dict(self._settings)
 
+    def write_state(self) -> None:
+        write_state(self.folder, self.state, self._settings)
+
+    def login_link(self) -> str:
+        """Return a login link of the console, for one use within five minutes."""
+        return login_link(self.console.environment, "developer")
+
+    def embedded(self, ports: Iterable[str]) -> list[str]:
+        """Return the names of `ports` without servers that the caller's settings replace."""
+        replaced = {"postgres": self._postgres is None, "redis": self._redis is None}
+        return [name for name in ports if not replaced.get(name)]
+
     def died(self) -> Process | None:
         return next((process for process in self.processes if process.died), None)
 
@@ -233,7 +245,7 @@ class System(Startable):
         for process in self._product_processes():
             process.start()
         await_ready(self.processes, _START_SECONDS)
-        write_state(self.folder, self.state, self._settings)
+        self.write_state()
 
     def _clean(self) -> None:
         for data in ("postgres", "valkey", "logs", "traces"):

@@ -37,7 +37,7 @@ def span_of_a_job(phoenix: str) -> str:
         "OTEL_RESOURCE_ATTRIBUTES": f"openinference.project.name={PROJECT}",
     }
     with tempfile.TemporaryDirectory() as folder, System(Path(folder), openai_seconds=2) as system:
-        desk = DeskClient(system.state["desk_url"], {tenant.id: tenant.desk_key for tenant in system.tenants})
+        desk = DeskClient(system.state["desk_url"], system.tenants)
         ticket_id = desk.create_ticket(TICKET)
         while not desk.notes("acme", ticket_id):
             time.sleep(0.2)

@@ -102,8 +102,7 @@ def console(browser: Browser, system: System) -> None:
 
 def first_ticket(system: System) -> tuple[str, str]:
     """Have a few tickets written, and return one when all have their note."""
-    keys = {tenant.id: tenant.desk_key for tenant in system.tenants}
-    with DeskClient(system.state["desk_url"], keys) as desk:
+    with DeskClient(system.state["desk_url"], system.tenants) as desk:
         written = [(ticket["tenant"], desk.create_ticket(ticket)) for ticket in DEMO_TICKETS]
         end = time.monotonic() + _JOBS_SECONDS
         while not all(desk.notes(tenant, ticket) for tenant, ticket in written):

@@ -7,6 +7,7 @@ import time
 import httpx2
 
 from dev.stack.desk_client import DeskClient, as_text
+from dev.stack.environment import SimulatedTenant
 
 TENANT = "acme"
 KEY = "development-only"
@@ -25,7 +26,7 @@ def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
     Raises httpx2.HTTPError if the desk does not answer, TimeoutError without a note.
     """
     began, ticket_id = time.monotonic(), ""
-    with DeskClient(desk, {TENANT: KEY}) as client:
+    with DeskClient(desk, [SimulatedTenant(TENANT, desk_key=KEY)]) as client:
         while (passed := time.monotonic() - began) < seconds:
             try:
                 ticket_id = ticket_id or client.create_ticket(TICKET)

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from dev.stack.desk_client import DeskClient
+from dev.stack.environment import SimulatedTenant
 from tests.containers.files import COMMANDS, OURS, SERVICES, THEIRS
 from tests.containers.smoke import KEY, TENANT, TICKET, send_ticket
 from tests.containers.stack import Stack, eventually
@@ -93,7 +94,7 @@ def test_the_roles_are_what_the_system_asks_for(stack: Stack) -> None:
 
 
 def test_a_stopped_worker_finishes_its_jobs_first(stack: Stack) -> None:
-    with DeskClient(stack.url("desk"), {TENANT: KEY}) as desk:
+    with DeskClient(stack.url("desk"), [SimulatedTenant(TENANT, desk_key=KEY)]) as desk:
         ticket_id = desk.create_ticket(TICKET)
         eventually(lambda: "Task started: job_id=" in stack.logs("worker") and ticket_id in stack.logs("worker"))
         began = time.monotonic()

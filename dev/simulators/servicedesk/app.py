@@ -15,7 +15,7 @@ from dev.simulators.control import Journal, control_routes, show_validation_erro
 from dev.simulators.faults import FaultBook
 from dev.simulators.servicedesk.access import Access
 from dev.simulators.servicedesk.desk import SimulatedDesk
-from dev.simulators.servicedesk.desk_control import DeskControl
+from dev.simulators.servicedesk.desk_control import DeskControl, at_root
 from dev.simulators.servicedesk.desk_faults import DeskFault, misbehave
 from dev.simulators.servicedesk.desk_pages import DeskPages
 from dev.simulators.servicedesk.operations import UNKNOWN, DeskCall, find_operation, perform, read_form
@@ -31,12 +31,12 @@ class DeskServer:
         self.faults: FaultBook[DeskFault] = FaultBook()
         self.journal = Journal()
 
-    def _locate(self, path: str) -> tuple[str, list[str]]:
-        """Return the tenant and the rest of the path; the first desk is at the root too."""
-        segments = path.removeprefix("/").split("/")
+    def _locate(self, request: Request) -> tuple[str, list[str]]:
+        """Return the tenant and the rest of the path; at the root are the portals and the first desk."""
+        segments = request.scope["path"].removeprefix("/").split("/")
         if segments[0] in self._desks:
             return segments[0], segments[1:]
-        return next(iter(self._desks)), segments
+        return at_root(self._desks, request.headers.get("PORTALID")).tenant, segments
 
     async def _parse_call(self, tenant: str, rest: list[str], request: Request) -> DeskCall:
         settings, form = self._desks[tenant].settings, await read_form(request)
@@ -49,7 +49,7 @@ class DeskServer:
         return DeskCall(*find_operation(request.method, path[2:] if reached else [UNKNOWN]), form, names_portal)
 
     async def answer(self, request: Request) -> Response:
-        tenant, rest = self._locate(request.scope["path"])
+        tenant, rest = self._locate(request)
         call = await self._parse_call(tenant, rest, request)
         payload = {"fields": sorted(call.form)} if call.operation == "token" else call.input_data
         entry = self.journal.receive(request, call.operation, payload, tenant=tenant, ticket_id=call.ticket_id)

@@ -1,6 +1,7 @@
 """The desk's own part of `/_sim`: tickets, settings and webhooks."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -192,6 +193,12 @@ def desk_of(desks: dict[str, SimulatedDesk], tenant: str) -> SimulatedDesk:
     if tenant not in desks:
         raise HTTPException(404, "no such desk")
     return desks[tenant]
+
+
+def at_root(desks: Mapping[str, SimulatedDesk], portal_id: str | None) -> SimulatedDesk:
+    """Return the desk of a portal, or the first one."""
+    portals = (desk for desk in desks.values() if portal_id and desk.settings.portal_id == portal_id)
+    return next(portals, next(iter(desks.values())))
 
 
 def ticket_of(desk: SimulatedDesk, ticket_id: str) -> StoredTicket:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from dev.simulators.servicedesk.desk import SimulatedDesk
-from dev.simulators.servicedesk.desk_control import desk_of, ticket_of
+from dev.simulators.servicedesk.desk_control import at_root, desk_of, ticket_of
 from dev.simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_progress
 from dev.simulators.servicedesk.webhooks import WebhookSender
 
@@ -69,6 +69,8 @@ class DeskPages:
     def routes(self) -> list[Route]:
         return [
             Route("/", self._front, methods=["GET"]),
+            # The address of a ticket's page on premises.
+            Route("/WorkOrder.do", self._open_ticket, methods=["GET"]),
             Route("/desks/{tenant}", self._show_desk, methods=["GET"]),
             Route("/desks/{tenant}/tickets", self._create, methods=["POST"]),
             Route("/desks/{tenant}/tickets/{ticket_id}", self._ticket_page, methods=["GET"]),
@@ -84,6 +86,11 @@ class DeskPages:
 
     async def _show_desk(self, request: Request) -> Response:
         return _desk_page(self._desk(request))
+
+    async def _open_ticket(self, request: Request) -> Response:
+        desk = at_root(self._desks, request.query_params.get("PORTALID"))
+        ticket = ticket_of(desk, request.query_params.get("woID", ""))
+        return RedirectResponse(f"/desks/{desk.tenant}/tickets/{ticket.id}", status_code=303)
 
     async def _create(self, request: Request) -> Response:
         desk = self._desk(request)

@@ -87,7 +87,7 @@ class DeskOptions(BaseModel):
 
 
 class DeskConfig(BaseModel):
-    """All desks of one server by tenant id. The first is served at the root as well."""
+    """All desks of one server by tenant id. Portals (by `PORTALID`) and the first are served at the root as well."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -17,11 +19,12 @@ from cli.pilot.programs import ROOT, machine_environment
 from cli.pilot.state_file import FolderLock, State, read_state, write_state
 from dev.stack.system import System
 from tests.kit.loaded import LoadedPrograms
+from tests.kit.world import wait_for
 
 
-def up(folder: Path) -> "subprocess.Popen[str]":
+def up(folder: Path, *options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "dev.stack", "up", "--folder", folder, "--workers", "0"],
+        [sys.executable, "-m", "dev.stack", "up", "--folder", folder, "--workers", "0", "--free-ports", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -38,8 +41,19 @@ def await_state(folder: Path, process: "subprocess.Popen[str]") -> State:
     raise AssertionError(process.communicate()[1])
 
 
+def test_up_names_the_option_for_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with up(tmp_path, "--desk-port", str(port)) as refused:
+            _, refusal = refused.communicate(timeout=30)
+    assert refused.returncode == 1
+    assert f"Port {port} (desk) is in use. --desk-port changes it." in refusal
+    assert 'make dev ARGS="--desk-port ' in refusal
+    assert not (tmp_path / "state.json").exists()
+
+
 @pytest.mark.slow
-def test_up_runs_until_it_is_told_to_end_and_alone_in_its_folder(tmp_path: Path) -> None:
+def test_up_restarts_processes_until_it_is_told_to_end_and_is_alone_in_its_folder(tmp_path: Path) -> None:
     with up(tmp_path) as first:
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(first.kill)
@@ -50,11 +64,16 @@ def test_up_runs_until_it_is_told_to_end_and_alone_in_its_folder(tmp_path: Path)
         assert second.returncode == 1
         assert f"process {first.pid}" in refusal
         assert all(is_alive(pid) for pid in state["pids"].values())
+        os.kill(state["pids"]["console"], signal.SIGKILL)
+        wait_for(lambda: (now := read_state(tmp_path)) and now["pids"]["console"] != state["pids"]["console"])
+        state = await_state(tmp_path, first)
+        assert is_alive(state["pids"]["console"])
         first.send_signal(signal.SIGTERM)
         told, complaints = first.communicate(timeout=30)
     assert (first.returncode, complaints) == (0, "")
     assert state["api_url"] in told
-    assert state["console_url"] in told
+    assert re.search(rf"{state['console_url']}/login/link\?link=\S+", told)
+    assert f"console ended with status -9: started again as process {state['pids']['console']}" in told
     assert state["console_token"] not in told
     assert not [name for name, pid in state["pids"].items() if is_alive(pid)]
     assert f"set -a; . {tmp_path}/settings.env; set +a" in told
