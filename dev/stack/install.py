@@ -59,27 +59,43 @@ def main() -> int:
 
 def _install(*, fresh: bool) -> None:
     if fresh:
+        _announce(".venv")
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     if not _install_with_uv(pip):
+        _announce("the packages again, with pip instead of uv")
         # pip compiles with one core; all cores compile below.
         subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
+    _announce("compiled files")
     # Some packages contain files of a later Python, which are never imported.
     compiling = [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", "-x", _NOT_COMPILED, str(ENVIRONMENT / "lib")]
     subprocess.run(compiling, check=False)
+    _announce("this project")
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=PROJECT, check=True)
 
 
 def _install_with_uv(pip: list[str]) -> bool:
     """Install with uv (a sixth of pip's CPU, pip's index only); False if it fails."""
+    _announce("uv")
     _UV_PIN.write_text("".join(re.findall(r"(?m)^uv==(?:.*\\\n)*.*\n", PINS.read_text())))
     subprocess.run([*pip, "--require-hashes", "--requirement", str(_UV_PIN)], cwd=PROJECT, check=True)
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     index = os.environ.get("PIP_INDEX_URL") or "".join(re.findall(r"(?m)^global\.index-url='(.*)'", listed))
     environment = ({"UV_DEFAULT_INDEX": index} if index else {}) | os.environ
-    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON), "--require-hashes"]
-    return subprocess.run([*uv, "--requirement", str(PINS)], cwd=PROJECT, env=environment, check=False).returncode == 0
+    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON), "--require-hashes"]
+    _announce("the packages")
+    command = [*uv, "--requirement", str(PINS)]
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        for line in running.stderr or ():
+            # A line for each download that ends and each sum, but none for each of 160 packages.
+            if not line.startswith((" + ", "Downloading ")):
+                sys.stderr.write(f"    {line.strip()}\n")
+    return running.returncode == 0
+
+
+def _announce(part: str) -> None:
+    print(f"  {part} ...", flush=True)
 
 
 if __name__ == "__main__":

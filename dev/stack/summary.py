@@ -27,7 +27,7 @@ def summarise(system: System, seconds: float) -> str:
         "State, secrets": str(folder / STATE_FILE),
     }
     if worker := state["pids"].get("worker"):
-        rows["Kill a worker"] = f"kill -9 {worker}  (during a job: the note comes within a minute, and once)"
+        rows["Kill a worker"] = f"kill -9 {worker}  (during a job: the note still comes, once, after a minute)"
     if traces := state["traces"]:
         rows["Traces"] = f"{command()} trace --ticket <ID> --traces {relative(Path(traces))}"
     ticket = f'{{"tenant": "{system.tenants[0].id}", "subject": "VPN drops", "description": "Every few minutes."}}'

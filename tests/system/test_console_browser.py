@@ -1,18 +1,16 @@
 """The console in a real browser: light, dark, phone, keyboard, and axe."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.kit.browser import needs_chromium, overflow, running_chromium, violations
 from tests.system.console_ground import TOKENS, ConsoleGround, ConsoleRoute, address, places
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
@@ -23,10 +21,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -64,18 +60,11 @@ def test_each_page_is_accessible(look: str, console_ground: ConsoleGround, chrom
             # A part of a page is checked within its page.
             if page.locator("main").count():
                 found[place.path] = violations(page)
-                width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-                assert width <= 0, place.path
+                assert overflow(page) <= 0, place.path
         page.goto("/nothing")
         found["an error"] = violations(page)
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
     assert [said for said in complaints if "404" not in said] == []
-
-
-def violations(page: Page) -> list[str]:
-    """Return axe's findings, with the first place of each."""
-    told = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary'][:300]}" for one in told]
 
 
 def test_one_logs_in_looks_and_leaves_by_keyboard_alone(console_ground: ConsoleGround, chromium: Browser) -> None:

@@ -1,5 +1,6 @@
 """The desk's web pages: lists, a form, a ticket and its notes."""
 
+import re
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -18,6 +19,7 @@ from dev.simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_prog
 from dev.simulators.servicedesk.webhooks import WebhookSender
 
 _MAX_SUBJECT_LENGTH = 250
+_TAG = re.compile("<[^>]*>")
 # A note's HTML is untrusted: no script runs and nothing is loaded, even if escaping failed.
 _HEADERS = {
     "Content-Security-Policy": ("default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'self'"),
@@ -36,9 +38,10 @@ def _moment(seconds: float) -> str:
 
 
 def _height(markup: str) -> int:
-    """Estimate the height of framed HTML, which its page cannot measure."""
+    """Estimate the height in pixels of framed HTML, which its page cannot measure."""
     paragraphs = markup.count("<p") + markup.count("<br") + markup.count("<h")
-    return min(640, 64 + 36 * paragraphs + 24 * (markup.count("<li") + len(markup) // 120))
+    text_length = len(_TAG.sub("", markup))
+    return min(640, 56 + 32 * paragraphs + 24 * (markup.count("<li") + text_length // 130))
 
 
 _ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
@@ -53,7 +56,7 @@ def _page(title: str, **values: Any) -> Response:
 def _desk_page(desk: SimulatedDesk) -> Response:
     newest = sorted(desk.tickets.values(), key=lambda ticket: ticket.created_ms)[-500:][::-1]
     choices = {"priorities": PRIORITIES, "categories": CATEGORIES}
-    return _page(f"{desk.tenant} - tickets", desk=desk, newest=newest, **choices)
+    return _page(f"Tickets of {desk.tenant}", desk=desk, newest=newest, **choices)
 
 
 def _as_html(typed: str) -> str:
@@ -109,7 +112,7 @@ class DeskPages:
         # The page reloads until a ticket in progress has a note.
         waits = not ticket.notes and is_in_progress(ticket) and not ticket.is_trashed
         about = {"ticket": ticket, "waits": waits, "delivery": self._sender.last(desk.tenant, ticket.id)}
-        return _page(f"Ticket {ticket.id}", desk=desk, **about)
+        return _page(f"#{ticket.id} {ticket.subject}", desk=desk, **about)
 
     async def _act(self, request: Request) -> Response:
         desk = self._desk(request)
