@@ -69,7 +69,8 @@ lint: install ## Check style, types and import rules
 docs: install ## Build the documents as a site into site/, and check its links
 	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
 
-pictures: install ## Take the pictures of the documents: note, console, dashboards (needs Chromium; 15 minutes)
+pictures: install ## Take the pictures of the documents: demo, note, console, dashboards (needs Chromium; 15 minutes)
+	@$(VENV_PYTHON) docs/pictures/recording.py
 	@$(VENV_PYTHON) docs/pictures/shots.py
 	@$(VENV_PYTHON) -m tests.observability.dashboards
 

@@ -114,10 +114,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _demo() -> int:
-    folder = ROOT / ".devstack" / "demo"
-    system = System(
-        folder, tenants=demo_tenants(), openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS, traces=True
-    )
+    system = demo.demo_system()
     try:
         complete = demo.play(system, Console())
     except KeyboardInterrupt:

@@ -13,8 +13,10 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cli.pilot.processes import Process, wait_until
+from cli.pilot.programs import ROOT
 from cli.trace import find, lines_of, tree
 from dev.stack.desk_client import DeskClient, as_text
+from dev.stack.environment import demo_tenants
 from dev.stack.summary import command, relative
 from dev.stack.system import System
 from jobs.diagnosis.facts import DiagnosisSubject
@@ -22,9 +24,9 @@ from observability import log_events
 from observability.tracing import WEBHOOK, WORKER
 
 DEMO_TICKETS: list[dict[str, str]] = json.loads(Path(__file__).with_name("demo_tickets.json").read_text("utf-8"))
-OPENAI_SECONDS = 2.0
+_OPENAI_SECONDS = 2.0
 # Text format and INFO, so that the demo reads all lines.
-SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
+_SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
 STAGES = {
     "received": log_events.WEBHOOK_RECEIVED,
     "queued": log_events.JOB_QUEUED,
@@ -75,6 +77,11 @@ def follow(line: str, stories: dict[tuple[str, str], TicketStory]) -> TicketStor
         return None
     story.stage = stage
     return story
+
+
+def demo_system() -> System:
+    folder = ROOT / ".devstack" / "demo"
+    return System(folder, tenants=demo_tenants(), openai_seconds=_OPENAI_SECONDS, settings=_SETTINGS, traces=True)
 
 
 def play(system: System, console: Console) -> bool:

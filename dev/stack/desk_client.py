@@ -1,5 +1,6 @@
 """The demo's client of the simulated desk, for tickets and notes."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from dev.stack.environment import SimulatedTenant
 from integrations.plain_text import lines_of
 
 _SECONDS = 5.0
+# Each tag becomes a blank, also before a colon.
+_LINK = re.compile("</?a(?: [^>]*)?>")
 
 
 class DeskClient(httpx2.Client):
@@ -36,5 +39,7 @@ class DeskClient(httpx2.Client):
 
 
 def as_text(note: str) -> str:
+    """Return a note's text with a dash before each item of a list."""
+    note = _LINK.sub("", note).replace("<li>", "<li>- ")
     # Control characters of a note must not reach a terminal.
     return "".join(char for char in lines_of(note) if char.isprintable() or char == "\n")

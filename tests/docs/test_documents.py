@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_the_index_names_every_document() -> None:
     linked = {(index.path.parent / target.split("#")[0]).resolve() for target in index.links()} | {index.path}
     listed = [document for document in DOCUMENTS if document.name.startswith("docs/") and "/adr/" not in document.name]
     assert [document.name for document in listed if document.path not in linked] == []
+
+
+def test_the_recording_of_the_demo_is_one_small_file_that_loads_nothing() -> None:
+    text = (ROOT / "docs" / "pictures" / "demo.svg").read_text(encoding="utf-8")
+    words = " ".join("".join(ET.fromstring(text).itertext()).split())  # noqa: S314 -- ours
+    assert "All tickets have their notes" in words
+    assert len(text) < 150_000
+    assert re.findall(r"href|url\(|<script|@import|@font-face|/home/|/root/|/tmp/", text) == []
 
 
 def test_the_site_has_every_document() -> None:
