@@ -1,6 +1,7 @@
 """The simulated desk's pages in a real browser, with the tenants of `make dev` and `make demo`."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -40,8 +41,8 @@ def test_the_desks_pages_are_accessible(
     scheme: str, width: int, noted: tuple[World, str, dict[str, str]], chromium: Browser
 ) -> None:
     _, url, tickets = noted
-    look = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "is_mobile": width < 600}
-    with chromium.new_context(base_url=url, **look) as context:
+    look: dict[str, Any] = {"color_scheme": scheme, "is_mobile": width < 600}
+    with chromium.new_context(base_url=url, viewport={"width": width, "height": 800}, **look) as context:
         page = context.new_page()
         for path in ("/", "/desks/acme", f"/desks/acme/tickets/{tickets['acme']}"):
             page.goto(path)
