@@ -66,17 +66,23 @@ lint: install ## Check style, types and import rules
 	@$(VENV_PYTHON) -m mypy --num-workers auto
 	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-docs: install ## Build the documents as a site into site/, and check its links
-	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
+# Tools in environments of their own. `uv run --with-requirements` would not check the hashes.
+.venv/tools/%/.installed: requirements/%.txt | install
+	@$(VENV_PYTHON) -m uv venv --quiet --clear --python $(VENV_PYTHON) .venv/tools/$*
+	@$(VENV_PYTHON) -m uv pip sync --quiet --python .venv/tools/$*/bin/python --require-hashes requirements/$*.txt
+	@touch $@
+
+docs: .venv/tools/docs/.installed ## Build the documents as a site into site/, and check its links
+	@.venv/tools/docs/bin/zensical build --clean --strict
 
 pictures: install ## Take the pictures of the documents: note, console, dashboards (needs Chromium; 15 minutes)
 	@$(VENV_PYTHON) docs/pictures/shots.py
 	@$(VENV_PYTHON) -m tests.observability.dashboards
 
-prose: install ## Print unusual words and long sentences in documents and docstrings (information only)
+prose: .venv/tools/docs/.installed ## Print unusual words and long sentences in documents and docstrings (information only)
 	@mkdir -p dist
 	@$(VENV_PYTHON) -m dev.prose --docstrings dist/docstrings.md
-	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- proselint check docs README.md CONTRIBUTING.md dist/docstrings.md || true
+	@.venv/tools/docs/bin/proselint check docs README.md CONTRIBUTING.md dist/docstrings.md || true
 
 # `make image ENGINE=podman IMAGE=registry.example.com/ai-agents`; ARGS goes to `docker build`.
 ENGINE = docker
@@ -92,20 +98,19 @@ containers-test: install ## Build the image and test docker-compose.yml with it 
 compose-smoke: install ## Send a ticket through a running `docker compose up` and wait for its note
 	@$(VENV_PYTHON) -m tests.containers.smoke $(ARGS)
 
-AUDIT = $(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/audit.txt --
 # The advisories are in PyPI's JSON API, which many mirrors lack.
 ADVISORIES = https://pypi.org/pypi/pip/25.0/json
 
-sbom: install ## List the image's Python packages in dist/sbom.json (CycloneDX)
+sbom: .venv/tools/audit/.installed ## List the image's Python packages in dist/sbom.json (CycloneDX)
 	@mkdir -p dist
 	@$(VENV_PYTHON) -m uv pip compile requirements/image.txt --no-deps --generate-hashes --no-emit-index-url \
 	  --python-platform x86_64-manylinux_2_28 --python-version 3.13 --no-annotate --no-header --quiet -o dist/image-pins.txt
-	@$(AUDIT) cyclonedx-py requirements dist/image-pins.txt --output-reproducible -o dist/sbom.json
+	@.venv/tools/audit/bin/cyclonedx-py requirements dist/image-pins.txt --output-reproducible -o dist/sbom.json
 
 audit: sbom ## Check the image's Python packages for known vulnerabilities
 	@if $(VENV_PYTHON) -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)' $(ADVISORIES) 2>/dev/null; \
-	  then $(AUDIT) pip-audit --disable-pip --require-hashes -r dist/image-pins.txt; \
-	  else echo "SKIPPED: the advisory database is not reachable; no package was checked."; fi
+	  then .venv/tools/audit/bin/pip-audit --disable-pip --require-hashes -r dist/image-pins.txt; \
+	  else echo "SKIPPED: the advisory database is not reachable; no package was checked."; [ -z "$$GITHUB_ACTIONS" ]; fi
 
 COMPILE = $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
