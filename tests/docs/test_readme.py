@@ -43,8 +43,8 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
     assert desks == 2
 
 
-def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
-    files, *_ = MarkdownFile(ROOT / "docs" / "quickstart.md").blocks("sh")
+def test_the_files_for_containers_make_a_polled_tenant(tmp_path: Path) -> None:
+    (files,) = (block for block in MarkdownFile(ROOT / "docs/containers.md").blocks("sh") if "<<'END'" in block.text)
     shutil.copytree(ROOT / "compose", tmp_path / "compose")
     subprocess.run(["bash", "-e"], input=files.text, cwd=tmp_path, text=True, check=True)
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob(".env*")}

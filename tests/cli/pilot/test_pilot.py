@@ -93,10 +93,12 @@ def test_an_admin_corrects_a_wrong_key_and_gets_the_settings(desk: Simulator, mo
     asked = [("Address of the desk", url), ("Edition", ""), ("short name", "contoso"), ("API key", "wrong")]
     again = [*asked[:3], ("API key", "the-key")]
     about_model = [("Address of the model", f"{model.url}/v1"), ("Name of the model", ""), ("API key", "sk-test")]
-    status, shown = at_a_terminal(["init", "--folder", str(folder)], [*asked, *again, *about_model])
+    status, shown = at_a_terminal(["init", "--folder", str(folder), "--report"], [*asked, *again, *about_model])
     assert status == 0, shown
     assert re.search("failed: desk credentials: .*401.*: renew SERVICEDESK_API_KEY_CONTOSO", shown), shown
     assert "ok: desk ticket: readable" in shown
+    for status in (401, 200):
+        assert f"GET requests: {status}; application/json" in shown
     assert "ok: model answers" in shown
     assert "the-key" not in shown
     assert "sk-test" not in shown
