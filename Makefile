@@ -100,7 +100,7 @@ SOURCE =
 image: sbom ## Build the image of the last commit, tagged with the version, and dist/sbom.json
 	@$(VENV_PYTHON) -m dev.image --engine "$(ENGINE)" --name "$(IMAGE)" --source "$(SOURCE)" $(ARGS)
 
-containers-test: install ## Build the image and test docker-compose.yml with it (3 minutes)
+containers-test: install ## Build the image and test both compose files with it (4 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
 
 compose-smoke: install ## Send a ticket through a running `docker compose up` and wait for its note
