@@ -162,9 +162,7 @@ def not_checked(facts: Facts) -> list[str]:
     return [f"{part}: {reason}" for part, reason in parts.items() if reason]
 
 
-def report(
-    facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None, docs_url: str | None = None
-) -> dict[str, Any]:
+def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None, docs_url: str | None = None) -> dict[str, Any]:
     """Return the report as JSON fields; without `jaeger_url` and `docs_url`, trace and document have no URL."""
     line, command = log_line(facts)
     trace, link = trace_of(facts, jaeger_url)

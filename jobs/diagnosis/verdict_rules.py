@@ -356,7 +356,9 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
         return _verdict(facts, VerdictCode.NO_WORKER, f"waits: {_NO_WORKER}", _start_workers(facts))
     if _workers_take_nothing(facts, is_due_long=is_long or due_for >= _IDLE_SECONDS):
         text = "waits: no worker has a job, and none takes one"
-        return _verdict(facts, VerdictCode.NO_WORKER, text, facts.commands.restart_workers, anchor="alive-but-taking-nothing")
+        return _verdict(
+            facts, VerdictCode.NO_WORKER, text, facts.commands.restart_workers, anchor="alive-but-taking-nothing"
+        )
     if facts.most_running is not None:
         text = f"waits until one of the tenant's jobs ends: {facts.most_running} run, which is its limit"
         action = f"wait: {key_name(facts.tenant_id, 'jobs.most_running')} is the limit, more workers do not help"

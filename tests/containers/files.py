@@ -18,9 +18,8 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("!reset", lambda _loader, _node: None)
-PILOT: dict[str, dict[str, Any]] = yaml.load(  # noqa: S506 -- a safe loader
-    (ROOT / "compose.pilot.yml").read_text(encoding="utf-8"), _Loader
-)["services"]
+PILOT_TEXT = (ROOT / "compose.pilot.yml").read_text(encoding="utf-8")
+PILOT: dict[str, dict[str, Any]] = yaml.load(PILOT_TEXT, _Loader)["services"]  # noqa: S506 -- a safe loader
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
 PAGE = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
