@@ -2,14 +2,17 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose image containers-test compose-smoke sbom audit pins
+.PHONY: help install demo up dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose image containers-test compose-smoke sbom audit pins
 
 # The Python that creates .venv; if it is too old, a newer one on PATH is used.
 PYTHON ?= python3
 # Some images set it; without compiled files each process compiles all modules again.
 PYTHONDONTWRITEBYTECODE =
-# Additional arguments for `make dev` and the tests, e.g. ARGS="--workers 2" or ARGS="-k signature".
+# Additional arguments for `make up`, `make dev` and the tests, e.g. ARGS="--workers 2" or ARGS="-k signature".
 ARGS =
+
+# Settings and data of `make up`.
+FOLDER = pilot
 
 VENV_PYTHON = .venv/bin/python
 
@@ -28,6 +31,17 @@ install: ## Install the pinned packages into .venv, if the pins have changed
 
 demo: install ## Send a few tickets through the whole system and show their notes (15 seconds)
 	@$(VENV_PYTHON) -m dev.stack demo
+
+# Before anything is installed as root: Postgres, and so `ai-agents up`, refuses it.
+up: ## Run a pilot with your own desk until Ctrl-C; the first time it asks for the desk
+	@if [ "$$(id -u)" = 0 ]; then \
+	  echo "make up does not run as root, because Postgres refuses it. Clone this repository as an ordinary user," >&2; \
+	  echo "and run make up there. With Docker, root can use compose.pilot.yml (docs/containers.md)." >&2; \
+	  exit 1; \
+	fi
+	@$(MAKE) --no-print-directory install
+	@[ -e "$(FOLDER)/secrets.env" ] || $(VENV_PYTHON) -m cli.main init --folder "$(FOLDER)"
+	@$(VENV_PYTHON) -m cli.main up --folder "$(FOLDER)" $(ARGS)
 
 dev: install ## Run the whole system until Ctrl-C
 	@$(VENV_PYTHON) -m dev.stack up $(ARGS)
@@ -92,7 +106,7 @@ SOURCE =
 image: sbom ## Build the image of the last commit, tagged with the version, and dist/sbom.json
 	@$(VENV_PYTHON) -m dev.image --engine "$(ENGINE)" --name "$(IMAGE)" --source "$(SOURCE)" $(ARGS)
 
-containers-test: install ## Build the image and test docker-compose.yml with it (3 minutes)
+containers-test: install ## Build the image and test both compose files with it (4 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
 
 compose-smoke: install ## Send a ticket through a running `docker compose up` and wait for its note

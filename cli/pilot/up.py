@@ -108,6 +108,7 @@ class Pilot(Startable):
         admin_url = self._start_servers(logs)
         self.variables |= {
             "TENANTS_FILE": str(running),
+            "LOGS_DIR": str(logs),
             "CONSOLE_URL": f"http://127.0.0.1:{self._port}",
             "CONSOLE_KEY": secrets.token_urlsafe(32),
             "CONSOLE_TOKEN_PILOT": secrets.token_urlsafe(32),

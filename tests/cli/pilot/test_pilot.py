@@ -213,3 +213,12 @@ def found(browser: httpx2.Client, port: int, ticket_id: str, state: str) -> str:
 def test_a_pilot_refuses_root(tmp_path: Path) -> None:
     status, shown = run("up", "--folder", str(tmp_path))
     assert (status, "Not as root" in shown) == (1, True)
+
+
+def test_make_up_refuses_root_before_it_installs_anything(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("#!/bin/sh\necho 0\n", encoding="utf-8")
+    (tmp_path / "id").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["make", "up"], cwd=ROOT, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Clone this repository as an ordinary user" in done.stderr
