@@ -9,9 +9,9 @@ import redis
 
 from dev.stack.system import System
 from tests.config.given import ENOUGH
+from tests.kit.fresh_process import in_a_fresh_process
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note
-from tests.system.test_processes import in_a_fresh_process
 
 LOSS_IS_SURE_SECONDS = 120
 
