@@ -2,14 +2,17 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose image containers-test compose-smoke sbom audit pins
+.PHONY: help install demo up dev test test-slow chaos bench bench-full bench-retrieval eval tables docs pictures lint prose image containers-test compose-smoke sbom audit pins
 
 # The Python that creates .venv; if it is too old, a newer one on PATH is used.
 PYTHON ?= python3
 # Some images set it; without compiled files each process compiles all modules again.
 PYTHONDONTWRITEBYTECODE =
-# Additional arguments for `make dev` and the tests, e.g. ARGS="--workers 2" or ARGS="-k signature".
+# Additional arguments for `make up`, `make dev` and the tests, e.g. ARGS="--workers 2" or ARGS="-k signature".
 ARGS =
+
+# Settings and data of `make up`.
+FOLDER = pilot
 
 VENV_PYTHON = .venv/bin/python
 
@@ -28,6 +31,17 @@ install: ## Install the pinned packages into .venv, if the pins have changed
 
 demo: install ## Send a few tickets through the whole system and show their notes (15 seconds)
 	@$(VENV_PYTHON) -m dev.stack demo
+
+# Before anything is installed as root: Postgres, and so `ai-agents up`, refuses it.
+up: ## Run a pilot with your own desk until Ctrl-C; the first time it asks for the desk
+	@if [ "$$(id -u)" = 0 ]; then \
+	  echo "make up does not run as root, because Postgres refuses it. Clone this repository as an ordinary user," >&2; \
+	  echo "and run make up there. With Docker, root can use compose.pilot.yml (docs/containers.md)." >&2; \
+	  exit 1; \
+	fi
+	@$(MAKE) --no-print-directory install
+	@[ -e "$(FOLDER)/secrets.env" ] || $(VENV_PYTHON) -m cli.main init --folder "$(FOLDER)"
+	@$(VENV_PYTHON) -m cli.main up --folder "$(FOLDER)" $(ARGS)
 
 dev: install ## Run the whole system until Ctrl-C
 	@$(VENV_PYTHON) -m dev.stack up $(ARGS)
@@ -66,18 +80,24 @@ lint: install ## Check style, types and import rules
 	@$(VENV_PYTHON) -m mypy --num-workers auto
 	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-docs: install ## Build the documents as a site into site/, and check its links
-	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- zensical build --clean --strict
+# Tools in environments of their own. `uv run --with-requirements` would not check the hashes.
+.venv/tools/%/.installed: requirements/%.txt | install
+	@$(VENV_PYTHON) -m uv venv --quiet --clear --python $(VENV_PYTHON) .venv/tools/$*
+	@$(VENV_PYTHON) -m uv pip sync --quiet --python .venv/tools/$*/bin/python --require-hashes requirements/$*.txt
+	@touch $@
+
+docs: .venv/tools/docs/.installed ## Build the documents as a site into site/, and check its links
+	@.venv/tools/docs/bin/zensical build --clean --strict
 
 pictures: install ## Take the pictures of the documents: demo, note, console, dashboards (needs Chromium; 15 minutes)
 	@$(VENV_PYTHON) docs/pictures/recording.py
 	@$(VENV_PYTHON) docs/pictures/shots.py
 	@$(VENV_PYTHON) -m tests.observability.dashboards
 
-prose: install ## Print unusual words and long sentences in documents and docstrings (information only)
+prose: .venv/tools/docs/.installed ## Print unusual words and long sentences in documents and docstrings (information only)
 	@mkdir -p dist
 	@$(VENV_PYTHON) -m dev.prose --docstrings dist/docstrings.md
-	@$(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/docs.txt -- proselint check docs README.md CONTRIBUTING.md dist/docstrings.md || true
+	@.venv/tools/docs/bin/proselint check docs README.md CONTRIBUTING.md dist/docstrings.md || true
 
 # `make image ENGINE=podman IMAGE=registry.example.com/ai-agents`; ARGS goes to `docker build`.
 ENGINE = docker
@@ -87,26 +107,25 @@ SOURCE =
 image: sbom ## Build the image of the last commit, tagged with the version, and dist/sbom.json
 	@$(VENV_PYTHON) -m dev.image --engine "$(ENGINE)" --name "$(IMAGE)" --source "$(SOURCE)" $(ARGS)
 
-containers-test: install ## Build the image and test docker-compose.yml with it (3 minutes)
+containers-test: install ## Build the image and test both compose files with it (4 minutes)
 	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
 
 compose-smoke: install ## Send a ticket through a running `docker compose up` and wait for its note
 	@$(VENV_PYTHON) -m tests.containers.smoke $(ARGS)
 
-AUDIT = $(VENV_PYTHON) -m uv run --quiet --no-project --with-requirements requirements/audit.txt --
 # The advisories are in PyPI's JSON API, which many mirrors lack.
 ADVISORIES = https://pypi.org/pypi/pip/25.0/json
 
-sbom: install ## List the image's Python packages in dist/sbom.json (CycloneDX)
+sbom: .venv/tools/audit/.installed ## List the image's Python packages in dist/sbom.json (CycloneDX)
 	@mkdir -p dist
 	@$(VENV_PYTHON) -m uv pip compile requirements/image.txt --no-deps --generate-hashes --no-emit-index-url \
 	  --python-platform x86_64-manylinux_2_28 --python-version 3.13 --no-annotate --no-header --quiet -o dist/image-pins.txt
-	@$(AUDIT) cyclonedx-py requirements dist/image-pins.txt --output-reproducible -o dist/sbom.json
+	@.venv/tools/audit/bin/cyclonedx-py requirements dist/image-pins.txt --output-reproducible -o dist/sbom.json
 
 audit: sbom ## Check the image's Python packages for known vulnerabilities
 	@if $(VENV_PYTHON) -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)' $(ADVISORIES) 2>/dev/null; \
-	  then $(AUDIT) pip-audit --disable-pip --require-hashes -r dist/image-pins.txt; \
-	  else echo "SKIPPED: the advisory database is not reachable; no package was checked."; fi
+	  then .venv/tools/audit/bin/pip-audit --disable-pip --require-hashes -r dist/image-pins.txt; \
+	  else echo "SKIPPED: the advisory database is not reachable; no package was checked."; [ -z "$$GITHUB_ACTIONS" ]; fi
 
 COMPILE = $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet

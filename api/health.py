@@ -41,7 +41,7 @@ async def live() -> dict[str, str]:
 
 @probes.get("/health/ready")
 async def ready(request: Request, response: Response) -> dict[str, str]:
-    """Return 200 while one of the stores can accept an event, else 503."""
+    """Return 200 while one of the stores answers, else 503."""
     state: ApiState = request.app.state.api
     with tracing.untraced():
         database, redis = await asyncio.gather(

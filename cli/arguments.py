@@ -78,6 +78,10 @@ def add_verbs(verbs: Verbs) -> None:
     _add_tenant(check, "only this tenant")
     check.add_argument("--url", type=_word, metavar="URL", help="public address of POST /webhook, to send a probe to")
     check.add_argument("--no-model", action="store_true", help="skip the model, whose check is a small paid call")
+    report_help = (
+        "print findings and shapes of the desk's answers for an issue, without names, addresses, texts and keys"
+    )
+    check.add_argument("--report", action="store_true", help=report_help)
     diagnose = _verb(verbs, "diagnose", "explain why a ticket has no note, with the next step; read-only")
     _add_ticket_or_job(diagnose)
     verdicts = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda pair: pair[1]))
@@ -160,6 +164,7 @@ def _add_pilot(verbs: Verbs) -> None:
     init.add_argument("--model", type=_word, metavar="NAME", help="name of the model")
     init.add_argument("--webhooks", action="store_true", help="wait for webhooks instead of polling the desk")
     init.add_argument("--overwrite", action="store_true", help="replace existing settings")
+    init.add_argument("--report", action="store_true", help="also print the desk's part of `check --report`")
     init.set_defaults(verb="pilot init")
     up = verbs.add_parser("up", help="run a pilot on this machine: all processes, with Postgres and Redis")
     up.add_argument("--live", action="store_true", help="write notes into tickets (default: only show them)")

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from config.settings import DiagnoseSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from db.session import Database
 from integrations.probes import DeskProbe, ModelProbe, NoteMarks, ProbeTarget, probe_desk, probe_model
+from jobs.diagnosis.commands import commands_of
 from jobs.diagnosis.facts import (
     STORE_SECONDS,
     AmbiguousTenantError,
@@ -26,7 +27,7 @@ from jobs.diagnosis.facts import (
     UnknownTenantError,
     within,
 )
-from jobs.diagnosis.report import document, evidence, log_line, not_checked, report, trace_of
+from jobs.diagnosis.report import document, document_url, evidence, log_line, not_checked, report, trace_of
 from jobs.diagnosis.verdict_codes import Diagnosis
 from jobs.diagnosis.verdict_rules import judge
 from jobs.inbox import Inbox
@@ -95,8 +96,9 @@ async def _diagnose(chosen: argparse.Namespace, settings: DiagnoseSettings, data
             else:
                 facts = await FactCollector(database, redis, directory, probes).facts(subject)
         if facts is not None:
+            facts = replace(facts, commands=commands_of(settings))
             diagnosis = judge(facts)
-            values = (facts, diagnosis, settings.jaeger_url)
+            values = (facts, diagnosis, settings.jaeger_url, settings.docs_url)
             _print(as_json(for_machines(*values)) if chosen.json else for_people(*values))
             return diagnosis.verdict.status
         owner = f" of {chosen.tenant}" if chosen.tenant else ""
@@ -154,8 +156,11 @@ async def _facts_without_database(
     )
 
 
-def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
-    other_lines = []
+def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None, docs_url: str | None = None) -> str:
+    other_lines, page = [], document(diagnosis)
+    trace = [part for part in trace_of(facts, jaeger_url) if part]
+    if facts.job is not None and len(trace) == 1:
+        trace.append(f"`ai-agents trace --job {facts.job.id}`")
     if facts.others:
         summaries = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
         more = len(facts.others) - len(summaries)
@@ -166,8 +171,8 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
         ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
         ("unchecked", not_checked(facts)),
         ("do", diagnosis.actions or ["nothing"]),
-        ("document", [document(diagnosis)]),
-        ("trace", [part for part in trace_of(facts, jaeger_url) if part]),
+        ("document", [document_url(page, docs_url) or page]),
+        ("trace", trace),
         ("log", log_line(facts)),
         ("others", other_lines),
     ]
@@ -177,9 +182,11 @@ def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> st
     return "\n".join(lines)
 
 
-def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+def for_machines(
+    facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None, docs_url: str | None = None
+) -> dict[str, Any]:
     job = facts.job
-    return report(facts, diagnosis, jaeger_url) | {
+    return report(facts, diagnosis, jaeger_url, docs_url) | {
         "exit_status": diagnosis.verdict.status,
         "tenant_id": facts.tenant_id,
         "ticket_id": facts.ticket_id or None,

@@ -18,6 +18,7 @@ ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"
 SECRET_PLACE = "PASTE-THE-SECRET"  # noqa: S105 -- the opposite of one
 TOKEN_PLACE = "PASTE-THE-TOKEN"  # noqa: S105
 _FILE = re.compile(r"@FILE (\S+)@\n")
+_ASKED = re.compile(r"\$Secret = .*Read-Host.*\n")
 # Characters that are literal between the quotes of Python, PowerShell, Deluge and a shell.
 _PLAIN = re.compile(r"[!#%&()*+,./0-9:;<=>?@A-Z\[\]^_a-z{|}~-]+")
 
@@ -42,9 +43,12 @@ def run(chosen: argparse.Namespace) -> int:
 def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
     word, place = ("TOKEN", TOKEN_PLACE) if form == "token" else ("SECRET", SECRET_PLACE)
     probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
+    powershell = _read("probe_powershell.txt")
     if secret is not None:
         probe = probe.replace(f"read -rs {word}\n", f"{word}='@SECRET@'\n")
-    text = _FILE.sub(lambda match: _read(match[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
+        powershell = _ASKED.sub("$Secret = '@SECRET@'\n", powershell)
+    text = _FILE.sub(lambda match: _read(match[1]), _read(f"{form}.txt"))
+    text = text.replace("@PROBE@\n", f"{probe}\n").replace("@POWERSHELL@\n", f"{powershell}\n")
     values = {"TENANT": tenant_id, "NAME": setting_suffix(tenant_id), "URL": url, "SECRET": secret or place}
     values["HOW"] = f" (paste it all, then the {word.lower()}, then Enter)" if secret is None else ""
     return re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], text)

@@ -384,6 +384,14 @@ class DiagnoseSettings(ByHandSettings):
 
     jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = None
     """Address of Jaeger for operators, such as `http://localhost:16686`; `diagnose` links a job's trace there."""
+    docs_url: PageUrl | None = None
+    """Address of the site of `make docs`; `diagnose` and the console link their documents there."""
+    compose_command: str | None = None
+    """The Compose command that runs this system, such as `docker compose`: `diagnose` and the console print its
+    commands instead of those for Kubernetes."""
+    logs_dir: Path | None = None
+    """Folder of the processes' log files, set by `ai-agents up` and `make dev`: `diagnose` and the console print
+    commands for these."""
 
 
 class TraceSettings(TraceFileSettings, ByHandSettings):

@@ -187,7 +187,8 @@ class NoteSection(TenantSection):
     """`true`: post a further note if a ticket with a note is reopened."""
     prompt_bytes: Annotated[int, Field(ge=4000, le=9_999_999)] = 32000
     """Maximum bytes (UTF-8) of a ticket and its context, for models with a small context window. The tokens are at
-    most as many, usually a quarter. The least useful parts are cut."""
+    most as many, usually a quarter. The least useful parts are cut. Instructions, and the claims of the second request,
+    are not counted."""
 
 
 class OpenAISection(TenantSection):

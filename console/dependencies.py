@@ -16,6 +16,7 @@ from config.tenants import is_tenant_id
 from console.errors import CsrfFailed, NotFound
 from console.sessions import Sessions, User
 from db.session import Database
+from jobs.diagnosis.commands import KUBERNETES, Commands
 from jobs.diagnosis.facts import Probes
 
 
@@ -29,6 +30,8 @@ class Services:
     probes: Probes
     jaeger_url: str | None = None
     job_deadline_seconds: int = 1800
+    docs_url: str | None = None
+    commands: Commands = KUBERNETES
 
 
 class ConsoleRoute(APIRoute):

@@ -22,6 +22,7 @@ from console.sessions import ConsoleAddress, ConsoleKeys, EndedSessions, Session
 from db.schema import DatabaseUnfitError, DatabaseUnreachableError, check_now
 from db.session import Database
 from integrations.http import EgressConfig
+from jobs.diagnosis.commands import commands_of
 from jobs.probe_requests import ProbeClient
 from jobs.queue import open_redis
 from observability import log_events, metrics_server
@@ -130,7 +131,16 @@ async def _main(
     )
     redis, probes = open_redis(settings.redis_url, seconds=1.0), ProbeClient(settings.redis_url)
     console = create_app(
-        Services(database, redis, tenants, probes, settings.jaeger_url, settings.job_deadline_seconds),
+        Services(
+            database,
+            redis,
+            tenants,
+            probes,
+            settings.jaeger_url,
+            settings.job_deadline_seconds,
+            settings.docs_url,
+            commands_of(settings),
+        ),
         Sessions(_keys(settings), access, EndedSessions(database), ConsoleAddress(settings.console_url)),
         provider=Provider(EgressConfig.of(settings, settings.console_ca_bundle)),
     )

@@ -111,8 +111,8 @@ class _App(StarletteOAuth2App):  # type: ignore[misc]
         method = "client_secret_post" if is_posted else "client_secret_basic"
         method = method if self.oidc.client_secret else "none"
         self.client_kwargs |= {"scope": " ".join(["openid", "profile", *more]), "token_endpoint_auth_method": method}
-        # Authlib passes all metadata to its client as options, so only these are kept.
-        allowed = {name: metadata[name] for name in ("issuer", *_ENDPOINTS, "_loaded_at")}
+        # Authlib passes all metadata to its client as options, so only these are kept, and its own marks.
+        allowed = {name: value for name, value in metadata.items() if name in ("issuer", *_ENDPOINTS) or name[0] == "_"}
         metadata.clear()
         metadata.update(allowed, id_token_signing_alg_values_supported=list(ALGORITHMS))
 

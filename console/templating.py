@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
+from jobs.diagnosis.report import document_url
 from jobs.models import JobState
 from jobs.statistics import MAX_COUNTED
 from observability.formats import ago, clock, counted, dollars, duration, when
@@ -31,6 +33,18 @@ class StateWord(NamedTuple):
     tone: Tone
 
 
+_DOCUMENT = re.compile(r"docs/[\w/-]+\.md(?:#[\w-]+)?")
+
+
+def linked(text: str, docs_url: str | None) -> Markup:
+    """Return the text with links to its documents, if `docs_url` has them."""
+
+    def link(path: re.Match[str]) -> str:
+        return Markup('<a href="{}" rel="noreferrer">{}</a>').format(document_url(path[0], docs_url), path[0])
+
+    return Markup(_DOCUMENT.sub(link, escape(text)) if docs_url else escape(text))  # noqa: S704 -- escaped
+
+
 def csrf_field(csrf: str) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf)
 
@@ -40,6 +54,7 @@ def _shared_context(request: Request) -> dict[str, Any]:
     return {
         "user": session.user if session else None,
         "csrf_field": csrf_field(session.csrf) if session else "",
+        "docs_url": request.app.state.services.docs_url,
         "here": request.scope["path"],
         "static": lambda name: f"{STATIC_PATH}/{name}",
     }
@@ -54,7 +69,7 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {each.__name__: each for each in (ago, clock, counted, dollars, duration, when)}
+    environment.filters |= {each.__name__: each for each in (ago, clock, counted, dollars, duration, linked, when)}
     environment.filters |= {
         "iso": lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),

@@ -5,6 +5,8 @@ import asyncio
 import sys
 from dataclasses import asdict
 
+import httpx2
+
 from cli.check.desk import desk_rows
 from cli.check.findings import (
     Finding,
@@ -19,26 +21,36 @@ from cli.check.findings import (
     tenant_rows,
 )
 from cli.check.model import EmbeddingsCheck, ModelCheck
+from cli.check.report import Redactor, report
 from cli.check.webhook import feedback_rows, webhook_rows
 from cli.terminal import as_json, table, terminal_width
 from config.exit_codes import CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.settings import LogSettings
 from config.tenant_directory import TenantDirectory, read_environment
+from config.tenants import Tenant
 from jobs.queue import open_redis
 from observability import log_events
 from observability.logging import log_event, start_logging
 
+Answers = list[tuple[Tenant, list[httpx2.Response]]]
+
 
 def run(chosen: argparse.Namespace) -> int:
     """Run all checks and print a row for each; return 78 if one failed, else 0."""
+    if chosen.report and chosen.json:
+        chosen.refuse("--report is a text: give it without --json")
     loaded, rows = load_parts()
+    answers: Answers = []
     start_logging(loaded.log or LogSettings.model_construct(), sys.stderr)
     try:
-        rows += asyncio.run(_check_all(chosen, loaded))
+        rows += asyncio.run(_check_all(chosen, loaded, answers))
     except Exception as failure:  # noqa: BLE001 -- logged by its types and places, never with its message
         log_event(log_events.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
-    if chosen.json:
+    if chosen.report:
+        read = read_environment(loaded.log.secrets_dir if loaded.log else None)
+        print(report(rows, answers, Redactor(TenantDirectory(read, keys=loaded.keys).all(), read())))
+    elif chosen.json:
         print(as_json([asdict(row) for row in rows]))
     else:
         cells = [
@@ -49,7 +61,7 @@ def run(chosen: argparse.Namespace) -> int:
     return CONFIGURATION_EXIT if any(row.state is State.FAILED for row in rows) else 0
 
 
-async def _check_all(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
+async def _check_all(chosen: argparse.Namespace, loaded: Loaded, answers: Answers) -> list[Finding]:
     stores = loaded.stores
     rows = await postgres_rows(stores.database_url if stores else None)
     rows += await redis_rows(stores.redis_url if stores else None)
@@ -69,7 +81,8 @@ async def _check_all(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding
                 continue
             rows += secret_rows(tenant) + reconcile_rows(tenant)
             if loaded.desks is not None:
-                rows += await desk_rows(tenant, loaded.desks, redis)
+                answers.append((tenant, []))
+                rows += await desk_rows(tenant, loaded.desks, redis, answers[-1][1])
             for check in paid_checks:
                 rows += await check.rows(tenant_id)
             if not paid_checks:

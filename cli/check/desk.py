@@ -28,7 +28,10 @@ def clock_ahead(date: str | None) -> float | None:
         return None
 
 
-async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis | None) -> list[Finding]:
+async def desk_rows(
+    tenant: Tenant, settings: DeskClientSettings, redis: Redis | None, answers: list[httpx2.Response] | None = None
+) -> list[Finding]:
+    """Check one desk; its answers are appended to `answers`."""
     desk = tenant.desk
     if desk is None:
         return Findings("desk", tenant.id).not_checked("the tenant has no desk")
@@ -36,7 +39,7 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     if not desk.has_keys:
         return check.rows.not_checked("no key of the desk is set here: run this where a worker runs")
     check.rows.not_checked("only a new note would show it; the first job does", "desk note writing")
-    answers: list[httpx2.Response] = []
+    answers = [] if answers is None else answers
 
     async def keep(response: httpx2.Response) -> None:
         answers.append(response)

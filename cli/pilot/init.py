@@ -10,14 +10,17 @@ import sys
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import httpx2
+
 from cli.check.desk import desk_rows
 from cli.check.findings import Finding, State
 from cli.check.model import ModelCheck
+from cli.check.report import Redactor, report
 from cli.pilot.state_file import SECRETS_FILE, TENANTS_FILE, write_private, write_variables
 from config.exit_codes import CONFIGURATION_EXIT, INTERRUPTED_EXIT, NOT_DONE_EXIT
 from config.settings import DeskClientSettings, SettingsError, WorkerSettings, load
 from config.tenant_directory import TenantDirectory
-from config.tenants import TENANTS_TOML, id_problem, setting_suffix
+from config.tenants import TENANTS_TOML, Tenant, id_problem, setting_suffix
 from integrations.desks import kind_of
 from integrations.errors import DeferredError, ExternalError
 from integrations.http import EgressConfig, open_client
@@ -31,17 +34,17 @@ _SECRETS = (
     *("SERVICEDESK_API_KEY", "SERVICEDESK_CLIENT_SECRET", "SERVICEDESK_REFRESH_TOKEN", "SERVICEDESK_GRANT_CODE"),
     "OPENAI_API_KEY",
 )
-# Zoho's data centres by the end of a desk's host (https://www.zoho.com/accounts/protocol/oauth/multi-dc.html).
+# https://manageengine.com/products/service-desk/sdpod-v3-api/getting-started/data-centers.html
 _ACCOUNTS = {
-    ".com": "https://accounts.zoho.com",
-    ".eu": "https://accounts.zoho.eu",
-    ".in": "https://accounts.zoho.in",
-    ".com.au": "https://accounts.zoho.com.au",
-    ".jp": "https://accounts.zoho.jp",
-    ".ca": "https://accounts.zohocloud.ca",
-    ".sa": "https://accounts.zoho.sa",
-    ".uk": "https://accounts.zoho.uk",
-    ".cn": "https://accounts.zoho.com.cn",
+    "sdpondemand.manageengine.com": "https://accounts.zoho.com",
+    "sdpondemand.manageengine.eu": "https://accounts.zoho.eu",
+    "sdpondemand.manageengine.in": "https://accounts.zoho.in",
+    "servicedeskplus.cn": "https://accounts.zoho.com.cn",
+    "servicedeskplus.net.au": "https://accounts.zoho.com.au",
+    "servicedeskplus.jp": "https://accounts.zoho.jp",
+    "servicedeskplus.ca": "https://accounts.zohocloud.ca",
+    "servicedeskplus.uk": "https://accounts.zoho.uk",
+    "servicedeskplus.sa": "https://accounts.zoho.sa",
 }
 
 
@@ -150,8 +153,8 @@ def _ask_desk(questions: _Questions) -> _Pilot:
     while True:
         url = questions.text("url", "Address of the desk, in the cloud with /app/<portal>").rstrip("/")
         host = urlsplit(url).hostname or ""
-        is_cloud = host.startswith(("sdpondemand.", "servicedeskplus."))
-        edition = questions.text("edition", "Edition: onpremises or cloud", "cloud" if is_cloud else "onpremises")
+        edition = "cloud" if host in _ACCOUNTS else "onpremises"
+        edition = questions.text("edition", "Edition: onpremises or cloud", edition)
         pilot = _Pilot(questions.text("tenant", "A short name for it", _name_of(host)), {})
         pilot.variables |= {name: value for name in _NETWORK if (value := os.environ.get(name))}
         pilot.set("SERVICEDESK_URL", url)
@@ -167,21 +170,28 @@ def _ask_desk(questions: _Questions) -> _Pilot:
         tenant = directory.get(pilot.tenant_id)
         if tenant is None or not tenant.usable:
             questions.refuse([problem.sentence for problem in directory.problems] or [str(id_problem(pilot.tenant_id))])
-        elif questions.accepts(asyncio.run(desk_rows(tenant, load(DeskClientSettings), None))):
+        elif questions.accepts(_check_desk(pilot, tenant, with_report=questions.chosen.report)):
             return pilot
+
+
+def _check_desk(pilot: _Pilot, tenant: Tenant, *, with_report: bool) -> list[Finding]:
+    answers: list[httpx2.Response] = []
+    rows = asyncio.run(desk_rows(tenant, load(DeskClientSettings), None, answers))
+    if with_report:
+        print(f"\n{report(rows, [(tenant, answers)], Redactor([tenant], pilot.variables))}\n")
+    return rows
 
 
 def _name_of(host: str) -> str:
     """Return `contoso` for servicedesk.contoso.com."""
     labels = host.split(".")
     name = labels[-2] if len(labels) > 1 and not labels[-1].isdigit() else ""
-    return "desk" if name in ("", "manageengine") or id_problem(name) else name
+    return "desk" if name in ("", "manageengine") or host in _ACCOUNTS or id_problem(name) else name
 
 
 def _ask_oauth(questions: _Questions, pilot: _Pilot, host: str) -> str:
     """Ask for the OAuth client and its refresh token; return a problem of the grant code."""
-    ending = max((each for each in _ACCOUNTS if host.endswith(each)), key=len, default=".com")
-    accounts = questions.text("accounts_url", "Accounts host of its data centre", _ACCOUNTS[ending])
+    accounts = questions.text("accounts_url", "Accounts host of its data centre", _ACCOUNTS.get(host, ""))
     pilot.keys["servicedesk.accounts_url"] = accounts
     pilot.keys["servicedesk.client_id"] = questions.text("client_id", "Client ID of the self client")
     pilot.set("SERVICEDESK_CLIENT_SECRET", questions.secret("SERVICEDESK_CLIENT_SECRET", "Client secret"))

@@ -103,6 +103,7 @@ class Pilot(Startable):
         admin_url = self._start_servers(logs)
         self.variables |= {
             "TENANTS_FILE": str(running),
+            "LOGS_DIR": str(logs),
             "CONSOLE_URL": f"http://127.0.0.1:{self._port}",
             "CONSOLE_KEY": secrets.token_urlsafe(32),
             "CONSOLE_TOKEN_PILOT": secrets.token_urlsafe(32),
@@ -130,26 +131,20 @@ class Pilot(Startable):
         write_state(self.folder, {"console_url": self.variables["CONSOLE_URL"], "pids": pids}, self.variables)
 
     def _start_servers(self, logs: Path) -> str:
-        """Start what is not given by DATABASE_URL and REDIS_URL; return the owner's address."""
-        given = external_servers(os.environ | self.variables)
-        if given.redis_url is None:
+        """Start the servers that `secrets.env` does not name; return the address of the tables' owner."""
+        database_url, admin_url, redis_url = external_servers(self.variables)
+        if redis_url is None:
             redis = Valkey(self.folder / "redis", appendonly=True, log_folder=logs)
             self._servers.append(redis)
             redis.start()
-        else:
-            redis = None
-        if given.database_url is None:
+            redis_url = redis.url
+        if database_url is None:
             postgres = Postgres(self.folder / "postgres", log_folder=logs, keep=True)
             self._servers.append(postgres)
             postgres.start()
-        else:
-            postgres = None
-        self.processes = [server.process for server in self._servers]
-        database_url, admin_url = given.database_url, given.database_admin_url
-        if postgres is not None:
             database_url, admin_url = postgres.url, postgres.admin_url
-        redis_url = given.redis_url if redis is None else redis.url
-        self.variables |= {"DATABASE_URL": str(database_url), "REDIS_URL": str(redis_url)}
+        self.processes = [server.process for server in self._servers]
+        self.variables |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         return str(admin_url)
 
     def stop(self) -> None:

@@ -117,6 +117,7 @@ async def ticket(
         raise NotFound from None
     if facts is None:
         raise NotFound
+    facts = replace(facts, commands=services.commands)
     picture = None
     if facts.job is not None and facts.events is not None:
         picture = draw(timeline(facts.job, facts.events, facts.read_at))

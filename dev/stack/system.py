@@ -84,7 +84,7 @@ class System(Startable):
                 password=variables.get("REDISCLI_AUTH"),
             )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
-        files = {"TRACES_DIR": str(self.folder / "traces")} if traces else {}
+        files = {"LOGS_DIR": str(self.logs)} | ({"TRACES_DIR": str(self.folder / "traces")} if traces else {})
         self._tenants_file = self.folder / "tenants.toml"
         files["TENANTS_FILE"] = str(self._tenants_file)
         self._tenant_keys = tenant_keys(self._url("desk"), self.tenants) | keys

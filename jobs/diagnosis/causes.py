@@ -45,7 +45,7 @@ _RIGHT = (
     "{{suffix}} (in the cloud)"
 )
 CHECK_SETTINGS = (
-    "run `ai-agents check --tenant {tenant} --no-model` in a worker pod, and in an API pod too, since only the API has "
+    "run `ai-agents check --tenant {tenant} --no-model` where a worker runs, and where the API runs, since only it has "
     "the settings of webhooks; fix the setting that it names"
 )
 _ADDRESS = "set OPENAI_BASE_URL to the part of the address before /chat/completions"

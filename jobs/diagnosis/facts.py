@@ -22,6 +22,7 @@ from integrations.resilience import HoldReason
 from jobs import details, rejections, statistics
 from jobs.details import Details, Happened, Listed
 from jobs.diagnosis.causes import BEHIND_ANOTHER
+from jobs.diagnosis.commands import KUBERNETES, Commands
 from jobs.inbox import Inbox
 from jobs.missed_webhooks import SeenWithoutWebhook, seen_without_webhook
 from jobs.models import JobState
@@ -58,6 +59,7 @@ class Facts:
     most_running: int | None = None  # the tenant's limit, if it is reached
     desk: DeskProbe = field(default_factory=DeskProbe)
     model: ModelProbe = field(default_factory=ModelProbe)
+    commands: Commands = KUBERNETES  # for the operator of this system
 
     @property
     def last_started_at(self) -> datetime | None:

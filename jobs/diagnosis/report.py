@@ -36,9 +36,6 @@ _STEPS = {
 """Texts of events whose own name is too short."""
 _TICKETS = {None: "", "open": "the ticket is open", "closed": "the ticket is closed", "gone": "no such ticket"}
 _NOTES = {None: "", True: "our note is in the ticket", False: "our note is not in the ticket"}
-_LOGS = (
-    "kubectl logs deployment/ai-agents-{app} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
-)
 _LOG_OF_STATE: dict[str, tuple[str, Phrase]] = {
     JobState.COMPLETED: ("worker", log_events.TASK_COMPLETED),
     JobState.SKIPPED: ("worker", log_events.TASK_SKIPPED),
@@ -165,8 +162,8 @@ def not_checked(facts: Facts) -> list[str]:
     return [f"{part}: {reason}" for part, reason in parts.items() if reason]
 
 
-def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
-    """Return the report as JSON fields; the trace has no URL without `jaeger_url`."""
+def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None, docs_url: str | None = None) -> dict[str, Any]:
+    """Return the report as JSON fields; without `jaeger_url` and `docs_url`, trace and document have no URL."""
     line, command = log_line(facts)
     trace, link = trace_of(facts, jaeger_url)
     return {
@@ -174,6 +171,7 @@ def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[s
         "says": diagnosis.text,
         "do": list(diagnosis.actions),
         "document": document(diagnosis),
+        "document_url": document_url(document(diagnosis), docs_url),
         "trace_id": trace or None,
         "trace_url": link or None,
         "log_line": line,
@@ -186,6 +184,12 @@ def report(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[s
 def document(diagnosis: Diagnosis) -> str:
     """Return the path and heading of the verdict's section in the FAQ."""
     return f"{FAQ}#{diagnosis.anchor or diagnosis.verdict.anchor}"
+
+
+def document_url(path: str, docs_url: str | None) -> str | None:
+    """Return the URL of `docs/PAGE.md#HEADING` in the site of `make docs` at `docs_url`."""
+    page, _, heading = path.removeprefix("docs/").partition("#")
+    return f"{docs_url}/{page.removesuffix('.md')}.html{heading and f'#{heading}'}" if docs_url else None
 
 
 def trace_of(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
@@ -208,7 +212,7 @@ def log_line(facts: Facts) -> tuple[str, str]:
     elif phrase is log_events.WEBHOOK_REJECTED and "ticket_id" not in known:
         # The line names no ticket.
         pattern = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
-    return line, f"{_LOGS.format(app=component)} | grep {pattern}"
+    return line, f"{facts.commands.log(component)} | grep {pattern}"
 
 
 _Line = tuple[str, Phrase, Mapping[str, object]]  # component, phrase and values

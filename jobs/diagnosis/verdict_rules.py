@@ -22,16 +22,6 @@ _IDLE_SECONDS = 15.0
 _RELAY_DELAY_SECONDS = 10.0
 # A hold is probed every 30 s: if it was not renewed within two probes, it may be over.
 _HOLD_RENEWED_WITHIN = timedelta(minutes=1)
-_RESTART = "`kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production`"
-_PING = "`kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis PING`"
-_PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
-_API_PODS = "`kubectl get pods -n ai-agents-production | grep api`"
-_START_WORKERS = f"{_PODS} shows the reason; the job continues by itself when a worker runs"
-_SCALE = (
-    "`kubectl annotate scaledobject ai-agents-worker -n ai-agents-production autoscaling.keda.sh/paused=true "
-    "--overwrite`",
-    "`kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=10`",
-)
 _DELIVERED_TEXT = "has its enhancement: the note is in the ticket"
 _SLOW_QUERIES = "check for slow queries; escalate to Engineering"
 _EXCLUDED = "the tenant's rules exclude it, or the desk does not show it to us"
@@ -86,6 +76,10 @@ def _verdict(facts: Facts, verdict: VerdictCode, text: str, *actions: str, ancho
     ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
     end = "" if text.endswith("?") else "."
     return Diagnosis(verdict, f"{ticket}{tenant} {text}{end}", [action for action in actions if action], anchor)
+
+
+def _start_workers(facts: Facts) -> str:
+    return f"{facts.commands.check_workers} shows the reason; the job continues by itself when a worker runs"
 
 
 def _enhance_by_hand(facts: Facts, way: str) -> str:
@@ -199,7 +193,7 @@ def _diagnose_no_webhook(facts: Facts) -> Diagnosis:
         VerdictCode.WEBHOOK_MISSING,
         text,
         job_creation,
-        f"{_API_PODS}: was a pod `1/1` when the ticket was created? If not, ask the client to send the webhook again",
+        f"{facts.commands.check_api} when the ticket was created? If not, ask the client to send the webhook again",
         "ask the client to check that the webhook is enabled and its address is right, and to send it again",
         "add --tenant to check the desk too"
         if facts.tenant_id is None
@@ -318,7 +312,7 @@ def _running(facts: Facts, job: Details) -> Diagnosis:
         return _diagnose_stuck_redis(facts)
     if is_without_worker(facts.queue, facts.work):
         text = "waits: its worker was lost during the attempt, and no other worker is running"
-        return _verdict(facts, VerdictCode.NO_WORKER, text, _START_WORKERS)
+        return _verdict(facts, VerdictCode.NO_WORKER, text, _start_workers(facts))
     text = "continues by itself: its worker was lost, and the job is queued again for the next free worker"
     return _verdict(facts, VerdictCode.IN_PROGRESS, text, "wait a minute", anchor="crashing")
 
@@ -341,7 +335,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
         return _diagnose_stuck_redis(facts)
     if job.published_at is None and due_for > _RELAY_DELAY_SECONDS:
         text = f"is accepted, and its job is not queued although it was due {duration(due_for)} ago"
-        return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{_PING}; check that the API runs")
+        return _verdict(facts, VerdictCode.NOT_QUEUED, text, f"{facts.commands.check_redis}; check that the API runs")
     return _in_queue(facts, job, due_for)
 
 
@@ -359,10 +353,12 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
     depth = facts.queue.waiting if facts.queue else None
     is_long = depth is not None and depth >= MODERATE
     if is_without_worker(facts.queue, facts.work):
-        return _verdict(facts, VerdictCode.NO_WORKER, f"waits: {_NO_WORKER}", _START_WORKERS)
+        return _verdict(facts, VerdictCode.NO_WORKER, f"waits: {_NO_WORKER}", _start_workers(facts))
     if _workers_take_nothing(facts, is_due_long=is_long or due_for >= _IDLE_SECONDS):
         text = "waits: no worker has a job, and none takes one"
-        return _verdict(facts, VerdictCode.NO_WORKER, text, _RESTART, anchor="alive-but-taking-nothing")
+        return _verdict(
+            facts, VerdictCode.NO_WORKER, text, facts.commands.restart_workers, anchor="alive-but-taking-nothing"
+        )
     if facts.most_running is not None:
         text = f"waits until one of the tenant's jobs ends: {facts.most_running} run, which is its limit"
         action = f"wait: {key_name(facts.tenant_id, 'jobs.most_running')} is the limit, more workers do not help"
@@ -375,13 +371,13 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
         text = f"has waited for {duration(due_for)} behind other jobs{many}"
         actions = ["wait, and check again"]
         if depth is not None and depth > HIGH:
-            actions = [*_SCALE, *(["a P1 incident"] if depth > CRITICAL else [])]
+            actions = [*facts.commands.add_workers, *(["a P1 incident"] if depth > CRITICAL else [])]
         return _verdict(facts, VerdictCode.WAITING_BACKLOG, text, *actions)
     text, action = "and is next", "wait"
     if facts.queue is not None and facts.queue.listening == 0:
         # A full worker does not listen either; the expiry of its leases decides.
         text = "and no worker listens: all are full or lost; this is clear within a minute"
-        action = f"{_PODS} shows whether they run; check again in a minute"
+        action = f"{facts.commands.check_workers} shows whether they run; check again in a minute"
     return _verdict(facts, VerdictCode.IN_PROGRESS, f"has been in the queue for {duration(due_for)}, {text}", action)
 
 
@@ -401,7 +397,7 @@ def _with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
     # With a read-only Redis, workers do not listen either.
     lacks_workers = is_without_worker(facts.queue, facts.work) and not _redis_takes_nothing(facts)
     if job.state == JobState.WAITING and found.verdict is not VerdictCode.NO_WORKER and lacks_workers:
-        faults.append((_NO_WORKER, _START_WORKERS))
+        faults.append((_NO_WORKER, _start_workers(facts)))
     for fault, reason in [
         *(_faults_of_model(facts) if found.verdict not in _MODEL else ()),
         *(_faults_of_desk(facts) if found.verdict not in _DESK else ()),

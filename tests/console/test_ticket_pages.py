@@ -10,12 +10,15 @@ import pytest
 from markupsafe import escape
 from redis.asyncio import Redis
 
+from config.settings import DiagnoseSettings
 from console.routes.tickets import retry_caution, story
 from console.sessions import User
 from db.session import Database
 from jobs import missed_webhooks, rejections
+from jobs.diagnosis.commands import commands_of
 from jobs.diagnosis.facts import DiagnosisSubject, FactCollector
 from jobs.diagnosis.report import report
+from jobs.diagnosis.verdict_codes import FAQ
 from jobs.diagnosis.verdict_rules import judge
 from jobs.missed_webhooks import NewTicket
 from jobs.queue import QUEUE
@@ -218,6 +221,21 @@ async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, red
         assert (told in everybodys, told in html) == (not is_own, is_own), told
     assert "137" not in html
     assert ['data-verdict="waiting_backlog"' in page for page in (everybodys, html)] == [True, True]
+
+
+async def test_documents_are_links_and_commands_those_of_the_environment(known: Visits) -> None:
+    html = await known.html("/tickets/globex/4")
+    assert "(docs/runbooks/secret-rotation.md)" in html
+    assert "kubectl logs deployment/ai-agents-api" in html
+    settings = DiagnoseSettings(database_url="postgresql://a@127.0.0.1/a", compose_command="docker compose")
+    known.services = replace(known.services, docs_url="https://docs.example.com", commands=commands_of(settings))
+    html = await known.html("/tickets/globex/4")
+    for page, path in (
+        ("runbooks/secret-rotation.html", "docs/runbooks/secret-rotation.md"),
+        ("support/faq/faq-enhancements-not-received.html#refused-with-403", f"{FAQ}#refused-with-403"),
+    ):
+        assert f'<a href="https://docs.example.com/{page}" rel="noreferrer">{path}</a>' in html
+    assert "docker compose logs --no-log-prefix --since 24h api | grep " in html
 
 
 def test_own_people_are_not_told_how_many_others_wait() -> None:

@@ -1,4 +1,4 @@
-"""docker-compose.yml, .env.example and the Dockerfile, parsed."""
+"""The compose files, .env.example and the Dockerfile, parsed."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,15 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with Compose's tag `!reset`."""
+
+
+_Loader.add_constructor("!reset", lambda _loader, _node: None)
+PILOT_TEXT = (ROOT / "compose.pilot.yml").read_text(encoding="utf-8")
+PILOT: dict[str, dict[str, Any]] = yaml.load(PILOT_TEXT, _Loader)["services"]  # noqa: S506 -- a safe loader
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
 PAGE = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ socket. Without systemd Podman runs no health checks, so the tests run them.
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import threading
@@ -24,6 +25,9 @@ _PULL_SECONDS = 120
 PROJECT = "ai-agents-test"
 """The name of the compose project, and the label of each container that a test starts by itself."""
 LABEL = f"com.docker.compose.project={PROJECT}"
+PILOT = "ai-agents-pilot-test"
+"""The name of the compose project of compose.pilot.yml."""
+_LABELS = (LABEL, f"com.docker.compose.project={PILOT}")
 BECOMING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 """What an entry point that can't do without root has to be allowed to become its user."""
 # A developer's environment must not reach the compose file: it could name a real desk.
@@ -156,11 +160,12 @@ def _health_checks(engine: Engine) -> Iterator[None]:
 
     def ask() -> None:
         while not ends.wait(0.5):
-            listed = engine.output("ps", "--filter", f"label={LABEL}", "--format", "{{.Names}} {{.Status}}")
-            for line in listed.splitlines():
-                name, _, status = line.partition(" ")
-                if "(starting)" in status or "(unhealthy)" in status:
-                    engine.run("healthcheck", "run", name, check=False)
+            for label in _LABELS:
+                listed = engine.output("ps", "--filter", f"label={label}", "--format", "{{.Names}} {{.Status}}")
+                for line in listed.splitlines():
+                    name, _, status = line.partition(" ")
+                    if "(starting)" in status or "(unhealthy)" in status:
+                        engine.run("healthcheck", "run", name, check=False)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -172,18 +177,27 @@ def _health_checks(engine: Engine) -> Iterator[None]:
 
 
 class Stack:
-    """The system of docker-compose.yml on free ports.
+    """The system of a compose file on free ports, with `given` in .env.
 
     `services`: those whose images are available. `as_root`: those whose image here, unlike the published one, cannot
     start as its own user; they start as root, and the file's `user` is not tested.
     """
 
-    def __init__(self, engine: Engine, folder: Path, services: Collection[str]) -> None:
-        self.engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        services: Collection[str],
+        *,
+        file: str = "docker-compose.yml",
+        project: str = PROJECT,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        self.engine, self.project, self._file, self._given = engine, project, file, given or {}
         self.services = services
         self.as_root = [name for name in NEEDED if not self._begins_as_its_user(name)]
         self.ports = {name: str(free_port()) for name in PORTS}
-        self.network = f"{PROJECT}_default"
+        self.network = f"{project}_default"
         self._override = folder / "override.yaml"
         changed = "".join(f"  {name}: {_AS_ROOT}\n" for name in self.as_root)
         self._override.write_text(OVERRIDE + changed, encoding="utf-8")
@@ -194,11 +208,11 @@ class Stack:
 
     def compose(self, *arguments: str) -> str:
         """Run Compose on it; return the output."""
-        files = ["-f", "docker-compose.yml", "-f", str(self._override), "--env-file", os.devnull, "-p", PROJECT]
-        return self.engine.compose(*files, *arguments, environment=self.ports, folder=ROOT)
+        files = ["-f", self._file, "-f", str(self._override), "--env-file", os.devnull, "-p", self.project]
+        return self.engine.compose(*files, *arguments, environment=self.ports | dict(self._given), folder=ROOT)
 
     def container(self, service: str) -> str:
-        return f"{PROJECT}-{service}-1"
+        return f"{self.project}-{service}-1"
 
     def exec(self, service: str, *words: str, check: bool = True) -> str:
         """Run a command in a service's container; return the output."""
@@ -307,6 +321,49 @@ def stack(
         yield running
     finally:
         running.compose("down", "--volumes", "--timeout", "1")
+
+
+@pytest.fixture(scope="session")
+def pilot(
+    engine: Engine,
+    image: str,  # noqa: ARG001
+    base_image: str,
+    checkout: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """Start compose.pilot.yml, with the simulators in its network in place of a real desk and model."""
+    if missing := [SERVICES[name]["image"] for name in NEEDED if not engine.can_get(SERVICES[name]["image"])]:
+        pytest.skip(f"{' and '.join(missing)} can't be pulled")
+    engine.build(checkout, base_image, "simulators", SIMULATORS)
+    given = {
+        "SERVICEDESK_URL": "http://desk:8080/acme",
+        "SERVICEDESK_API_KEY": "development-only",
+        "OPENAI_API_KEY": "sk-development-only",
+        "OPENAI_BASE_URL": "http://openai:8080/v1",
+        "PILOT_PASSWORD": secrets.token_hex(32),
+    }
+    running = Stack(
+        engine, tmp_path_factory.mktemp("pilot"), SERVICES, file="compose.pilot.yml", project=PILOT, given=given
+    )
+    running.ports["CONSOLE_URL"] = running.url("console")
+    simulators = {name: f"{PILOT}-{name}" for name in ("desk", "openai")}
+
+    def remove() -> None:
+        engine.run("rm", "--force", *simulators.values(), check=False)
+        running.compose("down", "--volumes", "--timeout", "1")
+
+    remove()
+    try:
+        running.compose("up", "--detach", "--no-build", "redis")  # creates the network
+        for name, container in simulators.items():
+            place = ["--name", container, "--network", running.network, "--network-alias", name]
+            port = ["--publish", f"127.0.0.1:{running.ports[f'{name.upper()}_PORT']}:8080"]
+            engine.run("run", "--detach", *place, *port, SIMULATORS, *SERVICES[name]["command"])
+        running.compose("up", "--detach", "--no-build")
+        running.await_health(*_PROCESSES)
+        yield running
+    finally:
+        remove()
 
 
 @pytest.fixture

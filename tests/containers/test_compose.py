@@ -15,6 +15,7 @@ from tests.containers.stack import Stack, eventually
 
 pytestmark = pytest.mark.containers
 RUNNING = [name for name in OURS if name != "migrate"]
+PROGRAM = "docker compose exec "
 REDIS_CLI = ("redis-cli", "-h", "redis")
 
 
@@ -71,11 +72,13 @@ def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
     assert "completed" in stack.exec("api", "ai-agents", "jobs", "--tenant", TENANT)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if " exec " in line])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith(PROGRAM)])
 def test_the_documents_commands_work(line: str, stack: Stack) -> None:
-    program, verb, *words = shlex.split(line.removeprefix("docker compose "))[0], "exec", *shlex.split(line)[3:]
-    assert program == verb
-    assert stack.compose("exec", "--no-TTY", *words)
+    service, *words = shlex.split(line.removeprefix(PROGRAM))
+    printed = stack.exec(service, *words, check=words[-1] != "check")
+    assert printed
+    # Its address is the machine's, which no container reaches.
+    assert [row for row in printed.splitlines() if " failed " in row and "feedback page" not in row] == []
 
 
 def test_every_line_of_ours_is_json(stack: Stack) -> None:

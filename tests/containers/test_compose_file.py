@@ -1,4 +1,4 @@
-"""docker-compose.yml's rules, checked without starting it."""
+"""Rules of the compose files, checked without starting them."""
 
 import json
 import re
@@ -10,12 +10,14 @@ from cli.pilot.free_ports import free_port
 from config.secrets import not_for_the_api
 from config.settings import WorkerSettings
 from config.tenant_validation import parse_tenants
+from config.tenants import TENANTS_TOML
 from dev.simulators.servicedesk import create_desk
 from dev.simulators.serving import serve_in_thread
 from tests.containers.files import (
     COMPOSE,
     COMPOSE_TEXT,
     OURS,
+    PILOT,
     ROOT,
     SERVICES,
     THEIRS,
@@ -183,6 +185,37 @@ def test_the_example_names_every_variable_of_the_compose_file_with_its_default()
     assert {name: named[name] for name in used if name not in active} == {
         name: default for name, default in used.items() if name not in active
     }
+
+
+def pilot_settings(name: str) -> dict[str, str]:
+    """Return a service's variables in the pilot; required ones of .env are `${NAME...}`."""
+    values = {**SERVICES[name]["environment"], **PILOT[name]["environment"]}
+    return {setting: value for setting, value in values.items() if value is not None}
+
+
+def test_the_pilot_changes_settings_and_ports_of_the_same_services_alone() -> None:
+    assert set(PILOT) == {*PRODUCT, "postgres", "redis"}
+    for name, service in PILOT.items():
+        assert service.pop("extends") == {"file": "docker-compose.yml", "service": name}
+        assert set(service) <= {"environment", "volumes"} | ({"ports"} if name == "api" else set())
+        assert service.get("volumes", ["./compose/pilot:/etc/ai-agents:ro"]) == ["./compose/pilot:/etc/ai-agents:ro"]
+        # No public secret is left, and a missing one stops Compose.
+        values = pilot_settings(name)
+        assert [value for value in values.values() if "development-only" in value or "-@" in value] == []
+
+
+def test_the_pilot_polls_its_desk_and_writes_no_note() -> None:
+    toml = (ROOT / "compose" / "pilot" / "tenants.toml").read_text(encoding="utf-8")
+    for name in ("api", "worker", "housekeeping", "console"):
+        given = {name: filled(value, {}) for name, value in pilot_settings(name).items()} | {TENANTS_TOML: toml}
+        given["SERVICEDESK_URL_DESK"] = "https://servicedesk.contoso.example:8080"
+        tenants, problems = parse_tenants(given, keys=["desk"] if name in ("worker", "housekeeping") else ())
+        assert (list(tenants), problems) == (["desk"], [])
+        assert (tenants["desk"].polled, tenants["desk"].dry_run) == (True, True)
+    assert not_for_the_api({name: value for name, value in pilot_settings("api").items() if value}) == []
+    keys = {name for name in PILOT if "SERVICEDESK_API_KEY_DESK" in pilot_settings(name)}
+    assert keys == {"worker", "housekeeping"}
+    assert {name for name in PILOT if "OPENAI_API_KEY" in pilot_settings(name)} == {"worker"}
 
 
 def test_the_smoke_test_names_the_ticket_that_gets_no_note() -> None:

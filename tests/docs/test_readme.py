@@ -1,7 +1,6 @@
 """Commands of the first pages exist; those that need no servers run here."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,23 +42,23 @@ def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
     assert desks == 2
 
 
-def test_the_quickstarts_files_make_a_polled_tenant(tmp_path: Path) -> None:
-    files, *_ = MarkdownFile(ROOT / "docs" / "quickstart.md").blocks("sh")
-    shutil.copytree(ROOT / "compose", tmp_path / "compose")
-    subprocess.run(["bash", "-e"], input=files.text, cwd=tmp_path, text=True, check=True)
-    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob(".env*")}
-    values = {name: dict(re.findall(r"^(\w+)='?(.*?)'?$", text, re.MULTILINE)) for name, text in written.items()}
+def test_the_file_for_containers_has_what_the_pilot_needs(tmp_path: Path) -> None:
+    (block,) = (each for each in MarkdownFile(ROOT / "docs/containers.md").blocks("sh") if "<<'END'" in each.text)
+    writing = block.text.partition("docker compose")[0]
+    subprocess.run(["bash", "-e"], input=writing, cwd=tmp_path, text=True, check=True)
+    written = re.findall(r"^(\w+)=.", (tmp_path / ".env").read_text(encoding="utf-8"), re.MULTILINE)
+    needed = re.findall(r"\$\{(\w+):?\?", (ROOT / "compose.pilot.yml").read_text(encoding="utf-8"))
+    assert sorted(written) == sorted(needed)
     tenants, problems = parse_tenants(
-        values[".env.settings"]
-        | values[".env.desks"]
-        | {TENANTS_TOML: (tmp_path / "compose" / "tenants.toml").read_text(encoding="utf-8")}
+        {
+            "SERVICEDESK_URL_DESK": "https://servicedesk.contoso.example",
+            "SERVICEDESK_API_KEY_DESK": "the-key",
+            TENANTS_TOML: (ROOT / "compose" / "pilot" / "tenants.toml").read_text(encoding="utf-8"),
+        }
     )
     assert problems == []
-    assert tenants["contoso"].polled
-    assert tenants["contoso"].desk is not None
-    example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    assert [name for name in values[".env"] if f"\n{name}=" not in example] == []
-    assert [name for name in values[".env.settings"] if not name.endswith("_CONTOSO") and name not in SETTINGS] == []
+    assert tenants["desk"].polled
+    assert tenants["desk"].dry_run
 
 
 def test_the_sql_makes_roles_that_the_system_accepts(server: Postgres) -> None:

@@ -8,6 +8,8 @@ import pytest
 import redis
 
 from dev.stack.system import System
+from tests.config.given import ENOUGH
+from tests.kit.fresh_process import in_a_fresh_process
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note
 
@@ -32,6 +34,14 @@ def test_workers_do_not_answer_remote_control(quick: System, words: str) -> None
     status, told = celery(quick, *words.split())
     assert status == 69
     assert "No nodes replied" in told
+
+
+def test_celery_sends_no_events_has_no_schedule_and_uses_threads() -> None:
+    program = (
+        "import json; from worker.app import app; conf = app.conf;"
+        "print(json.dumps([conf.worker_send_task_events, conf.beat_schedule, conf.worker_pool]))"
+    )
+    assert in_a_fresh_process(program, **ENOUGH) == [False, {}, "threads"]
 
 
 @pytest.mark.slow

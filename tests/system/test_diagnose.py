@@ -222,7 +222,7 @@ def test_a_job_is_in_progress_behind_a_backlog_and_without_a_worker(system: Syst
     worker.stop(8)
     diagnosis = diagnose(system, tickets[-1])
     assert (diagnosis.said["verdict"], "0 listening" in diagnosis.because) == ("no_worker", True)
-    assert "kubectl get pods -n ai-agents-production | grep worker" in diagnosis.said["do"][0]
+    assert f"tail {system.logs}/worker*.log" in diagnosis.said["do"][0]
     world.clear_faults()
     system.restart(worker)
     wait_for(lambda: world.job(tickets[-1])["state"] == "completed", 60)

@@ -1,28 +1,9 @@
 """Imports of each process, and side effects forbidden to libraries."""
 
-import json
-import os
-import subprocess
-import sys
-from typing import Any
-
 import pytest
 
 from tests.config.given import ENOUGH
-
-
-def in_a_fresh_process(program: str, **environment: str) -> Any:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env=kept | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])  # the lines before are log lines
+from tests.kit.fresh_process import in_a_fresh_process
 
 
 def test_the_api_process_loads_no_graph_no_model_no_celery_and_no_other_process() -> None:

@@ -93,10 +93,12 @@ def test_an_admin_corrects_a_wrong_key_and_gets_the_settings(desk: Simulator, mo
     asked = [("Address of the desk", url), ("Edition", ""), ("short name", "contoso"), ("API key", "wrong")]
     again = [*asked[:3], ("API key", "the-key")]
     about_model = [("Address of the model", f"{model.url}/v1"), ("Name of the model", ""), ("API key", "sk-test")]
-    status, shown = at_a_terminal(["init", "--folder", str(folder)], [*asked, *again, *about_model])
+    status, shown = at_a_terminal(["init", "--folder", str(folder), "--report"], [*asked, *again, *about_model])
     assert status == 0, shown
     assert re.search("failed: desk credentials: .*401.*: renew SERVICEDESK_API_KEY_CONTOSO", shown), shown
     assert "ok: desk ticket: readable" in shown
+    for status in (401, 200):
+        assert f"GET requests: {status}; application/json" in shown
     assert "ok: model answers" in shown
     assert "the-key" not in shown
     assert "sk-test" not in shown
@@ -211,3 +213,12 @@ def found(browser: httpx2.Client, port: int, ticket_id: str, state: str) -> str:
 def test_a_pilot_refuses_root(tmp_path: Path) -> None:
     status, shown = run("up", "--folder", str(tmp_path))
     assert (status, "Not as root" in shown) == (1, True)
+
+
+def test_make_up_refuses_root_before_it_installs_anything(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("#!/bin/sh\necho 0\n", encoding="utf-8")
+    (tmp_path / "id").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["make", "up"], cwd=ROOT, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Clone this repository as an ordinary user" in done.stderr

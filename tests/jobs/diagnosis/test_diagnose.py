@@ -255,7 +255,7 @@ def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
         ),
         (facts(job("waiting"), queue=QueueActivity(60, 4, 2)), "--replicas=10"),
         (facts(job("waiting"), queue=QueueActivity(101, 4, 2)), "a P1 incident"),
-        *((known, "and in an API pod too") for known, verdict, _ in CASES if verdict == "tenant_closed"),
+        *((known, "and where the API runs") for known, verdict, _ in CASES if verdict == "tenant_closed"),
         (facts(job("failed", RATE)), "check the account's credit"),
         (facts(job("failed", f"{RATE} (code rate_limit_exceeded)")), "provider, raise the account's rate"),
         (facts(job("failed", FILTERED)), "the content filter of the deployment"),

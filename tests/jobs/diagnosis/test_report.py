@@ -53,6 +53,17 @@ def test_for_machines_it_is_the_same_as_json() -> None:
     assert (body["verdict"], body["exit_status"], body["trace_url"]) == ("delivered", 0, None)
     assert [part.partition(":")[0] for part in body["not_checked"]] == ["model", "queue"]
     assert body["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
+    assert body["document_url"] is None
+
+
+def test_documents_and_traces_are_links_if_their_addresses_are_set() -> None:
+    known = facts(job("completed"))
+    body = for_machines(known, judge(known), None, "https://docs.example.com")
+    link = "https://docs.example.com/support/faq/faq-enhancements-not-received.html#nothing-is-wrong"
+    assert (body["document"], body["document_url"]) == (f"{FAQ}#nothing-is-wrong", link)
+    printed = for_people(known, judge(known), None, "https://docs.example.com")
+    assert f"document  {link}" in printed
+    assert f"          `ai-agents trace --job {JOB_ID}`" in printed
 
 
 def test_a_long_story_is_cut_in_its_middle_and_tells_that_the_previous_secret_signed() -> None:
