@@ -8,6 +8,7 @@ import pytest
 
 from config.exit_codes import OF_VERDICTS
 from dev.stack.desk_client import DeskClient
+from dev.stack.environment import SimulatedTenant
 from tests.containers.files import COMMANDS, SERVICES
 from tests.containers.smoke import KEY, TENANT, TICKET
 from tests.containers.stack import Stack, eventually
@@ -20,7 +21,7 @@ STARTED = {"api", "console", "housekeeping", "migrate", "postgres", "redis", "wo
 @pytest.fixture(scope="module")
 def ticket_id(pilot: Stack) -> str:
     """Return a ticket after its dry run."""
-    with DeskClient(pilot.url("desk"), {TENANT: KEY}) as desk:
+    with DeskClient(pilot.url("desk"), [SimulatedTenant(TENANT, desk_key=KEY)]) as desk:
         ticket_id = desk.create_ticket(TICKET)
         eventually(lambda: "dry run" in pilot.exec("api", "ai-agents", "jobs", "--ticket", ticket_id), 90)
         assert desk.notes(TENANT, ticket_id) == []
