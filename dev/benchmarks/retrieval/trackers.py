@@ -42,6 +42,8 @@ def _read(file: Path) -> _Desk:
     families = defaultdict(list)
     for line in file.read_text("utf-8").splitlines():
         ticket = Resolved(**json.loads(line))
+        if not ticket.resolution:
+            raise MeasurementError(f"{file}: ticket {ticket.id} has no resolution, so no search finds it")
         families[ticket.family or ticket.id].append(ticket)
     groups = list(families.values())
     order = random.Random(0)  # noqa: S311 -- the same order in each run
