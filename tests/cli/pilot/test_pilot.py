@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,17 +123,27 @@ def test_a_cloud_desk_is_connected_by_a_grant_code(desk: Simulator, model: Simul
     status, shown = run(*init, **secrets, SERVICEDESK_GRANT_CODE="1000.wrong")
     assert status == 78
     assert "failed: grant code: " in shown
-    status, shown = run(*init, **secrets, SERVICEDESK_GRANT_CODE="1000.grant")
+    answers = [("Address of the desk", options["url"]), ("Edition", "cloud"), ("short name", "globex")]
+    answers += [("Accounts host", options["accounts-url"]), ("Client ID", "id"), ("Client secret", "secret")]
+    answers += [("Refresh token", ""), ("Grant code", "1000.grant"), ("Address of the model", options["model-url"])]
+    answers += [("Name of the model", ""), ("API key", "sk-test")]
+    folder = tmp_path / "pilot"
+    status, shown = at_a_terminal(["init", "--folder", str(folder)], answers)
     assert status == 0, shown
-    variables = read_variables(tmp_path / "pilot" / "secrets.env")
+    variables = read_variables(folder / "secrets.env")
     assert variables["SERVICEDESK_REFRESH_TOKEN_GLOBEX"] == "refresh"
     assert "GRANT" not in " ".join(variables)
+    if not AS_ROOT:
+        port = free_port()
+        with running(folder, "--port", str(port)) as (_, output), logged_in(output) as browser:
+            assert "<h3>Note</h3>" in note_of(browser, port, "globex", ticket(desk, "globex"))
 
 
 @contextmanager
 def running(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
-    """Run `up`; yield the process and a function that returns its output."""
-    folder.mkdir(exist_ok=True)
+    """Run `up` with a short interval of polling; yield the process and a function that returns its output."""
+    with (folder / "secrets.env").open("a") as secrets:
+        secrets.write("RECONCILE_INTERVAL_SECONDS=3\n")
     output = folder.with_name("up.log")
     with output.open("wb") as log:
         process = subprocess.Popen(
@@ -154,6 +164,26 @@ def running(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes]
             process.kill()
 
 
+@contextmanager
+def logged_in(output: Callable[[], str]) -> Iterator[httpx2.Client]:
+    """Return a browser that used the link in the output."""
+    link = wait_for(lambda: re.findall(r"http://\S+/login/link\S+", output()), seconds=60)[0]
+    with httpx2.Client(follow_redirects=True, trust_env=False, timeout=10) as browser:
+        assert browser.get(link).url.path == "/"
+        yield browser
+
+
+def note_of(browser: httpx2.Client, port: int, tenant: str, ticket_id: str) -> str:
+    """Return the console's page with the note that a dry run made for a ticket."""
+    console = f"http://127.0.0.1:{port}"
+
+    def texts() -> list[str]:
+        page = browser.get(f"{console}/tickets/{tenant}/{ticket_id}").text
+        return re.findall(r"/jobs/[0-9a-f-]+/texts", page) if "dry run" in page else []
+
+    return browser.get(console + wait_for(texts, seconds=60)[0]).text
+
+
 def init(folder: Path, desk: Simulator, model: Simulator) -> None:
     words = ["--url", f"{desk.url}/acme", "--tenant", "acme", "--model-url", f"{model.url}/v1"]
     status, shown = run(
@@ -162,8 +192,9 @@ def init(folder: Path, desk: Simulator, model: Simulator) -> None:
     assert status == 0, shown
 
 
-def ticket(desk: Simulator, subject: str) -> str:
-    made: Mapping[str, Any] = desk.change("POST", "/tickets", tenant="acme", subject=subject, send_webhook=False)
+def ticket(desk: Simulator, tenant: str) -> str:
+    subject = "VPN does not connect from home"
+    made: Mapping[str, Any] = desk.change("POST", "/tickets", tenant=tenant, subject=subject, send_webhook=False)
     return str(made["ticket_id"])
 
 
@@ -174,17 +205,12 @@ def test_a_pilot_shows_notes_then_writes_them_and_keeps_its_data(
     folder, port = tmp_path / "pilot", free_port()
     init(folder, desk, model)
     with running(folder, "--port", str(port)) as (process, output):
-        link = wait_for(lambda: re.findall(r"http://\S+/login/link\S+", output()), seconds=60)[0]
-        status, shown = run("up", "--folder", str(folder), "--port", str(free_port()))
-        assert (status, "already running" in shown) == (1, True)
-        with httpx2.Client(follow_redirects=True, trust_env=False, timeout=10) as browser:
-            assert browser.get(link).url.path == "/"
-            first = ticket(desk, "VPN does not connect from home")
-            page = wait_for(lambda: found(browser, port, first, "skipped"), seconds=60)
-            texts = re.search(r"/jobs/[0-9a-f-]+/texts", page)
-            assert texts is not None
-            note = browser.get(f"http://127.0.0.1:{port}{texts[0]}").text
-            assert "<h3>Note</h3>" in note
+        with logged_in(output) as browser:
+            status, shown = run("up", "--folder", str(folder), "--port", str(free_port()))
+            assert (status, "already running" in shown) == (1, True)
+            first = ticket(desk, "acme")
+            assert "<h3>Note</h3>" in note_of(browser, port, "acme", first)
+        link = re.findall(r"http://\S+/login/link\S+", output())[0]
         with httpx2.Client(trust_env=False) as thief:
             assert thief.get(link).status_code == 403
         state = read_state(folder)
@@ -197,16 +223,11 @@ def test_a_pilot_shows_notes_then_writes_them_and_keeps_its_data(
     assert not [log for log in (folder / "logs").iterdir() if secret in log.read_text()]
     with running(folder, "--port", str(port), "--live") as (process, output):
         wait_for(lambda: "Notes are written into tickets" in output(), seconds=60)
-        second = ticket(desk, "VPN does not connect from the train")
+        second = ticket(desk, "acme")
         wait_for(lambda: desk.look(f"/tickets/acme/{second}")["notes"], seconds=60)
         variables = read_variables(folder / "settings.env")
         _, jobs = run("jobs", "--ticket", first, **variables)
         assert first in jobs
-
-
-def found(browser: httpx2.Client, port: int, ticket_id: str, state: str) -> str:
-    page = browser.get(f"http://127.0.0.1:{port}/tickets/acme/{ticket_id}").text
-    return page if state in page and "dry run" in page else ""
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
