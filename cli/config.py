@@ -105,13 +105,13 @@ def toml_lines(path: str, table: Mapping[str, Any]) -> Iterator[str]:
     yield f"[{path}]"
     for key, value in table.items():
         if key not in inner:
-            yield f"{key} = {_toml(value)}"
+            yield f"{key} = {toml_value(value)}"
     yield ""
     for key, value in inner.items():
         yield from toml_lines(f"{path}.{key}", value)
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(names)}" for key, names in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {toml_value(names)}" for key, names in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

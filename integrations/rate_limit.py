@@ -31,7 +31,7 @@ THROTTLED = "desk throttled"
 # A minute, and a margin for network jitter between two calls.
 _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
-_SHARE_WITHOUT_REDIS = 4
+SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
 # A deferred caller's call is reserved for this time after its turn began.
 _EXPECTED_SECONDS = 15.0
@@ -115,7 +115,7 @@ class DeskRate:
         self._patience = patience_seconds
         self._yields = yields_to_jobs
         self._script = None if redis is None else redis.register_script(_SCRIPT)
-        self._local_pace = Pace.of(per_minute, _SHARE_WITHOUT_REDIS)
+        self._local_pace = Pace.of(per_minute, SHARE_WITHOUT_REDIS)
         self._local_next = 0.0
         self._monotonic = monotonic
         self._sleep = sleep

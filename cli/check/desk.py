@@ -14,7 +14,7 @@ from integrations.desks import kind_of
 from integrations.errors import DeferredError, DeskTimeoutError, ExternalError, TicketGoneError
 from integrations.http import EgressConfig, open_client
 from integrations.ports import CheckStep, DeskClient, DeskLimits
-from integrations.rate_limit import THROTTLED, DeskRate
+from integrations.rate_limit import SHARE_WITHOUT_REDIS, THROTTLED, DeskRate
 from integrations.resilience import Breaker
 
 _BUNDLE = "add the authority that signed it to SERVICEDESK_CA_BUNDLE"
@@ -46,7 +46,9 @@ async def desk_rows(
 
     async with open_client(connections=2, egress=EgressConfig.of(settings, settings.servicedesk_ca_bundle)) as http:
         http.event_hooks["response"].append(keep)
-        rate = DeskRate(tenant.id, desk.rate_per_minute, redis)
+        # Without Redis a process has a quarter of the rate, which is too few calls for a check.
+        per_minute = desk.rate_per_minute if redis is not None else SHARE_WITHOUT_REDIS * desk.rate_per_minute
+        rate = DeskRate(tenant.id, per_minute, redis)
         limits = DeskLimits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)
         client = kind_of(desk).open(tenant.id, desk, http, redis, settings.servicedesk_timeout_seconds, limits)
         try:
@@ -54,7 +56,7 @@ async def desk_rows(
         except (ExternalError, DeferredError) as failure:
             return check.no_token(failure)
         try:
-            listed = (await client.list_tickets()).items
+            listed, has_more = await client.list_tickets()
         except (ExternalError, DeferredError) as failure:
             check.first_call_failed(failure)
         else:
@@ -63,7 +65,10 @@ async def desk_rows(
             check.rows.ok(
                 f"{desk.rate_per_minute} calls a minute, of which this check used {len(answers)}", "desk rate"
             )
-            await check.rights(client, next((ticket.ticket_id for ticket in listed if not ticket.is_trashed), ""))
+            count = f"{len(listed)}{' or more' if has_more else ''}"
+            await check.rights(
+                client, next((ticket.ticket_id for ticket in listed if not ticket.is_trashed), ""), count
+            )
     check.rows.clock(clock_ahead(answers[-1].headers.get("date")) if answers else None)
     return check.rows.all
 
@@ -76,8 +81,8 @@ class _DeskCheck:
         self._tenant_id = tenant_id
         self._desk = desk
 
-    async def rights(self, client: DeskClient, ticket_id: str) -> None:
-        """Read a ticket, its notes, and solutions."""
+    async def rights(self, client: DeskClient, ticket_id: str, count: str) -> None:
+        """Read a ticket of the `count` listed ones, its notes, and solutions."""
         calls: dict[CheckStep, Callable[[], Awaitable[object]]] = {
             "ticket": lambda: client.read_ticket(ticket_id),
             # The first note ends the search: two calls at most.
@@ -86,7 +91,9 @@ class _DeskCheck:
         }
         if not ticket_id:
             del calls["ticket"], calls["notes"]
-            self.rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
+            self.rows.not_checked("the desk shows no ticket", "desk notes")
+            remedy = "if it has tickets, let the key's user see all of them (docs/connect/onpremises.md)"
+            self.rows.warning("desk ticket", "the desk shows no ticket", remedy)
         for step, call in calls.items():
             name = f"desk {step}"
             try:
@@ -101,7 +108,7 @@ class _DeskCheck:
             except TicketGoneError:
                 self.rows.not_checked("the newest ticket is gone", name)
             else:
-                self.rows.ok("readable", name)
+                self.rows.ok(f"readable, one of {count}" if step == "ticket" else "readable", name)
 
     def no_token(self, failure: ExternalError | DeferredError) -> list[Finding]:
         seen = f"the accounts host issues no token ({failure.reason})"

@@ -113,6 +113,9 @@ class Findings:
     def failed(self, name: str, seen: str, remedy: str) -> list[Finding]:
         return self._set(State.FAILED, seen, remedy, name)
 
+    def warning(self, name: str, seen: str, remedy: str) -> list[Finding]:
+        return self._set(State.WARNING, seen, remedy, name)
+
     def not_checked(self, reason: str, *names: str) -> list[Finding]:
         """Record why these were not checked, or without names why none was."""
         return self._set(State.NOT_CHECKED, reason, "", *(names or self._rows))
@@ -125,7 +128,7 @@ class Findings:
             self.ok("it is trusted", name)
         else:
             remedy = "use https://, except on this machine or in a private network"
-            self._set(State.WARNING, "none: http:// is not encrypted", remedy, name)
+            self.warning(name, "none: http:// is not encrypted", remedy)
 
     def clock(self, ahead: float | None) -> bool:
         """Record the seconds that its clock is ahead; return True if that is too much."""

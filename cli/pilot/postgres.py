@@ -11,6 +11,7 @@ from psycopg import sql
 
 from cli.pilot.free_ports import free_port
 from cli.pilot.postgres_binaries import (
+    PostgresMissingError,
     find_binaries,
     has_library,
     major_version,
@@ -110,6 +111,11 @@ class Postgres(Server):
         binaries = self._binaries or find_binaries()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.data = data = reachable_folder(self._folder / "data") if initialise else self._folder / "data"
+        if not initialise and int((data / "PG_VERSION").read_text()) != (version := major_version(binaries)):
+            raise PostgresMissingError(
+                f"{self._folder} has data of another Postgres than the installed {version}. Install the earlier "
+                "packages, or delete this folder: the desk is copied again."
+            )
         self.process = Process(
             "postgres",
             [str(binaries / "postgres"), "-D", str(data), *self._server_options(binaries)],

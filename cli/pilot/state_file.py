@@ -81,7 +81,10 @@ def read_variables(path: Path) -> dict[str, str]:
     """Read NAME=VALUE lines, quoted as in a shell. Raises OSError, or ValueError for another line."""
     variables = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        words = shlex.split(line, comments=True)
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            words = ["a quote that is not closed"]
         if len(words) > 1 or (words and "=" not in words[0]):
             raise ValueError(f"line {number} of {path} is not NAME=VALUE; quote values with blanks")
         if words:

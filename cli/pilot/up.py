@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import tomllib
-import webbrowser
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,26 +41,36 @@ from integrations.http import EgressConfig, open_client
 from integrations.ports import DeskLimits
 from integrations.rate_limit import DeskRate
 from integrations.resilience import Breaker
+from integrations.values import ListedTicket
 from jobs.intake import request_refresh
+from jobs.queue import open_redis
 from jobs.repository import REFRESH_BY_HAND
 from observability.logging import start_logging
 
 _START_SECONDS, _GRACE_SECONDS = 60, 8
 _API_PORT = 8000
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEFAULTS = {"RECONCILE_INTERVAL_SECONDS": "30", "WORKER_CONCURRENCY": "16"}
 # Copying the desk begins at once; with copies a note can name earlier tickets.
-_COPY_SECONDS, _SHOWN_TICKETS = 30, 3
-_REFUSALS = (
-    AlreadyRunningError,
-    EnvironmentSettingsError,
-    PostgresMissingError,
-    ProcessFailedError,
-    ValkeyMissingError,
-)
+_COPY_SECONDS, _SHOWN_TICKETS, _MAX_READ = 30, 3, 10
+
+
+class PortUsedError(Exception):
+    """The console's port is in use; the text has the remedy."""
 
 
 class SettingsFileError(Exception):
     """The settings of `init` are missing or unusable; the text has the reason."""
+
+
+_REFUSALS = (
+    AlreadyRunningError,
+    EnvironmentSettingsError,
+    PortUsedError,
+    PostgresMissingError,
+    ProcessFailedError,
+    ValkeyMissingError,
+)
 
 
 class Pilot(Startable):
@@ -96,9 +105,13 @@ class Pilot(Startable):
             raise
 
     def _start(self) -> None:
+        if not is_free(self._port):
+            raise PortUsedError(f"Port {self._port} is in use: give another --port.")
         logs, running = self.folder / "logs", self.folder / "running.toml"
-        lines = [line for tenant_id, table in self._tenants.items()
-                 for line in toml_lines(tenant_id, {**table, "mode": self.mode})]  # fmt: skip
+        if not self._live:
+            for table in self._tenants.values():
+                table["mode"] = "dry-run"
+        lines = [line for tenant_id, table in self._tenants.items() for line in toml_lines(tenant_id, table)]
         write_private(running, "\n".join(lines))
         admin_url = self._start_servers(logs)
         self.variables |= {
@@ -134,7 +147,9 @@ class Pilot(Startable):
         """Start the servers that `secrets.env` does not name; return the address of the tables' owner."""
         database_url, admin_url, redis_url = external_servers(self.variables)
         if redis_url is None:
-            redis = Valkey(self.folder / "redis", appendonly=True, log_folder=logs)
+            # Other users of the machine reach its port.
+            password = secrets.token_hex(24)
+            redis = Valkey(self.folder / "redis", appendonly=True, log_folder=logs, password=password)
             self._servers.append(redis)
             redis.start()
             redis_url = redis.url
@@ -148,7 +163,9 @@ class Pilot(Startable):
         return str(admin_url)
 
     def stop(self) -> None:
-        """Stop all, the servers last."""
+        """Stop all, the servers last; a second Ctrl-C does not interrupt it."""
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
         servers = [server.process for server in self._servers]
         stop_all([process for process in self.processes if process not in servers], _GRACE_SECONDS)
         for server in self._servers:
@@ -161,10 +178,7 @@ def run(chosen: argparse.Namespace) -> int:
     if os.geteuid() == 0:
         print("Not as root: Postgres refuses it. Use an ordinary user.", file=sys.stderr)
         return NOT_DONE_EXIT
-    if not is_free(chosen.port):
-        print(f"Port {chosen.port} is in use: give another --port.", file=sys.stderr)
-        return NOT_DONE_EXIT
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, _interrupt)
     try:
         pilot = Pilot(chosen.folder, chosen.port, live=chosen.live)
@@ -188,8 +202,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _run(pilot: Pilot) -> None:
     print(_summary(pilot), flush=True)
-    if sys.stdout.isatty():
-        webbrowser.open(pilot.link())
     if pilot.mode == "dry-run":
         os.environ.update(pilot.variables)
         start_logging(load(LogSettings), sys.stdout)
@@ -231,6 +243,7 @@ def _show_newest() -> None:
 async def _request_newest() -> None:
     settings, desks = load(ByHandSettings), load(DeskClientSettings)
     database = Database(settings.database_url, application_name="ai-agents up", pool_size=2)
+    redis = open_redis(desks.redis_url)
     try:
         async with open_client(connections=2, egress=EgressConfig.of(desks, desks.servicedesk_ca_bundle)) as http:
             for tenant in TenantDirectory(read_environment(None), keys=["desk"]).all():
@@ -238,26 +251,35 @@ async def _request_newest() -> None:
                     continue
                 limits = DeskLimits(
                     Breaker(f"desk of {tenant.id}", "desk unavailable", shown=False),
-                    DeskRate(tenant.id, tenant.desk.rate_per_minute, None),
+                    DeskRate(tenant.id, tenant.desk.rate_per_minute, redis),
                     1,
                 )
                 kind = kind_of(tenant.desk)
-                desk = kind.open(tenant.id, tenant.desk, http, None, desks.servicedesk_timeout_seconds, limits)
-                listed = (await desk.list_tickets()).items
-                newest = [ticket for ticket in listed if not ticket.is_trashed][:_SHOWN_TICKETS]
-                for ticket in newest:
+                desk = kind.open(tenant.id, tenant.desk, http, redis, desks.servicedesk_timeout_seconds, limits)
+                newest: list[ListedTicket] = []
+                for ticket in (await desk.list_tickets()).items[:_MAX_READ]:
+                    if len(newest) == _SHOWN_TICKETS or ticket.is_trashed:
+                        continue
+                    if (await desk.read_ticket(ticket.ticket_id)).closed:
+                        continue
+                    newest.append(ticket)
                     deadline = settings.job_deadline_seconds
                     await request_refresh(database, tenant.id, ticket.ticket_id, REFRESH_BY_HAND, deadline)
                 numbers = ", ".join(ticket.display_id or ticket.ticket_id for ticket in newest)
-                print(f"Making notes to look at for the newest tickets of {tenant.id}: {numbers or 'none'}", flush=True)
+                told = numbers or "none is open, so create one"
+                print(f"Making notes to look at for the newest open tickets of {tenant.id}: {told}", flush=True)
     except (ExternalError, DeferredError) as failure:
         print(f"The desk does not list its tickets ({failure.reason}).", flush=True)
     finally:
+        await redis.aclose()
         await database.close()
 
 
 def _read_tenants(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
         raise SettingsFileError(f"{path}: {failure}. `ai-agents init` writes this file.") from failure
+    if wrong := [name for name, table in tables.items() if not isinstance(table, dict)]:
+        raise SettingsFileError(f"{path}: {wrong[0]} is in no table: [NAME] comes first.")
+    return tables

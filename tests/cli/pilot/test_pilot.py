@@ -25,6 +25,7 @@ from tests.kit.simulators import CLOUD, FAST_MODEL, Simulator, simulator_of
 from tests.kit.world import wait_for
 
 OAUTH = {"client_id": "id", "client_secret": "secret", "refresh_token": "refresh", "grant_code": "1000.grant"}
+SECRETS = {"SERVICEDESK_API_KEY": "the-key", "OPENAI_API_KEY": "sk-test"}
 AS_ROOT = os.geteuid() == 0
 
 
@@ -96,7 +97,8 @@ def test_an_admin_corrects_a_wrong_key_and_gets_the_settings(desk: Simulator, mo
     status, shown = at_a_terminal(["init", "--folder", str(folder), "--report"], [*asked, *again, *about_model])
     assert status == 0, shown
     assert re.search("failed: desk credentials: .*401.*: renew SERVICEDESK_API_KEY_CONTOSO", shown), shown
-    assert "ok: desk ticket: readable" in shown
+    assert re.search(r"ok: desk ticket: readable, one of \d+", shown)
+    assert "not checked: desk note writing" in shown
     for status in (401, 200):
         assert f"GET requests: {status}; application/json" in shown
     assert "ok: model answers" in shown
@@ -110,6 +112,33 @@ def test_an_admin_corrects_a_wrong_key_and_gets_the_settings(desk: Simulator, mo
     assert 'webhook.mode = "poll"' in (folder / "tenants.toml").read_text()
     status, shown = run("init", "--folder", str(folder))
     assert (status, "give --overwrite" in shown) == (1, True)
+    with (folder / "tenants.toml").open("a") as tenants:
+        tenants.write('tickets.only = { group = ["Network"] }\n')
+    words = ["--overwrite", "--url", url, "--tenant", "contoso", "--model-url", f"{model.url}/v1"]
+    status, shown = run("init", "--folder", str(folder), *words, **SECRETS)
+    assert status == 0, shown
+    text = (folder / "tenants.toml").read_text()
+    assert 'tickets.only = { group = ["Network"] }' in text
+    assert 'webhook.mode = "poll"' in text
+
+
+WRONG = {
+    "url": ({"url": "https://[abc"}, "SERVICEDESK_URL_"),
+    "certificates": ({"SERVICEDESK_CA_BUNDLE": "/nowhere.pem"}, "SERVICEDESK_CA_BUNDLE"),
+    "folder": ({"folder": "/dev/null/pilot"}, "Not a directory"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_answer_gets_a_sentence(wrong: str, desk: Simulator, model: Simulator, tmp_path: Path) -> None:
+    given, told = WRONG[wrong]
+    options = {"folder": str(tmp_path), "url": f"{desk.url}/acme", "model-url": f"{model.url}/v1"}
+    options |= {name: value for name, value in given.items() if name in options}
+    words = [part for name, value in options.items() for part in (f"--{name}", value)]
+    status, shown = run("init", *words, **SECRETS, **{name: given[name] for name in given if name not in options})
+    assert status in (1, 78)
+    assert told in shown
+    assert "Traceback" not in shown
 
 
 def test_a_cloud_desk_is_connected_by_a_grant_code(desk: Simulator, model: Simulator, tmp_path: Path) -> None:
@@ -123,6 +152,10 @@ def test_a_cloud_desk_is_connected_by_a_grant_code(desk: Simulator, model: Simul
     status, shown = run(*init, **secrets, SERVICEDESK_GRANT_CODE="1000.wrong")
     assert status == 78
     assert "failed: grant code: " in shown
+    wrong = [word.replace("/app/it", "/app/wrong") for word in init]
+    status, shown = run(*wrong, **secrets, SERVICEDESK_REFRESH_TOKEN="refresh")
+    assert status == 78, shown
+    assert "failed: desk portal: " in shown
     answers = [("Address of the desk", options["url"]), ("Edition", "cloud"), ("short name", "globex")]
     answers += [("Accounts host", options["accounts-url"]), ("Client ID", "id"), ("Client secret", "secret")]
     answers += [("Refresh token", ""), ("Grant code", "1000.grant"), ("Address of the model", options["model-url"])]
@@ -130,6 +163,8 @@ def test_a_cloud_desk_is_connected_by_a_grant_code(desk: Simulator, model: Simul
     folder = tmp_path / "pilot"
     status, shown = at_a_terminal(["init", "--folder", str(folder)], answers)
     assert status == 0, shown
+    for right in ("ticket: readable, one of", "notes: readable", "solutions: readable"):
+        assert f"ok: desk {right}" in shown
     variables = read_variables(folder / "secrets.env")
     assert variables["SERVICEDESK_REFRESH_TOKEN_GLOBEX"] == "refresh"
     assert "GRANT" not in " ".join(variables)
@@ -186,9 +221,7 @@ def note_of(browser: httpx2.Client, port: int, tenant: str, ticket_id: str) -> s
 
 def init(folder: Path, desk: Simulator, model: Simulator) -> None:
     words = ["--url", f"{desk.url}/acme", "--tenant", "acme", "--model-url", f"{model.url}/v1"]
-    status, shown = run(
-        "init", "--folder", str(folder), *words, SERVICEDESK_API_KEY="the-key", OPENAI_API_KEY="sk-test"
-    )
+    status, shown = run("init", "--folder", str(folder), *words, **SECRETS)
     assert status == 0, shown
 
 
