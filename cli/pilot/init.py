@@ -56,11 +56,11 @@ _ACCOUNTS = {
 
 
 class _MissingError(Exception):
-    """Nobody can be asked for an answer; the text names its option or variable."""
+    """An answer is missing, and there is no terminal; the text names its option or variable."""
 
 
 class _RefusedError(Exception):
-    """A check failed, and nobody can be asked for another answer."""
+    """A check failed, and there is no terminal for another answer."""
 
 
 @dataclass
@@ -246,7 +246,7 @@ def _ask_oauth(questions: _Questions, pilot: _Pilot, host: str) -> str:
 
 async def _exchange(pilot: _Pilot, code: str) -> tuple[str, str]:
     """Set the refresh token for a grant code; return it, or a problem."""
-    # Until then the code stands in its place: settings without a token have no desk.
+    # A cloud desk without a refresh token is unusable, so the code is its value during the exchange.
     pilot.set("SERVICEDESK_REFRESH_TOKEN", code)
     tenant = pilot.directory().get(pilot.tenant_id)
     if tenant is None or tenant.desk is None:
@@ -294,7 +294,7 @@ async def _check_model(pilot: _Pilot, settings: WorkerSettings) -> list[Finding]
 
 @dataclass(frozen=True)
 class _Kept:
-    """Earlier settings in the folder: `--overwrite` replaces only those that were asked for."""
+    """Existing settings of the folder. `--overwrite` replaces only those that `init` asks for."""
 
     tables: dict[str, Any]
     variables: dict[str, str]

@@ -1,6 +1,5 @@
 """The caller's own Postgres and Redis, in place of embedded ones."""
 
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ class ExternalServers(NamedTuple):
     redis_url: str | None = None
 
 
-def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
+def external_servers(environ: Mapping[str, str]) -> ExternalServers:
     """Return the caller's servers. Raises EnvironmentSettingsError for half a pair."""
     url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None
     if (url is None) != (admin_url is None):

@@ -232,7 +232,7 @@ def _summary(pilot: Pilot) -> str:
 
 
 def _show_newest() -> None:
-    """Make notes for the newest open tickets, which nobody else would see in a dry run."""
+    """Request notes for the newest open tickets, so that a dry run has notes to show at once."""
     time.sleep(_COPY_SECONDS)
     try:
         asyncio.run(_request_newest())

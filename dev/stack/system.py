@@ -69,7 +69,7 @@ class System(Startable):
         self._ports = {name: free_port() for name in own} | dict(ports or {})
         self._with_housekeeping, self._with_console = housekeeping, console
         self._lock = FolderLock(self.folder)
-        self._external = external_servers() if external else ExternalServers()
+        self._external = external_servers(os.environ) if external else ExternalServers()
         self._postgres: Postgres | None = None
         self._redis: Valkey | None = None
         if self._external.database_url is None:

@@ -297,22 +297,21 @@ def image(engine: Engine, base_image: str, checkout: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    engine: Engine,
-    image: str,  # noqa: ARG001
-    base_image: str,
-    checkout: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stack]:
-    """Start all services whose images are available.
-
-    Skips without one that the others need.
-    """
-    there = [name for name, service in SERVICES.items() if name in OURS or engine.can_get(service["image"])]
-    missing = [SERVICES[name]["image"] for name in NEEDED if name not in there]
-    if missing:
+def both_images(engine: Engine, image: str, base_image: str, checkout: Path) -> None:  # noqa: ARG001
+    """Build the simulators' image too; skip without an image that all services need."""
+    if missing := [SERVICES[name]["image"] for name in NEEDED if not engine.can_get(SERVICES[name]["image"])]:
         pytest.skip(f"{' and '.join(missing)} can't be pulled")
     engine.build(checkout, base_image, "simulators", SIMULATORS)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    engine: Engine,
+    both_images: None,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """Start all services whose images are available."""
+    there = [name for name, service in SERVICES.items() if name in OURS or engine.can_get(service["image"])]
     running = Stack(engine, tmp_path_factory.mktemp("stack"), there)
     running.compose("down", "--volumes", "--timeout", "1")
     try:
@@ -326,15 +325,10 @@ def stack(
 @pytest.fixture(scope="session")
 def pilot(
     engine: Engine,
-    image: str,  # noqa: ARG001
-    base_image: str,
-    checkout: Path,
+    both_images: None,  # noqa: ARG001
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """Start compose.pilot.yml, with the simulators in its network in place of a real desk and model."""
-    if missing := [SERVICES[name]["image"] for name in NEEDED if not engine.can_get(SERVICES[name]["image"])]:
-        pytest.skip(f"{' and '.join(missing)} can't be pulled")
-    engine.build(checkout, base_image, "simulators", SIMULATORS)
     given = {
         "SERVICEDESK_URL": "http://desk:8080/acme",
         "SERVICEDESK_API_KEY": "development-only",

@@ -50,7 +50,7 @@ def test_the_recording_of_the_demo_is_one_small_file_that_loads_nothing() -> Non
     words = " ".join("".join(ET.fromstring(text).itertext()).split())  # noqa: S314 -- ours
     assert "All tickets have their notes" in words
     assert len(text) < 150_000
-    assert re.findall(r"href|url\(|<script|@import|@font-face|/home/|/root/|/tmp/", text) == []
+    assert re.findall(r"href|url\(|<script|@import|@font-face|/(?:home|root|tmp)/", text) == []
 
 
 def test_the_site_has_every_document() -> None:
