@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.addresses import (
     ODD_KEY,
@@ -24,6 +24,7 @@ from config.addresses import (
     address_problem,
     may_be_sent,
 )
+from config.prices import ModelPrices, parse_prices
 from config.secret_files import UNREADABLE, read_file, secrets_dir
 
 
@@ -219,7 +220,15 @@ class JobSettings(LogSettings):
     operator does not count, up to a day."""
 
 
-class ByHandSettings(JobSettings):
+class PriceSettings(LogSettings):
+    """Settings of processes that show the cost of jobs."""
+
+    model_prices: Annotated[ModelPrices, NoDecode, BeforeValidator(parse_prices)] = Field({}, validate_default=False)
+    """Prices of models in dollars per million tokens, input/output: `gpt-4.1=2/8, gpt-4o-mini=0.15/0.60`. A name covers
+    its dated snapshots. Needed for the cost of jobs unless the endpoint reports it (OpenRouter does)."""
+
+
+class ByHandSettings(PriceSettings, JobSettings):
     """Settings of `ai-agents jobs`, `show`, `retry`, `enhance`, `feedback`, `audit`, `documents` and `secrets`."""
 
 
@@ -347,7 +356,7 @@ class WorkerSettings(FeedbackSettings, ModelAddressSettings):
         return seconds
 
 
-class HousekeepingSettings(ModelAddressSettings):
+class HousekeepingSettings(PriceSettings, ModelAddressSettings):
     """Settings of `ai-agents housekeeping`."""
 
     sync_interval_seconds: float = Field(300, gt=0)

@@ -230,6 +230,7 @@ def _of_table(settings: TenantSettings) -> dict[str, Any]:
         "dry_run": settings.mode == "dry-run",
         "rules": TicketRules(**dict(settings.tickets), **dict(settings.context)),
         "share": settings.jobs,
+        "report": settings.report,
         "note": NoteSettings(**settings.note.model_dump(), masking=settings.masking),
         "audit_days": settings.audit_days,
         "polled": polled,

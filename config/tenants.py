@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -216,6 +217,25 @@ class JobShare(TenantSection):
     while Postgres is down."""
 
 
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone like Europe/Berlin, or UTC") from None
+    return name
+
+
+class ReportSection(TenantSection):
+    """The value report."""
+
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    """Time zone of the report's days, such as `Europe/Berlin`."""
+    minutes_per_note: Annotated[float, Field(ge=0, le=480)] = 5
+    """Assumed minutes that a technician saves with a note that was used."""
+    holdout: Annotated[int, Field(ge=0, le=50)] = 0
+    """Percent of the tickets that get no note, to measure the difference that notes make."""
+
+
 class TenantSettings(TenantSection):
     """Settings in one tenant's table of `tenants.toml`."""
 
@@ -238,6 +258,7 @@ class TenantSettings(TenantSection):
     note: NoteSection = NoteSection()
     openai: OpenAISection = OpenAISection()
     jobs: JobShare = JobShare()
+    report: ReportSection = ReportSection()
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -250,7 +271,11 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
 
 FIELDS = dict(_fields())
 """Path below the tenant's table -> field."""
-REMOVED = {path.replace("prompt_bytes", "prompt_tokens").replace(".", "_").upper(): path for path in FIELDS}
+REMOVED = {
+    path.replace("prompt_bytes", "prompt_tokens").replace(".", "_").upper(): path
+    for path in FIELDS
+    if not path.startswith("report.")  # newer than the file
+}
 """Variables (without suffix) of releases before `tenants.toml` -> path of their replacement."""
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
@@ -423,6 +448,7 @@ class Tenant:
     """True if housekeeping polls its desk for new tickets instead of webhooks."""
     recovers: bool = False
     """True if new tickets without a webhook get a job; else they are only reported."""
+    report: ReportSection = field(default_factory=ReportSection)
 
     @property
     def accepts_webhooks(self) -> bool:

@@ -133,6 +133,9 @@ class Usage:
         return Usage(*tokens, cost, self.model, self.estimated or other.estimated)
 
 
+UNPAID = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Unanswered:
     """Question without a usable answer; `host` may have got it, `usage` was paid."""

@@ -1,8 +1,8 @@
 """Reads and writes of a claimed job, from its lease to its end.
 
 Writes to the job are bound to the claim's token: after the claim expired or was replaced, they change nothing. Most
-then raise LeaseLostError. `renew`, `release` and `may_leave_failure_note` return False. `erase_answer`, `is_forgotten`
-and `failure_note_not_left` do not report it.
+then raise LeaseLostError. `renew`, `release` and `may_leave_failure_note` return False. `erase_answer`, `is_forgotten`,
+`failure_note_not_left` and `add_usage` do not report it.
 """
 
 import json
@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
 
 from db.session import DATABASE_FAILURES, Database, is_locked
+from integrations.values import UNPAID, Usage
 from jobs.models import Job, JobState
 from jobs.repository import (
     CONTEXT_INCOMPLETE,
@@ -142,11 +143,26 @@ async def erase_answer(database: Database, held: Claim) -> None:
 
 
 async def save_answer(
-    database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
+    database: Database,
+    held: Claim,
+    answer: dict[str, Any],
+    model: str,
+    paid: Usage = UNPAID,
+    took_seconds: float | None = None,
 ) -> None:
     """Commit GPT-4's answer; `took_seconds` is None for one of an earlier attempt."""
     took = None if took_seconds is None else timedelta(seconds=took_seconds)
-    await _write(database, held, "keep_answer", answer=json.dumps(answer), model=model, took=took)
+    values = {"answer": json.dumps(answer), "model": model, "took": took, **_columns(paid)}
+    await _write(database, held, "keep_answer", **values)
+
+
+async def add_usage(database: Database, held: Claim, paid: Usage) -> None:
+    """Add paid calls without a usable answer to the job's tokens and dollars."""
+    await _change(database, held, "add_usage", model=paid.model, **_columns(paid))
+
+
+def _columns(paid: Usage) -> dict[str, Any]:
+    return {"input_tokens": paid.input_tokens, "output_tokens": paid.output_tokens, "dollars": paid.cost}
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:

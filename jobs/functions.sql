@@ -515,12 +515,18 @@ BEGIN
 END $$;
 
 -- state: running -> running: GPT-4's answer is kept
--- `p_took`: time since the question was sent; null for the answer of an earlier attempt.
+-- `p_took`: time since the question was sent; null for the answer of an earlier attempt. Tokens and dollars of the
+-- calls are added once: a caller repeats a change if the reply to the commit was lost. An index has the model's name.
 CREATE OR REPLACE FUNCTION keep_answer(
-    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text, p_took interval)
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text, p_took interval,
+    p_input_tokens integer, p_output_tokens integer, p_dollars double precision)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    UPDATE jobs j SET enhancement = p_answer, model = p_model
+    UPDATE jobs j SET enhancement = p_answer, model = left(p_model, 200),
+        input_tokens = j.input_tokens + CASE WHEN j.enhancement = p_answer THEN 0 ELSE p_input_tokens END,
+        output_tokens = j.output_tokens + CASE WHEN j.enhancement = p_answer THEN 0 ELSE p_output_tokens END,
+        dollars = CASE WHEN j.enhancement = p_answer OR p_dollars IS NULL THEN j.dollars
+                       ELSE coalesce(j.dollars, 0) + p_dollars END
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
     IF NOT FOUND THEN
@@ -532,6 +538,20 @@ BEGIN
     END IF;
     PERFORM tell_event(p_tenant, p_id, p_attempt, 'answered');
     RETURN true;
+END $$;
+
+-- Add the tokens and dollars of calls without a usable answer.
+CREATE OR REPLACE FUNCTION add_usage(
+    p_tenant text, p_id uuid, p_token uuid, p_model text, p_input_tokens integer, p_output_tokens integer,
+    p_dollars double precision)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET model = coalesce(j.model, left(p_model, 200)), input_tokens = j.input_tokens + p_input_tokens,
+        output_tokens = j.output_tokens + p_output_tokens,
+        dollars = CASE WHEN p_dollars IS NULL THEN j.dollars ELSE coalesce(j.dollars, 0) + p_dollars END
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN FOUND;
 END $$;
 
 -- state: running -> running: the note is being posted, from now on it may be in the ticket

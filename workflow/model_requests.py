@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -153,7 +154,9 @@ def model_span(
 def count_paid(attempt: Attempt, usage: Usage) -> None:
     # Labelled with the requested model: the name in an answer is external and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
-    metrics.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
+    model = usage.model or attempt.model.name
+    metrics.tokens_paid(attempt.claim.tenant_id, model, tokens, usage.cost)
+    attempt.unrecorded = replace(usage, model=model).plus(attempt.unrecorded)
 
 
 def _request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:

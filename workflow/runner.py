@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 
@@ -13,7 +14,8 @@ from opentelemetry.util.types import AttributeValue
 from config.tenants import Tenant
 from db.session import DATABASE_FAILURES, Database
 from integrations.errors import MODEL_UNAVAILABLE, TicketGoneError
-from jobs.claims import Claim, LeaseLostError, was_forgotten
+from integrations.values import UNPAID
+from jobs.claims import Claim, LeaseLostError, add_usage, was_forgotten
 from jobs.fair_claim import FairShares, claim_next
 from jobs.outcomes import Outcome, OutcomeKind, record, report
 from jobs.repository import ANOTHER_FIRST, ANOTHER_FIRST_WAIT
@@ -203,13 +205,19 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
     attempt = prepare()
     attempt.refresh = reason
     log_event(log_events.WORKFLOW_INITIATED)
-    async with attempt.limit.running():
-        try:
-            state = await runner.graph.ainvoke({}, context=attempt)
-        except TicketGoneError as gone:
-            if gone.deleted:
-                await retry_until_available(
-                    repository.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk
-                )
-            raise
+    try:
+        async with attempt.limit.running():
+            try:
+                state = await runner.graph.ainvoke({}, context=attempt)
+            except TicketGoneError as gone:
+                if gone.deleted:
+                    await retry_until_available(
+                        repository.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk
+                    )
+                raise
+    except Exception:
+        if attempt.unrecorded != UNPAID:
+            with suppress(*DATABASE_FAILURES):
+                await add_usage(runner.database, claim, attempt.unrecorded)
+        raise
     return str(state["note_id"])

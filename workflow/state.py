@@ -9,7 +9,7 @@ from uuid import UUID
 
 from config.tenants import Tenant
 from db.session import Database
-from integrations.values import DeskTicket
+from integrations.values import UNPAID, DeskTicket, Usage
 from jobs.claims import Claim
 from knowledge.models import Document, SimilarTicket
 from workflow.answer import Content
@@ -108,6 +108,8 @@ class Attempt(Services):
     lease_seconds: float
     refresh: str = ""
     """The reason of a further note, `asked` or `reopened`; empty for a first one."""
+    unrecorded: Usage = UNPAID
+    """The paid calls whose tokens and dollars are not in the row yet."""
 
     def check_notes(self, *, answered: bool) -> None:
         """Raise DeferredError as `Desk.check_notes` does, except in a dry run."""

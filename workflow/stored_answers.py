@@ -14,6 +14,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from integrations.values import Usage
 from privacy.audit import ModelExchange
 
 
@@ -43,7 +44,7 @@ class StoredKind(StrEnum):
     """The kinds of values stored for a job's next attempt."""
 
     ANSWER = "answer"
-    """A paid answer that could not be committed, and its model's name."""
+    """A paid answer that could not be committed, its model's name, and its Usage."""
     UNUSABLE = "masked-unusable"
     """An UnusableAnswer; its repair failed temporarily."""
     RECORD = "record"
@@ -54,7 +55,8 @@ class StoredKind(StrEnum):
 
 _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupError)
 _READ: dict[StoredKind, Callable[[Any], Any]] = {
-    StoredKind.ANSWER: lambda stored: (dict(stored[0]), str(stored[1])),
+    # The last release stored no usage.
+    StoredKind.ANSWER: lambda stored: (dict(stored[0]), str(stored[1]), Usage(**(stored[2] if stored[2:] else {}))),
     StoredKind.UNUSABLE: lambda stored: UnusableAnswer(**stored),
     StoredKind.RECORD: lambda stored: [ModelExchange(**each) for each in stored],
     StoredKind.LOOK: lambda stored: UnfinishedCheck(**stored),

@@ -23,7 +23,8 @@ BOUND_TO_A_CLAIM = {
     "renew_lease": "interval '1 hour'",
     "see_open": "",
     "know_numbers": "'9', '1', interval '0', 'x'",
-    "keep_answer": "1, '{}', 'm', '1s'",
+    "keep_answer": "1, '{}', 'm', '1s', 9, 1, null",
+    "add_usage": "'m', 9, 1, null",
     "begin_posting": "1, interval '1 hour'",
     "end_posting": "1, 'not posted', null",
     "tell_of_attempt": "1, 'x', 'y'",
@@ -57,7 +58,7 @@ HARMLESS = {
     *("echo", "another_first", "why", "waiting", "later", "running", "oldest_waiting_seconds", "without_outcome"),
     *("jobs", "by_hand", "workers", "silent", "last_started_at", "missed", "last_at", "is_cut", "completed", "failed"),
     *("reason", "accepted_at", "due_at", "started_at", "finished_at", "rejected_at", "published_at", "retried_at"),
-    *("refresh", "failure_noted_at", "seen_closed_at"),
+    *("refresh", "failure_noted_at", "seen_closed_at", "model", "input_tokens", "output_tokens", "dollars"),
 }
 
 
@@ -200,7 +201,7 @@ CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest 
     "fail_lost_jobs": "9, 8, 'worker lost', 'worker lost', '1 hour'",
     "expire_jobs": "9, 8, 'expired', '1 hour'",
 }
-SILENT = {"take_due_jobs", "unpublish_jobs", "renew_lease", "see_open", "know_numbers"}
+SILENT = {"take_due_jobs", "unpublish_jobs", "renew_lease", "see_open", "know_numbers", "add_usage"}
 TELL_OF_NO_STATE = {"begin_refresh", "tell_of_attempt", "begin_failure_note", "end_failure_note"}
 
 

@@ -19,7 +19,7 @@ from config.tenants import NoteSettings, Tenant
 from db.session import Database
 from integrations.errors import DeferredError, ExternalError, ModelRefusedError, ModelUnavailableError
 from integrations.resilience import Breaker
-from integrations.values import DeskTicket, Person
+from integrations.values import DeskTicket, Person, Usage
 from jobs import claims, manual_retry
 from jobs.claims import LeaseLostError
 from jobs.queue import open_redis
@@ -276,7 +276,7 @@ ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}
 @pytest.mark.parametrize(
     ("what", "value", "other"),
     [
-        (StoredKind.ANSWER, (ANSWER, "gpt-6-luna"), StoredKind.UNUSABLE),
+        (StoredKind.ANSWER, (ANSWER, "gpt-6-luna", Usage(90, 10, 0.25, "gpt-6")), StoredKind.UNUSABLE),
         (StoredKind.UNUSABLE, UnusableAnswer("{ Zoë's \u202e", {"[PERSON_1]": "Zoë"}), StoredKind.ANSWER),
         (StoredKind.UNUSABLE, UnusableAnswer("", {}), StoredKind.ANSWER),
     ],

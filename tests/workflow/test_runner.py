@@ -24,6 +24,7 @@ from db.session import Database, Row
 from integrations.errors import DeskTimeoutError
 from integrations.resilience import Breaker
 from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.values import Usage
 from jobs import manual_retry, repository
 from jobs.claims import Claim
 from jobs.fair_claim import FairShares, Shares
@@ -79,6 +80,38 @@ async def test_a_job_that_resumes_names_the_model_that_answered(kept_in: str, pl
     (note,) = place.notes(ticket_id)
     assert "dodo-3, please check" in note
     assert (place.paid(), place.row(job_id)["model"]) == (0, "dodo-3")
+
+
+def usage_of(row: dict[str, Any]) -> tuple[int, int, float | None]:
+    return row["input_tokens"], row["output_tokens"], row["dollars"]
+
+
+@pytest.mark.parametrize("orders", [(), ({"kind": "malformed", "times": 1},), ({"kind": "malformed", "times": 2},)])
+async def test_a_job_has_the_tokens_of_all_its_calls(orders: tuple[dict[str, Any], ...], place: WorkSite) -> None:
+    """Of its answer, of a repair, and of answers without use; the records of the calls have the same numbers."""
+    place.tenant = Tenant("acme", audit_days=30)
+    for order in orders:
+        place.model.order(**order)
+    job_id = await place.job(new_ticket(place.desks))
+    state, _ = await place.run(job_id)
+    assert state == ("failed" if orders and orders[0]["times"] == 2 else "completed")
+    (of_records,) = place.store.table.run(
+        "SELECT sum(input_tokens)::int AS input_tokens, sum(output_tokens)::int AS output_tokens,"
+        " sum(cost) AS dollars FROM audit_records"
+    )
+    row = place.row(job_id)
+    assert usage_of(row) == usage_of(of_records)
+    assert min(usage_of(row)[:2]) > 0
+    assert row["model"]
+
+
+async def test_an_answer_that_redis_kept_has_its_tokens(place: WorkSite) -> None:
+    job_id = await place.job(new_ticket(place.desks))
+    place.change(job_id, started_at="now()")
+    kept = ANSWER.model_dump(mode="json"), "dodo-3", Usage(90, 10, 0.25)
+    await place.answers.put(StoredKind.ANSWER, job_id, kept)
+    assert await place.run(job_id) == ("completed", None)
+    assert usage_of(place.row(job_id)) == (90, 10, 0.25)
 
 
 class NeverFinding(PostgresSearch):

@@ -7,7 +7,7 @@ from functools import partial
 from langgraph.runtime import Runtime
 
 from integrations.errors import ModelRefusedError
-from integrations.values import ModelAnswer, Unanswered
+from integrations.values import UNPAID, ModelAnswer, Unanswered
 from jobs import claims
 from observability import log_events, tracing
 from observability.logging import log_event
@@ -35,6 +35,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     stored = await attempt.answers.get(StoredKind.ANSWER, claim.job_id) if claim.started_before else None
     if stored is not None:
         content, model = Content.model_validate(stored[0]), stored[1]
+        attempt.unrecorded = stored[2]
         await commit(attempt, content, model, [], None)
         await write_deferred_records(attempt)
         log_event(log_events.GPT4_ANSWER_KEPT)
@@ -143,15 +144,19 @@ async def commit(
     """
     stored = content.model_dump(mode="json")
     try:
-        await retry_until_available(claims.save_answer, attempt.database, attempt.claim, stored, model, took)
+        values = stored, model, attempt.unrecorded
+        await retry_until_available(claims.save_answer, attempt.database, attempt.claim, *values, took)
     except BaseException:
         await _keep_for_next_attempt(attempt, content, model, exchanges)
         raise
+    attempt.unrecorded = UNPAID
     await write_records(attempt, exchanges)
 
 
 async def _keep_for_next_attempt(
     attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange]
 ) -> None:
-    await attempt.answers.put(StoredKind.ANSWER, attempt.claim.job_id, (content.model_dump(mode="json"), model))
+    stored = content.model_dump(mode="json"), model, attempt.unrecorded
+    await attempt.answers.put(StoredKind.ANSWER, attempt.claim.job_id, stored)
+    attempt.unrecorded = UNPAID
     await defer_records(attempt, exchanges)

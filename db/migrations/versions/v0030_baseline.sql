@@ -30,21 +30,36 @@ CREATE TABLE jobs (
     desk_id text,
     display_id text,
     refresh text,
-    seen_closed_at timestamptz
+    seen_closed_at timestamptz,
+    -- Of all paid calls for the job. `dollars` is null if no endpoint reported a cost.
+    input_tokens integer NOT NULL DEFAULT 0,
+    output_tokens integer NOT NULL DEFAULT 0,
+    dollars double precision,
+    -- From the ticket's creation to its last closing, by the desk's clock.
+    resolution_seconds double precision
 );
--- A job without external text, answers and claims: the rows of `list_ends`, which reads across tenants. New columns go
--- to its end. Direct reads are under the row-level security of `jobs` (`security_invoker`).
+-- A job without ticket text, answers and claims: the rows of functions that read across tenants. New columns go to its
+-- end. Direct reads are under the row-level security of `jobs` (`security_invoker`).
 CREATE VIEW job_rows WITH (security_invoker = true) AS
 SELECT id, tenant_id, ticket_id, desk_id, display_id, state, reason, attempt, accepted_at, due_at, deadline_at,
        published_at, started_at, finished_at, retried_at, refresh, note_attempted_at, failure_noted_at,
-       seen_open_at, seen_closed_at, enhancement IS NOT NULL AS answered
+       seen_open_at, seen_closed_at, enhancement IS NOT NULL AS answered, model, input_tokens, output_tokens, dollars
 FROM jobs;
 -- The ticket's number comes first: a search for a ticket may not know its tenant.
 CREATE INDEX jobs_by_ticket ON jobs (ticket_id, tenant_id, accepted_at DESC);
 CREATE INDEX jobs_by_desk_id ON jobs (desk_id, tenant_id) WHERE desk_id IS NOT NULL;
 CREATE INDEX jobs_by_display_id ON jobs (display_id, tenant_id) WHERE display_id IS NOT NULL;
-CREATE INDEX jobs_by_age ON jobs (accepted_at DESC);
-CREATE INDEX jobs_of_tenant ON jobs (tenant_id, accepted_at DESC);
+-- With the columns of the console's charts, so that a month of them is read from the index alone.
+CREATE INDEX jobs_by_age ON jobs (accepted_at DESC, id DESC)
+    INCLUDE (state, finished_at, model, input_tokens, output_tokens, dollars);
+CREATE INDEX jobs_of_tenant ON jobs (tenant_id, accepted_at DESC, id DESC)
+    INCLUDE (state, finished_at, model, input_tokens, output_tokens, dollars);
+-- Pages of the console's list, by state and reason.
+CREATE INDEX jobs_by_state ON jobs (state, accepted_at DESC, id DESC);
+CREATE INDEX jobs_by_state_of_tenant ON jobs (tenant_id, state, accepted_at DESC, id DESC);
+CREATE INDEX jobs_by_reason ON jobs (reason, state, accepted_at DESC, id DESC) WHERE reason IS NOT NULL;
+CREATE INDEX jobs_by_reason_of_tenant ON jobs (tenant_id, reason, state, accepted_at DESC, id DESC)
+    WHERE reason IS NOT NULL;
 -- Waiting jobs with a message in Redis, and those without. The relay reads the latter each second. A claim looks for the
 -- next tenant by a hash, so that tenants with similar names are not neighbours.
 CREATE INDEX jobs_published ON jobs (due_at) WHERE state = 'waiting' AND published_at IS NOT NULL;
@@ -58,7 +73,6 @@ CREATE INDEX jobs_running ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_by_deadline ON jobs (deadline_at) WHERE state IN ('waiting', 'running');
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_ended_with_text ON jobs (finished_at) WHERE finished_at IS NOT NULL AND enhancement IS NOT NULL;
-CREATE INDEX jobs_failed ON jobs (accepted_at DESC) WHERE state = 'failed';
 CREATE INDEX jobs_not_done ON jobs (state, finished_at, id) WHERE state IN ('failed', 'skipped');
 CREATE INDEX jobs_not_done_of_tenant ON jobs (tenant_id, state, finished_at, id) WHERE state IN ('failed', 'skipped');
 CREATE INDEX jobs_done_of_tenant ON jobs (tenant_id, finished_at DESC) INCLUDE (state)
@@ -103,7 +117,7 @@ CREATE TABLE spending (
     PRIMARY KEY (tenant_id, day)
 );
 
--- Votes on notes, and how much of each note was used. Deleted with its job.
+-- Votes on notes, how much of each note was used, and which suggestions were right. Deleted with its job.
 CREATE TABLE feedback (
     job_id uuid PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     tenant_id text NOT NULL,
@@ -113,7 +127,11 @@ CREATE TABLE feedback (
     reason text,
     voted_at timestamptz,
     taken_up real CHECK (taken_up BETWEEN 0 AND 1),
-    taken_up_at timestamptz
+    taken_up_at timestamptz,
+    -- Whether a suggestion has the value of the closed ticket; null without a suggestion or a closed ticket.
+    category_matched boolean,
+    priority_matched boolean,
+    group_matched boolean
 );
 
 -- Questions to a model and its answers, for tenants that keep them. A record may outlive its job, so it has the
