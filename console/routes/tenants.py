@@ -1,4 +1,4 @@
-"""Overview (search, polled queue, failures, tenants), tenant list and page."""
+"""List of tenants, and the page of one."""
 
 import asyncio
 
@@ -13,43 +13,14 @@ from console.panels import (
     health_of_all,
     in_time,
     missing_condition,
-    queue_view,
     tenant_panel,
 )
 from console.queries import figures_of
 from console.templating import templates
 
-_MAX_TENANTS = 20  # of more tenants, the overview shows only those that are not healthy
 _PAGE = 25
 _ALL_SECONDS = 4.0  # for the figures of a page's tenants
 router = APIRouter(route_class=ConsoleRoute)
-
-
-@router.get("/")
-async def overview(request: Request, user: CurrentUser, services: ServicesDep, paused: str = "") -> Response:
-    database, sees_all = services.database, user.tenant_id is None
-    queue, causes = await asyncio.gather(
-        queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
-    )
-    configured = services.tenants.all() if sees_all else []
-    tenants, is_known = await health_of_all(database, configured, queue["missing"]) if configured else ([], True)
-    unhealthy = [each for each in tenants if each.health.tone != "ok"]
-    context = {
-        "queue": queue,
-        "is_paused": bool(paused),
-        **causes_table(causes),
-        "tenants": tenants if len(tenants) <= _MAX_TENANTS else unhealthy[:_MAX_TENANTS],
-        "tenant_count": len(tenants),
-        "unhealthy_count": len(unhealthy),
-        "is_health_known": is_known,
-    }
-    return templates.TemplateResponse(request, "overview.html", context)
-
-
-@router.get("/live/queue")
-async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
-    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "is_paused": False}
-    return templates.TemplateResponse(request, "queue.html", context)
 
 
 @router.get("/tenants")
