@@ -49,14 +49,18 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     if settings is None:
         raise NotFound
     is_tenant_user = user.tenant_id is not None
-    figures, causes, missing = await asyncio.gather(
-        in_time(figures_of(services.database, tenant_id)),
-        causes_lately(services.database, tenant_id),
-        missing_condition(services.database, services.redis),
+    database = services.database
+    missing = await missing_condition(database, services.redis)
+    figures, causes, ((health,), is_health_known) = await asyncio.gather(
+        in_time(figures_of(database, tenant_id)),
+        causes_lately(database, tenant_id),
+        health_of_all(database, [settings], missing, is_tenant_user=is_tenant_user),
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
+        "health": health,
+        "is_health_known": is_health_known,
         "tenant": tenant_panel(settings, figures, is_tenant_user=is_tenant_user, missing=missing),
         # A problem may name a setting of another tenant.
         "problems": [] if is_tenant_user else problems,
