@@ -36,7 +36,7 @@ from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.diagnosis.verdict_rules import judge
 from jobs.models import JobState
 from jobs.rejections import RefusalCount
-from jobs.repository import ALREADY_ENHANCED, DUPLICATE
+from jobs.repository import ALREADY_ENHANCED, DUPLICATE, HELD_OUT
 from jobs.statistics import reading_of
 from observability import log_events
 from observability.logging import log_event
@@ -49,7 +49,10 @@ from workflow.note import to_html
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
 _MAX_RECORDS = 20
-_EXPECTED = ("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run")
+_EXPECTED = (
+    *("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run"),
+    "held_out",
+)
 _TONES: dict[str, Tone] = {
     **dict.fromkeys(("delivered", "already_enhanced"), "ok"),
     "in_progress": "info",
@@ -237,6 +240,8 @@ def caution(reason: str | None) -> str:
         return "Each worker that took this job crashed. Do not retry it before Engineering has checked it."
     if reason == ALREADY_ENHANCED:
         return "The ticket may already have its enhancement. A retry adds another note."
+    if reason == HELD_OUT:
+        return "The ticket is held out for comparison. A retry adds a note."
     if cause.retried:
         return ""
     return "A retry ends the same way, unless the ticket or the tenant's rules have changed."

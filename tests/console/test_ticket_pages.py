@@ -261,6 +261,7 @@ def test_a_job_is_offered_for_retry_where_that_leads_anywhere() -> None:
     for state, reason, caution in (
         ("failed", "worker lost at its last attempt (before: worker lost)", "Do not retry it"),
         ("skipped", "already enhanced", "adds another note"),
+        ("skipped", "held out for comparison", "A retry adds a note"),
         ("skipped", "ticket not found", "A retry ends the same way"),
     ):
         assert caution in (retry_caution(known_job(state, reason)) or "")
