@@ -34,7 +34,6 @@ class ChartBar:
     unpriced: int = 0
     half_seconds: float | None = None
     most_seconds: float | None = None
-    has_begun: bool = False
 
 
 class Chart(NamedTuple):
@@ -72,7 +71,7 @@ class Charts:
         speed = "-" if half is None or most is None else f"{duration(half)} / {duration(most)}"
         unpriced, spent = self._total("unpriced"), self._total("dollars")
         unpriced_hint = f"without {counted(unpriced)} jobs of models without a price" if unpriced else ""
-        most_open = max((bar.open for bar in self.bars if bar.has_begun), default=0)
+        most_open = max(bar.open for bar in self.bars)
         open_jobs = f"/?{urlencode({**self.query, 'state': 'open'})}#jobs"
         return [
             self._chart("webhooks", "webhooks", link=self.link()),
@@ -142,10 +141,9 @@ async def read_charts(database: Database, tenant_id: str | None, chosen: Range, 
     bars = [ChartBar(since + number * step, since + (number + 1) * step) for number in range(count)]
     for each in sums:
         _add(bars[each.bar], each, prices)
-    for number, half_seconds, most_seconds, carried in speeds:
-        bar = bars[number]
-        bar.half_seconds, bar.most_seconds, bar.has_begun = half_seconds, most_seconds, True
-        bar.open += carried
+    for bar, of_bar in zip(bars, speeds, strict=True):
+        bar.half_seconds, bar.most_seconds = of_bar.half_seconds, of_bar.most_seconds
+        bar.open += of_bar.carried
     return Charts(chosen, bars, speed, {"tenant": tenant_id} if tenant_id else {})
 
 

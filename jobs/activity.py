@@ -157,6 +157,6 @@ async def sums_of_jobs(
 async def speeds_of_jobs(
     database: Database, tenant_id: str | None, since: datetime, step: timedelta, bars: int
 ) -> list[BarSpeed]:
-    """Return the speed of each begun bar, of its newest 1,000 notes."""
+    """Return the speed of each bar, of its newest 1,000 notes."""
     values = {"since": since, "step": step, "bars": bars, "most": _MAX_SAMPLE, "longest": MAX_LIFE}
     return [BarSpeed(**row) for row in await database.call(_SPEEDS, tenant=tenant_id, **values)]

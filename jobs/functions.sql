@@ -1504,7 +1504,7 @@ END $$;
 
 -- Measure each of these bars: median and 95th percentile of the seconds from a webhook to its note, of the newest
 -- `p_most` notes of the bar, and the jobs of earlier bars that were open at its end. `p_longest`: the longest life of a
--- job; an older one, retried by hand, is not counted. No row for a bar that has not begun.
+-- job; an older one, retried by hand, is not counted.
 CREATE OR REPLACE FUNCTION speeds_of_jobs(
     p_tenant text, p_from timestamptz, p_step interval, p_bars integer, p_most integer, p_longest interval)
 RETURNS TABLE (bar integer, half_seconds double precision, most_seconds double precision, carried bigint)
@@ -1529,7 +1529,7 @@ BEGIN
         WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
         AND j.accepted_at >= b.until - p_longest AND j.accepted_at < b.since
         AND (j.finished_at IS NULL OR j.finished_at >= b.until)) c
-    WHERE b.since <= now();
+    ORDER BY b.bar;
 END $$;
 
 -- -- Purging ---------------------------------------------------------------------------------------------------------

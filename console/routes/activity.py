@@ -1,9 +1,10 @@
 """First page: queue, charts, the list of all jobs with filters, failures and tenants; and the parts that it polls."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -28,24 +29,26 @@ from observability.formats import parse_moment
 
 _MAX_TENANTS = 20  # of more tenants, the page shows only those that are not healthy
 _PAGE = 25
-_OPEN = (JobState.WAITING, JobState.RUNNING)
 _CAUSES = sorted({cause.verdict for cause in CAUSES.values()})
 State = Literal["", "open", "due", "later", "waiting", "running", "completed", "skipped", "failed"]
-_STATES: dict[State, tuple[JobState, ...]] = {
-    "": tuple(JobState),
-    "open": _OPEN,
-    "due": (JobState.WAITING,),
-    "later": (JobState.WAITING,),
-    **{state.value: (state,) for state in JobState},
-}
-STATE_LABELS: dict[State, str] = {
-    "": "all",
-    "open": "waiting or running",
-    "due": "waiting, due",
-    "later": "waiting for a later time",
-    **{state.value: state.value for state in JobState},
-}
 router = APIRouter(route_class=ConsoleRoute)
+
+
+class StateFilter(NamedTuple):
+    """A choice of the field State; `is_due` filters waiting jobs by their due time."""
+
+    label: str
+    states: Sequence[JobState]
+    is_due: bool | None = None
+
+
+_STATES: dict[State, StateFilter] = {
+    "": StateFilter("all", tuple(JobState)),
+    "open": StateFilter("waiting or running", (JobState.WAITING, JobState.RUNNING)),
+    "due": StateFilter("waiting, due", (JobState.WAITING,), is_due=True),
+    "later": StateFilter("waiting for a later time", (JobState.WAITING,), is_due=False),
+    **{state.value: StateFilter(state.value, (state,)) for state in JobState},
+}
 
 
 class ListFields(BaseModel):
@@ -78,9 +81,8 @@ class ListQuery:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(
-            self.tenant_id or self.fields.model_dump(exclude={"range", "before", "before_id"}, exclude_defaults=True)
-        )
+        """True with a filter other than the tenant."""
+        return bool(self.fields.model_dump(exclude={"range", "before", "before_id"}, exclude_defaults=True))
 
     def link(self, path: str = "/", **also: str) -> str:
         """Return the address of this list, with other values."""
@@ -129,7 +131,7 @@ async def overview(
         "tenant_ids": sorted(tenant.id for tenant in configured),
         "unhealthy_count": len(unhealthy),
         "is_health_known": is_known,
-        "states": STATE_LABELS,
+        "states": _STATES,
         "verdicts": _CAUSES,
     }
     return templates.TemplateResponse(request, "overview.html", context)
@@ -172,10 +174,10 @@ async def _jobs(services: Services, user: User, chosen: ListQuery) -> dict[str, 
 
 
 async def _page(services: Services, chosen: ListQuery) -> list[activity.ActivityJob]:
-    state, reasons = chosen.fields.state, None
+    reasons = None
     if chosen.fields.cause:
         known = await activity.reasons_of_jobs(services.database, chosen.tenant_id)
         reasons = [reason for reason in known if cause_of(reason).verdict == chosen.fields.cause]
-    is_due = {"due": True, "later": False}.get(state)
-    wanted = JobFilter(chosen.tenant_id, _STATES[state], is_due, reasons, chosen.ticket_id, chosen.since, chosen.until)
+    _, states, is_due = _STATES[chosen.fields.state]
+    wanted = JobFilter(chosen.tenant_id, states, is_due, reasons, chosen.ticket_id, chosen.since, chosen.until)
     return await activity.page_of_jobs(services.database, wanted, after=chosen.after, most=_PAGE + 1)
