@@ -96,10 +96,10 @@ class Charts:
             ),
             self._chart("tokens", "tokens", link=report, css="t-model"),
             self._chart(
-                "dollars",
+                "cost",
                 "dollars",
                 link=report,
-                total="-" if unpriced and not spent else dollars(spent),
+                total="-" if unpriced and not spent else f"${spent:,.2f}",
                 hint=unpriced_hint,
                 css="t-model",
                 as_text=dollars,
