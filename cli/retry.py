@@ -41,10 +41,11 @@ def run(chosen: argparse.Namespace) -> int:
         if not chosen.failed:
             return await _retry_each(database, chosen.jobs, settings.job_deadline_seconds, chosen)
         jobs = await _failed(database, chosen)
+        if jobs:
+            print(_estimated(await bulk_retry.estimate(database, jobs, settings.model_prices)), file=sys.stderr)
         if jobs and not chosen.yes:
             rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
             print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
-            print(_estimated(await bulk_retry.estimate(database, jobs, settings.model_prices)), file=sys.stderr)
             count = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
             if not confirmed(f"Retry {count}?", chosen, "retry these"):
                 return NOT_DONE_EXIT
@@ -81,11 +82,10 @@ async def _checked(database: Database, chosen: argparse.Namespace) -> AsyncItera
 
 
 def _estimated(estimate: Estimate) -> str:
-    if estimate.tokens is None:
-        return "Cost unknown: no earlier note to estimate from."
     dollars = "" if estimate.dollars is None else f"${estimate.dollars:,.2f}, "
     unpriced = " (a model has no price in MODEL_PRICES)" if estimate.dollars is None else ""
-    return f"Estimated cost: {dollars}{estimate.tokens:,} tokens{unpriced}."
+    unknown = f", and {estimate.unknown} jobs of tenants without a note" if estimate.unknown else ""
+    return f"Estimated cost: {dollars}{estimate.tokens:,} tokens{unpriced}{unknown}."
 
 
 async def _retry_each(

@@ -37,7 +37,7 @@ def parse_prices(text: str) -> ModelPrices:
 def cost(
     prices: ModelPrices, model: str | None, input_tokens: int, output_tokens: int, reported: float | None
 ) -> float | None:
-    """Return dollars: the reported ones, else by the model's price; None if unknown."""
+    """Return dollars: the `reported` ones, else by the model's price; None if unknown."""
     if reported is not None:
         return reported
     if not input_tokens and not output_tokens:

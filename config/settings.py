@@ -221,11 +221,12 @@ class JobSettings(LogSettings):
 
 
 class PriceSettings(LogSettings):
-    """Settings of processes that show the cost of jobs."""
+    """Settings of processes that compute or show the cost of jobs."""
 
     model_prices: Annotated[ModelPrices, NoDecode, BeforeValidator(parse_prices)] = Field({}, validate_default=False)
-    """Prices of models in dollars per million tokens, input/output: `gpt-4.1=2/8, gpt-4o-mini=0.15/0.60`. A name covers
-    its dated snapshots. Needed for the cost of jobs unless the endpoint reports it (OpenRouter does)."""
+    """Prices of models in dollars per million tokens, input/output: `gpt-4.1=2/8, gpt-4o-mini=0.15/0.60`. A name
+    covers its dated snapshots. Needed for the cost of jobs unless the endpoint reports it (OpenRouter does). Calls are
+    priced when they are paid, jobs without a cost when they are shown."""
 
 
 class ByHandSettings(PriceSettings, JobSettings):
@@ -298,7 +299,7 @@ class ModelAddressSettings(EmbeddingSettings):
     """File of CA certificates (PEM) for a model endpoint with a private CA."""
 
 
-class WorkerSettings(FeedbackSettings, ModelAddressSettings):
+class WorkerSettings(PriceSettings, FeedbackSettings, ModelAddressSettings):
     """Settings of `ai-agents worker` and `replay`."""
 
     openai_api_key: ModelKey

@@ -46,6 +46,7 @@ class Chart(NamedTuple):
     css: str
     bars: Sequence[float]
     backs: Sequence[float]
+    values: Sequence[str]
     highest: str
 
 
@@ -71,7 +72,6 @@ class Charts:
         speed = "-" if half is None or most is None else f"{duration(half)} / {duration(most)}"
         unpriced, spent = self._total("unpriced"), self._total("dollars")
         unpriced_hint = f"without {counted(unpriced)} jobs of models without a price" if unpriced else ""
-        most_open = max(bar.open for bar in self.bars)
         open_jobs = f"/?{urlencode({**self.query, 'state': 'open'})}#jobs"
         return [
             self._chart("webhooks", "webhooks", link=self.link()),
@@ -90,8 +90,8 @@ class Charts:
                 "open jobs",
                 "open",
                 link=open_jobs,
-                total=counted(most_open),
-                hint="most at the end of a bar",
+                total=counted(self.bars[-1].open),
+                hint="now; bars: at their end",
                 css="t-held",
             ),
             self._chart("tokens", "tokens", link=report, css="t-model"),
@@ -125,7 +125,11 @@ class Charts:
         highest = max(*values, *backs)
         scale = 100 / highest if highest else 0
         heights, back_heights = ([round(value * scale, 1) for value in each] for each in (values, backs))
-        return Chart(title, total or counted(sum(values)), link, hint, css, heights, back_heights, as_text(highest))
+        texts = [as_text(value) for value in values]
+        if back:
+            texts = [f"{text} / {as_text(value)}" for text, value in zip(texts, backs, strict=True)]
+        total = total or counted(sum(values))
+        return Chart(title, total, link, hint, css, heights, back_heights, texts, as_text(highest))
 
 
 async def read_charts(database: Database, tenant_id: str | None, chosen: Range, prices: ModelPrices) -> Charts:

@@ -185,7 +185,8 @@ def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], missing: 
         # An action with a placeholder is for one job; this row is for many.
         step = "" if cause is None or "{" in cause.action else cause.action
         step = step or f"none: continues by itself{f' once {missing}' if missing else ''}"
-        rows.append({"reason": reason, "jobs": _at_least(count, is_cut=reason in cut), "step": step})
+        jobs = _at_least(count, is_cut=reason in cut)
+        rows.append({"reason": reason, "cause": cause_of(reason).verdict.value, "jobs": jobs, "step": step})
     return rows
 
 

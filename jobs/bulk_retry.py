@@ -31,10 +31,11 @@ class FinishedJob(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Expected cost of a retry; None if unknown: no earlier answer, or a model without a price."""
+    """Expected cost of a retry. `dollars`: None if a model has no price. `unknown`: jobs of tenants without a note."""
 
-    tokens: int | None
-    dollars: float | None
+    tokens: int = 0
+    dollars: float | None = 0.0
+    unknown: int = 0
 
 
 ENDED_OF_TENANT = (
@@ -96,16 +97,17 @@ async def estimate(database: Database, jobs: Sequence[FinishedJob], prices: Mode
 
     Jobs with a stored answer cost nothing.
     """
-    tokens, spent = 0, 0.0
+    tokens, spent, unknown = 0, 0.0, 0
     is_priced = True
     for tenant_id, count in Counter(job.tenant_id for job in jobs if not job.answered).items():
         (rows,) = await database.call_as(tenant_id, _LAST_PAID, most=_SAMPLE)
         paid = sum(row["jobs"] for row in rows)
         if not paid:
-            return Estimate(None, None)
+            unknown += count
+            continue
         tokens += round(count * sum(row["input_tokens"] + row["output_tokens"] for row in rows) / paid)
         for row in rows:
             dollars = cost(prices, row["model"], row["input_tokens"], row["output_tokens"], row["dollars"])
             is_priced = is_priced and dollars is not None
             spent += count * (dollars or 0) / paid
-    return Estimate(tokens, spent if is_priced else None)
+    return Estimate(tokens, spent if is_priced else None, unknown)

@@ -23,6 +23,7 @@ from jobs.repository import (
     CONTEXT_INCOMPLETE,
     ECHO,
     FINAL_CHECK_TIME,
+    HELD_OUT,
     MAX_ATTEMPTS,
     MAX_LIFE,
     NOTE_MISSING,
@@ -123,13 +124,20 @@ async def event_of(database: Database, held: Claim) -> str:
     return (row and row.event) or ""
 
 
-async def is_requested(database: Database, held: Claim) -> bool:
-    """Return True if a person requested the note: by a manual retry or a refresh event.
+_IS_REQUESTED = text(
+    "SELECT j.event ~* 'refresh[^a-z]*$' OR EXISTS (SELECT FROM job_events e WHERE e.job_id = j.id"
+    " AND e.what = 'skipped' AND e.reason = :held_out) AS is_requested FROM jobs j WHERE j.id = :id"
+)
 
-    `begin_refresh` has the same pattern.
+
+async def is_requested(database: Database, held: Claim) -> bool:
+    """Return True if a person requested the note of a held-out ticket.
+
+    By a refresh event, as in `begin_refresh`, or by a manual retry of a job that was held out. A retry of a failed job
+    is no request, because a retry of many includes it.
     """
-    row = await _read(database, held, Job.retried_at, Job.event.regexp_match("refresh[^a-z]*$", flags="i"))
-    return row is not None and (row[0] is not None or bool(row[1]))
+    (rows,) = await database.call_as(held.tenant_id, _IS_REQUESTED, id=held.job_id, held_out=HELD_OUT)
+    return any(row["is_requested"] for row in rows)
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:

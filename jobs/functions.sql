@@ -1481,9 +1481,11 @@ BEGIN
 END $$;
 
 -- Sum the jobs that were accepted in each of `p_bars` bars of `p_step` from `p_from` on, by state, model, and whether
--- the endpoint reported their cost. Only an index is read. `open`: jobs that had not ended at the end of their bar.
-CREATE OR REPLACE FUNCTION sums_of_jobs(p_tenant text, p_from timestamptz, p_step interval, p_bars integer)
-RETURNS TABLE (bar integer, state text, model text, is_reported boolean, jobs bigint, open bigint,
+-- their cost is known. Only an index is read. `open`: jobs that had not ended at the end of their bar. Every `p_parts`th
+-- bar is summed, from `p_part` on.
+CREATE OR REPLACE FUNCTION sums_of_jobs(
+    p_tenant text, p_from timestamptz, p_step interval, p_bars integer, p_part integer, p_parts integer)
+RETURNS TABLE (bar integer, state text, model text, is_priced boolean, jobs bigint, open bigint,
                input_tokens bigint, output_tokens bigint, dollars double precision)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
@@ -1492,7 +1494,7 @@ BEGIN
     RETURN QUERY
     SELECT b.bar, s.*
     FROM (SELECT g.bar, p_from + g.bar * p_step AS since, p_from + (g.bar + 1) * p_step AS until
-          FROM generate_series(0, p_bars - 1) g (bar)) b
+          FROM generate_series(p_part, p_bars - 1, p_parts) g (bar)) b
     CROSS JOIN LATERAL (
         SELECT j.state, j.model, j.dollars IS NOT NULL, count(*),
                count(*) FILTER (WHERE j.finished_at IS NULL OR j.finished_at >= b.until),

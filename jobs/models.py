@@ -57,7 +57,7 @@ class Job(Base):
     seen_closed_at: Mapped[datetime | None]  # when the ticket was first seen closed after this job's note
     input_tokens: Mapped[int]  # this and the next two: of all paid calls for the job
     output_tokens: Mapped[int]
-    dollars: Mapped[float | None]  # null if no endpoint reported a cost
+    dollars: Mapped[float | None]  # null if no cost is known
     resolution_seconds: Mapped[float | None]  # from the ticket's creation to its last closing, by the desk's clock
 
 

@@ -163,6 +163,7 @@ class Resources:
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             capture_messages=captures_messages(),
+            prices=settings.model_prices,
             check_claims=settings.openai_claim_check,
             fair_shares=FairShares(tenants.all),
             feedback_link_of=links.link if links else None,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from opentelemetry.trace import SpanKind, get_current_span
 from opentelemetry.util.types import AttributeValue
 
+from config.prices import cost
 from integrations.errors import ExternalError
 from integrations.values import ModelAnswer, Prompt, Unanswered, Usage
 from knowledge.models import Document, SimilarTicket
@@ -156,7 +157,9 @@ def count_paid(attempt: Attempt, usage: Usage) -> None:
     tokens = usage.input_tokens, usage.output_tokens
     model = usage.model or attempt.model.name
     metrics.tokens_paid(attempt.claim.tenant_id, model, tokens, usage.cost)
-    attempt.unrecorded = replace(usage, model=model).plus(attempt.unrecorded)
+    # Priced now: a job may pay several models.
+    dollars = cost(attempt.prices, model, *tokens, usage.cost)
+    attempt.unrecorded = replace(usage, model=model, cost=dollars).plus(attempt.unrecorded)
 
 
 def _request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:

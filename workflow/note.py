@@ -14,14 +14,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from config.tenants import NoteSettings
 from workflow.answer import Content, NoteSource, NoteText, cut, printable
 
 _TEXTS = json.loads(Path(__file__).with_name("note_words.json").read_text(encoding="utf-8"))
 WORDS: Mapping[str, SimpleNamespace] = {language: SimpleNamespace(**words) for language, words in _TEXTS.items()}
 """The fixed words of a note, by language (ISO 639-1); `{}` is a placeholder."""
 _MAX_MODEL_LENGTH = 80
-_DEFAULTS = NoteSettings()
 # Starts of notes in all languages; notes of earlier releases began with a title.
 _NOTE_STARTS = tuple(
     getattr(words, start)
@@ -60,7 +58,6 @@ def to_html(
     *,
     feedback_link: str = "",
     updated_because: str = "",
-    settings: NoteSettings = _DEFAULTS,
 ) -> str:
     """Return the note as HTML, with the name of the `model` that answered.
 
@@ -86,7 +83,6 @@ def to_html(
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,
         marker=marker(job_id),
-        settings=settings,
     )
 
 

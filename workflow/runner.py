@@ -35,6 +35,7 @@ from workflow.state import Attempt, AttemptLimit, Services
 # Time to release a claim when the worker stops; all claims are released concurrently. Pending writes before it take up
 # to 3 s, closing after it 5 s: together less than the 20 s until the process is killed (`worker.runtime`).
 _RELEASE_SECONDS = 10.0
+_USAGE_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,9 +216,10 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
                         repository.remove_ticket, runner.database, claim.tenant_id, attempt.claim.id_in_desk
                     )
                 raise
-    except Exception:
+    except BaseException:  # also if the worker stops
         if attempt.unrecorded != UNPAID:
-            with suppress(*DATABASE_FAILURES):
-                await add_usage(runner.database, claim, attempt.unrecorded)
+            with suppress(*DATABASE_FAILURES, TimeoutError):
+                async with asyncio.timeout(_USAGE_SECONDS):
+                    await add_usage(runner.database, claim, attempt.unrecorded)
         raise
     return str(state["note_id"])

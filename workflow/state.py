@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 from uuid import UUID
 
+from config.prices import ModelPrices
 from config.tenants import Tenant
 from db.session import Database
 from integrations.values import UNPAID, DeskTicket, Usage
@@ -90,6 +91,8 @@ class Services:
     """True if prompt and answer go onto the spans of model requests."""
     check_claims: bool = True
     """True if a second request checks the claims of an answer."""
+    prices: ModelPrices = field(default_factory=dict)
+    """Prices of models, for calls without a reported cost."""
     feedback_link_of: Callable[[str, UUID], str] | None = None
     """Returns a note's link by tenant and job; None if feedback is off."""
 

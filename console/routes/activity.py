@@ -60,6 +60,7 @@ class ListFields(BaseModel):
     since: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
     until: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
     range: Range = "24h"
+    paused: Literal["", "yes"] = ""
     before: AwareDatetime | None = None
     before_id: UUID | None = None
 
@@ -82,7 +83,7 @@ class ListQuery:
     @property
     def is_filtered(self) -> bool:
         """True with a filter other than the tenant."""
-        return bool(self.fields.model_dump(exclude={"range", "before", "before_id"}, exclude_defaults=True))
+        return bool(self.fields.model_dump(exclude={"range", "paused", "before", "before_id"}, exclude_defaults=True))
 
     def link(self, path: str = "/", **also: str) -> str:
         """Return the address of this list, with other values."""
@@ -107,9 +108,7 @@ ListDep = Annotated[ListQuery, Depends(parse_list)]
 
 
 @router.get("/")
-async def overview(
-    request: Request, user: CurrentUser, services: ServicesDep, chosen: ListDep, paused: str = ""
-) -> Response:
+async def overview(request: Request, user: CurrentUser, services: ServicesDep, chosen: ListDep) -> Response:
     database, sees_all = services.database, user.tenant_id is None
     queue, causes, jobs, charts = await asyncio.gather(
         queue_view(database, services.redis, user.tenant_id),
@@ -122,7 +121,6 @@ async def overview(
     unhealthy = [each for each in tenants if each.health.tone != "ok"]
     context = {
         "queue": queue,
-        "is_paused": bool(paused),
         **causes_table(causes),
         **jobs,
         "charts": charts,
@@ -138,21 +136,14 @@ async def overview(
 
 
 @router.get("/live/queue")
-async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
-    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "is_paused": False}
+async def live_queue(request: Request, user: CurrentUser, services: ServicesDep, chosen: ListDep) -> Response:
+    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "chosen": chosen}
     return templates.TemplateResponse(request, "queue.html", context)
 
 
 @router.get("/live/jobs")
 async def live_jobs(request: Request, user: CurrentUser, services: ServicesDep, chosen: ListDep) -> Response:
-    context = await _jobs(services, user, chosen) | {"is_paused": False}
-    return templates.TemplateResponse(request, "jobs.html", context)
-
-
-@router.get("/live/charts")
-async def live_charts(request: Request, services: ServicesDep, chosen: ListDep) -> Response:
-    charts = await in_time(read_charts(services.database, chosen.tenant_id, chosen.fields.range, services.prices))
-    return templates.TemplateResponse(request, "charts.html", {"charts": charts, "chosen": chosen, "is_paused": False})
+    return templates.TemplateResponse(request, "jobs.html", await _jobs(services, user, chosen))
 
 
 async def _jobs(services: Services, user: User, chosen: ListQuery) -> dict[str, Any]:

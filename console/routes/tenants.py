@@ -36,7 +36,8 @@ async def tenants(request: Request, user: CurrentUser, services: ServicesDep, af
     figures = await asyncio.gather(*(in_time(figures_of(database, tenant.id), _ALL_SECONDS) for tenant in page))
     context = {
         "tenants": [tenant_panel(*pair, is_tenant_user=False) for pair in zip(page, figures, strict=True)],
-        "health": {each.tenant_id: each.health for each in healths} if is_known else {},
+        "health": {each.tenant_id: each for each in healths},
+        "is_health_known": is_known,
         "next": page[-1].id if len(following) > len(page) else "",
         "is_first": not after,
     }

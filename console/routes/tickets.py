@@ -3,6 +3,7 @@
 import contextlib
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -44,6 +45,7 @@ from privacy import audit
 from privacy.models import AuditRecord
 from privacy.tombstones import FORGOTTEN
 from workflow.answer import Content
+from workflow.grounding import without_expired
 from workflow.note import to_html
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
@@ -177,7 +179,7 @@ async def _note(services: Services, user: User, job: Details) -> Markup:
     # A later release may have another format.
     with contextlib.suppress(KeyError, TypeError, ValueError):
         if answer is not None:
-            content = Content.model_validate(answer)
+            content = without_expired(Content.model_validate(answer), job.note_attempted_at or datetime.now(UTC))
             return Markup(to_html(content, job.id, job.model or "", updated_because=job.refresh or ""))  # noqa: S704
     return Markup()
 

@@ -17,13 +17,13 @@ FAILED: dict[str, Any] = {"state": "failed", "reason": "GPT-4 timeout", "finishe
 @pytest.mark.parametrize(
     ("paid", "expected"),
     [
-        ([], Estimate(None, None)),
+        ([], Estimate(unknown=2)),
         ([{}], Estimate(2_000_000, 2.0)),
         # Two of the three failed jobs have no answer: twice the average of the notes.
         ([{}, {"input_tokens": 500_000, "output_tokens": 500_000}], Estimate(2_000_000, 2.5)),
         ([{}, {"dollars": 4.0}], Estimate(2_000_000, 5.0)),
         ([{}, {"model": "no price"}], Estimate(2_000_000, None)),
-        ([{"tenant_id": "globex"}], Estimate(None, None)),
+        ([{"tenant_id": "globex"}], Estimate(unknown=2)),
     ],
 )
 async def test_the_cost_is_estimated_by_the_last_notes_of_the_tenant(
@@ -41,4 +41,4 @@ async def test_the_cost_is_estimated_by_the_last_notes_of_the_tenant(
 async def test_stored_answers_cost_nothing(store: Store) -> None:
     await store.accept(**FAILED, enhancement="{}")
     jobs = await ended(store.database, None, "failed", datetime.now(UTC) - timedelta(hours=1), most=9)
-    assert await estimate(store.database, jobs, PRICES) == Estimate(0, 0.0)
+    assert await estimate(store.database, jobs, PRICES) == Estimate()

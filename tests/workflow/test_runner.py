@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cli.pilot.postgres import Postgres
+from config.prices import ModelPrice
 from config.tenants import JobShare, Tenant, TicketRules
 from db.session import Database, Row
 from integrations.errors import DeskTimeoutError
@@ -103,6 +104,30 @@ async def test_a_job_has_the_tokens_of_all_its_calls(orders: tuple[dict[str, Any
     assert usage_of(row) == usage_of(of_records)
     assert min(usage_of(row)[:2]) > 0
     assert row["model"]
+
+
+async def test_a_stopping_worker_stores_the_tokens_of_a_paid_call(place: WorkSite) -> None:
+    place.model.order(kind="malformed", times=1)
+    place.model.order(kind="stall", times=1)
+    job_id = await place.job(new_ticket(place.desks))
+    async with place.runner() as runner:
+        under_way = asyncio.create_task(run_job(runner, job_id))
+        while place.paid() < 2:  # noqa: ASYNC110 -- the simulator's memory
+            await asyncio.sleep(0.01)
+        under_way.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+    assert min(usage_of(place.row(job_id))[:2]) > 0
+
+
+async def test_each_call_is_priced_by_the_model_that_was_paid(place: WorkSite) -> None:
+    place.model.order(kind="malformed", times=1)
+    job_id = await place.job(new_ticket(place.desks))
+    async with place.runner() as runner:
+        prices = {runner.model_of("acme").name: ModelPrice(2, 8)}
+        assert await run_job(replace(runner, prices=prices), job_id)
+    input_tokens, output_tokens, dollars = usage_of(place.row(job_id))
+    assert dollars == pytest.approx((2 * input_tokens + 8 * output_tokens) / 1_000_000)
 
 
 async def test_an_answer_that_redis_kept_has_its_tokens(place: WorkSite) -> None:

@@ -42,7 +42,9 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
     attempt = runtime.context
     claim = attempt.claim
     answered = claim.started_before and await attempt.answers.get(StoredKind.ANSWER, claim.job_id) is not None
-    if not answered:
+    # With a holdout, the model is checked for tickets that get a note: the others need none, and must not wait for it.
+    has_holdout = attempt.tenant_settings().report.holdout > 0
+    if not answered and not has_holdout:
         attempt.model.check()
     # This check is last, because it may admit this job as the probe.
     attempt.check_notes(answered=answered)
@@ -51,8 +53,9 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         ticket = await _read_ticket(attempt)
         await refuse_ticket(attempt, ticket)
         await refuse_forgotten(attempt, ticket)
-        if not answered:  # a paid answer is used
+        if not answered and has_holdout:
             await refuse_held_out(attempt)
+            attempt.model.check()
         results: _Results = {}
         late = False
         try:

@@ -38,10 +38,8 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id) if attempt.feedback_link_of else ""
         # The desk may have held the job for hours since its answer was committed.
         content = without_expired(state["content"], datetime.now(UTC))
-        reason, settings = attempt.refresh, attempt.tenant_settings().note
-        note = to_html(
-            content, claim.job_id, state["model"], feedback_link=link, updated_because=reason, settings=settings
-        )
+        of_job = content, claim.job_id, state["model"]
+        note = to_html(*of_job, feedback_link=link, updated_because=attempt.refresh)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (ExternalError, DeferredError, TicketGoneError) as failure:

@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "e7ab13f7f09f3387be1d2f021a2f0ff43e58e068d26944b57ebee0621180bce4"
+FUNCTIONS = "0725d62afe3626622ace8764e7f1230950ba7c342e46146adae45204560a0cc7"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
