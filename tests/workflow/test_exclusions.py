@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from config.tenants import NoteSettings, Tenant
 from integrations.llm.client import ModelClient
+from integrations.resilience import Hold
 from jobs import details, manual_retry
 from jobs.repository import RECOVERED, REFRESH_BY_HAND, SEEN_REOPENED
 from knowledge import repository
@@ -184,6 +185,30 @@ async def test_a_person_gets_the_note_of_a_held_out_ticket(request_: str, place:
         job_id = await place.job(ticket_id, event=request_)
     assert await place.run(job_id) == ("completed", None)
     assert (len(place.notes(ticket_id)), place.paid()) == (1, 1)
+
+
+async def test_a_retry_of_a_failed_job_does_not_request_the_note(place: WorkSite) -> None:
+    """A retry of many after an outage would end the comparison."""
+    place.tenant = tenant(holdout=50)
+    job_id = await place.job(new_held_out_ticket(place))
+    place.change(job_id, state="failed", reason="ServiceDesk Plus timeout", finished_at="now()")
+    await manual_retry.retry(place.store.database, job_id, DEADLINE)
+    assert await place.run(job_id) == HELD_OUT
+
+
+async def test_a_held_out_ticket_does_not_wait_for_the_model(place: WorkSite) -> None:
+    place.tenant = tenant(holdout=50)
+    place.model.order(kind="status", code=401)
+    while is_held_out("acme", other := new_ticket(place.desks), 50):
+        pass
+    waiting, held_out = await place.job(other), await place.job(new_held_out_ticket(place))
+    async with place.runner(hold=Hold("model")) as runner:
+        for job_id in (waiting, waiting, held_out):
+            place.change(job_id, due_at="now()")
+            assert await run_job(runner, job_id)
+    assert place.row(waiting)["state"] == "waiting"
+    row = place.row(held_out)
+    assert ((row["state"], row["reason"]), place.paid()) == (HELD_OUT, 1)
 
 
 @pytest.mark.parametrize("before", ["answer in the row", "answer in Redis", "note"])
