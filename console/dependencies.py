@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Form, Path, Request
@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from config.prices import ModelPrices
 from config.tenant_directory import TenantDirectory
 from config.tenants import is_tenant_id
 from console.errors import CsrfFailed, NotFound
@@ -32,6 +33,7 @@ class Services:
     job_deadline_seconds: int = 1800
     docs_url: str | None = None
     commands: Commands = KUBERNETES
+    model_prices: ModelPrices = field(default_factory=dict)
 
 
 class ConsoleRoute(APIRoute):

@@ -140,6 +140,7 @@ async def _main(
             settings.job_deadline_seconds,
             settings.docs_url,
             commands_of(settings),
+            settings.model_prices,
         ),
         Sessions(_keys(settings), access, EndedSessions(database), ConsoleAddress(settings.console_url)),
         provider=Provider(EgressConfig.of(settings, settings.console_ca_bundle)),

@@ -245,8 +245,7 @@ def _of_tickets(rows: Sequence[Row]) -> Facts:
             hours[group] += row["hours"]
             squares[group] += row["squares"]
     noted, without, held_out = (
-        ResolutionTimes(hours[group], squares[group], buckets[group])
-        for group in (_NOTE, _ENDED, _HELD_OUT)
+        ResolutionTimes(hours[group], squares[group], buckets[group]) for group in (_NOTE, _ENDED, _HELD_OUT)
     )
     return Facts(
         with_note=counts[_NOTE],
