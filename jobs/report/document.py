@@ -282,13 +282,13 @@ def _cost(facts: Facts) -> Section:
     for name, model in sorted(facts.models.items(), key=lambda each: -each[1].jobs):
         tokens = f"{counted(model.input_tokens)} in, {counted(model.output_tokens)} out"
         price = "no price" if model.unpriced == model.jobs else _money(model.dollars)
-        lines.append(Line(name or "unknown model", f"{price}; {counted(model.jobs)} jobs; {tokens}"))
+        lines.append(Line(name or "unknown model", f"{price}; {_amount(model.jobs, 'job')}; {tokens}"))
     remarks = []
     if use.unpriced:
         names = ", ".join(name or "unknown model" for name, model in sorted(facts.models.items()) if model.unpriced)
         remarks.append(
-            f"{counted(use.unpriced)} of {counted(use.jobs)} jobs have no price and are not in the cost: {names}. Set "
-            "MODEL_PRICES."
+            f"Without a price, so not in the cost: {counted(use.unpriced)} of {counted(use.jobs)} jobs, of {names}. "
+            "Set MODEL_PRICES."
         )
     definition = (
         "Of all jobs, also those without a note. Dollars are those that the endpoint reported, otherwise tokens times "
@@ -368,8 +368,12 @@ def _time(minutes: float) -> str:
 def _hours(times: ResolutionTimes) -> str:
     if times.mean is None or times.median is None:
         return "-"
-    tickets = "1 closed ticket" if times.tickets == 1 else f"{counted(times.tickets)} closed tickets"
+    tickets = _amount(times.tickets, "closed ticket")
     return f"mean {times.mean:,.1f} h, median {times.median:,.1f} h; {tickets}"
+
+
+def _amount(count: int, noun: str) -> str:
+    return f"{counted(count)} {noun}{'s' * (count != 1)}"
 
 
 def _money(amount: float | None, digits: int = 2) -> str:

@@ -126,6 +126,24 @@ async def test_a_vote_on_another_note_keeps_the_measure(store: Store) -> None:
     assert [(row["model"], row["vote"], row["taken_up"]) for row in rows(store)] == [("m-1", "useful", None)]
 
 
+async def test_the_triage_of_another_note_of_the_job_is_dropped(store: Store) -> None:
+    def stored() -> list[Any]:
+        return [(row["prompt"], row["category_matched"], row["group_matched"]) for row in rows(store)]
+
+    job_id = await note(store)
+    await feedback.record_triage(store.database, "acme", job_id, {"category": True})
+    await vote(store, job_id)
+    assert stored() == [("7", True, None)]
+    # After a manual retry.
+    store.table.change(job_id, enhancement=answer("8", "Reboot."))
+    await feedback.record_triage(store.database, "acme", job_id, {"group": True})
+    assert stored() == [("7", True, None)]
+    await vote(store, job_id)
+    assert stored() == [("8", None, None)]
+    await feedback.record_triage(store.database, "acme", job_id, {"group": False})
+    assert stored() == [("8", None, False)]
+
+
 async def test_a_double_click_changes_the_vote_once(store: Store, server: Postgres) -> None:
     """Each begins before the other's row is there; the wait for that row must end."""
     job_id = await note(store)
