@@ -55,6 +55,8 @@ _FEEDBACK = text(f"""
     FROM feedback f JOIN jobs j ON j.id = f.job_id WHERE f.tenant_id = :tenant AND {_IN_RANGE}
     GROUP BY 1, 2, {", ".join(f"f.{name}_matched" for name in TRIAGE_FIELDS)}, 6, 7
 """)  # noqa: S608
+# A plan for any tenant reads the rows of all: with 1,000 small tenants beside a large one, it took ten times as long.
+_PLAN_EACH = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 _OLDEST = text("SELECT min(j.accepted_at) AS at FROM jobs j WHERE j.tenant_id = :tenant")
 _NOTE, _HELD_OUT, _OPEN, _ENDED, _REPEATED = 5, 4, 3, 2, 1  # as in `_TICKETS`
 
@@ -219,8 +221,8 @@ async def read_facts(
     `minutes` are saved by a used note. The answers of jobs are not read. Raises one of DATABASE_FAILURES.
     """
     values = {"since": since, "until": until, "held_out": HELD_OUT, "repeated": sorted(BEHIND_ANOTHER)}
-    statements = (_TICKETS, _NOTES, _FEEDBACK, MISSED_OF_TENANT, _OLDEST)
-    tickets, notes, votes, (missed,), (oldest,) = await database.call_as(tenant.id, *statements, **values)
+    statements = (_PLAN_EACH, _TICKETS, _NOTES, _FEEDBACK, MISSED_OF_TENANT, _OLDEST)
+    _, tickets, notes, votes, (missed,), (oldest,) = await database.call_as(tenant.id, *statements, **values)
     facts = _of_tickets(tickets) + _of_notes(notes, prices) + _of_feedback(votes, minutes)
     if missed["missed"]:
         facts += Facts(without_note=Counter({VerdictCode.WEBHOOK_MISSING.value: missed["missed"]}))

@@ -165,7 +165,7 @@ def test_held_out_tickets_are_compared_by_welchs_interval() -> None:
 
 @pytest.mark.parametrize(("noted", "held"), [(29, 30), (30, 29)])
 def test_fewer_than_30_closed_tickets_in_a_group_are_not_compared(noted: int, held: int) -> None:
-    groups = {"resolved_with_note": times([1.0] * noted), "resolved_held_out": times([2.0] * held)}
+    groups: dict[str, Any] = {"resolved_with_note": times([1.0] * noted), "resolved_held_out": times([2.0] * held)}
     report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(held_out=held, **groups))])
     assert report.total.difference is None
     assert f"There are {noted} with a note and {held} held out." in to_html(report)
@@ -201,8 +201,8 @@ def test_no_text_of_a_csv_is_a_formula(model: str, cell: str) -> None:
 
 
 def test_a_negative_number_of_a_csv_stays_a_number() -> None:
-    groups = {"resolved_with_note": times([1.0] * 30), "resolved_held_out": times([2.0] * 30)}
-    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(**groups))])
+    facts = Facts(resolved_with_note=times([1.0] * 30), resolved_held_out=times([2.0] * 30))
+    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, facts)])
     assert values(report)["holdout_difference_hours", "mean"] == "-1.0"
 
 
