@@ -114,7 +114,7 @@ def add_verbs(verbs: Verbs) -> None:
     retry.add_argument("--failed", action="store_true", help="all jobs that failed since --since")
     retry.add_argument("--since", type=moment, metavar="TIME", help="with --failed: 2h, 30m, 3d or an ISO time")
     retry.add_argument("--tenant", metavar="ID", help="with --failed: only this tenant")
-    limit_help = f"with --failed: the oldest N (default: {MAX_RETRIED})"
+    limit_help = f"with --failed: the newest N failures (default: {MAX_RETRIED})"
     retry.add_argument("--limit", type=_number(1_000_000), metavar="N", help=limit_help)
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask for confirmation")
     enhance = _verb(verbs, "enhance", "enhance a ticket now, also if it has a note; at most once an hour")

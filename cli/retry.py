@@ -5,7 +5,7 @@ The result goes to standard output, each job's log line `Job requeued` to standa
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from cli.arguments import MAX_RETRIED
@@ -14,10 +14,13 @@ from cli.terminal import as_json, confirmed, table, terminal_width
 from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from db.session import Database
-from jobs import details, manual_retry
-from jobs.details import Listed, Retried
-from jobs.manual_retry import NotRetriedError, is_last_of_ticket
-from jobs.models import JobState
+from jobs import bulk_retry, manual_retry
+from jobs.activity import PageEnd
+from jobs.bulk_retry import Estimate, FinishedJob
+from jobs.details import Retried
+from jobs.manual_retry import NotRetriedError
+
+_PAGE = 500
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -41,6 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
         if jobs and not chosen.yes:
             rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
             print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
+            print(_estimated(await bulk_retry.estimate(database, jobs, settings.model_prices)), file=sys.stderr)
             count = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
             if not confirmed(f"Retry {count}?", chosen, "retry these"):
                 return NOT_DONE_EXIT
@@ -50,29 +54,38 @@ def run(chosen: argparse.Namespace) -> int:
     return run_with_database(work)
 
 
-async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:
-    """Return the oldest failed jobs, at most `--limit`, one a ticket.
-
-    A ticket gets one enhancement: a job is left out if another one of its ticket failed later, is completed or is
-    open. For a second note the operator names the job.
-    """
-    failed_jobs = await details.listed(
-        database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
-    )
+async def _failed(database: Database, chosen: argparse.Namespace) -> list[FinishedJob]:
+    """Return the failed jobs of the newest failures, at most `--limit`, one a ticket."""
     most = chosen.limit or MAX_RETRIED
-    jobs: list[Listed] = []
+    jobs: list[FinishedJob] = []
     left_out = 0
-    for job in failed_jobs[::-1]:
-        if len(jobs) == most:
-            print(f"Limited to the oldest {most}; raise --limit for more.", file=sys.stderr)
-            break
-        if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
-            jobs.append(job)
-        else:
+    async for job, is_included in _checked(database, chosen):
+        if not is_included:
             left_out += 1
+        elif len(jobs) == most:
+            print(f"Limited to the newest {most}; raise --limit for more.", file=sys.stderr)
+            break
+        else:
+            jobs.append(job)
     if left_out:
         print(f"{left_out} left out: another job of the ticket completed, is open, or failed later.", file=sys.stderr)
     return jobs
+
+
+async def _checked(database: Database, chosen: argparse.Namespace) -> AsyncIterator[tuple[FinishedJob, bool]]:
+    after: PageEnd | None = None
+    while jobs := await bulk_retry.ended(database, chosen.tenant, "failed", chosen.since, after=after, most=_PAGE):
+        async for each in bulk_retry.checked(database, jobs):
+            yield each
+        after = PageEnd(jobs[-1].finished_at, jobs[-1].id)
+
+
+def _estimated(estimate: Estimate) -> str:
+    if estimate.tokens is None:
+        return "Cost unknown: no earlier note to estimate from."
+    dollars = "" if estimate.dollars is None else f"${estimate.dollars:,.2f}, "
+    unpriced = " (a model has no price in MODEL_PRICES)" if estimate.dollars is None else ""
+    return f"Estimated cost: {dollars}{estimate.tokens:,} tokens{unpriced}."
 
 
 async def _retry_each(

@@ -23,6 +23,7 @@ from jobs.repository import (
     ALREADY_ENHANCED,
     DRY_RUN,
     DUPLICATE,
+    HELD_OUT,
     LEFT_OUT,
     NOTHING_FOUND,
     REFRESHED_LATELY,
@@ -54,6 +55,7 @@ _SKIPPED = {
     REFRESHED_LATELY: "nothing: a ticket is refreshed once an hour; later, {retry}",
     FORGOTTEN: "nothing: the data of its ticket was erased, and a retry would end the same way",
     LEFT_OUT: "nothing, unless the ticket or the tenant's rules have changed: {retry}",
+    HELD_OUT: "nothing: the ticket is held out for comparison; for a note, {retry}",
     NOTHING_FOUND: "nothing, unless more of the desk was copied since: {retry}",
 }
 

@@ -25,7 +25,7 @@ OF_VERDICTS = {
             *("in_progress", "waiting_backlog", "no_worker", "webhook_missing", "webhook_rejected", "ticket_gone"),
             *("model_failing", "desk_failing", "context_failing", "tenant_closed", "model_held", "rate_held"),
             *("already_enhanced", "another_job", "left_out", "nothing_found", "dry_run", "forgotten", "note_removed"),
-            *("not_queued", "deadline_passed", "worker_lost", "database_failing", "failed"),
+            *("not_queued", "deadline_passed", "worker_lost", "database_failing", "failed", "held_out"),
         ),
         start=3,
     )

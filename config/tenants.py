@@ -247,7 +247,8 @@ class ReportSection(TenantSection):
     minutes_per_note: Annotated[float, Field(ge=0, le=MAX_MINUTES_PER_NOTE)] = 5
     """Assumed minutes that a technician saves with a note that was used."""
     holdout: Annotated[int, Field(ge=0, le=50)] = 0
-    """Percent of the tickets that get no note, to measure the difference that notes make."""
+    """Percent of the tickets that get no note, to compare them with the others. A person can still request the note
+    ([Hold out tickets](operating.md#hold-out-tickets))."""
 
 
 class TenantSettings(TenantSection):

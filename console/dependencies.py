@@ -33,7 +33,7 @@ class Services:
     job_deadline_seconds: int = 1800
     docs_url: str | None = None
     commands: Commands = KUBERNETES
-    model_prices: ModelPrices = field(default_factory=dict)
+    prices: ModelPrices = field(default_factory=dict)
 
 
 class ConsoleRoute(APIRoute):

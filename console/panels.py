@@ -197,8 +197,13 @@ class TenantHealth(NamedTuple):
     why: str
 
 
-async def health_of_all(database: Database, tenants: Sequence[Tenant], missing: str) -> tuple[list[TenantHealth], bool]:
-    """Return the health of each tenant, and whether all of it is known."""
+async def health_of_all(
+    database: Database, tenants: Sequence[Tenant], missing: str, *, is_tenant_user: bool = False
+) -> tuple[list[TenantHealth], bool]:
+    """Return the health of each tenant, and whether all of it is known. Every page shows this one.
+
+    `is_tenant_user` hides other tenants' data.
+    """
     now = datetime.now(UTC)
     parts = await asyncio.gather(
         in_time(queries.reasons_of_waiting(database)),
@@ -208,6 +213,8 @@ async def health_of_all(database: Database, tenants: Sequence[Tenant], missing: 
         in_time(queries.due_jobs(database) if missing else asyncio.sleep(0, {})),
     )
     reasons, ended, refused, missed, due = parts
+    if is_tenant_user:
+        refused = [each._replace(reason=reason_for_tenant(each.reason)) for each in refused or ()]
     healths = summarize(tenants, now, reasons=reasons, ended=ended, refused=refused, missed=missed, due=due)
     return healths, None not in parts
 
@@ -322,7 +329,7 @@ def tenant_panel(
         panel["figures"] = replace(figures, last_refused={**refused, "reason": reason_for_tenant(refused["reason"])})
     return panel | {
         "reasons": _reasons_of_tenant(figures, missing),
-        "rate": StateWord(percent(rate), "info" if rate is None else "ok" if rate >= GOOD_RATE else "bad"),
+        "rate": percent(rate),
         "missed": missed_word(figures.missed, figures.read_at),
     }
 

@@ -6,17 +6,15 @@ One tenant's rows are read under row-level security, all tenants' rows by functi
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
-from uuid import UUID
+from typing import NamedTuple
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 
 from db.session import Database, Row
+from jobs.bulk_retry import ENDED_OF_TENANT, EndState
 from jobs.missed_webhooks import MAX_MISSED, MISSED_LATELY, MissedCount
 from jobs.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from jobs.statistics import MAX_COUNTED
-
-EndState = Literal["failed", "skipped"]
 
 _OPEN = text("SELECT * FROM open_jobs(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
@@ -34,44 +32,11 @@ class EndCause(NamedTuple):
     finished_at: datetime
 
 
-class FinishedJob(NamedTuple):
-    """Failed or skipped job (`job_rows`). `answered`: a retry reuses a stored answer."""
-
-    id: UUID
-    tenant_id: str
-    ticket_id: str
-    reason: str | None
-    attempt: int
-    accepted_at: datetime
-    finished_at: datetime
-    answered: bool
-
-
-class PageEnd(NamedTuple):
-    """The last job of a page; the next page begins after it."""
-
-    finished_at: datetime
-    id: UUID
-
-
-# Repeats the condition of the two partial indexes, so that the planner uses them.
-_OF_TENANT = (
-    " FROM job_rows j WHERE j.tenant_id = :tenant AND j.state = :state AND j.state IN ('failed', 'skipped')"
-    " AND j.finished_at >= :since"
-)
 _CAUSES = text("SELECT * FROM causes_of_ends(:state, :since, :most)")
 _CAUSES_OF_TENANT = text(
     "SELECT e.tenant_id, e.reason, count(*) AS jobs, max(e.finished_at) AS finished_at FROM ("  # noqa: S608 -- constants
-    f"SELECT j.tenant_id, j.reason, j.finished_at{_OF_TENANT} ORDER BY j.finished_at DESC LIMIT :most) e"
+    f"SELECT j.tenant_id, j.reason, j.finished_at{ENDED_OF_TENANT} ORDER BY j.finished_at DESC LIMIT :most) e"
     " GROUP BY e.tenant_id, e.reason"
-)
-_COLUMNS = ", ".join(f"j.{column}" for column in FinishedJob._fields)
-_LIST = text(f"SELECT {_COLUMNS} FROM list_ends(:state, :reasons, :since, :before, :before_id, :most) j")  # noqa: S608
-_LIST_OF_TENANT = text(
-    f"SELECT {_COLUMNS}{_OF_TENANT}"
-    " AND (CAST(:reasons AS text[]) IS NULL OR j.reason = ANY (CAST(:reasons AS text[])))"
-    " AND (CAST(:before AS timestamptz) IS NULL OR (j.finished_at, j.id) < (:before, CAST(:before_id AS uuid)))"
-    " ORDER BY j.finished_at DESC, j.id DESC LIMIT :most"
 )
 
 
@@ -89,34 +54,12 @@ async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
 
 async def causes(database: Database, tenant_id: str | None, state: EndState, since: datetime) -> list[EndCause]:
     """Return the causes of jobs that ended since then; tenant None means all."""
-    rows = await _rows(database, tenant_id, _CAUSES, _CAUSES_OF_TENANT, state=state, since=since, most=MAX_COUNTED)
-    return [EndCause(**row) for row in rows]
-
-
-async def ended(
-    database: Database,
-    tenant_id: str | None,
-    state: EndState,
-    since: datetime,
-    *,
-    reasons: list[str] | None = None,
-    after: PageEnd | None = None,
-    most: int,
-) -> list[FinishedJob]:
-    """Return ended jobs of these reasons, latest first; tenant None means all."""
-    before, before_id = after or (None, None)
-    values = {"state": state, "since": since, "most": most, "before": before, "before_id": before_id}
-    rows = await _rows(database, tenant_id, _LIST, _LIST_OF_TENANT, **values, reasons=reasons)
-    return [FinishedJob(**row) for row in rows]
-
-
-async def _rows(
-    database: Database, tenant_id: str | None, all_query: TextClause, tenant_query: TextClause, **values: Any
-) -> Sequence[Row]:
+    values = {"state": state, "since": since, "most": MAX_COUNTED}
     if tenant_id is None:
-        return await database.call(all_query, **values)
-    (rows,) = await database.call_as(tenant_id, tenant_query, **values)
-    return rows
+        rows = await database.call(_CAUSES, **values)
+    else:
+        (rows,) = await database.call_as(tenant_id, _CAUSES_OF_TENANT, **values)
+    return [EndCause(**row) for row in rows]
 
 
 # Each half of the waiting jobs by its own index, as in `is_queue_full`.

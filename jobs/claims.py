@@ -123,6 +123,15 @@ async def event_of(database: Database, held: Claim) -> str:
     return (row and row.event) or ""
 
 
+async def is_requested(database: Database, held: Claim) -> bool:
+    """Return True if a person requested the note: by a manual retry or a refresh event.
+
+    `begin_refresh` has the same pattern.
+    """
+    row = await _read(database, held, Job.retried_at, Job.event.regexp_match("refresh[^a-z]*$", flags="i"))
+    return row is not None and (row[0] is not None or bool(row[1]))
+
+
 async def may_have_posted(database: Database, held: Claim) -> bool:
     """Return True if an attempt has begun to post the note."""
     row = await _read(database, held, Job.note_attempted_at)

@@ -1415,6 +1415,123 @@ BEGIN
     ORDER BY j.finished_at DESC, j.id DESC LIMIT p_most;
 END $$;
 
+-- List a page of jobs, newest first, after the job of `p_before` and `p_before_id`. Null filters match all; `p_tenant`
+-- null: all tenants. `p_is_due`: waiting jobs that are due, or not yet. Each state, and each reason, is read by an
+-- index, so a page takes as long in a large table. `p_ticket` matches any number of a ticket.
+CREATE OR REPLACE FUNCTION page_of_jobs(
+    p_tenant text, p_states text[], p_is_due boolean, p_reasons text[], p_ticket text, p_from timestamptz,
+    p_until timestamptz, p_before timestamptz, p_before_id uuid, p_most integer)
+RETURNS SETOF job_rows
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    p_from := coalesce(p_from, '-infinity');
+    p_until := coalesce(p_until, 'infinity');
+    IF p_ticket IS NOT NULL THEN
+        RETURN QUERY
+        SELECT j.* FROM job_rows j WHERE j.id IN (
+            SELECT t.id FROM jobs t WHERE t.ticket_id = p_ticket
+            UNION SELECT d.id FROM jobs d WHERE d.desk_id = p_ticket
+            UNION SELECT n.id FROM jobs n WHERE n.display_id = p_ticket)
+        AND (p_tenant IS NULL OR j.tenant_id = p_tenant) AND j.state = ANY (p_states)
+        AND (p_reasons IS NULL OR j.reason = ANY (p_reasons))
+        AND (p_is_due IS NULL OR (j.due_at <= now()) = p_is_due)
+        AND j.accepted_at >= p_from AND j.accepted_at < p_until
+        AND (p_before IS NULL OR (j.accepted_at, j.id) < (p_before, p_before_id))
+        ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most;
+    ELSIF p_reasons IS NOT NULL THEN
+        RETURN QUERY
+        SELECT l.* FROM unnest(p_states) s (state) CROSS JOIN unnest(p_reasons) r (reason) CROSS JOIN LATERAL (
+            SELECT j.* FROM job_rows j
+            WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant) AND j.reason = r.reason AND j.state = s.state
+            AND (p_is_due IS NULL OR (j.due_at <= now()) = p_is_due)
+            AND j.accepted_at >= p_from AND j.accepted_at < p_until
+            AND (p_before IS NULL OR (j.accepted_at, j.id) < (p_before, p_before_id))
+            ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most) l
+        ORDER BY l.accepted_at DESC, l.id DESC LIMIT p_most;
+    ELSE
+        RETURN QUERY
+        SELECT l.* FROM unnest(p_states) s (state) CROSS JOIN LATERAL (
+            SELECT j.* FROM job_rows j
+            WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant) AND j.state = s.state
+            AND (p_is_due IS NULL OR (j.due_at <= now()) = p_is_due)
+            AND j.accepted_at >= p_from AND j.accepted_at < p_until
+            AND (p_before IS NULL OR (j.accepted_at, j.id) < (p_before, p_before_id))
+            ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most) l
+        ORDER BY l.accepted_at DESC, l.id DESC LIMIT p_most;
+    END IF;
+END $$;
+
+-- List the reasons of jobs, up to `p_most`, by one look into an index for each.
+CREATE OR REPLACE FUNCTION reasons_of_jobs(p_tenant text, p_most integer) RETURNS TABLE (reason text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE reasons AS (
+        (SELECT j.reason FROM jobs j WHERE j.reason IS NOT NULL AND (p_tenant IS NULL OR j.tenant_id = p_tenant)
+         ORDER BY j.reason LIMIT 1)
+        UNION ALL
+        SELECT n.reason FROM reasons r CROSS JOIN LATERAL (
+            SELECT j.reason FROM jobs j WHERE j.reason > r.reason AND (p_tenant IS NULL OR j.tenant_id = p_tenant)
+            ORDER BY j.reason LIMIT 1) n
+    )
+    SELECT r.reason FROM reasons r LIMIT p_most;
+END $$;
+
+-- Sum the jobs that were accepted in each of `p_bars` bars of `p_step` from `p_from` on, by state, model, and whether
+-- the endpoint reported their cost. Only an index is read. `open`: jobs that had not ended at the end of their bar.
+CREATE OR REPLACE FUNCTION sums_of_jobs(p_tenant text, p_from timestamptz, p_step interval, p_bars integer)
+RETURNS TABLE (bar integer, state text, model text, is_reported boolean, jobs bigint, open bigint,
+               input_tokens bigint, output_tokens bigint, dollars double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT b.bar, s.*
+    FROM (SELECT g.bar, p_from + g.bar * p_step AS since, p_from + (g.bar + 1) * p_step AS until
+          FROM generate_series(0, p_bars - 1) g (bar)) b
+    CROSS JOIN LATERAL (
+        SELECT j.state, j.model, j.dollars IS NOT NULL, count(*),
+               count(*) FILTER (WHERE j.finished_at IS NULL OR j.finished_at >= b.until),
+               sum(j.input_tokens), sum(j.output_tokens), sum(j.dollars)
+        FROM jobs j
+        WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant) AND j.accepted_at >= b.since AND j.accepted_at < b.until
+        GROUP BY 1, 2, 3) s;
+END $$;
+
+-- Measure each of these bars: median and 95th percentile of the seconds from a webhook to its note, of the newest
+-- `p_most` notes of the bar, and the jobs of earlier bars that were open at its end. `p_longest`: the longest life of a
+-- job; an older one, retried by hand, is not counted.
+CREATE OR REPLACE FUNCTION speeds_of_jobs(
+    p_tenant text, p_from timestamptz, p_step interval, p_bars integer, p_most integer, p_longest interval)
+RETURNS TABLE (bar integer, half_seconds double precision, most_seconds double precision, carried bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT b.bar, n.half_seconds, n.most_seconds, c.carried
+    FROM (SELECT g.bar, p_from + g.bar * p_step AS since, p_from + (g.bar + 1) * p_step AS until
+          FROM generate_series(0, p_bars - 1) g (bar)) b
+    CROSS JOIN LATERAL (
+        SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY l.seconds) AS half_seconds,
+               percentile_disc(0.95) WITHIN GROUP (ORDER BY l.seconds) AS most_seconds
+        FROM (
+            SELECT extract(epoch FROM j.finished_at - j.accepted_at)::double precision AS seconds FROM jobs j
+            WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant) AND j.state = 'completed'
+            AND j.accepted_at >= b.since AND j.accepted_at < b.until
+            ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most) l) n
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS carried FROM jobs j
+        WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
+        AND j.accepted_at >= b.until - p_longest AND j.accepted_at < b.since
+        AND (j.finished_at IS NULL OR j.finished_at >= b.until)) c
+    ORDER BY b.bar;
+END $$;
+
 -- -- Purging ---------------------------------------------------------------------------------------------------------
 -- In batches, each in a short transaction; locked rows wait for the next batch.
 

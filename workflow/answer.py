@@ -133,6 +133,8 @@ class Content(_StoredModel):
 
     prompt: str = ""
     """The version of the prompt."""
+    subject: str = ""
+    """The ticket's subject, for lists of jobs."""
     language: str = "en"
     """The language of the note's own words (ISO 639-1)."""
     summary: str = ""

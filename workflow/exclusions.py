@@ -1,5 +1,6 @@
 """Reasons to add no note. Each ends the job as skipped."""
 
+import hashlib
 from collections.abc import Callable
 
 from config.tenants import Tenant
@@ -7,7 +8,7 @@ from db.session import Database
 from integrations.values import DeskTicket
 from jobs import claims, details, refresh
 from jobs.claims import Claim, is_forgotten
-from jobs.repository import ALREADY_ENHANCED, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
+from jobs.repository import ALREADY_ENHANCED, HELD_OUT, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
 from knowledge import repository
 from privacy.tombstones import FORGOTTEN
 from workflow.lease import retry_until_available
@@ -24,6 +25,7 @@ class NoNoteWantedError(Exception):
     OWN_FAILURE_NOTE: another job has just left a failure note, which may have caused this webhook.
     FORGOTTEN: the ticket or its requester was erased on request.
     LEFT_OUT: the tenant's rules exclude the ticket.
+    HELD_OUT: the ticket belongs to the share without a note (`report.holdout`).
     NOTHING_FOUND: no similar ticket or document was found, and the tenant then wants no note.
     DRY_RUN: the tenant is in a dry run; the answer stays in the row.
     """
@@ -70,6 +72,27 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
 async def refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
     if await retry_until_available(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester):
         raise NoNoteWantedError(FORGOTTEN)
+
+
+def is_held_out(tenant_id: str, ticket_id: str, percent: int) -> bool:
+    """Return True if the ticket belongs to the share without a note.
+
+    `ticket_id` is the desk's id. The result is always the same, and a higher percentage only adds tickets.
+    """
+    digest = hashlib.sha256(f"{tenant_id} {ticket_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) % 100 < percent
+
+
+async def refuse_held_out(attempt: Attempt) -> None:
+    """Refuse a ticket of the share without a note.
+
+    A further note is not refused, and neither is one that a person requested.
+    """
+    claim, percent = attempt.claim, attempt.tenant_settings().report.holdout
+    if attempt.refresh or not is_held_out(claim.tenant_id, claim.id_in_desk, percent):
+        return
+    if not await retry_until_available(claims.is_requested, attempt.database, claim):
+        raise NoNoteWantedError(HELD_OUT)
 
 
 async def refuse_second_dry_run(attempt: Attempt) -> None:

@@ -30,7 +30,7 @@ from observability.logging import log_event
 from privacy import tombstones
 from privacy.tombstones import FORGOTTEN
 from workflow.defanging import without_links
-from workflow.exclusions import NoNoteWantedError, refuse_forgotten, refuse_ticket
+from workflow.exclusions import NoNoteWantedError, refuse_forgotten, refuse_held_out, refuse_ticket
 from workflow.nodes.gather_context import find_documents, find_tickets
 from workflow.state import Attempt
 
@@ -75,6 +75,7 @@ async def _leave(attempt: Attempt) -> None:
     claim = attempt.claim
     await refuse_ticket(attempt, ticket)
     await refuse_forgotten(attempt, ticket)
+    await refuse_held_out(attempt)
     try:
         tickets, documents = await find_tickets(attempt, ticket), await find_documents(attempt, ticket)
     except (ExternalError, *DATABASE_FAILURES):

@@ -24,12 +24,13 @@ from console.dependencies import (
 )
 from console.errors import NotFound, redirect
 from console.panels import causes_table, in_time, is_silent, reasons_of
-from console.queries import EndState, FinishedJob, PageEnd
 from console.routes.tickets import VisibleJob, caution, visible_job
 from console.sessions import User
 from console.templating import templates
 from db.session import DATABASE_FAILURES
-from jobs import manual_retry
+from jobs import bulk_retry, manual_retry
+from jobs.activity import PageEnd
+from jobs.bulk_retry import EndState, FinishedJob
 from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.manual_retry import NotRetriedError, is_last_of_ticket, why_not
 from jobs.models import JobState
@@ -91,7 +92,7 @@ async def failures(request: Request, user: CurrentUser, services: ServicesDep, c
     jobs: list[FinishedJob] | None = None
     if causes is not None or not codes:
         reasons = reasons_of(causes or [], codes) if codes else None
-        ended = queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_PAGE + 1)
+        ended = bulk_retry.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_PAGE + 1)
         jobs = await in_time(ended)
     context = {
         **causes_table(causes),
@@ -138,13 +139,14 @@ async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             reasons = reasons_of(await queries.causes(database, tenant_id, state, since), codes)
-            candidates = await queries.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MAX)
-            for job in candidates[: _MAX - 1]:
-                if len(rows) == MAX_RETRIED:
-                    break
-                if await is_last_of_ticket(database, job.tenant_id, job.ticket_id, job.id):
+            ended = bulk_retry.ended(database, tenant_id, state, since, reasons=reasons, after=after, most=_MAX)
+            candidates = await ended
+            async for job, is_included in bulk_retry.checked(database, candidates[: _MAX - 1]):
+                if is_included:
                     rows.append(job)
                 checked += 1
+                if len(rows) == MAX_RETRIED:
+                    break
     except TimeoutError:
         if not checked:
             raise
@@ -154,6 +156,7 @@ async def _preview(services: Services, chosen: Filter) -> dict[str, Any]:
         "last": candidates[checked - 1] if checked < len(candidates) else None,
         "job_ids": ",".join(str(row.id) for row in rows),
         "kept": sum(row.answered for row in rows),
+        "estimate": await in_time(bulk_retry.estimate(database, rows, services.prices)),
         "cautions": dict(sorted(Counter(filter(None, (caution(row.reason) for row in rows))).items())),
         "by_tenant": dict(sorted(Counter(row.tenant_id for row in rows).items())),
     }

@@ -66,7 +66,7 @@ ChoiceDep = Annotated[Choice, Depends(parse_choice)]
 
 async def _read(services: Services, choice: Choice) -> Report | None:
     reading = read_report(
-        services.database, choice.tenants, choice.period, prices=services.model_prices, minutes=choice.minutes
+        services.database, choice.tenants, choice.period, prices=services.prices, minutes=choice.minutes
     )
     return await in_time(reading, _SECONDS)
 

@@ -1,4 +1,4 @@
-"""Overview (search, polled queue, failures, tenants), tenant list and page."""
+"""List of tenants, and the page of one."""
 
 import asyncio
 
@@ -13,43 +13,14 @@ from console.panels import (
     health_of_all,
     in_time,
     missing_condition,
-    queue_view,
     tenant_panel,
 )
 from console.queries import figures_of
 from console.templating import templates
 
-_MAX_TENANTS = 20  # of more tenants, the overview shows only those that are not healthy
 _PAGE = 25
 _ALL_SECONDS = 4.0  # for the figures of a page's tenants
 router = APIRouter(route_class=ConsoleRoute)
-
-
-@router.get("/")
-async def overview(request: Request, user: CurrentUser, services: ServicesDep, paused: str = "") -> Response:
-    database, sees_all = services.database, user.tenant_id is None
-    queue, causes = await asyncio.gather(
-        queue_view(database, services.redis, user.tenant_id), causes_lately(database, user.tenant_id)
-    )
-    configured = services.tenants.all() if sees_all else []
-    tenants, is_known = await health_of_all(database, configured, queue["missing"]) if configured else ([], True)
-    unhealthy = [each for each in tenants if each.health.tone != "ok"]
-    context = {
-        "queue": queue,
-        "is_paused": bool(paused),
-        **causes_table(causes),
-        "tenants": tenants if len(tenants) <= _MAX_TENANTS else unhealthy[:_MAX_TENANTS],
-        "tenant_count": len(tenants),
-        "unhealthy_count": len(unhealthy),
-        "is_health_known": is_known,
-    }
-    return templates.TemplateResponse(request, "overview.html", context)
-
-
-@router.get("/live/queue")
-async def live_queue(request: Request, user: CurrentUser, services: ServicesDep) -> Response:
-    context = {"queue": await queue_view(services.database, services.redis, user.tenant_id), "is_paused": False}
-    return templates.TemplateResponse(request, "queue.html", context)
 
 
 @router.get("/tenants")
@@ -78,14 +49,18 @@ async def tenant(request: Request, user: CurrentUser, services: ServicesDep, ten
     if settings is None:
         raise NotFound
     is_tenant_user = user.tenant_id is not None
-    figures, causes, missing = await asyncio.gather(
-        in_time(figures_of(services.database, tenant_id)),
-        causes_lately(services.database, tenant_id),
-        missing_condition(services.database, services.redis),
+    database = services.database
+    missing = await missing_condition(database, services.redis)
+    figures, causes, ((health,), is_health_known) = await asyncio.gather(
+        in_time(figures_of(database, tenant_id)),
+        causes_lately(database, tenant_id),
+        health_of_all(database, [settings], missing, is_tenant_user=is_tenant_user),
     )
     problems = [each.sentence for each in services.tenants.problems if each.tenant_id == tenant_id]
     context = {
         "tenant_id": tenant_id,
+        "health": health,
+        "is_health_known": is_health_known,
         "tenant": tenant_panel(settings, figures, is_tenant_user=is_tenant_user, missing=missing),
         # A problem may name a setting of another tenant.
         "problems": [] if is_tenant_user else problems,

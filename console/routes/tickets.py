@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from console.dependencies import (
     ConsoleRoute,
     CurrentUser,
+    Services,
     ServicesDep,
     TenantScope,
     TicketId,
@@ -21,6 +23,7 @@ from console.dependencies import (
 )
 from console.errors import NotFound, redirect
 from console.panels import reason_for_tenant
+from console.sessions import User
 from console.templating import Tone, templates
 from console.timeline import draw
 from jobs import details
@@ -33,19 +36,23 @@ from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.diagnosis.verdict_rules import judge
 from jobs.models import JobState
 from jobs.rejections import RefusalCount
-from jobs.repository import ALREADY_ENHANCED, DUPLICATE
+from jobs.repository import ALREADY_ENHANCED, DUPLICATE, HELD_OUT
 from jobs.statistics import reading_of
 from observability import log_events
 from observability.logging import log_event
 from privacy import audit
 from privacy.models import AuditRecord
 from privacy.tombstones import FORGOTTEN
-from workflow.note import to_text
+from workflow.answer import Content
+from workflow.note import to_html
 
 _JOB = re.compile(r"(?:Ref\s+)?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 _TICKET = re.compile(r"(?:([a-zA-Z0-9-]{1,63})[\s/:]+)?#?([0-9]{1,20})")
 _MAX_RECORDS = 20
-_EXPECTED = ("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run")
+_EXPECTED = (
+    *("rate_held", "waiting_backlog", "another_job", "ticket_gone", "left_out", "nothing_found", "dry_run"),
+    "held_out",
+)
 _TONES: dict[str, Tone] = {
     **dict.fromkeys(("delivered", "already_enhanced"), "ok"),
     "in_progress": "info",
@@ -122,6 +129,7 @@ async def ticket(
     if facts.job is not None and facts.events is not None:
         picture = draw(timeline(facts.job, facts.events, facts.read_at))
     context = {
+        "note": await _note(services, user, facts.job) if facts.job is not None and user.reads_texts else None,
         "story": story(facts, is_tenant_user=user.tenant_id is not None, jaeger_url=services.jaeger_url),
         "picture": picture,
         "reads_texts": facts.job is not None and user.reads_texts,
@@ -141,14 +149,8 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
     """Show prompts and answers of a job. Each view is logged."""
     if not user.reads_texts:
         raise HTTPException(403, "Reading the texts of a job needs a role with +texts.")
-    # Logged before reading, so that each view has its line.
-    ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
-    log_event(log_events.TEXTS_READ, ids, visitor=user.account)
+    _log_reader(user, job)
     answer = await answer_of(services.database, job.tenant_id, job.id)
-    note = ""
-    # A later release may have another format.
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        note = to_text(answer, job.id, job.model or "", job.refresh or "") if answer else ""
     tenant = services.tenants.get(job.tenant_id)
     days = tenant.audit_days if tenant is not None and tenant.usable else None
     records: list[AuditRecord] = []
@@ -156,8 +158,28 @@ async def texts(request: Request, user: CurrentUser, services: ServicesDep, job:
         records.append(record)
         if len(records) == _MAX_RECORDS:
             break
-    context = {"job": job, "records": records, "keeps_records": days != 0, "note": note, "answer": answer}
+    context = {"job": job, "records": records, "keeps_records": days != 0, "answer": answer}
     return templates.TemplateResponse(request, "texts.html", context)
+
+
+def _log_reader(user: User, job: Details) -> None:
+    # Called before the text is read, so that each view has its line.
+    ids = {"job_id": job.id, "ticket_id": job.ticket_id, "tenant_id": job.tenant_id}
+    log_event(log_events.TEXTS_READ, ids, visitor=user.account)
+
+
+async def _note(services: Services, user: User, job: Details) -> Markup:
+    """Return the HTML of the job's note as the desk gets it, without the feedback link; empty without one."""
+    if not job.answered:
+        return Markup()
+    _log_reader(user, job)
+    answer = await answer_of(services.database, job.tenant_id, job.id)
+    # A later release may have another format.
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        if answer is not None:
+            content = Content.model_validate(answer)
+            return Markup(to_html(content, job.id, job.model or "", updated_because=job.refresh or ""))  # noqa: S704
+    return Markup()
 
 
 def story(facts: Facts, *, is_tenant_user: bool, jaeger_url: str | None) -> dict[str, Any]:
@@ -218,6 +240,8 @@ def caution(reason: str | None) -> str:
         return "Each worker that took this job crashed. Do not retry it before Engineering has checked it."
     if reason == ALREADY_ENHANCED:
         return "The ticket may already have its enhancement. A retry adds another note."
+    if reason == HELD_OUT:
+        return "The ticket is held out for comparison. A retry adds a note."
     if cause.retried:
         return ""
     return "A retry ends the same way, unless the ticket or the tenant's rules have changed."

@@ -20,13 +20,16 @@ import psycopg
 from cli.pilot.postgres import Postgres
 from config.tenants import Tenant
 from console import queries as console_queries
+from console.charts import read_charts
 from db.migrate import migrate
 from db.session import Database
 from dev.benchmarks.report import Benchmark, Goal, Report, table
-from jobs import details, repository
+from jobs import activity, bulk_retry, details, repository
 from jobs import statistics as job_statistics
+from jobs.activity import JobFilter
 from jobs.claims import Claim, complete
 from jobs.fair_claim import Shares, claim_next
+from jobs.models import JobState
 from jobs.report.facts import read_facts
 
 _TENANTS = (1, 16, 1_000)
@@ -141,10 +144,16 @@ STATEMENTS: dict[str, Statement] = {
     "the console: why jobs wait": lambda on: console_queries.reasons_of_waiting(on.database),
     "the console: failures by cause": lambda on: console_queries.causes(on.database, None, "failed", _day_ago()),
     "the console: the same of a tenant": lambda on: console_queries.causes(on.database, TENANT, "failed", _day_ago()),
-    "the console: failed jobs": lambda on: console_queries.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
-    "the console: the same of a tenant and a cause": lambda on: console_queries.ended(
+    "the console: failed jobs": lambda on: bulk_retry.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
+    "the console: the same of a tenant and a cause": lambda on: bulk_retry.ended(
         on.database, TENANT, "failed", _day_ago(), reasons=["a reason"], most=_SHOWN
     ),
+    "the console: the list of jobs": lambda on: activity.page_of_jobs(on.database, JobFilter(), most=_SHOWN),
+    "the console: the same of a tenant, a state and a cause": lambda on: activity.page_of_jobs(
+        on.database, JobFilter(TENANT, (JobState.FAILED,), reasons=["a reason"]), most=_SHOWN
+    ),
+    "the console: the causes of jobs": lambda on: activity.reasons_of_jobs(on.database, None),
+    "the console: the charts of a month": lambda on: read_charts(on.database, None, "30d", {}),
     "the report: a month of a tenant": lambda on: read_facts(
         on.database, Tenant(TENANT), _day_ago() - timedelta(days=30), _day_ago(), prices={}, minutes=5
     ),
@@ -154,10 +163,14 @@ STATEMENTS: dict[str, Statement] = {
     "`ai-agents jobs --tenant tenant-7`": lambda on: details.listed(on.database, tenant_id=TENANT, most=_SHOWN),
     "`ai-agents jobs --ticket 1007`": lambda on: details.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
-LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
-"""Statements that count all open jobs."""
+LINEAR = {
+    "jobs that wait and run, for metrics",
+    "jobs that are held back, for metrics",
+    "the console: the charts of a month",
+}
+"""Statements that count all open jobs, or all jobs of a month."""
 REPORTS = {"the report: a month of a tenant"}
-"""Statements that read each job of their period: their cost grows with the number of these."""
+"""Statements that read each job of their period, without a goal."""
 BOUNDED = {"the console: the queue", "the console: why jobs wait", "the console: a tenant's figures"}
 """Statements that count open jobs up to a limit; below it their cost grows with the number."""
 

@@ -19,6 +19,7 @@ from jobs.repository import (
     DEADLINE_PASSED,
     DRY_RUN,
     DUPLICATE,
+    HELD_OUT,
     LAST_WORKER_LOST,
     LEFT_OUT,
     NOTE_MISSING,
@@ -161,6 +162,11 @@ CAUSES: dict[str, JobCause] = {
         VerdictCode.DRY_RUN,
         "has no enhancement: the tenant has dry runs",
         "`ai-agents show {job}` prints the note; once the tenant is live, run " + _RETRY,
+    ),
+    HELD_OUT: _no_retry(
+        VerdictCode.HELD_OUT,
+        "has no enhancement: a share of the tickets gets none, for comparison",
+        "to add the note, run " + _RETRY + "; to change the share, set {tenant}.report.holdout in tenants.toml",
     ),
     ALREADY_ENHANCED: _no_retry(
         VerdictCode.ALREADY_ENHANCED,

@@ -58,6 +58,7 @@ class VerdictCode(StrEnum):
     WORKER_LOST = "worker_lost", "each worker that took the job crashed", _ELSE
     DATABASE_FAILING = "database_failing", "Postgres does not answer, or did not answer the workers", "database-down"
     FAILED = "failed", "the job failed for another reason", _ELSE
+    HELD_OUT = "held_out", "the ticket belongs to the share without a note, for comparison", "held-out"
 
     @property
     def status(self) -> int:

@@ -69,7 +69,8 @@ def test_a_report_has_neither_content_nor_names_nor_addresses_nor_keys(
         "  response_status[].status_code: 2000",
     ):
         assert f"\n{line}" in shown, line
-    content = content_of(desks)
+    # Other tests write tickets with the subject "S" to this desk.
+    content = {text for text in content_of(desks) if len(text) > 1}
     assert len(content) > 20
     hidden = content | {str(host), "acme", "ACME", "globex", "GLOBEX", "s3cret", "acme-key", "refresh\n", "/app/it"}
     assert [text for text in hidden if text in shown] == []

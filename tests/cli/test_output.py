@@ -23,7 +23,7 @@ from cli.show import for_machines, for_people, next_step
 from cli.terminal import as_json, table
 from integrations.resilience import DeskHoldReason, HoldReason
 from jobs.details import Details, Happened
-from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, LEFT_OUT, SIGNED_BY_PREVIOUS
+from jobs.repository import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, HELD_OUT, LEFT_OUT, SIGNED_BY_PREVIOUS
 from observability.formats import age, duration
 from privacy.tombstones import FORGOTTEN
 from tests.jobs.diagnosis.known import JOB_ID, NOW, ago, job
@@ -91,6 +91,7 @@ NEXT = [
     (skipped(ALREADY_ENHANCED), f"for a second note, `ai-agents retry {JOB_ID}`"),
     (skipped(ALREADY_ENHANCED, dry_run_job=UUID(int=7)), f"; a dry run of it: `ai-agents show {UUID(int=7)}`"),
     (skipped(DRY_RUN, answered=True), "posts this answer without a new call"),
+    (skipped(HELD_OUT), f"for a note, `ai-agents retry {JOB_ID}`"),
     (skipped(DRY_RUN), "calls GPT-4 again"),
     (FAILED, f"fix the reason, then `ai-agents retry {JOB_ID}`"),
     (replace(FAILED, answered=True), "the answer of GPT-4 is reused"),

@@ -43,7 +43,7 @@ async def test_a_page_has_its_visitor_where_one_is_and_the_way_out() -> None:
         page = await browser.get("/")
         assert "acme<span" in page.text
         assert "support of acme" in page.text
-        assert '<a href="/" aria-current="page">Overview</a>' in page.text
+        assert '<a href="/" aria-current="page">Activity</a>' in page.text
     async with console_site() as site, site.visitor("OLGA") as browser:
         assert '<a href="/failures">Failures</a>' in (await browser.get("/tickets/acme/1")).text
         # What a page shows is escaped everywhere.

@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from console import queries
-from console.queries import EndCause, FinishedJob, PageEnd, figures_of, outcomes
+from console.queries import EndCause, figures_of, outcomes
 from db.session import Database
 from dev.benchmarks.growth import LINEAR, STATEMENTS, Filled
-from jobs import rejections
+from jobs import bulk_retry, rejections
+from jobs.activity import PageEnd
+from jobs.bulk_retry import FinishedJob
 from jobs.missed_webhooks import MAX_MISSED, MAX_MISSED_PER_TENANT, MissedCount, missed_of_all
 from jobs.rejections import OF_WEBHOOKS
 from jobs.repository import RECOVERED, REFRESH_BY_HAND
@@ -64,14 +66,14 @@ async def test_causes_are_counted_by_tenant_and_reason(found: dict[str, UUID], d
 )
 async def test_jobs_are_listed_page_by_page(tenant: str | None, expected: Any, found: Any, database: Database) -> None:
     names = {job_id: name for name, job_id in found.items()}
-    whole = await queries.ended(database, tenant, "failed", since(), most=9)
+    whole = await bulk_retry.ended(database, tenant, "failed", since(), most=9)
     assert [names[job.id] for job in whole] == expected
     assert await all_pages(database, tenant, most=1) == whole
 
 
 async def all_pages(database: Database, tenant: str | None, most: int) -> list[FinishedJob]:
     behind, seen = None, list[FinishedJob]()
-    while page := await queries.ended(database, tenant, "failed", since(), after=behind, most=most):
+    while page := await bulk_retry.ended(database, tenant, "failed", since(), after=behind, most=most):
         seen += page
         behind = PageEnd(page[-1].finished_at, page[-1].id)
     return seen
@@ -79,10 +81,10 @@ async def all_pages(database: Database, tenant: str | None, most: int) -> list[F
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
 async def test_jobs_are_listed_by_reason_and_answer(tenant: str | None, found: Any, database: Database) -> None:
-    jobs = await queries.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
+    jobs = await bulk_retry.ended(database, tenant, "failed", since(), reasons=["GPT-4 timeout"], most=9)
     answered = {job.id: job.answered for job in jobs if job.tenant_id == "acme"}
     assert answered == {found["second"]: True, found["first"]: False}
-    assert await queries.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
+    assert await bulk_retry.ended(database, tenant, "failed", since(), reasons=[], most=9) == []
 
 
 async def test_jobs_that_ended_at_one_moment_are_all_on_some_page(store: Store) -> None:

@@ -32,7 +32,7 @@ async def visits(store: Store, redis: Redis) -> Visits:
 
 def opened(database: Database, redis: Redis) -> Visits:
     visits = Visits(database, redis, SETTINGS)
-    visits.services = replace(visits.services, model_prices=PRICES)
+    visits.services = replace(visits.services, prices=PRICES)
     return visits
 
 

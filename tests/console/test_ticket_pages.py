@@ -1,6 +1,8 @@
 """A ticket's pages: search, the verdict of `diagnose`, and texts; other tenants' tickets are hidden."""
 
 import io
+import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -259,6 +261,7 @@ def test_a_job_is_offered_for_retry_where_that_leads_anywhere() -> None:
     for state, reason, caution in (
         ("failed", "worker lost at its last attempt (before: worker lost)", "Do not retry it"),
         ("skipped", "already enhanced", "adds another note"),
+        ("skipped", "held out for comparison", "A retry adds a note"),
         ("skipped", "ticket not found", "A retry ends the same way"),
     ):
         assert caution in (retry_caution(known_job(state, reason)) or "")
@@ -306,6 +309,24 @@ async def test_who_may_reads_what_was_sent_and_what_came(answered: UUID, log: io
     assert ("\x1b" in line, len(line) < 600) == (False, True)
 
 
+async def test_a_tickets_page_shows_the_note_to_whoever_may_read_texts(
+    store: Store, log: io.StringIO, visits: Visits
+) -> None:
+    cause = {"text": "The <script>quota</script> is used up.", "sources": ["ticket-101"], "quote": "quota raised"}
+    source = {"id": "ticket-101", "kind": "ticket", "number": "101", "link": "https://desk.example/101"}
+    content = {"likely_cause": cause, "sources": [source]}
+    job_id = await store.accept(enhancement=json.dumps(content), model="m-2", state="completed", note_id="5")
+    html = await visits.html("/tickets/acme/12345", READER)
+    (note,) = re.findall(r'<div class="note">(.+?)</div></div>', html, re.DOTALL)
+    for told in ("The &lt;script&gt;quota", '<a href="https://desk.example/101">#101</a>', "m-2", f"Ref {job_id}"):
+        assert told in note, told
+    assert "not confirmed" not in html
+    assert log.getvalue().count(f"Job texts viewed: job_id={job_id}, visitor=rita") == 1
+    for visitor in (SUPPORT, OPERATOR, OF_ACME):
+        assert "quota" not in await visits.html("/tickets/acme/12345", visitor)
+    assert log.getvalue().count("Job texts viewed") == 1
+
+
 async def test_texts_need_a_right(answered: UUID, log: io.StringIO, visits: Visits) -> None:
     for visitor in (SUPPORT, OPERATOR, OF_ACME):
         assert await visits.status(f"/jobs/{answered}/texts", visitor) == 403
@@ -328,7 +349,7 @@ async def test_an_answer_of_a_later_release_is_shown_as_it_is_stored(store: Stor
     job_id = await store.accept(enhancement='{"next_steps": "another form"}')
     html = await visits.html(f"/jobs/{job_id}/texts", READER)
     assert "&#34;next_steps&#34;: &#34;another form&#34;" in html
-    assert "<h3>Note</h3>" not in html
+    assert "No note to show" in await visits.html("/tickets/acme/12345", READER, query={"job": str(job_id)})
     nothing = await store.accept()
     html = await visits.html(f"/jobs/{nothing}/texts", READER)
     assert "No answer is stored" in html

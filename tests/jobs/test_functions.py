@@ -59,6 +59,7 @@ HARMLESS = {
     *("jobs", "by_hand", "workers", "silent", "last_started_at", "missed", "last_at", "is_cut", "completed", "failed"),
     *("reason", "accepted_at", "due_at", "started_at", "finished_at", "rejected_at", "published_at", "retried_at"),
     *("refresh", "failure_noted_at", "seen_closed_at", "model", "input_tokens", "output_tokens", "dollars"),
+    *("bar", "is_reported", "open", "half_seconds", "most_seconds", "carried"),
 }
 
 

@@ -115,7 +115,7 @@ def test_a_refreshed_part_keeps_the_focus(console_ground: ConsoleGround, chromiu
     """Otherwise its stop link would lose the keyboard focus every five seconds."""
     with opened(chromium, console_ground) as (page, complaints):
         log_in(page, "operator")
-        page.locator("#queue a").focus()
+        page.locator("#queue-updates").focus()
         before = page.locator("#queue").element_handle()
         assert before is not None
         page.wait_for_function("part => !part.isConnected", arg=before)

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from cli.config import parse_names
-from config.tenants import Tenant, TicketRules
+from config.tenants import ReportSection, Tenant, TicketRules
 from integrations.resilience import Hold
 from tests.kit import desk as desk_kit
 from tests.kit import model as gpt4
@@ -22,8 +22,9 @@ from workflow.runner import Runner
 from workflow.stored_answers import StoredAnswers
 
 
-def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:
-    return Tenant("acme", rules=TicketRules(only=parse_names(only), never=parse_names(never)), dry_run=dry_run)
+def tenant(only: str = "", never: str = "", *, dry_run: bool = False, holdout: int = 0) -> Tenant:
+    rules = TicketRules(only=parse_names(only), never=parse_names(never))
+    return Tenant("acme", rules=rules, dry_run=dry_run, report=ReportSection(holdout=holdout))
 
 
 @dataclass

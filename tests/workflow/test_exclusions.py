@@ -1,4 +1,4 @@
-"""Tickets without a note: excluded, dry run, nothing found, forgotten."""
+"""Tickets without a note: excluded, held out, dry run, nothing found, forgotten."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from config.tenants import NoteSettings, Tenant
 from integrations.llm.client import ModelClient
 from jobs import details, manual_retry
+from jobs.repository import RECOVERED, REFRESH_BY_HAND, SEEN_REOPENED
 from knowledge import repository
 from privacy import erasure
 from privacy.erasure import ErasureScope
@@ -22,10 +23,12 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE
 from tests.kit.runner import ANSWER, TICKET, run_job
 from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
+from workflow.exclusions import is_held_out
 from workflow.note import WORDS, to_html
 from workflow.stored_answers import StoredKind, UnusableAnswer
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
+HELD_OUT = ("skipped", "held out for comparison")
 COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "status": "Closed"}
 
 
@@ -131,6 +134,76 @@ async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_o
     assert (place.row(job_id)["enhancement"] is None) is not there
 
 
+def new_held_out_ticket(place: WorkSite) -> str:
+    while not is_held_out("acme", ticket_id := new_ticket(place.desks), 50):
+        pass
+    return ticket_id
+
+
+def test_the_share_is_held_out_and_a_higher_one_only_adds_tickets() -> None:
+    shares = {
+        percent: {number for number in range(20_000) if is_held_out("acme", str(number), percent)}
+        for percent in (0, 1, 10, 50)
+    }
+    assert [round(len(held_out) / 200) for held_out in shares.values()] == [0, 1, 10, 50]
+    assert shares[0] < shares[1] < shares[10] < shares[50]
+    # A different hash would move tickets between the groups of a running comparison.
+    assert sorted(shares[1])[:5] == [29, 92, 171, 264, 454]
+    other = {number for number in shares[10] if is_held_out("globex", str(number), 10)}
+    assert 0.08 < len(other) / len(shares[10]) < 0.12
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_held_out_ticket_is_read_and_gets_no_paid_answer(
+    dry_run: bool, place: WorkSite, start_log: StartLog
+) -> None:
+    place.tenant = tenant(dry_run=dry_run, holdout=50)
+    ticket_id = new_held_out_ticket(place)
+    with nothing_said_of_an_error(start_log) as lines:
+        events = (None, "ticket.reopened", RECOVERED, SEEN_REOPENED)
+        job_ids = [await place.job(ticket_id, event=event) for event in events]
+        assert [await place.run(job_id) for job_id in job_ids] == [HELD_OUT] * 4
+    said = f"Task skipped: job_id={job_ids[0]}, ticket_id={ticket_id}, reason={HELD_OUT[1]}"
+    assert sum(said in line for line in lines) == 1
+    calls = [call["operation"] for call in place.desks.requests(ticket_id=ticket_id)]
+    assert (calls, place.paid(), place.notes(ticket_id)) == (["read_ticket"] * 4, 0, [])
+
+
+@pytest.mark.parametrize("request_", ["retry", "refresh", "Ticket.Refresh", REFRESH_BY_HAND, "holdout 0"])
+async def test_a_person_gets_the_note_of_a_held_out_ticket(request_: str, place: WorkSite) -> None:
+    place.tenant = tenant(holdout=50)
+    ticket_id = new_held_out_ticket(place)
+    job_id = await place.job(ticket_id)
+    assert await place.run(job_id) == HELD_OUT
+    if request_ == "retry":
+        await manual_retry.retry(place.store.database, job_id, DEADLINE)
+    elif request_ == "holdout 0":
+        place.tenant = tenant()
+        job_id = await place.job(ticket_id)
+    else:
+        job_id = await place.job(ticket_id, event=request_)
+    assert await place.run(job_id) == ("completed", None)
+    assert (len(place.notes(ticket_id)), place.paid()) == (1, 1)
+
+
+@pytest.mark.parametrize("before", ["answer in the row", "answer in Redis", "note"])
+async def test_an_answer_or_note_of_before_the_holdout_is_not_wasted(before: str, place: WorkSite) -> None:
+    ticket_id = new_held_out_ticket(place)
+    job_id = await place.job(ticket_id)
+    if before == "answer in the row":
+        place.change(job_id, enhancement=ANSWER.model_dump_json(), model="m")
+    elif before == "answer in Redis":
+        place.change(job_id, started_at="now()")
+        await place.answers.put(StoredKind.ANSWER, job_id, (ANSWER.model_dump(mode="json"), "m"))
+    else:
+        assert await place.run(job_id) == ("completed", None)
+        place.change(job_id, seen_closed_at="now()")
+        job_id = await place.job(ticket_id, event="ticket.reopened")
+    place.tenant = tenant(holdout=50)
+    assert await place.run(job_id) == ("completed", None)
+    assert len(place.notes(ticket_id)) == (2 if before == "note" else 1)
+
+
 @pytest.mark.parametrize("ends", ["skipped", "failed"])
 async def test_placeholders_are_deleted_when_the_job_ends(ends: str, place: WorkSite) -> None:
     """An earlier attempt kept an answer for repair, and the job ends without it."""
@@ -202,10 +275,12 @@ async def test_a_dry_run_pays_once_per_ticket_while_its_answer_is_kept(place: Wo
 
 
 @pytest.mark.parametrize(
-    "settings", [tenant(dry_run=True), tenant(never="group:HR")], ids=["dry run", "left out since"]
+    "settings",
+    [tenant(dry_run=True), tenant(never="group:HR"), tenant(holdout=50)],
+    ids=["dry run", "left out since", "held out since"],
 )
-async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place: WorkSite, settings: Tenant) -> None:
-    ticket_id = new_ticket(place.desks)
+async def test_a_ticket_without_a_note_has_no_failure_note(place: WorkSite, settings: Tenant) -> None:
+    ticket_id = new_held_out_ticket(place)
     place.model.order(kind="status", code=400, param="model", times=9)
     job_id = await place.job(ticket_id)
     if not settings.dry_run:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from redis.asyncio import Redis
 
 from cli.pilot.postgres import Postgres
-from config.tenants import Tenant
+from config.tenants import ReportSection, Tenant
 from db.session import Database
 from integrations.servicedesk.client import ServiceDeskPlus
 from jobs import claims
@@ -26,6 +26,7 @@ from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import run_job, runner_on
 from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
+from workflow.exclusions import is_held_out
 from workflow.failure_note import leave_failure_note
 from workflow.runner import Runner
 from workflow.stored_answers import StoredAnswers
@@ -132,6 +133,18 @@ async def test_the_second_of_two_webhooks_is_skipped_unpaid_whichever_number_it_
     assert [(row["state"], row["reason"]) for row in rows] == [ended, ("skipped", "already enhanced")]
     assert ticket.notes_and_calls() == (0 if dry_run else 1, 1)
     assert f"Task skipped: job_id={job_ids[1]}, ticket_id={numbers[1]}, reason=already enhanced" in log.getvalue()
+
+
+async def test_a_ticket_is_held_out_by_its_id_whichever_number_a_webhook_names(ticket: Known) -> None:
+    for held_out in (True, False):
+        while is_held_out("globex", ticket.desk_id, 50) is not held_out or (
+            is_held_out("globex", ticket.number, 50) is held_out
+        ):
+            ticket = replace(ticket)
+        job_ids = [await ticket.job(number) for number in ticket.numbers]
+        rows = await ticket.run(*job_ids, report=ReportSection(holdout=50))
+        reasons = ["held out for comparison"] * 2 if held_out else [None, "already enhanced"]
+        assert [row["reason"] for row in rows] == reasons
 
 
 async def test_two_webhooks_that_run_at_the_same_time_make_one_note(ticket: Known) -> None:

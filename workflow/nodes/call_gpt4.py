@@ -12,7 +12,7 @@ from jobs import claims
 from observability import log_events, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
-from workflow.answer import Content, Enhancement
+from workflow.answer import Content, Enhancement, printable
 from workflow.claim_check import CheckedAnswer, check_claims
 from workflow.lease import retry_until_available
 from workflow.model_requests import (
@@ -63,7 +63,6 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         await keep(attempt, exchanges_of(attempt, question, unanswered, unusable))
         raise
     took = time.monotonic() - requested_at
-    nothing_found = state.get("nothing_found", False)
     exchanges = exchanges_of(attempt, question, [*unanswered, answer], unusable)
     checked: CheckedAnswer | None = None
     if attempt.check_claims:
@@ -71,12 +70,10 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             checked = await check_claims(attempt, question, answer.content, exchanges)
         except BaseException:
             # The answer is paid for: the next attempt uses it, unchecked.
-            content = question.content(answer.content, nothing_found=nothing_found)
+            content = _content(question, state, answer.content)
             await _keep_for_next_attempt(attempt, content, answer.model, exchanges)
             raise
-    content = question.content(
-        checked.answer if checked else answer.content, nothing_found=nothing_found, is_judged=checked is not None
-    )
+    content = _content(question, state, checked.answer if checked else answer.content, is_judged=checked is not None)
     await commit(attempt, content, answer.model, exchanges, took)
     if repaired:
         # Dropped only after the commit: an attempt that stops while Redis is slow must not lose a paid answer.
@@ -96,6 +93,11 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         },
     )
     return {"content": content, "model": answer.model}
+
+
+def _content(question: ModelQuestion, state: GraphState, answer: Enhancement, *, is_judged: bool = False) -> Content:
+    content = question.content(answer, nothing_found=state.get("nothing_found", False), is_judged=is_judged)
+    return content.model_copy(update={"subject": printable(state["ticket"].subject)})
 
 
 async def _request_answer(

@@ -21,6 +21,7 @@ from observability.logging import log_event
 from workflow.exclusions import (
     NoNoteWantedError,
     refuse_forgotten,
+    refuse_held_out,
     refuse_second_dry_run,
     refuse_second_note,
     refuse_ticket,
@@ -50,6 +51,8 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         ticket = await _read_ticket(attempt)
         await refuse_ticket(attempt, ticket)
         await refuse_forgotten(attempt, ticket)
+        if not answered:  # a paid answer is used
+            await refuse_held_out(attempt)
         results: _Results = {}
         late = False
         try:

@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "c9f1ca411bd584bc7f5c95200a5d94059a903b9ea9a5fd175e0f69b67b355e4f"
+FUNCTIONS = "e7ab13f7f09f3387be1d2f021a2f0ff43e58e068d26944b57ebee0621180bce4"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

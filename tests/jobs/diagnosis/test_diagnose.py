@@ -125,6 +125,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(forgotten=True, webhooks=RETIRED), "forgotten", "gets no enhancement"),
     (facts(job("skipped", "nothing found")), "nothing_found", "no related content was found"),
     (facts(job("skipped", "dry run")), "dry_run", "dry runs"),
+    (facts(job("skipped", "held out for comparison")), "held_out", "gets none, for comparison"),
     (facts(job("skipped", "forgotten")), "forgotten", "was erased"),
     (facts(job("running")), "in_progress", "now, attempt 1"),
     (facts(job("running", lease_until=ago(1))), "in_progress", "its worker was lost"),

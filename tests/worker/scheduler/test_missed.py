@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from config.tenants import JobShare, Tenant, TicketRules
 from jobs import rejections
 from jobs.inbox import Inbox
 from jobs.queue import open_redis
-from jobs.repository import RECOVERED
+from jobs.repository import HELD_OUT, RECOVERED
 from privacy import erasure
 from privacy.erasure import ErasureScope
 from tests.kit.postgres import Store
@@ -75,11 +76,14 @@ async def test_its_job_is_made_on_request(rounds: Comparing, site: Site, store: 
     assert len(rounds.made()) == 2
 
 
-async def test_a_late_webhook_is_not_missed(rounds: Comparing, site: Site, store: Store, log: io.StringIO) -> None:
+@pytest.mark.parametrize("ended", [{}, {"state": "skipped", "reason": HELD_OUT, "finished_at": "now()"}])
+async def test_a_late_webhook_is_not_missed(
+    ended: dict[str, Any], rounds: Comparing, site: Site, store: Store, log: io.StringIO
+) -> None:
     rounds.tenant = ON
     ticket_id = site.new_ticket()
     await rounds.round()
-    await store.accept(ticket_id=ticket_id)
+    await store.accept(ticket_id=ticket_id, **ended)
     await rounds.after_an_interval()
     assert (rounds.rows(), rounds.made(), told(log, "Webhook missed")) == ([], [], [])
 
