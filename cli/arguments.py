@@ -3,15 +3,16 @@
 import argparse
 import re
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from config.exit_codes import OF_COMMANDS, OF_VERDICTS
-from observability.formats import parse_moment
+from config.tenants import parse_minutes, parse_zone
+from observability.formats import parse_day, parse_moment
 
 FORMS = ("script", "deluge", "token")
+REPORT_FORMATS = ("text", "html", "csv", "json")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MAX_RETRIED = 100
 MAX_REPLAYED = 100
@@ -20,13 +21,7 @@ _EITHER = "(either number of a cloud ticket)"
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
 Verbs = Any
 """The subparsers of argparse, whose class has no public name."""
-
-
-def moment(text: str) -> datetime:
-    try:
-        return parse_moment(text)
-    except ValueError as failure:
-        raise argparse.ArgumentTypeError(str(failure)) from None
+Parsed = TypeVar("Parsed")
 
 
 def _job_id(text: str) -> UUID:
@@ -54,6 +49,19 @@ def _number(maximum: int) -> Callable[[str], int]:
     return parse
 
 
+def _of(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """Return `parse` with the text of its ValueError as the parser's message."""
+
+    def parsed(text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as failure:
+            raise argparse.ArgumentTypeError(str(failure)) from None
+
+    return parsed
+
+
+moment, _day, _zone, _minutes = _of(parse_moment), _of(parse_day), _of(parse_zone), _of(parse_minutes)
 tenant = _text(r"[a-z0-9-]{1,63}", "a tenant id has 1 to 63 characters: a-z, 0-9 and -")
 _ticket = _text(r"[0-9]{1,20}", "is not a ticket number of 1 to 20 digits")
 _word = _text(r".*", "must be one line and not empty")
@@ -116,6 +124,7 @@ def add_verbs(verbs: Verbs) -> None:
     _add_tenant(votes, "only this tenant")
     days_help = "notes of the last N days (default: 30)"
     votes.add_argument("--days", type=_number(_MAX_DAYS), default=30, metavar="N", help=days_help)
+    _add_report(verbs)
     _add_audit(verbs)
     forget = _verb(verbs, "forget", "erase stored data of a ticket, a requester or a leaving tenant")
     _add_tenant(forget, "tenant", required=True)
@@ -173,6 +182,24 @@ def _add_pilot(verbs: Verbs) -> None:
     for verb in (init, up):
         verb.add_argument("--folder", type=lambda text: Path(_path(text)), default=Path("pilot"), metavar="FOLDER",
                           help="folder of settings and data (default: pilot)")  # fmt: skip
+
+
+def _add_report(verbs: Verbs) -> None:
+    report = _verb(verbs, "report", "report coverage, speed, use and cost of notes")
+    _add_tenant(report, "only this tenant")
+    for option, dest, description in (
+        ("--from", "first", "first day, like 2026-11-01 (default: 30 days in all)"),
+        ("--to", "last", "last day, included (default: yesterday)"),
+    ):
+        report.add_argument(option, dest=dest, type=_day, metavar="DAY", help=description)
+    zone_help = "time zone of the days, like Europe/Berlin (default: the tenant's)"
+    report.add_argument("--timezone", type=_zone, metavar="ZONE", help=zone_help)
+    minutes_help = "assumed minutes that a used note saves (default: the tenant's)"
+    report.add_argument("--minutes", type=_minutes, metavar="N", help=minutes_help)
+    report.add_argument("--format", choices=REPORT_FORMATS, default="text", help="format (default: text)")
+    report.add_argument(
+        "--output", type=lambda text: Path(_path(text)), metavar="FILE", help="write to this file, and replace it"
+    )
 
 
 def _add_audit(verbs: Verbs) -> None:

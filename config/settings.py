@@ -372,6 +372,9 @@ class HousekeepingSettings(PriceSettings, ModelAddressSettings):
     ([Reconcile](reconcile.md))."""
     reconcile_window_hours: int = Field(24, ge=1, le=168)
     """Maximum age of a ticket, in hours, to get a job for a missed webhook; at most half of `KEEP_JOBS_DAYS`."""
+    reports_dir: Path | None = None
+    """Directory for a [value report](report.md) of each tenant and week, as HTML files, deleted after 53 weeks. Unset,
+    none is written."""
 
 
 class MigrateSettings(LogSettings):

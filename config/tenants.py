@@ -217,7 +217,10 @@ class JobShare(TenantSection):
     while Postgres is down."""
 
 
-def _timezone(name: str) -> str:
+MAX_MINUTES_PER_NOTE = 480
+
+
+def parse_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -225,12 +228,23 @@ def _timezone(name: str) -> str:
     return name
 
 
+def parse_minutes(text: str) -> float:
+    """Parse the assumed minutes of a used note. Raises ValueError."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1
+    if not 0 <= minutes <= MAX_MINUTES_PER_NOTE:
+        raise ValueError(f"{text!r} is not a number of minutes from 0 to {MAX_MINUTES_PER_NOTE}")
+    return minutes
+
+
 class ReportSection(TenantSection):
     """The value report."""
 
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(parse_zone)] = "UTC"
     """Time zone of the report's days, such as `Europe/Berlin`."""
-    minutes_per_note: Annotated[float, Field(ge=0, le=480)] = 5
+    minutes_per_note: Annotated[float, Field(ge=0, le=MAX_MINUTES_PER_NOTE)] = 5
     """Assumed minutes that a technician saves with a note that was used."""
     holdout: Annotated[int, Field(ge=0, le=50)] = 0
     """Percent of the tickets that get no note, to compare them with the others. A person can still request the note

@@ -15,14 +15,14 @@ from console import login
 from console.dependencies import Services
 from console.errors import ErrorHandler, is_part, loggable_ids, route_path
 from console.oidc import Provider
-from console.routes import activity, failures, tenants, tickets
+from console.routes import activity, failures, report, tenants, tickets
 from console.sessions import Sessions
 from console.templating import STATIC, STATIC_PATH
 from observability import log_events, metrics
 from observability.identifiers import bound
 from observability.logging import log_event
 
-PAGES = (activity.router, tenants.router, tickets.router, failures.router)
+PAGES = (activity.router, tenants.router, tickets.router, failures.router, report.router)
 MAX_FIELDS, LARGEST_FIELD_BYTES = 32, 8 * 1024
 _PAGE_SECONDS = 15.0
 _METHODS = ("GET", "HEAD", "POST")

@@ -47,6 +47,7 @@ class DeskTicket:
     created_at: datetime | None = None
     changed_at: datetime | None = None
     closed: bool = False
+    closed_at: datetime | None = None
     people: tuple[Person, ...] = field(default=(), repr=False)
     conversation: bool | None = None
     has_notes: bool = False
@@ -56,6 +57,13 @@ class DeskTicket:
     def kinds(self) -> dict[str, str]:
         """Kind -> name, of the kinds that rules may exclude."""
         return {"category": self.category, "group": self.group, "site": self.site, "template": self.template}
+
+    @property
+    def seconds_to_closing(self) -> float | None:
+        """Seconds from creation to closing; None if unknown or wrong."""
+        if self.created_at is None or self.closed_at is None or self.closed_at < self.created_at:
+            return None
+        return (self.closed_at - self.created_at).total_seconds()
 
     @property
     def shown(self) -> str:

@@ -1,4 +1,4 @@
-"""Feedback on notes: signed links, votes, and the share that resolutions use.
+"""Feedback on notes: signed links, votes, the share that resolutions use, and triage.
 
 One row for each job, without text or person. Prompt and model are copied from the job's row, whose answer is purged
 earlier.
@@ -6,7 +6,7 @@ earlier.
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.dialects.postgresql import BOOLEAN, TEXT
 
 from config.settings import FeedbackPageSettings, FeedbackSettings
 from db.session import Database
@@ -54,12 +54,21 @@ class RecordedVote(NamedTuple):
     changed: bool
 
 
-class UnmeasuredNote(NamedTuple):
-    """A completed job whose note's use is not measured yet."""
+class LastNote(NamedTuple):
+    """The note of a ticket's last completed job, as far as it is measured.
+
+    `suggestions`: field of the ticket (TRIAGE_FIELDS) -> suggested value. `is_unmeasured`: its use is not measured yet,
+    and the resolution is not older.
+    """
 
     job_id: UUID
     steps: Sequence[str]
+    suggestions: Mapping[str, str]
+    is_unmeasured: bool
 
+
+TRIAGE_FIELDS = ("category", "priority", "group")
+"""Fields of a ticket for which a note may suggest a value."""
 
 # A job whose note is or may be in the ticket, unless the ticket was forgotten. The transaction shares the tenant's key.
 _OF_JOB = """
@@ -75,6 +84,8 @@ _VERSION = """
     prompt = CASE WHEN excluded.prompt = '' THEN f.prompt ELSE excluded.prompt END,
     model = CASE WHEN excluded.model = '' THEN f.model ELSE excluded.model END
 """
+# Of another note of the same job, after a manual retry, the triage no longer counts.
+_TRIAGE = ", ".join(f"{name}_matched = CASE WHEN {_SAME} THEN f.{name}_matched END" for name in TRIAGE_FIELDS)
 # Serialises concurrent votes: otherwise both would count as the first one.
 _IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('feedback ' || CAST(:id AS uuid), 0))")
 # After a manual retry, the job may have another note than the one that was measured or voted on.
@@ -85,7 +96,7 @@ _VOTE = text(f"""
         ON CONFLICT (job_id) DO UPDATE SET
             vote = excluded.vote, reason = excluded.reason, voted_at = excluded.voted_at,
             taken_up = CASE WHEN {_SAME} THEN f.taken_up END,
-            taken_up_at = CASE WHEN {_SAME} THEN f.taken_up_at END, {_VERSION}
+            taken_up_at = CASE WHEN {_SAME} THEN f.taken_up_at END, {_TRIAGE}, {_VERSION}
         RETURNING prompt, model, vote)
     SELECT v.prompt, v.model, b.vote IS DISTINCT FROM v.vote AS changed FROM voted v LEFT JOIN before b ON true
 """).bindparams(bindparam("vote", type_=TEXT), bindparam("reason", type_=TEXT))  # noqa: S608 -- constants
@@ -94,23 +105,38 @@ _MEASURE = text(f"""
     INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, taken_up, taken_up_at)
     SELECT current_setting('app.tenant_id'), id, prompt, model, :taken_up, now() FROM job
     ON CONFLICT (job_id) DO UPDATE SET
-        taken_up = excluded.taken_up, taken_up_at = excluded.taken_up_at, {_VERSION}
+        taken_up = excluded.taken_up, taken_up_at = excluded.taken_up_at, {_TRIAGE}, {_VERSION}
         WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
     RETURNING prompt, model
 """)  # noqa: S608 -- constants
+# A later closing overwrites the result. A vote or a measure of another note of the same job stays.
+_RECORD_TRIAGE = text(f"""
+    WITH job AS ({_OF_JOB})
+    INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, category_matched, priority_matched, group_matched)
+    SELECT current_setting('app.tenant_id'), id, prompt, model, :category, :priority, :group FROM job
+    ON CONFLICT (job_id) DO UPDATE SET
+        category_matched = excluded.category_matched, priority_matched = excluded.priority_matched,
+        group_matched = excluded.group_matched, {_VERSION}
+        WHERE (({_SAME}) OR (f.vote IS NULL AND f.taken_up IS NULL))
+        AND (f.category_matched, f.priority_matched, f.group_matched)
+            IS DISTINCT FROM (excluded.category_matched, excluded.priority_matched, excluded.group_matched)
+""").bindparams(*(bindparam(name, type_=BOOLEAN) for name in TRIAGE_FIELDS))  # noqa: S608 -- constants
 # A resolution older than the note cannot have taken it up. A step is a text, or an object with one.
-_UNMEASURED = text(f"""
+_LAST_NOTE = text(f"""
     SELECT l.id AS job_id, ARRAY(
         SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{{}}' ELSE s ->> 'text' END
         FROM jsonb_array_elements(
             CASE jsonb_typeof(l.enhancement -> 'next_steps')
-            WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
+            WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps,
+        (SELECT jsonb_object_agg(s ->> 'field', s ->> 'value') FROM jsonb_array_elements(
+            CASE jsonb_typeof(l.enhancement -> 'suggestions')
+            WHEN 'array' THEN l.enhancement -> 'suggestions' ELSE '[]' END) s
+        WHERE s ->> 'field' = ANY (CAST(:fields AS text[]))) AS suggestions,
+        NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL) AND NOT EXISTS (
+            SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
+            AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at) AS is_unmeasured
     FROM (SELECT j.id, j.enhancement, j.finished_at FROM {JOBS_OF_TICKET} j
     WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
-    WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
-    AND NOT EXISTS (
-        SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
-        AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at)
 """).bindparams(bindparam("ticket", type_=TEXT))  # noqa: S608
 
 
@@ -125,10 +151,20 @@ async def record_vote(
     return None if row is None else RecordedVote(NoteVersion(row["prompt"], row["model"]), row["changed"])
 
 
-async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
-    """Return a ticket's last note if unmeasured and not newer than the resolution."""
-    (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
-    return UnmeasuredNote(rows[0]["job_id"], [step for step in rows[0]["steps"] if step]) if rows else None
+async def last_note(database: Database, tenant_id: str, ticket_id: str) -> LastNote | None:
+    """Return a ticket's last note; None without one, and once its answer is purged."""
+    (rows,) = await database.call_as(tenant_id, _LAST_NOTE, ticket=ticket_id, fields=list(TRIAGE_FIELDS))
+    if not rows:
+        return None
+    row = rows[0]
+    suggestions = {name: value for name, value in (row["suggestions"] or {}).items() if value}
+    return LastNote(row["job_id"], [step for step in row["steps"] if step], suggestions, row["is_unmeasured"])
+
+
+async def record_triage(database: Database, tenant_id: str, job_id: UUID, matched: Mapping[str, bool]) -> None:
+    """Store which suggestions of a note match its closed ticket (field -> bool)."""
+    values = {name: matched.get(name) for name in TRIAGE_FIELDS}
+    await _write(database, tenant_id, _RECORD_TRIAGE, id=job_id, **values)
 
 
 async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:

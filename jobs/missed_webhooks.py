@@ -251,6 +251,12 @@ MISSED_LATELY = text(f"""
           WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id = :tenant
           AND m.missed_at > now() - interval '1 day' ORDER BY m.missed_at DESC LIMIT :most_missed) l
 """)  # noqa: S608
+# `seen_at` is by our clock, `created_at` by the desk's.
+MISSED_OF_TENANT = text(f"""
+    SELECT count(*) AS missed FROM missing_webhooks m
+    WHERE m.tenant_id = :tenant AND m.seen_at >= :since AND m.seen_at < :until
+    AND m.missed_at <> m.seen_at AND m.job_id IS NULL AND NOT {_HAS_JOB}
+""")  # noqa: S608
 _MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
 MAX_MISSED = 1_000  # newest missed webhooks that a tenant's page counts
 MAX_MISSED_PER_TENANT = 100

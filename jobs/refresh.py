@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, TEXT
 
 from db.session import Database
 from jobs.claims import Claim, LeaseLostError
@@ -25,6 +26,12 @@ _CLOSED = text(f"""
         UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
                    ORDER BY f.finished_at DESC LIMIT 1))
 """)  # noqa: S608 -- constants
+# The first condition is for the indexes. A display number may be another ticket's id.
+_RESOLVED = text("""
+    UPDATE jobs j SET resolution_seconds = :seconds WHERE j.tenant_id = current_setting('app.tenant_id')
+    AND (j.ticket_id = :ticket OR j.desk_id = :ticket) AND coalesce(j.desk_id, j.ticket_id) = :ticket
+    AND j.resolution_seconds IS DISTINCT FROM :seconds
+""").bindparams(bindparam("ticket", type_=TEXT), bindparam("seconds", type_=DOUBLE_PRECISION))
 _LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
 _REOPENED = text(f"""
     WITH found AS {JOBS_OF_TICKET}, last_note AS ({_LAST_NOTE})
@@ -57,9 +64,13 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
     return reason
 
 
-async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
-    """Record that the ticket was read as closed `seconds_ago`."""
-    await database.call_as(tenant_id, _CLOSED, ticket=ticket_id, ago=timedelta(seconds=seconds_ago))
+async def note_closed(
+    database: Database, tenant_id: str, ticket_id: str, seconds_ago: float, resolution_seconds: float | None = None
+) -> None:
+    """Record that the ticket was read as closed `seconds_ago`, and its resolution time if known."""
+    statements = [_CLOSED] if resolution_seconds is None else [_CLOSED, _RESOLVED]
+    values = {"ago": timedelta(seconds=seconds_ago), "seconds": resolution_seconds}
+    await database.call_as(tenant_id, *statements, ticket=ticket_id, **values)
 
 
 async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:

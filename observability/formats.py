@@ -1,7 +1,7 @@
 """Formats of durations, times and amounts for command, console and diagnoses."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
@@ -48,6 +48,17 @@ def parse_moment(given: str) -> datetime:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
+
+
+def parse_day(given: str) -> date:
+    """Parse a day like `2026-11-01`, of the years 2000 to 2100. Raises ValueError."""
+    try:
+        day = date.fromisoformat(given)
+    except ValueError:
+        day = date.min
+    if not 2000 <= day.year <= 2100:
+        raise ValueError(f"{given!r} is not a day like 2026-11-01, of the years 2000 to 2100")
+    return day
 
 
 def counted(count: int, most: int | None = None) -> str:

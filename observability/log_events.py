@@ -156,6 +156,8 @@ ERASED = Phrase(
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
 SECRET_AGES_UNKNOWN = Phrase("Secret ages error: {reason}", "error", promised=False)
 PURGE_FAILED = Phrase("Purge error: part={part}, reason={reason}", "error", promised=False)
+REPORT_WRITTEN = Phrase("Report written: tenant_id={tenant_id}, file={file}", promised=False)
+REPORTS_NOT_WRITTEN = Phrase("Reports not written: {reason}", "warning", promised=False)
 SYNC_COMPLETED = Phrase(
     "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed},"
     " to_read={to_read}",

@@ -1,13 +1,14 @@
-"""Follow-up of posted notes: their uptake, and tickets reopened later."""
+"""Follow-up of posted notes: uptake, triage, resolution time, and reopened tickets."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from config.tenants import Tenant
+from config.tenants import Tenant, fold
 from db.session import Database
 from integrations.errors import TicketClosedError, TicketNotFoundError
 from integrations.values import DeskTicket
 from jobs import feedback, missed_webhooks, refresh
+from jobs.feedback import LastNote
 from jobs.intake import request_refresh
 from jobs.repository import SEEN_REOPENED
 from knowledge.language import languages_of_tenant
@@ -28,21 +29,30 @@ class NoteFollowUp:
     job_deadline_seconds: int
 
     async def __call__(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
-        """Measure the uptake of a ticket's note; make a job if it was reopened.
+        """Measure a closed ticket and its note; make a job if it was reopened.
 
         `seconds_ago` is the greatest age of the ticket's state. Raises one of DATABASE_FAILURES.
         """
         if ticket.closed:
             # This is first, because `seconds_ago` counts from now.
-            await refresh.note_closed(self.database, tenant.id, ticket.ticket_id, seconds_ago)
-            if ticket.resolution:
-                await self._measure_uptake(tenant, ticket)
+            lasted = ticket.seconds_to_closing
+            await refresh.note_closed(self.database, tenant.id, ticket.ticket_id, seconds_ago, lasted)
+            note = await feedback.last_note(self.database, tenant.id, ticket.ticket_id)
+            if note is not None:
+                await self._measure_triage(tenant, ticket, note)
+                await self._measure_uptake(tenant, ticket, note)
         else:
             await self._check_reopened(tenant, ticket, seconds_ago)
 
-    async def _measure_uptake(self, tenant: Tenant, ticket: DeskTicket) -> None:
-        note = await feedback.unmeasured_note(self.database, tenant.id, ticket.ticket_id)
-        if note is None:
+    async def _measure_triage(self, tenant: Tenant, ticket: DeskTicket, note: LastNote) -> None:
+        """Compare suggestions with the ticket's values; an empty value does not match."""
+        values = {"category": ticket.category, "priority": ticket.priority, "group": ticket.group}
+        matched = {name: fold(value) == fold(values[name]) for name, value in note.suggestions.items()}
+        if matched:
+            await feedback.record_triage(self.database, tenant.id, note.job_id, matched)
+
+    async def _measure_uptake(self, tenant: Tenant, ticket: DeskTicket, note: LastNote) -> None:
+        if not ticket.resolution or not note.is_unmeasured:
             return
         text = f"{ticket.subject}\n{ticket.description}"
         ratio = taken_up(note.steps, ticket.resolution, text, languages_of_tenant(tenant))

@@ -251,6 +251,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         created_at=moment_of(body.get("created_time")),
         changed_at=moment_of(body.get("last_updated_time")),
         closed=is_closed(body, closed_statuses),
+        closed_at=moment_of(body.get("completed_time")) or moment_of(body.get("resolved_time")),
         people=people_of(body),
         conversation=_truth(body.get("has_conversation")),
         has_notes=_truth(body.get("has_notes")) is True,

@@ -123,6 +123,22 @@ def test_a_ticket_is_closed_by_what_its_edition_says(name: str, changed: dict[st
     assert is_closed(recorded | changed, frozenset()) is closed
 
 
+@pytest.mark.parametrize(
+    ("changed", "seconds"),
+    [
+        ({"completed_time": {"value": "1604655594000"}, "resolved_time": {"value": "1604650000000"}}, 1604655594),
+        ({"completed_time": None, "resolved_time": {"value": "1604650000000"}}, 1604650000),
+        ({"completed_time": "soon"}, None),
+    ],
+)
+def test_a_ticket_is_closed_when_it_was_completed_or_else_resolved(
+    changed: dict[str, Any], seconds: int | None
+) -> None:
+    recorded = next(each.body["request"] for each in RECORDED if each.name == "onpremises_ticket_open")
+    closed_at = ticket_of(recorded | changed).closed_at
+    assert (closed_at and closed_at.timestamp()) == seconds
+
+
 def test_each_row_has_a_file_and_each_file_says_where_it_is_from() -> None:
     assert {recorded.name for recorded in RECORDED} == EXPECTED.keys()
     for recorded in RECORDED:

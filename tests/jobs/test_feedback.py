@@ -92,20 +92,22 @@ SAID = [{"text": step, "from": "ticket 9"} for step in STEPS]
 @pytest.mark.parametrize("steps", [STEPS, SAID], ids=["texts", "objects"])
 async def test_the_last_note_of_a_ticket_is_measured_once(steps: list[object], store: Store) -> None:
     """A webhook names either number; a display number may be another ticket's id."""
-    assert await feedback.unmeasured_note(store.database, "acme", "7") is None
+    assert await feedback.last_note(store.database, "acme", "7") is None
     await note(store, ticket_id="7", finished_at="now() - interval '1 hour'")
     job_id = await note(store, ticket_id="124", desk_id="7", enhancement=answer("7", *steps))
     await note(store, ticket_id="7", state="failed")
     await note(store, ticket_id="7", tenant_id="globex")
     await note(store, ticket_id="8", desk_id="9", display_id="7")
-    found = await feedback.unmeasured_note(store.database, "acme", "7")
+    found = await feedback.last_note(store.database, "acme", "7")
     assert found is not None
-    assert (found.job_id, found.steps) == (job_id, STEPS)
+    assert (found.job_id, found.steps, found.suggestions, found.is_unmeasured) == (job_id, STEPS, {}, True)
     assert await feedback.record_taken_up(store.database, "acme", job_id, 0.25) == NoteVersion("7", "m-1")
     assert await feedback.record_taken_up(store.database, "acme", job_id, 0.75) is None
     (row,) = rows(store)
     assert (row["taken_up"], row["vote"], row["taken_up_at"] is not None) == (0.25, None, True)
-    assert await feedback.unmeasured_note(store.database, "acme", "7") is None
+    found = await feedback.last_note(store.database, "acme", "7")
+    assert found is not None
+    assert (found.job_id, found.is_unmeasured) == (job_id, False)
 
 
 async def test_a_vote_on_another_note_keeps_the_measure(store: Store) -> None:
@@ -122,6 +124,24 @@ async def test_a_vote_on_another_note_keeps_the_measure(store: Store) -> None:
     store.table.change(job_id, model="m-2")
     assert await feedback.record_taken_up(store.database, "acme", job_id, 0.5) is None
     assert [(row["model"], row["vote"], row["taken_up"]) for row in rows(store)] == [("m-1", "useful", None)]
+
+
+async def test_the_triage_of_another_note_of_the_job_is_dropped(store: Store) -> None:
+    def stored() -> list[Any]:
+        return [(row["prompt"], row["category_matched"], row["group_matched"]) for row in rows(store)]
+
+    job_id = await note(store)
+    await feedback.record_triage(store.database, "acme", job_id, {"category": True})
+    await vote(store, job_id)
+    assert stored() == [("7", True, None)]
+    # After a manual retry.
+    store.table.change(job_id, enhancement=answer("8", "Reboot."))
+    await feedback.record_triage(store.database, "acme", job_id, {"group": True})
+    assert stored() == [("7", True, None)]
+    await vote(store, job_id)
+    assert stored() == [("8", None, None)]
+    await feedback.record_triage(store.database, "acme", job_id, {"group": False})
+    assert stored() == [("8", None, False)]
 
 
 async def test_a_double_click_changes_the_vote_once(store: Store, server: Postgres) -> None:
@@ -156,7 +176,7 @@ async def test_a_job_without_a_note_takes_no_vote(columns: dict[str, str], taken
 @pytest.mark.parametrize("enhancement", ['{"summary": "s"}', '{"next_steps": 3}', '{"next_steps": [3, null, {}]}'])
 async def test_an_answer_without_steps_is_no_failure(enhancement: str, store: Store) -> None:
     job_id = await note(store, ticket_id="7", enhancement=enhancement)
-    found = await feedback.unmeasured_note(store.database, "acme", "7")
+    found = await feedback.last_note(store.database, "acme", "7")
     assert found is not None
     assert (found.job_id, found.steps) == (job_id, [])
 

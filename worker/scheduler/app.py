@@ -1,7 +1,7 @@
 """The process `housekeeping`: recurring work of one leader for all tenants.
 
-Sync, reconciliation, embeddings, purge and secret ages run independently of each other; webhooks and jobs need none of
-them. The leader holds a lock in Postgres that ends with its connection; other processes wait.
+Sync, reconciliation, embeddings, purge, secret ages and reports run independently of each other; webhooks and jobs need
+none of them. The leader holds a lock in Postgres that ends with its connection; other processes wait.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from privacy.secret_fingerprints import CHECK_SECONDS, OF_PROCESS, SecretUsage
 from worker.scheduler.missed_webhooks import Reconciliation
 from worker.scheduler.probes import ProbeServer
 from worker.scheduler.purge import HourlyPurge
+from worker.scheduler.reports import WeeklyReports
 from workflow.note_followup import NoteFollowUp
 
 _UPDATE_TIMEOUT_SECONDS = 30.0
@@ -182,7 +183,7 @@ def _exit_stuck(reason: str) -> None:
 
 
 class Leader:
-    """Runs the five kinds of work while this process leads.
+    """Runs the six kinds of work while this process leads.
 
     The watchdog observes `progress`.
     """
@@ -208,6 +209,7 @@ class Leader:
         self._reconciliation = Reconciliation(tenants, database, desks, inbox, throttles, settings)
         self._embedding = EmbeddingSync(tenants, database, embedders.of, embedders.mask_of)
         self._purge = HourlyPurge(settings, tenants, database, purge_progress)
+        self._reports = WeeklyReports(settings, tenants, database)
         self._secret_ages = SecretAges(database, lambda: own_secrets(settings, tenants) | tenants.secrets())
 
     async def run(self, readiness: Readiness) -> None:
@@ -243,6 +245,7 @@ class Leader:
             group.create_task(self._embed())
             group.create_task(self._purge.run(check_lead))
             group.create_task(self._secret_ages.run(check_lead))
+            group.create_task(self._reports.run(check_lead))
 
     async def _embed(self) -> None:
         # No check of leadership: two leaders would store the same. `run_once` raises nothing.

@@ -1,8 +1,9 @@
-"""Follow-up of notes: uptake by the resolution, reopened tickets, removed notes."""
+"""Follow-up of notes: uptake, triage, resolution time, reopened tickets, removed notes."""
 
 import io
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -82,6 +83,106 @@ async def test_an_answer_that_was_purged_or_failed_is_not_measured(site: Site, s
         site.change(ticket_id, status="Closed")
     await site.sync()
     assert measured(store) == {}
+
+
+def suggesting(**values: str) -> str:
+    suggestions = [{"field": name, "value": value, "strength": "strong"} for name, value in values.items()]
+    return json.dumps({"next_steps": STEPS, "prompt": "7", "suggestions": suggestions})
+
+
+def triage(store: Store) -> list[tuple[bool | None, ...]]:
+    found = store.table.run("SELECT category_matched AS c, priority_matched AS p, group_matched AS g FROM feedback")
+    return [(row["c"], row["p"], row["g"]) for row in found]
+
+
+async def test_suggestions_are_compared_with_the_closed_ticket(site: Site, store: Store) -> None:
+    """Names are folded, an empty field does not match, and no resolution is needed."""
+    ticket_id = site.new_ticket(subject="VPN is down", category="NETWORK  access")
+    suggested = suggesting(category="Network Access", priority="High")
+    await noted(store, ticket_id, enhancement=suggesting(group="Network"), finished_at="now() - interval '1 hour'")
+    await noted(store, ticket_id, enhancement=suggested, refresh="asked")
+    await noted(store, ticket_id, enhancement=suggested, tenant_id="globex")
+    await site.sync()
+    assert triage(store) == []
+    await moved(site, ticket_id, "Closed", reopened=False)
+    assert triage(store) == [(True, False, None)]
+    # A later closing overwrites it.
+    site.change(ticket_id, category="Printers", priority="High")
+    await moved(site, ticket_id, "Open", "Closed", reopened=False)
+    assert triage(store) == [(False, True, None)]
+    # Without the answer, the last result stays.
+    store.table.run("UPDATE jobs SET enhancement = NULL")
+    site.change(ticket_id, priority="Low")
+    await moved(site, ticket_id, "Open", "Closed", reopened=False)
+    assert triage(store) == [(False, True, None)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"enhancement": suggesting()},
+        {"enhancement": '{"suggestions": 3}'},
+        {"enhancement": '{"suggestions": [3, {}, {"field": "site", "value": "a"}, {"field": "group", "value": null}]}'},
+        {"enhancement": None},
+        {"state": "failed", "enhancement": suggesting(category="Network")},
+    ],
+)
+async def test_without_a_note_with_a_suggestion_nothing_is_compared(
+    columns: dict[str, Any], site: Site, store: Store
+) -> None:
+    ticket_id = site.new_ticket(subject="VPN is down", category="Network")
+    await noted(store, ticket_id, **columns)
+    await moved(site, ticket_id, "Closed")
+    assert triage(store) == []
+
+
+async def test_the_resolution_time_of_a_closed_ticket_is_stored_in_its_jobs(site: Site, store: Store) -> None:
+    ticket_id, open_still = (site.new_ticket(subject="VPN is down") for _ in range(2))
+    ours = [
+        await store.accept(ticket_id="9124", desk_id=ticket_id, state="failed", finished_at="now()"),
+        await store.accept(ticket_id=ticket_id, state="skipped", reason="dry run", finished_at="now()"),
+    ]
+    await store.accept(ticket_id=ticket_id, tenant_id="globex")
+    # Another ticket, whose visible number is this one's id.
+    await store.accept(ticket_id=ticket_id, desk_id="77")
+    await store.accept(ticket_id=open_still)
+    await site.sync()
+    await moved(site, ticket_id, "Closed")
+    ticket = await site.client.read_ticket(ticket_id)
+    assert ticket.created_at is not None
+    assert ticket.closed_at is not None
+    lasted = (ticket.closed_at - ticket.created_at).total_seconds()
+    found = store.table.run("SELECT id, resolution_seconds FROM jobs WHERE resolution_seconds IS NOT NULL")
+    assert {row["id"]: row["resolution_seconds"] for row in found} == dict.fromkeys(ours, lasted)
+    # An unchanged one is not written again.
+    versions = store.table.run("SELECT xmin::text AS x FROM jobs ORDER BY id")
+    await NoteFollowUp(store.database, 1800)(Tenant("acme"), ticket, 0)
+    assert store.table.run("SELECT xmin::text AS x FROM jobs ORDER BY id") == versions
+    later = replace(ticket, closed_at=ticket.closed_at + timedelta(hours=1))
+    await NoteFollowUp(store.database, 1800)(Tenant("acme"), later, 0)
+    assert store.table.job(ours[0])["resolution_seconds"] == lasted + 3600
+
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("created_at", "closed_at", "seconds"),
+    [
+        (NOON, NOON + timedelta(hours=2), 7200),
+        (NOON, NOON, 0),
+        (NOON, NOON - timedelta(seconds=1), None),
+        (None, NOON, None),
+        (NOON, None, None),
+    ],
+)
+async def test_a_resolution_time_that_is_unknown_or_negative_is_not_stored(
+    created_at: datetime | None, closed_at: datetime | None, seconds: float | None, store: Store
+) -> None:
+    ticket = DeskTicket("124", "S", "", "", "", "Closed", "", closed=True, created_at=created_at, closed_at=closed_at)
+    job_id = await store.accept(ticket_id="124", state="failed")
+    await NoteFollowUp(store.database, 1800)(Tenant("acme"), ticket, 0)
+    assert store.table.job(job_id)["resolution_seconds"] == seconds
 
 
 SKIPPED: dict[str, Any] = {"is_closed": True, "state": "skipped", "reason": "ticket deleted or closed"}

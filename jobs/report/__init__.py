@@ -1,0 +1,1 @@
+"""The value report: coverage, speed, use and cost of notes."""

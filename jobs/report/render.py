@@ -1,0 +1,92 @@
+"""Formats of the value report: HTML, CSV and JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from jobs.report.document import Report, figures, headlines, sections, tenant_rows
+from observability.formats import clean, when
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+ALL = "(all)"
+"""Tenant of the sums in CSV; no tenant has such an id."""
+_BOM = "\ufeff"  # for Excel, which otherwise reads another encoding
+_FORMULA = "=+-@"
+
+
+def to_html(report: Report, now: datetime | None = None) -> str:
+    """Return a self-contained page."""
+    context = {"report": report, "body": to_part(report), "made_at": when((now or datetime.now(UTC)).astimezone(UTC))}
+    return _environment.get_template("page.html").render(context)
+
+
+def to_part(report: Report, link: Callable[[str], str] = lambda _: "") -> Markup:
+    """Return the report's part of a page. `link` returns the address of a tenant's report, or ""."""
+    context = {
+        "report": report,
+        "headlines": headlines(report.total),
+        "sections": sections(report),
+        "tenants": tenant_rows(report),
+        "link": link,
+    }
+    return Markup(_environment.get_template("part.html").render(context))  # noqa: S704 -- escaped by the template
+
+
+def to_json(report: Report) -> str:
+    """Return JSON in ASCII, so that no value can control a terminal."""
+    content = {
+        "from": report.period.first.isoformat(),
+        "to": report.period.last.isoformat(),
+        "total": figures(report.total),
+        "tenants": [
+            {"tenant_id": each.tenant_id, "timezone": each.zone, "minutes_per_note": each.minutes} | figures(each.facts)
+            for each in report.tenants
+        ],
+    }
+    return json.dumps(content, indent=2)
+
+
+def to_csv(report: Report) -> str:
+    """Return one line a figure, as RFC 4180; an unknown figure is empty.
+
+    The sums come first, if there are several tenants.
+    """
+    output = io.StringIO(newline="")
+    writer = csv.writer(output)
+    writer.writerow(("tenant", "figure", "detail", "value"))
+    parts = [(each.tenant_id, each.facts) for each in report.tenants]
+    for tenant_id, facts in parts if len(parts) == 1 else [(ALL, report.total), *parts]:
+        for period in ("first", "last"):
+            writer.writerow((_guarded(tenant_id), "period", period, getattr(report.period, period).isoformat()))
+        for figure, details in figures(facts).items():
+            for detail, value in _flat(details):
+                writer.writerow((_guarded(tenant_id), figure, _guarded(detail), value))
+    return _BOM + output.getvalue()
+
+
+def _flat(details: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in details.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name} {inner}", one) for inner, one in _flat(value))
+        else:
+            yield name, value
+
+
+def _guarded(text: str) -> str:
+    """Return a text that a spreadsheet does not take for a formula (OWASP CSV injection)."""
+    is_formula = text.lstrip()[:1] in _FORMULA if text.strip() else False
+    return ("'" if is_formula or text[:1] in "\t\r\n" else "") + clean(text)
