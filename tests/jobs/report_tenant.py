@@ -79,7 +79,10 @@ async def fill(store: Store) -> None:
     gpt: dict[str, Any] = {"model": "gpt-4.1-2025-04-14"}
     first = await job("1", "completed", BEGIN, seconds=10, hours=10, tokens=(1000, 100), **gpt)
     # A webhook names the visible number, a refresh the desk's.
-    second = await job("102", "completed", desk_id="2", seconds=20, hours=20, tokens=(2000, 200), **gpt)
+    await job("102", "failed", BEGIN, reason="ServiceDesk Plus timeout")
+    second = await job(
+        "102", "completed", desk_id="2", display_id="102", seconds=20, hours=20, tokens=(2000, 200), **gpt
+    )
     again = {"refresh": "asked", "seconds": 5, "hours": 20, "tokens": (2000, 200)}
     await job("2", "completed", BEGIN + 2 * _HOUR, **again, **gpt)
     third = await job("3", "completed", END - _SECOND, seconds=30, tokens=(10, 1), model="router", dollars=0.5)
