@@ -41,7 +41,7 @@ def setting_rows() -> list[Row]:
     table: dict[str, tuple[str, str, list[str]]] = {}
     for process, kind in processes.items():
         for name, field in kind.model_fields.items():
-            default = "required" if field.is_required() else f"`{field.default}`" if field.default is not None else ""
+            default = "required" if field.is_required() else "" if field.default in (None, {}) else f"`{field.default}`"
             table.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
     rows = [
         (f"`{name}`", "all" if len(users) == len(processes) else ", ".join(users), default, description)

@@ -55,6 +55,7 @@ def product_environment(desk_url: str, tenants: Sequence[SimulatedTenant], feedb
     """Return the settings of all processes; the desks are below `desk_url`."""
     settings = {
         "OPENAI_MODEL": OPENAI_MODEL,
+        "MODEL_PRICES": f"{OPENAI_MODEL}=0.10/0.50",  # its price in November 2026
         "FEEDBACK_URL": f"http://127.0.0.1:{feedback_port}",
         "FEEDBACK_KEY": secrets.token_urlsafe(32),
         "FEEDBACK_PORT": str(feedback_port),

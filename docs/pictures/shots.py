@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -58,7 +58,9 @@ PAGE = """<!doctype html><meta charset="utf-8"><style>:root{{color-scheme:{schem
 body{{font:14px/1.45 Arial,Helvetica,sans-serif;margin:16px}}</style>{note}"""
 # File, address, by night, width and height of the window; a page that is higher is shown as a whole.
 CONSOLE = (
-    ("console-light.png", "/", False, 1200, 760),
+    ("console-light.png", "/", False, 1200, 1100),
+    ("console-dark-phone.png", "/", True, 390, 800),
+    ("report-light.png", "/report?from={today}&to={today}", False, 1200, 760),
     ("console-ticket-light.png", "/tickets/{tenant}/{ticket}", False, 1200, 760),
     ("console-ticket-dark-phone.png", "/tickets/{tenant}/{ticket}", True, 390, 800),
 )
@@ -94,7 +96,8 @@ def console(browser: Browser, system: System) -> None:
         page.fill("#token", system.state["console_token"])
         page.click("button.first")
         page.wait_for_selector(".who")
-        answer = page.goto(system.state["console_url"] + path.format(tenant=tenant, ticket=ticket))
+        today = datetime.now(UTC).date()
+        answer = page.goto(system.state["console_url"] + path.format(tenant=tenant, ticket=ticket, today=today))
         if answer is None or not answer.ok:
             sys.exit(f"There is no page at {path}.")
         page.screenshot(path=HERE / file, full_page=width > height)
