@@ -19,6 +19,7 @@ from jobs.activity import PageEnd
 from jobs.bulk_retry import Estimate, FinishedJob
 from jobs.details import Retried
 from jobs.manual_retry import NotRetriedError
+from observability.formats import money
 
 _PAGE = 500
 
@@ -82,7 +83,7 @@ async def _checked(database: Database, chosen: argparse.Namespace) -> AsyncItera
 
 
 def _estimated(estimate: Estimate) -> str:
-    dollars = "" if estimate.dollars is None else f"${estimate.dollars:,.2f}, "
+    dollars = "" if estimate.dollars is None else f"{money(estimate.dollars)}, "
     unpriced = " (a model has no price in MODEL_PRICES)" if estimate.dollars is None else ""
     unknown = f", and {estimate.unknown} jobs of tenants without a note" if estimate.unknown else ""
     return f"Estimated cost: {dollars}{estimate.tokens:,} tokens{unpriced}{unknown}."

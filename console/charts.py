@@ -11,7 +11,7 @@ from config.prices import ModelPrices, cost
 from db.session import Database
 from jobs.activity import BarSpeed, BarSum, speeds_of_jobs, sums_of_jobs
 from jobs.models import JobState
-from observability.formats import counted, dollars, duration
+from observability.formats import counted, duration, money
 
 Range = Literal["24h", "7d", "30d"]
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -99,10 +99,10 @@ class Charts:
                 "cost",
                 "dollars",
                 link=report,
-                total="-" if unpriced and not spent else f"${spent:,.2f}",
+                total="-" if unpriced and not spent else money(spent),
                 hint=unpriced_hint,
                 css="t-model",
-                as_text=dollars,
+                as_text=money,
             ),
         ]
 

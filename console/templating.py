@@ -15,7 +15,7 @@ from starlette.templating import Jinja2Templates
 from jobs.diagnosis.report import document_url
 from jobs.models import JobState
 from jobs.statistics import MAX_COUNTED
-from observability.formats import ago, clock, counted, dollars, duration, when
+from observability.formats import ago, clock, counted, dollars, duration, money, when
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
@@ -69,7 +69,9 @@ def create_templates(folders: Sequence[Path] = ()) -> Jinja2Templates:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {each.__name__: each for each in (ago, clock, counted, dollars, duration, linked, when)}
+    environment.filters |= {
+        each.__name__: each for each in (ago, clock, counted, dollars, duration, linked, money, when)
+    }
     environment.filters |= {
         "iso": lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "pretty_json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),

@@ -71,6 +71,11 @@ def percent(part: float | None) -> str:
     return "-" if part is None else f"{int(part * 1000) / 10:g} %"
 
 
+def money(amount: float | None) -> str:
+    """Format dollars as `$1,234.50`, below one dollar as `$0.0004`; `-` for None."""
+    return "-" if amount is None else f"${amount:,.4f}" if 0 < amount < 1 else f"${amount:,.2f}"
+
+
 def dollars(cost: float | None) -> str:
     """Format a cost in dollars with four decimals; `-` for None."""
     return "-" if cost is None else f"{cost:.4f}"

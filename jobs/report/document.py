@@ -13,7 +13,7 @@ from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.feedback import TRIAGE_FIELDS, Vote
 from jobs.report.facts import MIN_COMPARED, Facts, ResolutionTimes, percentile, read_facts
 from jobs.report.period import Period
-from observability.formats import counted, duration, percent
+from observability.formats import counted, duration, money, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def tenant_rows(report: Report) -> list[tuple[str, ...]]:
             percent(each.facts.useful_share),
             counted(each.facts.used),
             _time(each.facts.saved_minutes),
-            _money(each.facts.dollars),
+            money(each.facts.dollars),
         )
         for each in report.tenants
     ]
@@ -275,13 +275,13 @@ def _taken_up(facts: Facts) -> Section:
 def _cost(facts: Facts) -> Section:
     use = facts.use
     lines = [
-        Line("Cost", _money(facts.dollars)),
-        Line("Cost of a note", _money(facts.dollars_per_note, 4), "all cost, divided by tickets with a note"),
+        Line("Cost", money(facts.dollars)),
+        Line("Cost of a note", money(facts.dollars_per_note), "all cost, divided by tickets with a note"),
         Line("Tokens", f"{counted(use.input_tokens)} in, {counted(use.output_tokens)} out"),
     ]
     for name, model in sorted(facts.models.items(), key=lambda each: -each[1].jobs):
         tokens = f"{counted(model.input_tokens)} in, {counted(model.output_tokens)} out"
-        price = "no price" if model.unpriced == model.jobs else _money(model.dollars)
+        price = "no price" if model.unpriced == model.jobs else money(model.dollars)
         lines.append(Line(name or "unknown model", f"{price}; {_amount(model.jobs, 'job')}; {tokens}"))
     remarks = []
     if use.unpriced:
@@ -374,7 +374,3 @@ def _hours(times: ResolutionTimes) -> str:
 
 def _amount(count: int, noun: str) -> str:
     return f"{counted(count)} {noun}{'s' * (count != 1)}"
-
-
-def _money(amount: float | None, digits: int = 2) -> str:
-    return "-" if amount is None else f"${amount:,.{digits}f}"

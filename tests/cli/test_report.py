@@ -40,8 +40,8 @@ async def test_text_shows_the_sums_and_then_a_row_a_tenant(store: Store, server:
     assert f"{ODD} no price; 1 job; 50 in, 5 out" in lines
     assert lines[-3:] == [
         "TENANT TICKETS WITH A NOTE COVERAGE P50 USEFUL USED NOTES TIME SAVED COST",
-        "acme 8 4 50 % 20s 50 % 2 14 min $0.51",
-        "globex 1 1 100 % 40s - 0 0 min $0.25",
+        "acme 8 4 50 % 20s 50 % 2 14 min $0.5142",
+        "globex 1 1 100 % 40s - 0 0 min $0.2500",
     ]
 
 

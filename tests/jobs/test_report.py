@@ -79,7 +79,7 @@ async def test_a_page_has_the_same_figures_escaped_and_without_scripts(store: St
         ("Group", "-"),
         ("Mean share", "58.3 %"),
         ("At least half", "2 of 3 (66.6 %)"),
-        ("Cost", "$0.51"),
+        ("Cost", "$0.5142"),
         ("Cost of a note", "$0.1285"),
         (ODD, "no price; 1 job; 50 in, 5 out"),
         ("Used notes", "2"),
