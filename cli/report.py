@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+import textwrap
 from datetime import UTC, datetime
 
 from cli.database import run_with_database
 from cli.terminal import table, terminal_width
+from config.exit_codes import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory, read_environment
 from config.tenants import Tenant
@@ -22,6 +24,10 @@ def run(chosen: argparse.Namespace) -> int:
         tenants = directory.all()
         if chosen.tenant:
             tenants = [directory.get(chosen.tenant) or Tenant(chosen.tenant)]
+            if not directory.names(chosen.tenant):
+                default = tenants[0].report
+                used = f"{default.timezone} and {default.minutes_per_note:g} minutes a note are used"
+                print(f"{chosen.tenant} has no settings here: {used}.", file=sys.stderr)
         if not tenants:
             print("No tenant has settings here. Give --tenant.", file=sys.stderr)
         zones = [chosen.timezone] if chosen.timezone else [tenant.report.timezone for tenant in tenants]
@@ -36,8 +42,12 @@ def run(chosen: argparse.Namespace) -> int:
         text = write["json" if chosen.json else chosen.format](report)
         if chosen.output is None:
             sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-        else:
+            return 0
+        try:
             chosen.output.write_text(text, encoding="utf-8", newline="")
+        except OSError as failure:
+            print(f"{chosen.output} can't be written: {failure.strerror}.", file=sys.stderr)
+            return NOT_DONE_EXIT
         return 0
 
     return run_with_database(work)
@@ -49,7 +59,8 @@ def _to_text(report: Report) -> str:
     width = max(len(text) for each in shown for text in (each.title, *(line.label for line in each.lines)))
     for section in shown:
         lines = [(clean(line.label).ljust(width), line.value) for line in section.lines]
-        parts.append("\n".join([table((section.title.upper(), ""), lines, terminal_width()), *section.remarks]))
+        texts = map(textwrap.fill, [*section.remarks, section.definition])
+        parts.append("\n".join([table((section.title.upper(), ""), lines, terminal_width()), *texts]))
     if rows := tenant_rows(report):
         head, *others = rows
         parts.append(table([name.upper() for name in head], others, terminal_width()))

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Text, TextClause, bindparam, or_, select, text, update
 
 from db.session import DATABASE_FAILURES, Database, is_locked
-from integrations.values import UNPAID, Usage
 from jobs.models import Job, JobState
 from jobs.repository import (
     CONTEXT_INCOMPLETE,
@@ -30,6 +29,10 @@ from jobs.repository import (
     SEEN_OPEN_VALID,
 )
 from privacy import tombstones
+
+if TYPE_CHECKING:
+    # The API does not load it.
+    from integrations.values import Usage
 
 
 class LeaseLostError(Exception):
@@ -164,7 +167,7 @@ async def save_answer(
     held: Claim,
     answer: dict[str, Any],
     model: str,
-    paid: Usage = UNPAID,
+    paid: "Usage | None" = None,
     took_seconds: float | None = None,
 ) -> None:
     """Commit GPT-4's answer; `took_seconds` is None for one of an earlier attempt."""
@@ -173,12 +176,14 @@ async def save_answer(
     await _write(database, held, "keep_answer", **values)
 
 
-async def add_usage(database: Database, held: Claim, paid: Usage) -> None:
+async def add_usage(database: Database, held: Claim, paid: "Usage") -> None:
     """Add paid calls without a usable answer to the job's tokens and dollars."""
     await _change(database, held, "add_usage", model=paid.model, **_columns(paid))
 
 
-def _columns(paid: Usage) -> dict[str, Any]:
+def _columns(paid: "Usage | None") -> dict[str, Any]:
+    if paid is None:
+        return {"input_tokens": 0, "output_tokens": 0, "dollars": None}
     return {"input_tokens": paid.input_tokens, "output_tokens": paid.output_tokens, "dollars": paid.cost}
 
 

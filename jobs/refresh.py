@@ -12,9 +12,10 @@ from jobs.claims import Claim, LeaseLostError
 from jobs.repository import NOTE_MISSING, REFRESH_APART, REFRESHED_LATELY, SEEN_REOPENED
 
 _BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
-# By the ticket's id only: a display id may be another ticket's id. Each half has an index.
+# By the ticket's id only: a display id, which a webhook may have, may be another ticket's id. Each half has an index.
 JOBS_OF_TICKET = """(
     SELECT t.* FROM jobs t WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
+    AND coalesce(t.desk_id, t.ticket_id) = :ticket
     UNION
     SELECT d.* FROM jobs d WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket)
 """
@@ -26,12 +27,11 @@ _CLOSED = text(f"""
         UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
                    ORDER BY f.finished_at DESC LIMIT 1))
 """)  # noqa: S608 -- constants
-# The first condition is for the indexes. A display number may be another ticket's id.
-_RESOLVED = text("""
-    UPDATE jobs j SET resolution_seconds = :seconds WHERE j.tenant_id = current_setting('app.tenant_id')
-    AND (j.ticket_id = :ticket OR j.desk_id = :ticket) AND coalesce(j.desk_id, j.ticket_id) = :ticket
-    AND j.resolution_seconds IS DISTINCT FROM :seconds
-""").bindparams(bindparam("ticket", type_=TEXT), bindparam("seconds", type_=DOUBLE_PRECISION))
+_RESOLVED = text(f"""
+    WITH found AS {JOBS_OF_TICKET}
+    UPDATE jobs SET resolution_seconds = :seconds WHERE id IN (SELECT f.id FROM found f)
+    AND resolution_seconds IS DISTINCT FROM :seconds
+""").bindparams(bindparam("ticket", type_=TEXT), bindparam("seconds", type_=DOUBLE_PRECISION))  # noqa: S608
 _LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
 _REOPENED = text(f"""
     WITH found AS {JOBS_OF_TICKET}, last_note AS ({_LAST_NOTE})

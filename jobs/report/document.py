@@ -83,9 +83,12 @@ async def read_report(
     return Report(period, parts)
 
 
-def figures(facts: Facts) -> dict[str, Any]:
-    """Return the figures with stable names; unknown ones are None."""
-    use, difference = facts.use, facts.difference
+def figures(facts: Facts, *, is_sum: bool = False) -> dict[str, Any]:
+    """Return the figures with stable names; unknown ones are None.
+
+    `is_sum`: of several tenants, whose held-out tickets can't be compared with the others' tickets.
+    """
+    use, difference = facts.use, None if is_sum else facts.difference
     return {
         "tickets": {
             "seen": facts.seen,
@@ -131,11 +134,12 @@ def figures(facts: Facts) -> dict[str, Any]:
             }
             for name, model in sorted(facts.models.items())
         },
-        "saved": {"used_notes": facts.used, "minutes": _rounded(facts.saved_minutes, 1)},
+        "saved": {"used_notes": facts.used, "estimated_minutes": _rounded(facts.saved_minutes, 1)},
         "resolution_hours": {
             "with_note": _of_times(facts.resolved_with_note),
             "without_note": _of_times(facts.resolved_without_note),
             "held_out": _of_times(facts.resolved_held_out),
+            "not_held_out": _of_times(facts.resolved_not_held_out),
         },
         "holdout_difference_hours": dict.fromkeys(("mean", "low", "high"))
         if difference is None
@@ -186,7 +190,7 @@ def sections(report: Report) -> list[Section]:
     facts = report.total
     parts = [_tickets(report), _speed(facts), _votes(facts), _triage(facts), _taken_up(facts), _cost(facts)]
     parts += [_saved(report), _resolution(facts)]
-    return [*parts, _comparison(facts)] if facts.held_out else parts
+    return [*parts, _comparison(facts, len(report.tenants))] if facts.held_out else parts
 
 
 def tenant_rows(report: Report) -> list[tuple[str, ...]]:
@@ -204,7 +208,7 @@ def tenant_rows(report: Report) -> list[tuple[str, ...]]:
             percent(each.facts.useful_share),
             counted(each.facts.used),
             _time(each.facts.saved_minutes),
-            money(each.facts.dollars),
+            _cost_of(each.facts),
         )
         for each in report.tenants
     ]
@@ -275,7 +279,7 @@ def _taken_up(facts: Facts) -> Section:
 def _cost(facts: Facts) -> Section:
     use = facts.use
     lines = [
-        Line("Cost", money(facts.dollars)),
+        Line("Cost", _cost_of(facts)),
         Line("Cost of a note", money(facts.dollars_per_note), "all cost, divided by tickets with a note"),
         Line("Tokens", f"{counted(use.input_tokens)} in, {counted(use.output_tokens)} out"),
     ]
@@ -321,29 +325,31 @@ def _resolution(facts: Facts) -> Section:
         Line("Without a note", _hours(facts.resolved_without_note)),
     ]
     definition = (
-        "From creation to closing, by the desk. This is no experiment: tickets with and without a note differ in other "
-        "ways too, so the difference is not the effect of notes. A reopened ticket keeps its time until it is closed "
-        "again."
+        "From creation to closing, by the desk, of closed tickets only: recent days look faster. This is no "
+        "experiment: tickets with and without a note differ in other ways too, so the difference is not the effect of "
+        "notes. A reopened ticket keeps its time until it is closed again."
     )
     return Section("Resolution time", lines, definition)
 
 
-def _comparison(facts: Facts) -> Section:
-    noted, held, difference = facts.resolved_with_note, facts.resolved_held_out, facts.difference
-    lines = [Line("Held out", _hours(held))]
+def _comparison(facts: Facts, tenants: int) -> Section:
+    others, held, difference = facts.resolved_not_held_out, facts.resolved_held_out, facts.difference
+    lines = [Line("Held out", _hours(held)), Line("Not held out", _hours(others))]
     remarks = []
-    if difference is None:
+    if tenants > 1:
+        remarks.append("Tickets of different tenants differ in other ways: choose one tenant for the comparison.")
+    elif difference is None:
         remarks.append(
-            f"A comparison needs {MIN_COMPARED} closed tickets in each group. There are {counted(noted.tickets)} with "
-            f"a note and {counted(held.tickets)} held out."
+            f"A comparison needs {MIN_COMPARED} closed tickets in each group. There are {counted(others.tickets)} not "
+            f"held out and {counted(held.tickets)} held out."
         )
     else:
-        lines.append(Line("Difference of means", f"{difference.hours:+.1f} h", "negative: faster with a note"))
+        lines.append(Line("Difference of means", f"{difference.hours:+.1f} h", "negative: faster with notes"))
         lines.append(Line("95 % confidence", f"{difference.low:+.1f} h to {difference.high:+.1f} h"))
     definition = (
-        "Tickets with a note compared with tickets that were held out at random (`report.holdout`): Welch's interval "
-        "with the normal approximation. An interval with 0 in it shows no effect. Tickets whose job failed are in "
-        "neither group."
+        "Closed tickets that passed the exclusions, those held out at random (`report.holdout`) and the others, with "
+        "or without a note: Welch's interval with the normal approximation. An interval with 0 in it does not show an "
+        "effect. A held-out ticket whose job was retried by hand counts as one of the others."
     )
     return Section("Comparison with held-out tickets", lines, definition, remarks)
 
@@ -374,3 +380,7 @@ def _hours(times: ResolutionTimes) -> str:
 
 def _amount(count: int, noun: str) -> str:
     return f"{counted(count)} {noun}{'s' * (count != 1)}"
+
+
+def _cost_of(facts: Facts) -> str:
+    return money(facts.dollars) + (" (part)" if facts.dollars is not None and facts.use.unpriced else "")

@@ -25,17 +25,17 @@ MIN_COMPARED = 30  # closed tickets of each group, for the comparison with held-
 _BUCKETS = 10  # of resolution times, in an hour
 
 _IN_RANGE = "j.tenant_id = :tenant AND j.accepted_at >= :since AND j.accepted_at < :until"
-# One row a ticket, of the job that decides: a note, held out, open, the last ended job, or only repeated webhooks. A
-# held-out ticket stays one if a later webhook finds it closed. A job that ended before its ticket was read has only the
+# One row a ticket, of the job that decides: held out, a note, open, the last ended job, or only repeated webhooks. A
+# held-out ticket stays one, whatever later webhooks bring. A job that ended before its ticket was read has only the
 # webhook's number, which another job may have as the display id. Sorting by bytes takes half the time.
 _TICKETS = text(f"""
     WITH found AS (
-        SELECT coalesce(j.desk_id, CASE WHEN j.state IN ('waiting', 'running', 'failed') THEN (
+        SELECT coalesce(j.desk_id, CASE WHEN j.state <> 'completed' THEN (
                    SELECT n.desk_id FROM jobs n
                    WHERE n.tenant_id = j.tenant_id AND n.display_id = j.ticket_id AND n.desk_id IS NOT NULL LIMIT 1)
                END, j.ticket_id) COLLATE "C" AS ticket, j.accepted_at, j.reason,
                j.resolution_seconds / 3600 AS hours,
-               CASE WHEN j.state = 'completed' THEN 5 WHEN j.state = 'skipped' AND j.reason = :held_out THEN 4
+               CASE WHEN j.state = 'skipped' AND j.reason = :held_out THEN 5 WHEN j.state = 'completed' THEN 4
                WHEN j.state IN ('waiting', 'running') THEN 3
                WHEN j.state = 'skipped' AND j.reason = ANY (CAST(:repeated AS text[])) THEN 1 ELSE 2 END AS rank
         FROM jobs j WHERE {_IN_RANGE}
@@ -61,9 +61,15 @@ _FEEDBACK = text(f"""
     GROUP BY 1, 2, {", ".join(f"f.{name}_matched" for name in TRIAGE_FIELDS)}, 6, 7
 """)  # noqa: S608
 # A plan for any tenant reads the rows of all: with 1,000 small tenants beside a large one, it took ten times as long.
-_PLAN_EACH = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+# The memory is for the sort of a million tickets.
+_PLAN_EACH = text(
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '128MB', true)"
+)
 _OLDEST = text("SELECT min(j.accepted_at) AS at FROM jobs j WHERE j.tenant_id = :tenant")
-_NOTE, _HELD_OUT, _OPEN, _ENDED, _REPEATED = 5, 4, 3, 2, 1  # as in `_TICKETS`
+_HELD_OUT, _NOTE, _OPEN, _ENDED, _REPEATED = 5, 4, 3, 2, 1  # as in `_TICKETS`
+_NOT_HELD_OUT = 0
+# Causes that end a job before a ticket is held out.
+_EXCLUDED = {VerdictCode.LEFT_OUT, VerdictCode.TICKET_GONE, VerdictCode.FORGOTTEN}
 
 
 class _Summable:
@@ -132,7 +138,7 @@ class ModelUse(_Summable):
 
 
 class Difference(NamedTuple):
-    """Hours with a note minus hours of held-out tickets; 95 % confidence interval."""
+    """Hours of tickets that were not held out minus those that were; 95 % confidence interval."""
 
     hours: float
     low: float
@@ -164,6 +170,8 @@ class Facts(_Summable):
     resolved_with_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_without_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
+    resolved_not_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
+    """Of tickets that passed the exclusions and were not held out, with or without a note."""
 
     @property
     def seen(self) -> int:
@@ -198,16 +206,18 @@ class Facts(_Summable):
 
     @property
     def dollars_per_note(self) -> float | None:
-        return self.dollars / self.with_note if self.dollars is not None and self.with_note else None
+        """None also if some job has no price: the part would look like the whole."""
+        is_complete = self.dollars is not None and not self.use.unpriced
+        return (self.dollars or 0) / self.with_note if is_complete and self.with_note else None
 
     @property
     def difference(self) -> Difference | None:
         """Welch's comparison of means; None below MIN_COMPARED tickets in a group."""
-        noted, held = self.resolved_with_note, self.resolved_held_out
-        if min(noted.tickets, held.tickets) < MIN_COMPARED or noted.mean is None or held.mean is None:
+        others, held = self.resolved_not_held_out, self.resolved_held_out
+        if min(others.tickets, held.tickets) < MIN_COMPARED or others.mean is None or held.mean is None:
             return None
-        hours = noted.mean - held.mean
-        margin = NormalDist().inv_cdf(0.975) * sqrt(noted.variance_of_mean + held.variance_of_mean)
+        hours = others.mean - held.mean
+        margin = NormalDist().inv_cdf(0.975) * sqrt(others.variance_of_mean + held.variance_of_mean)
         return Difference(hours, hours - margin, hours + margin)
 
 
@@ -250,12 +260,16 @@ def _of_tickets(rows: Sequence[Row]) -> Facts:
             verdict = VerdictCode.IN_PROGRESS if rank == _OPEN else cause_of(row["reason"]).verdict
             causes[verdict.value] += tickets
         if row["bucket"] is not None:
-            group = _ENDED if rank == _OPEN else rank
-            buckets[group][row["bucket"]] += tickets
-            hours[group] += row["hours"]
-            squares[group] += row["squares"]
-    noted, without, held_out = (
-        ResolutionTimes(hours[group], squares[group], buckets[group]) for group in (_NOTE, _ENDED, _HELD_OUT)
+            groups = [_ENDED if rank == _OPEN else rank]
+            if rank in (_NOTE, _OPEN) or (rank == _ENDED and cause_of(row["reason"]).verdict not in _EXCLUDED):
+                groups.append(_NOT_HELD_OUT)
+            for group in groups:
+                buckets[group][row["bucket"]] += tickets
+                hours[group] += row["hours"]
+                squares[group] += row["squares"]
+    noted, without, held_out, not_held_out = (
+        ResolutionTimes(hours[group], squares[group], buckets[group])
+        for group in (_NOTE, _ENDED, _HELD_OUT, _NOT_HELD_OUT)
     )
     return Facts(
         with_note=counts[_NOTE],
@@ -265,6 +279,7 @@ def _of_tickets(rows: Sequence[Row]) -> Facts:
         resolved_with_note=noted,
         resolved_without_note=without,
         resolved_held_out=held_out,
+        resolved_not_held_out=not_held_out,
     )
 
 

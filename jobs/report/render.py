@@ -25,7 +25,7 @@ _environment = Environment(
 ALL = "(all)"
 """Tenant of the sums in CSV; no tenant has such an id."""
 _BOM = "\ufeff"  # for Excel, which otherwise reads another encoding
-_FORMULA = "=+-@"
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # also in full width, as OWASP lists them
 
 
 def to_html(report: Report, now: datetime | None = None) -> str:
@@ -51,11 +51,12 @@ def to_json(report: Report) -> str:
     content = {
         "from": report.period.first.isoformat(),
         "to": report.period.last.isoformat(),
-        "total": figures(report.total),
+        "total": figures(report.total, is_sum=len(report.tenants) > 1),
         "tenants": [
             {"tenant_id": each.tenant_id, "timezone": each.zone, "minutes_per_note": each.minutes} | figures(each.facts)
             for each in report.tenants
         ],
+        "definitions": {section.title: section.definition for section in sections(report)},
     }
     return json.dumps(content, indent=2)
 
@@ -66,13 +67,16 @@ def to_csv(report: Report) -> str:
     The sums come first, if there are several tenants.
     """
     output = io.StringIO(newline="")
-    writer = csv.writer(output)
+    writer = csv.writer(output, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(("tenant", "figure", "detail", "value"))
-    parts = [(each.tenant_id, each.facts) for each in report.tenants]
-    for tenant_id, facts in parts if len(parts) == 1 else [(ALL, report.total), *parts]:
-        for period in ("first", "last"):
-            writer.writerow((_guarded(tenant_id), "period", period, getattr(report.period, period).isoformat()))
-        for figure, details in figures(facts).items():
+    parts = [(each.tenant_id, each.facts, each.zone, each.minutes) for each in report.tenants]
+    for tenant_id, facts, zone, minutes in (
+        parts if len(parts) == 1 else [(ALL, report.total, report.zones, report.minutes), *parts]
+    ):
+        for name, value in (("first", str(report.period.first)), ("last", str(report.period.last)), ("timezone", zone)):
+            writer.writerow((_guarded(tenant_id), "period", name, value))
+        writer.writerow((_guarded(tenant_id), "assumption", "minutes_per_note", minutes))
+        for figure, details in figures(facts, is_sum=tenant_id == ALL).items():
             for detail, value in _flat(details):
                 writer.writerow((_guarded(tenant_id), figure, _guarded(detail), value))
     return _BOM + output.getvalue()

@@ -39,7 +39,7 @@ FIGURES: dict[str, Any] = {
         "input_tokens": 5160,
         "output_tokens": 506,
         "dollars": 0.5142,
-        "dollars_per_note": 0.12855,
+        "dollars_per_note": None,  # a job has no price
         "jobs": 6,
         "jobs_without_price": 1,
     },
@@ -54,11 +54,12 @@ FIGURES: dict[str, Any] = {
         },
         "router": {"jobs": 1, "input_tokens": 10, "output_tokens": 1, "dollars": 0.5, "jobs_without_price": 0},
     },
-    "saved": {"used_notes": 2, "minutes": 14},  # the useful vote, and half of a resolution
+    "saved": {"used_notes": 2, "estimated_minutes": 14},  # the useful vote, and half of a resolution
     "resolution_hours": {
         "with_note": {"closed_tickets": 3, "mean": 30, "median": 20},  # 10, 20, 60
         "without_note": {"closed_tickets": 1, "mean": 4, "median": 4},
         "held_out": {"closed_tickets": 1, "mean": 2, "median": 2},
+        "not_held_out": {"closed_tickets": 3, "mean": 30, "median": 20},  # 6 is left out
     },
     "holdout_difference_hours": {"mean": None, "low": None, "high": None},
 }
@@ -79,7 +80,8 @@ async def fill(store: Store) -> None:
     gpt: dict[str, Any] = {"model": "gpt-4.1-2025-04-14"}
     first = await job("1", "completed", BEGIN, seconds=10, hours=10, tokens=(1000, 100), **gpt)
     # A webhook names the visible number, a refresh the desk's.
-    await job("102", "failed", BEGIN, reason="ServiceDesk Plus timeout")
+    for state, reason in (("failed", "ServiceDesk Plus timeout"), ("skipped", "already enhanced")):
+        await job("102", state, BEGIN, reason=reason)
     second = await job(
         "102", "completed", desk_id="2", display_id="102", seconds=20, hours=20, tokens=(2000, 200), **gpt
     )

@@ -56,7 +56,9 @@ async def test_each_figure_is_that_of_the_jobs(store: Store) -> None:
 async def test_a_csv_has_the_same_figures_one_a_line(store: Store) -> None:
     await fill(store)
     cells = values(await of(store, ACME))
-    assert [cells.pop(("period", name)) for name in ("first", "last")] == ["2026-10-24", "2026-10-25"]
+    period = [cells.pop(("period", name)) for name in ("first", "last", "timezone")]
+    assert period == ["2026-10-24", "2026-10-25", "Europe/Berlin"]
+    assert cells.pop(("assumption", "minutes_per_note")) == "7.0"
     expected = {(figure, detail.replace(ODD, f"'{ODD}")): value for (figure, detail), value in numbers(FIGURES).items()}
     assert {key: float(value) if value else None for key, value in cells.items()} == expected
 
@@ -79,8 +81,8 @@ async def test_a_page_has_the_same_figures_escaped_and_without_scripts(store: St
         ("Group", "-"),
         ("Mean share", "58.3 %"),
         ("At least half", "2 of 3 (66.6 %)"),
-        ("Cost", "$0.5142"),
-        ("Cost of a note", "$0.1285"),
+        ("Cost", "$0.5142 (part)"),
+        ("Cost of a note", "-"),
         (ODD, "no price; 1 job; 50 in, 5 out"),
         ("Used notes", "2"),
         ("Assumed minutes for each", "7"),
@@ -157,18 +159,27 @@ def times(hours: Sequence[float]) -> ResolutionTimes:
 def test_held_out_tickets_are_compared_by_welchs_interval() -> None:
     """Means 15 and 25, both variances 750 / 29: the margin is 1.96 * sqrt(2 * 25.862 / 30) = 2.5736."""
     noted, held = times([10.0, 20.0] * 15), times([20.0, 30.0] * 15)
-    facts = Facts(held_out=30, resolved_with_note=noted, resolved_held_out=held)
+    facts = Facts(held_out=30, resolved_not_held_out=noted, resolved_held_out=held)
     assert figures(facts)["holdout_difference_hours"] == {"mean": -10, "low": -12.57, "high": -7.43}
     lines = shown(to_html(Report(PERIOD, [TenantReport("acme", "UTC", 5, facts)])))
     assert {("Difference of means", "-10.0 h"), ("95 % confidence", "-12.6 h to -7.4 h")} <= lines
 
 
+def test_tickets_of_several_tenants_are_not_compared() -> None:
+    facts = Facts(held_out=30, resolved_not_held_out=times([1.0] * 30), resolved_held_out=times([2.0] * 30))
+    report = Report(PERIOD, [TenantReport(tenant, "UTC", 5, facts) for tenant in ("acme", "globex")])
+    assert "choose one tenant for the comparison" in to_html(report)
+    assert "Difference of means" not in to_html(report)
+    assert values(report)["holdout_difference_hours", "mean"] == ""
+    assert json.loads(to_json(report))["tenants"][0]["holdout_difference_hours"]["mean"] == -1
+
+
 @pytest.mark.parametrize(("noted", "held"), [(29, 30), (30, 29)])
 def test_fewer_than_30_closed_tickets_in_a_group_are_not_compared(noted: int, held: int) -> None:
-    groups: dict[str, Any] = {"resolved_with_note": times([1.0] * noted), "resolved_held_out": times([2.0] * held)}
+    groups: dict[str, Any] = {"resolved_not_held_out": times([1.0] * noted), "resolved_held_out": times([2.0] * held)}
     report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(held_out=held, **groups))])
     assert report.total.difference is None
-    assert f"There are {noted} with a note and {held} held out." in to_html(report)
+    assert f"There are {noted} not held out and {held} held out." in to_html(report)
 
 
 def test_without_held_out_tickets_there_is_no_comparison() -> None:
@@ -185,6 +196,7 @@ def test_without_held_out_tickets_there_is_no_comparison() -> None:
         ("\t=1", "'?=1"),
         ("\r=1", "'?=1"),
         (" =1", "' =1"),
+        ("\uff1d1", "'\uff1d1"),
         ("gpt-4.1", "gpt-4.1"),
         ('a,"b"', 'a,"b"'),
         ("", "unknown"),
@@ -194,14 +206,14 @@ def test_without_held_out_tickets_there_is_no_comparison() -> None:
 def test_no_text_of_a_csv_is_a_formula(model: str, cell: str) -> None:
     facts = Facts(models={model: ModelUse(1, 2, 3, 0.5)}, resolved_with_note=times([1.0]))
     text = to_csv(Report(PERIOD, [TenantReport("-acme", "UTC", 5, facts)]))
-    assert text.startswith("\ufefftenant,figure,detail,value\r\n")
+    assert text.startswith('\ufeff"tenant","figure","detail","value"\r\n')
     rows = [*csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
     assert {row[0] for row in rows[1:]} == {"'-acme"}
     assert ["'-acme", "models", f"{cell} jobs", "1"] in rows
 
 
 def test_a_negative_number_of_a_csv_stays_a_number() -> None:
-    facts = Facts(resolved_with_note=times([1.0] * 30), resolved_held_out=times([2.0] * 30))
+    facts = Facts(resolved_not_held_out=times([1.0] * 30), resolved_held_out=times([2.0] * 30))
     report = Report(PERIOD, [TenantReport("acme", "UTC", 5, facts)])
     assert values(report)["holdout_difference_hours", "mean"] == "-1.0"
 

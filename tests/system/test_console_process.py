@@ -176,4 +176,7 @@ def test_overview_and_list_use_the_same_success_rate_threshold(
             page = client.get(path).text
             for tenant, (*_, health) in cases.items():
                 _, row = page.split(f'<a href="/tenants/{tenant}">{tenant}</a></th>')
-                assert row.lstrip().startswith(f'<td><span class="tag {health}</span></td>'), (path, row[:200])
+                assert row.lstrip().startswith(f'<td data-label="Health"><span class="tag {health}</span></td>'), (
+                    path,
+                    row[:200],
+                )

@@ -19,7 +19,7 @@ from observability.logging import log_event
 _INTERVAL_SECONDS = 3600.0
 _READ_SECONDS = 60.0
 _KEPT = timedelta(weeks=53)
-_FILE = re.compile(r"report-[a-z0-9-]{1,63}-(\d{4}-W\d{2})\.html")
+_FILE = re.compile(r"report-[a-z0-9-]{1,63}-(\d{4}-W\d{2})\.(?:html|tmp)")
 
 
 class WeeklyReports:
@@ -52,23 +52,34 @@ class WeeklyReports:
 
         Raises one of DATABASE_FAILURES if the database is away.
         """
-        try:
+        oldest = last_week("UTC", self._now()).first - _KEPT
+        # First: of a folder that is not there, one line is enough.
+        if await self._isolated("", asyncio.to_thread(_delete_older, folder, Period(oldest, oldest).week)):
             for tenant in self._tenants.all():
-                week = last_week(tenant.report.timezone, self._now())
-                path = folder / f"report-{tenant.id}-{week.week}.html"
-                if not await asyncio.to_thread(path.is_file):
-                    await asyncio.to_thread(_replace, path, await self._page(tenant, week))
-                    log_event(log_events.REPORT_WRITTEN, tenant_id=tenant.id, file=path.name)
-            oldest = last_week("UTC", self._now()).first - _KEPT
-            await asyncio.to_thread(_delete_older, folder, Period(oldest, oldest).week)
+                await self._isolated(tenant.id, self._write_of(folder, tenant))
+
+    async def _write_of(self, folder: Path, tenant: Tenant) -> None:
+        week = last_week(tenant.report.timezone, self._now())
+        path = folder / f"report-{tenant.id}-{week.week}.html"
+        if not await asyncio.to_thread(path.is_file):
+            await asyncio.to_thread(_replace, path, await self._page(tenant, week))
+            log_event(log_events.REPORT_WRITTEN, tenant_id=tenant.id, file=path.name)
+
+    async def _isolated(self, tenant_id: str, step: Awaitable[None]) -> bool:
+        also = {"tenant_id": tenant_id} if tenant_id else {}
+        try:
+            await step
         except TimeoutError:
-            log_event(log_events.REPORTS_NOT_WRITTEN, reason="the database did not answer in time")
+            log_event(log_events.REPORTS_NOT_WRITTEN, reason="the database did not answer in time", also=also)
         except OSError as failure:
-            log_event(log_events.REPORTS_NOT_WRITTEN, reason=f"REPORTS_DIR: {failure.strerror}")
+            log_event(log_events.REPORTS_NOT_WRITTEN, reason=f"REPORTS_DIR: {failure.strerror}", also=also)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise
-            log_event(log_events.REPORTS_NOT_WRITTEN, reason="refused by the database", failure=failure)
+            log_event(log_events.REPORTS_NOT_WRITTEN, reason="refused by the database", failure=failure, also=also)
+        else:
+            return True
+        return False
 
     async def _page(self, tenant: Tenant, week: Period) -> str:
         async with asyncio.timeout(_READ_SECONDS):

@@ -94,3 +94,14 @@ async def test_without_a_folder_nothing_runs(store: Store) -> None:
 @pytest.fixture
 async def away(unused_tcp_port: int) -> Database:
     return Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
+
+
+async def test_a_tenant_whose_report_fails_stops_no_other(store: Store, tmp_path: Path, log: io.StringIO) -> None:
+    (tmp_path / ACME).mkdir()
+    (tmp_path / "report-old-2020-W02.tmp").touch()
+    await reports(store.database, tmp_path).write(tmp_path)
+    assert GLOBEX in names_in(tmp_path)
+    assert "report-old-2020-W02.tmp" not in names_in(tmp_path)
+    (failed, _) = log.getvalue().splitlines()
+    assert "Reports not written: REPORTS_DIR: Is a directory" in failed
+    assert "tenant_id: acme" in failed
