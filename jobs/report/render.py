@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,8 @@ _environment = Environment(
 ALL = "(all)"
 """Tenant of the sums in CSV; no tenant has such an id."""
 _BOM = "\ufeff"  # for Excel, which otherwise reads another encoding
-_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # also in full width, as OWASP lists them
+# At the start of a cell, also behind a separator that a spreadsheet may use; in full width too, as OWASP lists them.
+_FORMULA = re.compile("(^|[;,\\t|])(\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n])")
 
 
 def to_html(report: Report, now: datetime | None = None) -> str:
@@ -92,5 +94,4 @@ def _flat(details: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _guarded(text: str) -> str:
     """Return a text that a spreadsheet does not take for a formula (OWASP CSV injection)."""
-    is_formula = text.lstrip()[:1] in _FORMULA if text.strip() else False
-    return ("'" if is_formula or text[:1] in "\t\r\n" else "") + clean(text)
+    return clean(_FORMULA.sub(r"\1'\2", text))

@@ -197,6 +197,8 @@ def test_without_held_out_tickets_there_is_no_comparison() -> None:
         ("\r=1", "'?=1"),
         (" =1", "' =1"),
         ("\uff1d1", "'\uff1d1"),
+        ("x;=1", "x;'=1"),
+        ("x; @1", "x;' @1"),
         ("gpt-4.1", "gpt-4.1"),
         ('a,"b"', 'a,"b"'),
         ("", "unknown"),
