@@ -220,7 +220,7 @@ async def other(server: Postgres) -> AsyncIterator[Database]:
         yield database
 
 
-async def leads(database: Database, office: str = "housekeeping", seconds: float = 2) -> bool:
+async def leads(database: Database, office: str = "housekeeping", seconds: float = 10) -> bool:
     try:
         async with asyncio.timeout(seconds), lead(database, office):
             return True
