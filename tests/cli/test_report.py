@@ -61,6 +61,11 @@ async def test_a_file_has_the_report_and_the_output_nothing(store: Store, server
         assert path.read_bytes().startswith(begin)
 
 
+async def test_a_file_that_can_not_be_written_is_named(server: Postgres, tmp_path: Path) -> None:
+    told = await asked(server, "--output", str(tmp_path))
+    assert (told.returncode, told.stderr) == (1, f"{tmp_path} can't be written: Is a directory.\n")
+
+
 async def test_options_replace_the_settings(store: Store, server: Postgres) -> None:
     await fill(store)
     options = ("--timezone", "UTC", "--minutes", "0.5", "--json")
@@ -73,6 +78,7 @@ async def test_a_tenant_without_settings_or_jobs_has_zeros(server: Postgres) -> 
     assert told.returncode == 0
     assert "Value report of nobody, " in told.stdout
     assert "Tickets seen              0" in told.stdout
+    assert told.stderr == "nobody has no settings here: UTC and 5 minutes a note are used.\n"
 
 
 @pytest.mark.parametrize(

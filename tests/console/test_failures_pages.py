@@ -106,13 +106,14 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     theirs = await failed(store, tenant_id="globex", ticket_id="3", minutes=3)
     await failed(store, DESK_TIMEOUT, ticket_id="4")
     done = await failed(store, ticket_id="5")
-    await store.accept(ticket_id="5", state="completed", finished_at="now()")
+    await store.accept(ticket_id="5", state="completed", finished_at="now()", model="m", input_tokens=1000)
     page = await visits.page(PREVIEW, OPERATOR, query=BY_MODEL)
     assert shown(page) == [str(each) for each in (paid, kept, theirs)]
     for told in (
         "Retry 3 jobs?",
         "acme (2), globex (1)",
-        "1: GPT-4's answer is kept, no cost; 2: GPT-4 is called again, paid",
+        "1: GPT-4's answer is kept, no cost; 2: GPT-4 is called again, paid, about 1,000 tokens, by the last notes"
+        " (a model has no price in MODEL_PRICES); 1 of them without an estimate: their tenants have no note yet",
         "1: another job of the ticket may add the note",
         f'<input type="hidden" name="jobs" value="{paid},{kept},{theirs}">',
     ):

@@ -131,7 +131,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     assert all(job_id in asked.stdout for job_id in ids)
     # Excluded jobs do not count for the limit.
     done = log_event(system, *retry, "--limit", "2", "--json", "--yes")
-    assert (done.returncode, "1 left out" in done.stderr) == (0, True)
+    assert (done.returncode, "1 left out" in done.stderr, "Estimated cost: $" in done.stderr) == (0, True, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids
     for row in rows:
         ticket_id = row["ticket_id"]
@@ -139,6 +139,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
         assert len(world.notes(ticket_id, "globex")) == 1
     assert world.job(other["ticket_id"])["state"] == "failed"
     none = log_event(system, *retry)
+    assert "Estimated cost" not in none.stderr
     assert (none.returncode, none.stdout) == (0, "0 jobs are waiting again.\n")
     assert none.stderr == "1 left out: another job of the ticket completed, is open, or failed later.\n"
 

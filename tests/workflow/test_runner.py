@@ -89,7 +89,7 @@ def usage_of(row: dict[str, Any]) -> tuple[int, int, float | None]:
 
 @pytest.mark.parametrize("orders", [(), ({"kind": "malformed", "times": 1},), ({"kind": "malformed", "times": 2},)])
 async def test_a_job_has_the_tokens_of_all_its_calls(orders: tuple[dict[str, Any], ...], place: WorkSite) -> None:
-    """Of its answer, of a repair, and of answers without use; the records of the calls have the same numbers."""
+    """Answer, repair and unusable answers count; the audit records of the calls have the same sums."""
     place.tenant = Tenant("acme", audit_days=30)
     for order in orders:
         place.model.order(**order)

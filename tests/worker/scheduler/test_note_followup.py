@@ -117,6 +117,18 @@ async def test_suggestions_are_compared_with_the_closed_ticket(site: Site, store
     assert triage(store) == [(False, True, None)]
 
 
+async def test_a_ticket_whose_display_id_is_this_id_is_another_one(site: Site, store: Store) -> None:
+    """A desk that moved to the cloud has such numbers."""
+    ticket_id = site.new_ticket(subject="VPN is down")
+    await noted(store, ticket_id, enhancement=suggesting(category="Network"), desk_id="1000055", display_id=ticket_id)
+    resolve(site, ticket_id, RESOLUTION)
+    site.change(ticket_id, status="Closed")
+    await site.sync()
+    assert (triage(store), measured(store)) == ([], {})
+    (row,) = store.table.run("SELECT seen_closed_at, resolution_seconds FROM jobs")
+    assert list(row.values()) == [None, None]
+
+
 @pytest.mark.parametrize(
     "columns",
     [
