@@ -3,9 +3,9 @@
 -- `ai-agents migrate` applies functions.sql of db, integrations, privacy, knowledge and jobs after the tables, at each run.
 --
 -- Rights. Functions that read across tenants run as the owner, with a fixed search_path. They return ids, tenants,
--- ticket numbers, states, counts and trace contexts, but never text of a ticket or an answer. Functions that change a
--- claimed job run as the owner too, and check the claim's tenant and token. All others run with the caller's rights,
--- under row-level security.
+-- ticket numbers, states, counts, names of models and trace contexts, but never text of a ticket or an answer.
+-- Functions that change a claimed job run as the owner too, and check the claim's tenant and token. All others run with
+-- the caller's rights, under row-level security.
 --
 -- During a rolling update, the previous release runs on these functions, so the functions that it calls stay for one
 -- release. Other parameters or columns need a new function beside the old one.

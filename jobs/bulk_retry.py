@@ -52,7 +52,7 @@ _LIST_OF_TENANT = text(
     " ORDER BY j.finished_at DESC, j.id DESC LIMIT :most"
 )
 _LAST_PAID = text("""
-    SELECT l.model, l.dollars IS NOT NULL AS is_reported, count(*) AS jobs, sum(l.input_tokens) AS input_tokens,
+    SELECT l.model, l.dollars IS NOT NULL AS is_priced, count(*) AS jobs, sum(l.input_tokens) AS input_tokens,
         sum(l.output_tokens) AS output_tokens, sum(l.dollars) AS dollars
     FROM (
         SELECT j.model, j.dollars, j.input_tokens, j.output_tokens FROM jobs j

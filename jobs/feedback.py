@@ -84,7 +84,7 @@ _VERSION = """
     prompt = CASE WHEN excluded.prompt = '' THEN f.prompt ELSE excluded.prompt END,
     model = CASE WHEN excluded.model = '' THEN f.model ELSE excluded.model END
 """
-# Of another note of the same job, after a manual retry, the triage no longer counts.
+# After a manual retry, the job may have another note: the triage of the earlier one no longer counts.
 _TRIAGE = ", ".join(f"{name}_matched = CASE WHEN {_SAME} THEN f.{name}_matched END" for name in TRIAGE_FIELDS)
 # Serialises concurrent votes: otherwise both would count as the first one.
 _IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('feedback ' || CAST(:id AS uuid), 0))")

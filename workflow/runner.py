@@ -35,7 +35,7 @@ from workflow.state import Attempt, AttemptLimit, Services
 # Time to release a claim when the worker stops; all claims are released concurrently. Pending writes before it take up
 # to 3 s, closing after it 5 s: together less than the 20 s until the process is killed (`worker.runtime`).
 _RELEASE_SECONDS = 10.0
-_USAGE_SECONDS = 1.0
+_USAGE_SECONDS = 1.0  # one of these 3 s
 
 
 @dataclass(slots=True, kw_only=True)

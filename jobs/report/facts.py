@@ -25,9 +25,9 @@ MIN_COMPARED = 30  # closed tickets of each group, for the comparison with held-
 _BUCKETS = 10  # of resolution times, in an hour
 
 _IN_RANGE = "j.tenant_id = :tenant AND j.accepted_at >= :since AND j.accepted_at < :until"
-# One row a ticket, of the job that decides: held out, a note, open, the last ended job, or only repeated webhooks. A
-# held-out ticket stays one, whatever later webhooks bring. A job that ended before its ticket was read has only the
-# webhook's number, which another job may have as the display id. Sorting by bytes takes half the time.
+# One row a ticket, by the job with the highest rank: held out, note, open, ended, only repeated webhooks. A held-out
+# ticket stays held out after later webhooks. A job that ended before its ticket was read has only the number of its
+# webhook; if another job has it as the display id, both belong to one ticket. Sorting by bytes takes half the time.
 _TICKETS = text(f"""
     WITH found AS (
         SELECT coalesce(j.desk_id, CASE WHEN j.state <> 'completed' THEN (
@@ -46,7 +46,7 @@ _TICKETS = text(f"""
 """)  # noqa: S608 -- constants
 # `seconds` is null for a job without a note, and for a further note.
 _NOTES = text(f"""
-    SELECT j.model, j.dollars IS NOT NULL AS reported, j.state = 'completed' AS has_note,
+    SELECT j.model, j.dollars IS NOT NULL AS is_priced, j.state = 'completed' AS has_note,
            CASE WHEN j.state = 'completed' AND j.refresh IS NULL
                 THEN extract(epoch FROM j.finished_at - j.accepted_at)::integer END AS seconds,
            count(*) AS jobs, sum(CASE WHEN j.input_tokens + j.output_tokens > 0 THEN 1 ELSE 0 END) AS paid,
@@ -171,7 +171,7 @@ class Facts(_Summable):
     resolved_without_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_not_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
-    """Of tickets that passed the exclusions and were not held out, with or without a note."""
+    """Tickets that passed the exclusions and were not held out, with or without a note."""
 
     @property
     def seen(self) -> int:
@@ -292,7 +292,7 @@ def _of_notes(rows: Sequence[Row], prices: ModelPrices) -> Facts:
         if row["seconds"] is not None:
             seconds[row["seconds"]] += row["jobs"]
         tokens = (row["input_tokens"], row["output_tokens"])
-        paid = row["jobs"] if row["reported"] else row["paid"]
+        paid = row["jobs"] if row["is_priced"] else row["paid"]
         if paid:
             model = row["model"] or ""
             dollars = cost(prices, model, *tokens, row["dollars"])

@@ -53,7 +53,7 @@ class WeeklyReports:
         Raises one of DATABASE_FAILURES if the database is away.
         """
         oldest = last_week("UTC", self._now()).first - _KEPT
-        # First: of a folder that is not there, one line is enough.
+        # Deletion first: a missing folder is logged once, not for each tenant.
         if await self._isolated("", asyncio.to_thread(_delete_older, folder, Period(oldest, oldest).week)):
             for tenant in self._tenants.all():
                 await self._isolated(tenant.id, self._write_of(folder, tenant))

@@ -31,7 +31,7 @@ CREATE TABLE jobs (
     display_id text,
     refresh text,
     seen_closed_at timestamptz,
-    -- Of all paid calls for the job. `dollars`: reported by the endpoint, or by MODEL_PRICES; null if no cost is known.
+    -- Sums of all paid calls for the job. `dollars`: reported by the endpoint, or by MODEL_PRICES; null if no cost is known.
     input_tokens integer NOT NULL DEFAULT 0,
     output_tokens integer NOT NULL DEFAULT 0,
     dollars double precision,
