@@ -5,9 +5,10 @@ The console has neither their credentials nor a network path to them.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 from redis.asyncio import Redis
@@ -15,7 +16,7 @@ from redis.asyncio import Redis
 from cli.pilot.free_ports import free_port
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from integrations.probes import ProbeTarget
+from integrations.probes import DeskProbe, ModelProbe, ProbeTarget
 from jobs.diagnosis.facts import sought_of
 from jobs.probe_requests import ANSWER, QUESTIONS, NoAnswerError, ProbeClient, ProbeRequest, ProbeRequests
 from tests.jobs.diagnosis.known import JOB_ID, NOW, job
@@ -27,6 +28,24 @@ from workflow.answer import Content
 from workflow.note import to_html
 
 Console = Callable[..., AbstractAsyncContextManager[ProbeClient]]
+Answer = TypeVar("Answer", DeskProbe, ModelProbe)
+
+
+class PatientClient(ProbeClient):
+    """Asks again if a busy machine used up the limit of one or two seconds."""
+
+    async def desk(self, tenant_id: str | None, sought: ProbeTarget) -> DeskProbe:
+        return await in_time(partial(super().desk, tenant_id, sought))
+
+    async def model(self, tenant_id: str | None) -> ModelProbe:
+        return await in_time(partial(super().model, tenant_id))
+
+
+async def in_time(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async with asyncio.timeout(60):
+        while "answer within" in (answer := await ask()).failure:
+            pass
+    return answer
 
 
 @pytest.fixture
@@ -41,7 +60,7 @@ def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) ->
         stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": redis_url}
         of_process = HousekeepingSettings(**stores, openai_base_url=f"{model.url}/v1")
         server = ProbeServer(TenantDirectory(lambda: given(values)), of_process, redis)
-        running, probes = asyncio.create_task(server.run()), ProbeClient(redis_url)
+        running, probes = asyncio.create_task(server.run()), PatientClient(redis_url)
         yield probes
         running.cancel()
         await asyncio.wait([running])
@@ -94,7 +113,7 @@ async def test_what_is_no_number_is_never_part_of_an_address(console: Console, d
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(answer) for answer in answers] == [NoAnswerError] * len(odd)
         assert len(desks.requests()) == before
-        assert json.loads(await probes.request("desk", "acme", '{"number": "1"}'))["asked"]
+        assert (await probes.desk("acme", ProbeTarget("1"))).asked
 
 
 @pytest.fixture
