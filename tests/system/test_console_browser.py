@@ -95,6 +95,36 @@ def test_one_logs_in_looks_and_leaves_by_keyboard_alone(console_ground: ConsoleG
     assert [said for said in complaints if "403" not in said and "404" not in said] == []
 
 
+def test_the_forms_of_report_and_jobs_are_filled_by_keyboard_alone(
+    console_ground: ConsoleGround, chromium: Browser
+) -> None:
+    with opened(chromium, console_ground) as (page, complaints):
+        log_in(page, "operator")
+        page.goto("/report")
+        tab_to(page, "tenant")
+        page.keyboard.type("acme")
+        tab_to(page, "minutes")
+        page.keyboard.type("7")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/report?tenant=acme&*&minutes=7")
+        assert page.text_content("h1") == "Value report of acme"
+        page.goto("/")
+        tab_to(page, "ticket")
+        page.keyboard.type("40011")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**ticket=40011*")
+    assert complaints == []
+
+
+def tab_to(page: Page, field: str) -> None:
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == field:
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            return
+    raise AssertionError(f"{field} is not reached")
+
+
 def test_parts_are_renewed_and_an_ended_session_leads_to_login(
     console_ground: ConsoleGround, chromium: Browser
 ) -> None:
