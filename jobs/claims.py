@@ -127,19 +127,24 @@ async def event_of(database: Database, held: Claim) -> str:
     return (row and row.event) or ""
 
 
+_STORE_HOLDOUT = text(
+    "UPDATE jobs SET held_out = :held_out, holdout = :share WHERE id = :id AND claim_token = :token"
+    " AND (held_out, holdout) IS DISTINCT FROM (:held_out, :share)"
+)
 _IS_REQUESTED = text(
     "SELECT j.event ~* 'refresh[^a-z]*$' OR EXISTS (SELECT FROM job_events e WHERE e.job_id = j.id"
-    " AND e.what = 'skipped' AND e.reason = :held_out) AS is_requested FROM jobs j WHERE j.id = :id"
+    " AND e.what = 'skipped' AND e.reason = :reason) AS is_requested FROM jobs j WHERE j.id = :id"
 )
 
 
-async def is_requested(database: Database, held: Claim) -> bool:
-    """Return True if a person requested the note of a held-out ticket.
+async def store_holdout(database: Database, held: Claim, *, held_out: bool, share: int) -> bool:
+    """Store whether the ticket is held out at a share in percent; return True if a person requested its note.
 
     By a refresh event, as in `begin_refresh`, or by a manual retry of a job that was held out. A retry of a failed job
     is no request, because a retry of many includes it.
     """
-    (rows,) = await database.call_as(held.tenant_id, _IS_REQUESTED, id=held.job_id, held_out=HELD_OUT)
+    values = {"id": held.job_id, "token": held.token, "held_out": held_out, "share": share, "reason": HELD_OUT}
+    _, rows = await database.call_as(held.tenant_id, _STORE_HOLDOUT, _IS_REQUESTED, **values)
     return any(row["is_requested"] for row in rows)
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.session import Base
@@ -59,6 +59,8 @@ class Job(Base):
     output_tokens: Mapped[int]
     dollars: Mapped[float | None]  # null if no cost is known
     resolution_seconds: Mapped[float | None]  # from the ticket's creation to its last closing, by the desk's clock
+    held_out: Mapped[bool | None]  # null if not decided: excluded before, or without a holdout
+    holdout: Mapped[int | None] = mapped_column(SmallInteger)  # the share in percent, of the decision
 
 
 class JobEvent(Base):

@@ -84,14 +84,17 @@ def is_held_out(tenant_id: str, ticket_id: str, percent: int) -> bool:
 
 
 async def refuse_held_out(attempt: Attempt) -> None:
-    """Refuse a ticket of the share without a note.
+    """Refuse a ticket of the share without a note, and store for the report whether it belongs to it.
 
     A further note is not refused, and neither is one that a person requested.
     """
-    claim, percent = attempt.claim, attempt.tenant_settings().report.holdout
-    if attempt.refresh or not is_held_out(claim.tenant_id, claim.id_in_desk, percent):
+    claim, share = attempt.claim, attempt.tenant_settings().report.holdout
+    if attempt.refresh or not share:
         return
-    if not await retry_until_available(claims.is_requested, attempt.database, claim):
+    held_out = is_held_out(claim.tenant_id, claim.id_in_desk, share)
+    store = claims.store_holdout
+    is_requested = await retry_until_available(store, attempt.database, claim, held_out=held_out, share=share)
+    if held_out and not is_requested:
         raise NoNoteWantedError(HELD_OUT)
 
 

@@ -125,7 +125,7 @@ def figures(facts: Facts, *, is_sum: bool = False) -> dict[str, Any]:
             "jobs_without_price": use.unpriced,
         },
         "models": {
-            name or "unknown": {
+            name: {
                 "jobs": model.jobs,
                 "input_tokens": model.input_tokens,
                 "output_tokens": model.output_tokens,
@@ -190,7 +190,7 @@ def sections(report: Report) -> list[Section]:
     facts = report.total
     parts = [_tickets(report), _speed(facts), _votes(facts), _triage(facts), _taken_up(facts), _cost(facts)]
     parts += [_saved(report), _resolution(facts)]
-    return [*parts, _comparison(facts, len(report.tenants))] if facts.held_out else parts
+    return [*parts, _comparison(facts, len(report.tenants))] if facts.holdout_shares else parts
 
 
 def tenant_rows(report: Report) -> list[tuple[str, ...]]:
@@ -286,10 +286,10 @@ def _cost(facts: Facts) -> Section:
     for name, model in sorted(facts.models.items(), key=lambda each: -each[1].jobs):
         tokens = f"{counted(model.input_tokens)} in, {counted(model.output_tokens)} out"
         price = "no price" if model.unpriced == model.jobs else money(model.dollars)
-        lines.append(Line(name or "unknown model", f"{price}; {_amount(model.jobs, 'job')}; {tokens}"))
+        lines.append(Line(name, f"{price}; {_amount(model.jobs, 'job')}; {tokens}"))
     remarks = []
     if use.unpriced:
-        names = ", ".join(name or "unknown model" for name, model in sorted(facts.models.items()) if model.unpriced)
+        names = ", ".join(name for name, model in sorted(facts.models.items()) if model.unpriced)
         remarks.append(
             f"Without a price, so not in the cost: {counted(use.unpriced)} of {counted(use.jobs)} jobs, of {names}. "
             "Set MODEL_PRICES."
@@ -338,6 +338,11 @@ def _comparison(facts: Facts, tenants: int) -> Section:
     remarks = []
     if tenants > 1:
         remarks.append("Tickets of different tenants differ in other ways: choose one tenant for the comparison.")
+    elif len(facts.holdout_shares) > 1:
+        shares = ", ".join(f"{share} %" for share in sorted(facts.holdout_shares))
+        remarks.append(
+            f"The share changed in these days ({shares}), so there is no comparison: choose days of one share."
+        )
     elif difference is None:
         remarks.append(
             f"A comparison needs {MIN_COMPARED} closed tickets in each group. There are {counted(others.tickets)} not "
@@ -347,9 +352,9 @@ def _comparison(facts: Facts, tenants: int) -> Section:
         lines.append(Line("Difference of means", f"{difference.hours:+.1f} h", "negative: faster with notes"))
         lines.append(Line("95 % confidence", f"{difference.low:+.1f} h to {difference.high:+.1f} h"))
     definition = (
-        "Closed tickets that passed the exclusions, those held out at random (`report.holdout`) and the others, with "
-        "or without a note: Welch's interval with the normal approximation. An interval with 0 in it does not show an "
-        "effect. A held-out ticket whose job was retried by hand counts as one of the others."
+        "Closed tickets that passed the exclusions while `report.holdout` was on: those chosen at random to get no "
+        "note and the others, whatever became of them, with or without a note. Welch's interval with the normal "
+        "approximation. An interval with 0 in it does not show an effect."
     )
     return Section("Comparison with held-out tickets", lines, definition, remarks)
 

@@ -23,26 +23,36 @@ from jobs.repository import HELD_OUT
 USED_FROM = 0.5  # least share of the resolution's terms in the note's steps, for a used note
 MIN_COMPARED = 30  # closed tickets of each group, for the comparison with held-out tickets
 _BUCKETS = 10  # of resolution times, in an hour
+_NOTE, _HELD_OUT, _OPEN, _ENDED, _REPEATED = 5, 4, 3, 2, 1
 
 _IN_RANGE = "j.tenant_id = :tenant AND j.accepted_at >= :since AND j.accepted_at < :until"
-# One row a ticket, by the job with the highest rank: held out, note, open, ended, only repeated webhooks. A held-out
-# ticket stays held out after later webhooks. A job that ended before its ticket was read has only the number of its
-# webhook; if another job has it as the display id, both belong to one ticket. Sorting by bytes takes half the time.
+# One row a ticket, with the highest rank of its jobs: note, held out, open, ended, only repeated webhooks. `reason` is
+# that of the last ended job. A closing sets the time of all earlier jobs, so one of them has it. A job that ended
+# before its ticket was read has only the number of its webhook: it belongs to the ticket with this id, else to that
+# with this display id. Comparing bytes takes half the time.
 _TICKETS = text(f"""
     WITH found AS (
-        SELECT coalesce(j.desk_id, CASE WHEN j.state <> 'completed' THEN (
+        SELECT coalesce(j.desk_id, CASE WHEN j.state <> 'completed' AND NOT EXISTS (
+                   SELECT FROM jobs n WHERE n.tenant_id = j.tenant_id AND n.desk_id = j.ticket_id) THEN (
                    SELECT n.desk_id FROM jobs n
                    WHERE n.tenant_id = j.tenant_id AND n.display_id = j.ticket_id AND n.desk_id IS NOT NULL LIMIT 1)
-               END, j.ticket_id) COLLATE "C" AS ticket, j.accepted_at, j.reason,
+               END, j.ticket_id) COLLATE "C" AS ticket, j.accepted_at, j.reason, j.held_out, j.holdout,
                j.resolution_seconds / 3600 AS hours,
-               CASE WHEN j.state = 'skipped' AND j.reason = :held_out THEN 5 WHEN j.state = 'completed' THEN 4
-               WHEN j.state IN ('waiting', 'running') THEN 3
-               WHEN j.state = 'skipped' AND j.reason = ANY (CAST(:repeated AS text[])) THEN 1 ELSE 2 END AS rank
+               CASE WHEN j.state = 'completed' THEN {_NOTE} WHEN j.state = 'skipped' AND j.reason = :held_out
+               THEN {_HELD_OUT} WHEN j.state IN ('waiting', 'running') THEN {_OPEN}
+               WHEN j.state = 'skipped' AND j.reason = ANY (CAST(:repeated AS text[])) THEN {_REPEATED}
+               ELSE {_ENDED} END AS rank
         FROM jobs j WHERE {_IN_RANGE}
-    ), tickets AS (SELECT DISTINCT ON (ticket) * FROM found ORDER BY ticket, rank DESC, accepted_at DESC)
-    SELECT rank, CASE WHEN rank = 2 THEN reason END AS reason, floor(hours * {_BUCKETS})::integer AS bucket,
-           count(*) AS tickets, sum(hours) AS hours, sum(hours * hours) AS squares
-    FROM tickets GROUP BY 1, 2, 3
+    ), tickets AS (
+        SELECT max(rank) AS rank, bool_or(held_out) AS held_out, max(holdout) AS share, min(holdout) AS other_share,
+               max(hours) AS hours, max((to_char(accepted_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || reason)
+               COLLATE "C") FILTER (WHERE rank = {_ENDED}) AS last_ended
+        FROM found GROUP BY ticket
+    )
+    SELECT rank, CASE WHEN rank = {_ENDED} THEN substr(last_ended, 21) END AS reason, held_out, share, other_share,
+           floor(hours * {_BUCKETS})::integer AS bucket, count(*) AS tickets, sum(hours) AS hours,
+           sum(hours * hours) AS squares
+    FROM tickets GROUP BY 1, 2, 3, 4, 5, 6
 """)  # noqa: S608 -- constants
 # `seconds` is null for a job without a note, and for a further note.
 _NOTES = text(f"""
@@ -66,10 +76,6 @@ _PLAN_EACH = text(
     "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '128MB', true)"
 )
 _OLDEST = text("SELECT min(j.accepted_at) AS at FROM jobs j WHERE j.tenant_id = :tenant")
-_HELD_OUT, _NOTE, _OPEN, _ENDED, _REPEATED = 5, 4, 3, 2, 1  # as in `_TICKETS`
-_NOT_HELD_OUT = 0
-# Causes that end a job before a ticket is held out.
-_EXCLUDED = {VerdictCode.LEFT_OUT, VerdictCode.TICKET_GONE, VerdictCode.FORGOTTEN}
 
 
 class _Summable:
@@ -171,7 +177,9 @@ class Facts(_Summable):
     resolved_without_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_not_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
-    """Tickets that passed the exclusions and were not held out, with or without a note."""
+    """Both by the stored decision, whatever became of the tickets."""
+    holdout_shares: Counter[int] = field(default_factory=Counter)
+    """Share in percent -> decisions."""
 
     @property
     def seen(self) -> int:
@@ -212,8 +220,10 @@ class Facts(_Summable):
 
     @property
     def difference(self) -> Difference | None:
-        """Welch's comparison of means; None below MIN_COMPARED tickets in a group."""
+        """Welch's comparison of means; None below MIN_COMPARED tickets in a group, or if the share changed."""
         others, held = self.resolved_not_held_out, self.resolved_held_out
+        if len(self.holdout_shares) > 1:
+            return None
         if min(others.tickets, held.tickets) < MIN_COMPARED or others.mean is None or held.mean is None:
             return None
         hours = others.mean - held.mean
@@ -250,26 +260,32 @@ async def read_facts(
 def _of_tickets(rows: Sequence[Row]) -> Facts:
     counts: Counter[int] = Counter()
     causes: Counter[str] = Counter()
-    buckets: defaultdict[int, Counter[int]] = defaultdict(Counter)
-    hours: defaultdict[int, float] = defaultdict(float)
-    squares: defaultdict[int, float] = defaultdict(float)
+    shares: Counter[int] = Counter()
+    buckets: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    hours: defaultdict[str, float] = defaultdict(float)
+    squares: defaultdict[str, float] = defaultdict(float)
     for row in rows:
         rank, tickets = row["rank"], row["tickets"]
         counts[rank] += tickets
         if rank in (_OPEN, _ENDED):
             verdict = VerdictCode.IN_PROGRESS if rank == _OPEN else cause_of(row["reason"]).verdict
             causes[verdict.value] += tickets
+        if row["held_out"] is not None:
+            shares.update({row["share"]: tickets, row["other_share"]: tickets})
         if row["bucket"] is not None:
-            groups = [_ENDED if rank == _OPEN else rank]
-            if rank in (_NOTE, _OPEN) or (rank == _ENDED and cause_of(row["reason"]).verdict not in _EXCLUDED):
-                groups.append(_NOT_HELD_OUT)
-            for group in groups:
+            groups = {
+                "note": rank == _NOTE,
+                "no note": rank in (_OPEN, _ENDED),
+                "held out": row["held_out"] is True,
+                "not held out": row["held_out"] is False,
+            }
+            for group in (name for name, holds in groups.items() if holds):
                 buckets[group][row["bucket"]] += tickets
                 hours[group] += row["hours"]
                 squares[group] += row["squares"]
     noted, without, held_out, not_held_out = (
         ResolutionTimes(hours[group], squares[group], buckets[group])
-        for group in (_NOTE, _ENDED, _HELD_OUT, _NOT_HELD_OUT)
+        for group in ("note", "no note", "held out", "not held out")
     )
     return Facts(
         with_note=counts[_NOTE],
@@ -280,6 +296,7 @@ def _of_tickets(rows: Sequence[Row]) -> Facts:
         resolved_without_note=without,
         resolved_held_out=held_out,
         resolved_not_held_out=not_held_out,
+        holdout_shares=shares,
     )
 
 
@@ -294,8 +311,8 @@ def _of_notes(rows: Sequence[Row], prices: ModelPrices) -> Facts:
         tokens = (row["input_tokens"], row["output_tokens"])
         paid = row["jobs"] if row["is_priced"] else row["paid"]
         if paid:
-            model = row["model"] or ""
-            dollars = cost(prices, model, *tokens, row["dollars"])
+            model = row["model"] or "unknown model"
+            dollars = cost(prices, row["model"] or "", *tokens, row["dollars"])
             use = ModelUse(paid, *tokens, dollars or 0.0, paid if dollars is None else 0)
             models[model] = models.get(model, ModelUse()) + use
     return Facts(notes=notes, seconds_to_note=seconds, models=models)

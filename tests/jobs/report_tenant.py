@@ -78,23 +78,25 @@ async def fill(store: Store) -> None:
         return await store.accept(ticket_id=ticket, state=state, accepted_at=at, **columns)
 
     gpt: dict[str, Any] = {"model": "gpt-4.1-2025-04-14"}
-    first = await job("1", "completed", BEGIN, seconds=10, hours=10, tokens=(1000, 100), **gpt)
+    noted: dict[str, Any] = {"held_out": False, "holdout": 10}
+    first = await job("1", "completed", BEGIN, seconds=10, hours=10, tokens=(1000, 100), **noted, **gpt)
     # A webhook names the visible number, a refresh the desk's.
     for state, reason in (("failed", "ServiceDesk Plus timeout"), ("skipped", "already enhanced")):
         await job("102", state, BEGIN, reason=reason)
     second = await job(
-        "102", "completed", desk_id="2", display_id="102", seconds=20, hours=20, tokens=(2000, 200), **gpt
+        "102", "completed", desk_id="2", display_id="102", seconds=20, hours=20, tokens=(2000, 200), **noted, **gpt
     )
     again = {"refresh": "asked", "seconds": 5, "hours": 20, "tokens": (2000, 200)}
     await job("2", "completed", BEGIN + 2 * _HOUR, **again, **gpt)
     third = await job("3", "completed", END - _SECOND, seconds=30, tokens=(10, 1), model="router", dollars=0.5)
-    fourth = await job("4", "completed", seconds=1000, hours=60, tokens=(50, 5), model=ODD)
+    fourth = await job("4", "completed", seconds=1000, hours=60, tokens=(50, 5), model=ODD, **noted)
     await job("5", "failed", reason="GPT-4 timeout", tokens=(100, 0), **gpt)
     await job("5", "skipped", BEGIN + 2 * _HOUR, reason="duplicate webhook")
     await job("6", "skipped", reason="left out by the tenant's rules", hours=4)
     await job("7", "waiting")
-    await job("8", "skipped", reason=HELD_OUT, hours=2)
-    await job("8", "skipped", BEGIN + 2 * _HOUR, reason="ticket deleted or closed", hours=2)
+    await job("8", "skipped", reason=HELD_OUT, hours=2, held_out=True, holdout=10)
+    # A later webhook; the closing before it set the time of the first job only.
+    await job("8", "skipped", BEGIN + 2 * _HOUR, reason="ticket deleted or closed")
     await job("9", "skipped", reason="already enhanced")
     await job("12", "failed", BEGIN - _SECOND, reason="GPT-4 timeout")
     await job("13", "completed", END, seconds=1)

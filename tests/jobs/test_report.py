@@ -17,6 +17,7 @@ from jobs.report.document import Report, TenantReport, figures, read_report, sec
 from jobs.report.facts import Facts, ModelUse, ResolutionTimes, percentile
 from jobs.report.period import Period, PeriodError, chosen_period, last_week
 from jobs.report.render import to_csv, to_html, to_json
+from jobs.repository import HELD_OUT
 from tests.jobs.report_tenant import ACME, BEGIN, END, FIGURES, GLOBEX, ODD, PERIOD, PRICES, fill
 from tests.kit.postgres import Store
 
@@ -156,17 +157,21 @@ def times(hours: Sequence[float]) -> ResolutionTimes:
     return ResolutionTimes(sum(hours), sum(each**2 for each in hours), Counter(int(each * 10) for each in hours))
 
 
+SHARE = Counter({10: 60})
+TIMES: dict[str, Any] = {"resolved_not_held_out": times([1.0] * 30), "resolved_held_out": times([2.0] * 30)}
+
+
 def test_held_out_tickets_are_compared_by_welchs_interval() -> None:
     """Means 15 and 25, both variances 750 / 29: the margin is 1.96 * sqrt(2 * 25.862 / 30) = 2.5736."""
     noted, held = times([10.0, 20.0] * 15), times([20.0, 30.0] * 15)
-    facts = Facts(held_out=30, resolved_not_held_out=noted, resolved_held_out=held)
+    facts = Facts(holdout_shares=SHARE, resolved_not_held_out=noted, resolved_held_out=held)
     assert figures(facts)["holdout_difference_hours"] == {"mean": -10, "low": -12.57, "high": -7.43}
     lines = shown(to_html(Report(PERIOD, [TenantReport("acme", "UTC", 5, facts)])))
     assert {("Difference of means", "-10.0 h"), ("95 % confidence", "-12.6 h to -7.4 h")} <= lines
 
 
 def test_tickets_of_several_tenants_are_not_compared() -> None:
-    facts = Facts(held_out=30, resolved_not_held_out=times([1.0] * 30), resolved_held_out=times([2.0] * 30))
+    facts = Facts(holdout_shares=SHARE, **TIMES)
     report = Report(PERIOD, [TenantReport(tenant, "UTC", 5, facts) for tenant in ("acme", "globex")])
     assert "choose one tenant for the comparison" in to_html(report)
     assert "Difference of means" not in to_html(report)
@@ -177,9 +182,53 @@ def test_tickets_of_several_tenants_are_not_compared() -> None:
 @pytest.mark.parametrize(("noted", "held"), [(29, 30), (30, 29)])
 def test_fewer_than_30_closed_tickets_in_a_group_are_not_compared(noted: int, held: int) -> None:
     groups: dict[str, Any] = {"resolved_not_held_out": times([1.0] * noted), "resolved_held_out": times([2.0] * held)}
-    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(held_out=held, **groups))])
+    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(holdout_shares=SHARE, **groups))])
     assert report.total.difference is None
     assert f"There are {noted} not held out and {held} held out." in to_html(report)
+
+
+def test_tickets_of_different_shares_are_not_compared() -> None:
+    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(holdout_shares=Counter({10: 50, 30: 10}), **TIMES))])
+    assert report.total.difference is None
+    assert "The share changed in these days (10 %, 30 %)" in to_html(report)
+
+
+async def test_a_ticket_is_compared_by_its_decision_whatever_became_of_it(store: Store) -> None:
+    async def job(ticket: str, state: str, reason: str | None, hours: float | None = None, **columns: Any) -> None:
+        seconds = None if hours is None else hours * 3600
+        await store.accept(
+            ticket_id=ticket, state=state, reason=reason, accepted_at=BEGIN, resolution_seconds=seconds, **columns
+        )
+
+    held, other = {"held_out": True, "holdout": 10}, {"held_out": False, "holdout": 10}
+    await job("1", "skipped", HELD_OUT, 1, **held)
+    await job("1", "completed", None, 1, **held)  # a person requested it
+    await job("2", "skipped", HELD_OUT, 2, **held)
+    await job("3", "failed", "GPT-4 timeout", 3, **other)
+    await job("3", "skipped", "ticket deleted or closed")
+    await job("4", "completed", None, 4, **other)
+    await job("4", "skipped", "already enhanced")  # reopened
+    await job("5", "completed", None, 5)  # before the holdout
+    await job("6", "waiting", None, **{**other, "holdout": 20})
+    found = (await of(store, ACME)).total
+    assert (found.with_note, found.held_out, found.further_notes, found.seen) == (3, 1, 0, 5)
+    assert found.holdout_shares == {10: 4, 20: 1}
+    groups = [found.resolved_held_out, found.resolved_not_held_out, found.resolved_with_note]
+    assert [(group.hours, group.tickets) for group in groups] == [(3, 2), (7, 2), (10, 3)]
+
+
+async def test_a_number_of_two_tickets_belongs_to_the_one_with_this_id(store: Store) -> None:
+    await store.accept(ticket_id="100", desk_id="100", display_id="5", state="completed", accepted_at=BEGIN)
+    await store.accept(ticket_id="5", state="failed", reason="GPT-4 timeout", accepted_at=BEGIN)
+    assert (await of(store, ACME)).total.seen == 1
+    await store.accept(ticket_id="7", desk_id="5", display_id="7", state="failed", accepted_at=BEGIN, reason="r")
+    assert (await of(store, ACME)).total.seen == 2
+
+
+async def test_a_model_that_is_named_like_an_unknown_one_is_added_to_it(store: Store) -> None:
+    for model, tokens in ((None, 3), ("unknown model", 4)):
+        await store.accept(ticket_id="1", state="failed", accepted_at=BEGIN, model=model, input_tokens=tokens)
+    assert figures((await of(store, ACME)).total)["models"]["unknown model"]["input_tokens"] == 7
 
 
 def test_without_held_out_tickets_there_is_no_comparison() -> None:
@@ -201,7 +250,6 @@ def test_without_held_out_tickets_there_is_no_comparison() -> None:
         ("x; @1", "x;' @1"),
         ("gpt-4.1", "gpt-4.1"),
         ('a,"b"', 'a,"b"'),
-        ("", "unknown"),
         ("\x1b[31m", "?[31m"),
     ],
 )
@@ -215,8 +263,7 @@ def test_no_text_of_a_csv_is_a_formula(model: str, cell: str) -> None:
 
 
 def test_a_negative_number_of_a_csv_stays_a_number() -> None:
-    facts = Facts(resolved_not_held_out=times([1.0] * 30), resolved_held_out=times([2.0] * 30))
-    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, facts)])
+    report = Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(**TIMES))])
     assert values(report)["holdout_difference_hours", "mean"] == "-1.0"
 
 
@@ -226,7 +273,7 @@ def test_different_assumptions_are_not_shown_as_one() -> None:
 
 
 def test_each_figure_has_a_definition() -> None:
-    parts = sections(Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(held_out=1))]))
+    parts = sections(Report(PERIOD, [TenantReport("acme", "UTC", 5, Facts(holdout_shares=SHARE))]))
     assert len(parts) == 9
     assert [part.title for part in parts if len(part.definition) < 40 or not part.lines] == []
 

@@ -176,6 +176,7 @@ async def test_a_person_gets_the_note_of_a_held_out_ticket(request_: str, place:
     ticket_id = new_held_out_ticket(place)
     job_id = await place.job(ticket_id)
     assert await place.run(job_id) == HELD_OUT
+    held_out_id = job_id
     if request_ == "retry":
         await manual_retry.retry(place.store.database, job_id, DEADLINE)
     elif request_ == "holdout 0":
@@ -185,6 +186,7 @@ async def test_a_person_gets_the_note_of_a_held_out_ticket(request_: str, place:
         job_id = await place.job(ticket_id, event=request_)
     assert await place.run(job_id) == ("completed", None)
     assert (len(place.notes(ticket_id)), place.paid()) == (1, 1)
+    assert place.row(held_out_id)["held_out"]
 
 
 async def test_a_retry_of_a_failed_job_does_not_request_the_note(place: WorkSite) -> None:
@@ -209,6 +211,9 @@ async def test_a_held_out_ticket_does_not_wait_for_the_model(place: WorkSite) ->
     assert place.row(waiting)["state"] == "waiting"
     row = place.row(held_out)
     assert ((row["state"], row["reason"]), place.paid()) == (HELD_OUT, 1)
+    # The report compares by these decisions.
+    decided = [(row["held_out"], row["holdout"]) for row in map(place.row, (waiting, held_out))]
+    assert decided == [(False, 50), (True, 50)]
 
 
 @pytest.mark.parametrize("before", ["answer in the row", "answer in Redis", "note"])

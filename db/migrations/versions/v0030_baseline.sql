@@ -36,7 +36,10 @@ CREATE TABLE jobs (
     output_tokens integer NOT NULL DEFAULT 0,
     dollars double precision,
     -- From the ticket's creation to its last closing, by the desk's clock.
-    resolution_seconds double precision
+    resolution_seconds double precision,
+    -- Decided once the ticket was read: whether it is held out, and the share in percent. Null while `report.holdout` is 0.
+    held_out boolean,
+    holdout smallint
 );
 -- A job without ticket text, answers and claims: the rows of functions that read across tenants. New columns go to its
 -- end. Direct reads are under the row-level security of `jobs` (`security_invoker`).
