@@ -234,7 +234,7 @@ def _tickets(report: Report) -> Section:
         remarks.append(f"The oldest stored job is of {report.kept_since}. Ended jobs are deleted after KEEP_JOBS_DAYS.")
     definition = (
         "A ticket counts once if a webhook or housekeeping made a job for it in these days. Tickets whose webhook did "
-        "not arrive count for a week. The cause is that of the ticket's last job."
+        "not arrive count for a week. The cause is that of the ticket's last job before its closing."
     )
     return Section("Tickets", lines, definition, remarks)
 

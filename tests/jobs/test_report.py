@@ -205,13 +205,14 @@ async def test_a_ticket_is_compared_by_its_decision_whatever_became_of_it(store:
     await job("1", "completed", None, 1, **held)  # a person requested it
     await job("2", "skipped", HELD_OUT, 2, **held)
     await job("3", "failed", "GPT-4 timeout", 3, **other)
-    await job("3", "skipped", "ticket deleted or closed")
+    await job("3", "skipped", "ticket deleted or closed")  # after the closing
     await job("4", "completed", None, 4, **other)
     await job("4", "skipped", "already enhanced")  # reopened
     await job("5", "completed", None, 5)  # before the holdout
     await job("6", "waiting", None, **{**other, "holdout": 20})
     found = (await of(store, ACME)).total
     assert (found.with_note, found.held_out, found.further_notes, found.seen) == (3, 1, 0, 5)
+    assert found.without_note == {"model_failing": 1, "in_progress": 1}
     assert found.holdout_shares == {10: 4, 20: 1}
     groups = [found.resolved_held_out, found.resolved_not_held_out, found.resolved_with_note]
     assert [(group.hours, group.tickets) for group in groups] == [(3, 2), (7, 2), (10, 3)]
