@@ -59,7 +59,7 @@ def _to_text(report: Report) -> str:
     width = max(len(text) for each in shown for text in (each.title, *(line.label for line in each.lines)))
     for section in shown:
         lines = [(clean(line.label).ljust(width), line.value) for line in section.lines]
-        texts = map(textwrap.fill, [*section.remarks, section.definition])
+        texts = (textwrap.fill(clean(text)) for text in (*section.remarks, section.definition))
         parts.append("\n".join([table((section.title.upper(), ""), lines, terminal_width()), *texts]))
     if rows := tenant_rows(report):
         head, *others = rows

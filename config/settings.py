@@ -230,7 +230,7 @@ class PriceSettings(LogSettings):
 
 
 class ByHandSettings(PriceSettings, JobSettings):
-    """Settings of `ai-agents jobs`, `show`, `retry`, `enhance`, `feedback`, `audit`, `documents` and `secrets`."""
+    """Settings of `jobs`, `show`, `retry`, `enhance`, `feedback`, `report`, `audit`, `documents` and `secrets`."""
 
 
 class StoreSettings(JobSettings):

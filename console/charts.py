@@ -35,6 +35,11 @@ class ChartBar:
     half_seconds: float | None = None
     most_seconds: float | None = None
 
+    @property
+    def cost(self) -> float | None:
+        """Dollars of the jobs with a price; None if no job has one."""
+        return None if self.unpriced and not self.dollars else self.dollars
+
 
 class Chart(NamedTuple):
     """One chart: bars as percents of the highest, with a lighter part behind each (`backs`)."""
@@ -67,7 +72,8 @@ class Charts:
 
     @property
     def charts(self) -> list[Chart]:
-        report = f"/report?{urlencode(self.query)}" if self.query else "/report"
+        days = {"from": str(self.bars[0].since.date()), "to": str(self.bars[-1].since.date())}
+        report = f"/report?{urlencode({**self.query, **days})}"
         half, most = self.speed.half_seconds, self.speed.most_seconds
         speed = "-" if half is None or most is None else f"{duration(half)} / {duration(most)}"
         unpriced, spent = self._total("unpriced"), self._total("dollars")
@@ -94,10 +100,10 @@ class Charts:
                 hint="now; bars: at their end",
                 css="t-held",
             ),
-            self._chart("tokens", "tokens", link=report, css="t-model"),
+            self._chart("tokens", "tokens", link=report, hint="the report has whole days", css="t-model"),
             self._chart(
                 "cost",
-                "dollars",
+                "cost",
                 link=report,
                 total="-" if unpriced and not spent else money(spent),
                 hint=unpriced_hint,
@@ -125,9 +131,9 @@ class Charts:
         highest = max(*values, *backs)
         scale = 100 / highest if highest else 0
         heights, back_heights = ([round(value * scale, 1) for value in each] for each in (values, backs))
-        texts = [as_text(value) for value in values]
-        if back:
-            texts = [f"{text} / {as_text(value)}" for text, value in zip(texts, backs, strict=True)]
+        names = (name, back) if back else (name,)
+        given = [[getattr(bar, each) for each in names] for bar in self.bars]
+        texts = [" / ".join("-" if value is None else as_text(value) for value in each) for each in given]
         total = total or counted(sum(values))
         return Chart(title, total, link, hint, css, heights, back_heights, texts, as_text(highest))
 

@@ -1529,7 +1529,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT count(*) AS carried FROM jobs j
         WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
-        AND j.accepted_at >= b.until - p_longest AND j.accepted_at < b.since
+        -- The end of the last bar is in the future.
+        AND j.accepted_at >= least(b.until, now()) - p_longest AND j.accepted_at < b.since
         AND (j.finished_at IS NULL OR j.finished_at >= b.until)) c
     ORDER BY b.bar;
 END $$;

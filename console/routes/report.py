@@ -35,7 +35,7 @@ class Choice(NamedTuple):
     def query(self, **changed: str) -> str:
         """Return the URL's query for the same choice, with changes."""
         values = {"tenant": self.tenant_id or "", "from": str(self.period.first), "to": str(self.period.last)}
-        values |= {"minutes": "" if self.minutes is None else f"{self.minutes:g}"} | changed
+        values |= {"minutes": "" if self.minutes is None else f"{self.minutes:.12g}"} | changed
         return urlencode({name: value for name, value in values.items() if value})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cli.pilot.postgres import Postgres
-from tests.jobs.report_tenant import FIGURES, ODD, fill
+from tests.jobs.report_tenant import BEGIN, FIGURES, ODD, fill
 from tests.kit.postgres import Store
 from tests.system.by_hand import Answer, here
 
@@ -43,6 +43,14 @@ async def test_text_shows_the_sums_and_then_a_row_a_tenant(store: Store, server:
         "acme 8 4 50 % 20s 50 % 2 14 min $0.5142 (part)",
         "globex 1 1 100 % 40s - 0 0 min $0.2500",
     ]
+
+
+async def test_no_name_of_a_model_controls_the_terminal(store: Store, server: Postgres) -> None:
+    model = "evil\x1b[31m\x07"
+    await store.accept(state="failed", reason="r", accepted_at=BEGIN, model=model, input_tokens=1)
+    told = await asked(server, *DAYS)
+    assert "of evil?[31m?." in told.stdout
+    assert all(character.isprintable() or character == "\n" for character in told.stdout)
 
 
 @pytest.mark.parametrize("words", [("--json",), ("--format", "json")])

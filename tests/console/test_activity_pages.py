@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 import pytest
 
 from config.prices import ModelPrice
-from console.charts import read_charts
+from console.charts import Range, read_charts
 from jobs.repository import DRY_RUN
 from tests.console.site import OF_ACME, OF_GLOBEX, OPERATOR, READER, SUPPORT, Query, Visits
 from tests.kit.postgres import Store, Table
@@ -166,6 +166,35 @@ async def test_each_figure_leads_to_its_list(jobs: dict[str, UUID], visits: Visi
     for title, expected in (("webhooks", NEWEST_FIRST), ("notes", ["theirs", "note"]), ("failures", ["desk", "model"])):
         (link,) = re.findall(rf'href="([^"]+)#jobs"><b>{len(expected)}</b> {title}</a>', html)
         assert shown(await visits.html("/", query=query_of(link)), jobs) == expected
+
+
+async def test_a_reason_for_waiting_leads_to_its_jobs_only(jobs: dict[str, UUID], store: Store, visits: Visits) -> None:
+    for reason in ("GPT-4 Rate Limit", "GPT-4 & timeout"):
+        jobs[reason] = await store.accept(reason=reason, due_at="now() + interval '1 hour'")
+    links = re.findall(r'<a id="why-\d" href="([^"]+)#jobs">1</a>', await visits.html("/", OPERATOR))
+    lists = [await visits.html("/", OPERATOR, query=query_of(link)) for link in links]
+    assert sorted(shown(html, jobs) for html in lists) == [["GPT-4 & timeout"], ["GPT-4 Rate Limit"], ["later"]]
+    assert any("Only jobs with the reason “GPT-4 &amp; timeout”." in html for html in lists)
+
+
+async def test_a_tenant_without_settings_can_be_chosen(visits: Visits) -> None:
+    for path in ("/", "/report", "/failures"):
+        assert "<option selected>initech</option>" in await visits.html(path, OPERATOR, query={"tenant": "initech"})
+
+
+async def test_open_jobs_are_the_same_in_each_range(store: Store, visits: Visits) -> None:
+    for hours in (2, 6, 12, 20, 23):
+        await store.accept(accepted_at=f"now() - interval '{hours} hours'")
+    for chosen in get_args(Range):
+        assert (await read_charts(visits.services.database, None, chosen, {})).bars[-1].open == 5
+
+
+async def test_an_unknown_cost_is_not_shown_as_zero(store: Store, visits: Visits) -> None:
+    await ended(store, 5, model="unpriced", input_tokens=10)
+    html = await visits.html("/", OPERATOR)
+    assert re.search(r"<title>[0-9: -]+: -</title>", html.partition("</b> cost</a>")[2])
+    await ended(store, 4, dollars=0.7)
+    assert "$0.7000" in (await visits.html("/", OPERATOR)).partition('id="jobs"')[2]
 
 
 async def test_charts_have_the_numbers_of_their_jobs(store: Store, visits: Visits) -> None:
