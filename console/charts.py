@@ -100,7 +100,7 @@ class Charts:
                 hint="now; bars: at their end",
                 css="t-held",
             ),
-            self._chart("tokens", "tokens", link=report, hint="the report has whole days", css="t-model"),
+            self._chart("tokens", "tokens", link=report, css="t-model"),
             self._chart(
                 "cost",
                 "cost",
