@@ -72,7 +72,9 @@ class Charts:
 
     @property
     def charts(self) -> list[Chart]:
-        days = {"from": str(self.bars[0].since.date()), "to": str(self.bars[-1].since.date())}
+        # The days of these hours in any time zone.
+        first, last = self.bars[0].since - 12 * _HOUR, datetime.now(UTC) + 14 * _HOUR
+        days = {"from": str(first.date()), "to": str(last.date())}
         report = f"/report?{urlencode({**self.query, **days})}"
         half, most = self.speed.half_seconds, self.speed.most_seconds
         speed = "-" if half is None or most is None else f"{duration(half)} / {duration(most)}"

@@ -22,7 +22,6 @@ from jobs.repository import (
     CONTEXT_INCOMPLETE,
     ECHO,
     FINAL_CHECK_TIME,
-    HELD_OUT,
     MAX_ATTEMPTS,
     MAX_LIFE,
     NOTE_MISSING,
@@ -125,27 +124,6 @@ async def event_of(database: Database, held: Claim) -> str:
     """Return the event name of the webhook, empty if it had none."""
     row = await _read(database, held, Job.event)
     return (row and row.event) or ""
-
-
-_STORE_HOLDOUT = text(
-    "UPDATE jobs SET held_out = :held_out, holdout = :share WHERE id = :id AND claim_token = :token"
-    " AND (held_out, holdout) IS DISTINCT FROM (:held_out, :share)"
-)
-_IS_REQUESTED = text(
-    "SELECT j.event ~* 'refresh[^a-z]*$' OR EXISTS (SELECT FROM job_events e WHERE e.job_id = j.id"
-    " AND e.what = 'skipped' AND e.reason = :reason) AS is_requested FROM jobs j WHERE j.id = :id"
-)
-
-
-async def store_holdout(database: Database, held: Claim, *, held_out: bool, share: int) -> bool:
-    """Store whether the ticket is held out at a share in percent; return True if a person requested its note.
-
-    By a refresh event, as in `begin_refresh`, or by a manual retry of a job that was held out. A retry of a failed job
-    is no request, because a retry of many includes it.
-    """
-    values = {"id": held.job_id, "token": held.token, "held_out": held_out, "share": share, "reason": HELD_OUT}
-    _, rows = await database.call_as(held.tenant_id, _STORE_HOLDOUT, _IS_REQUESTED, **values)
-    return any(row["is_requested"] for row in rows)
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from config.tenants import Tenant
 from db.session import Database
 from integrations.values import DeskTicket
-from jobs import claims, details, refresh
+from jobs import claims, details, holdout, refresh
 from jobs.claims import Claim, is_forgotten
 from jobs.repository import ALREADY_ENHANCED, HELD_OUT, LEFT_OUT, OWN_EVENTS, OWN_FAILURE_NOTE, REFRESHED_LATELY
 from knowledge import repository
@@ -92,9 +92,8 @@ async def refuse_held_out(attempt: Attempt) -> None:
     if attempt.refresh or not share:
         return
     held_out = is_held_out(claim.tenant_id, claim.id_in_desk, share)
-    store = claims.store_holdout
-    is_requested = await retry_until_available(store, attempt.database, claim, held_out=held_out, share=share)
-    if held_out and not is_requested:
+    await retry_until_available(holdout.store, attempt.database, claim, held_out=held_out, share=share)
+    if held_out and not await retry_until_available(holdout.is_requested, attempt.database, claim):
         raise NoNoteWantedError(HELD_OUT)
 
 

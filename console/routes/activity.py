@@ -56,7 +56,7 @@ class ListFields(BaseModel):
 
     state: State = ""
     cause: VerdictCode | Literal[""] = ""
-    reason: Annotated[str, StringConstraints(max_length=200)] = ""
+    reason: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] = ""
     ticket: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
     since: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
     until: Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)] = ""
@@ -167,8 +167,8 @@ async def _jobs(services: Services, user: User, chosen: ListQuery) -> dict[str, 
 
 async def _page(services: Services, chosen: ListQuery) -> list[activity.ActivityJob]:
     reasons = [chosen.fields.reason] if chosen.fields.reason else None
-    if chosen.fields.cause and reasons is None:
-        known = await activity.reasons_of_jobs(services.database, chosen.tenant_id)
+    if chosen.fields.cause:
+        known = reasons or await activity.reasons_of_jobs(services.database, chosen.tenant_id)
         reasons = [reason for reason in known if cause_of(reason).verdict == chosen.fields.cause]
     _, states, is_due = _STATES[chosen.fields.state]
     wanted = JobFilter(chosen.tenant_id, states, is_due, reasons, chosen.ticket_id, chosen.since, chosen.until)

@@ -1,8 +1,8 @@
 """Facts of the value report: counts and histograms that can be added up over tenants."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from math import sqrt
@@ -23,13 +23,13 @@ from jobs.repository import HELD_OUT
 USED_FROM = 0.5  # least share of the resolution's terms in the note's steps, for a used note
 MIN_COMPARED = 30  # closed tickets of each group, for the comparison with held-out tickets
 _BUCKETS = 10  # of resolution times, in an hour
-_NOTE, _HELD_OUT, _OTHER, _REPEATED = 4, 3, 2, 1
+_NOTE, _HELD_OUT, _OPEN, _ENDED, _REPEATED = 5, 4, 3, 2, 1
 
 _IN_RANGE = "j.tenant_id = :tenant AND j.accepted_at >= :since AND j.accepted_at < :until"
-# One row a ticket, by the job with the highest rank: note, held out, any other, only repeated webhooks. Of equal ones,
-# that with a holdout's decision, then that with a resolution time (a closing sets it for all earlier jobs), then the
-# newest. A job that ended before its ticket was read has only the number of its webhook: it belongs to the ticket with
-# this id, else to that with this display id. Sorting by bytes takes half the time.
+# One row a ticket, by the job with the highest rank: note, held out, open, ended, only repeated webhooks. Of equal ones
+# that with a resolution time, which a closing sets for all earlier jobs, then the newest. A job that ended before its
+# ticket was read has only the number of its webhook: it belongs to the ticket with this id, else to that with this
+# display id. Sorting by bytes takes half the time.
 _TICKETS = text(f"""
     WITH found AS (
         SELECT coalesce(j.desk_id, CASE WHEN j.state <> 'completed' THEN (
@@ -37,23 +37,28 @@ _TICKETS = text(f"""
                    WHERE n.tenant_id = j.tenant_id AND n.display_id = j.ticket_id AND n.desk_id IS NOT NULL
                    AND NOT EXISTS (SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.desk_id = j.ticket_id)
                    LIMIT 1)
-               END, j.ticket_id) COLLATE "C" AS ticket, j.accepted_at, j.held_out, j.holdout AS share,
-               CASE WHEN j.state IN ('failed', 'skipped') THEN j.reason END AS reason,
+               END, j.ticket_id) COLLATE "C" AS ticket, j.accepted_at, j.reason,
                j.resolution_seconds / 3600 AS hours,
                CASE WHEN j.state = 'completed' THEN {_NOTE} WHEN j.state = 'skipped' AND j.reason = :held_out
-               THEN {_HELD_OUT} WHEN j.state = 'skipped' AND j.reason = ANY (CAST(:repeated AS text[]))
-               THEN {_REPEATED} ELSE {_OTHER} END AS rank
+               THEN {_HELD_OUT} WHEN j.state IN ('waiting', 'running') THEN {_OPEN}
+               WHEN j.state = 'skipped' AND j.reason = ANY (CAST(:repeated AS text[])) THEN {_REPEATED}
+               ELSE {_ENDED} END AS rank
         FROM jobs j WHERE {_IN_RANGE}
     ), tickets AS (
-        SELECT DISTINCT ON (ticket) * FROM found
-        ORDER BY ticket, 4 * rank - CASE WHEN held_out IS NULL THEN 2 ELSE 0 END - CASE WHEN hours IS NULL THEN 1 ELSE 0
-                 END DESC, accepted_at DESC
+        SELECT DISTINCT ON (ticket) * FROM found ORDER BY ticket, rank DESC, hours IS NULL, accepted_at DESC
     )
-    SELECT rank, CASE WHEN rank = {_OTHER} THEN reason END AS reason, held_out, share,
-           floor(hours * {_BUCKETS})::integer AS bucket, count(*) AS tickets, sum(hours) AS hours,
-           sum(hours * hours) AS squares
-    FROM tickets GROUP BY 1, 2, 3, 4, 5
+    SELECT rank, CASE WHEN rank = {_ENDED} THEN reason END AS reason, floor(hours * {_BUCKETS})::integer AS bucket,
+           count(*) AS tickets, sum(hours) AS hours, sum(hours * hours) AS squares
+    FROM tickets GROUP BY 1, 2, 3
 """)  # noqa: S608 -- constants
+# One job of a ticket has its decision, and each closing sets the time of this job.
+_DECIDED = text(f"""
+    SELECT held_out, holdout AS share, floor(hours * {_BUCKETS})::integer AS bucket, count(*) AS tickets,
+           sum(hours) AS hours, sum(hours * hours) AS squares
+    FROM (SELECT j.held_out, j.holdout, j.resolution_seconds / 3600 AS hours FROM jobs j
+          WHERE {_IN_RANGE} AND j.held_out IS NOT NULL) j
+    GROUP BY 1, 2, 3
+""")  # noqa: S608
 # `seconds` is null for a job without a note, and for a further note.
 _NOTES = text(f"""
     SELECT j.model, j.dollars IS NOT NULL AS is_priced, j.state = 'completed' AS has_note,
@@ -179,7 +184,7 @@ class Facts(_Summable):
     resolved_without_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_not_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
-    """Both by the stored decision, whatever became of the tickets."""
+    """Both by the ticket's first decision, whatever became of it."""
     holdout_shares: Counter[int] = field(default_factory=Counter)
     """Share in percent -> tickets."""
 
@@ -249,11 +254,11 @@ async def read_facts(
     """
     values = {"since": since, "until": until, "held_out": HELD_OUT, "repeated": sorted(BEHIND_ANOTHER)}
     # The first statement takes as long as the others together.
-    (_, tickets), (_, notes, votes, (missed,), (oldest,)) = await asyncio.gather(
+    (_, tickets), (_, decided, notes, votes, (missed,), (oldest,)) = await asyncio.gather(
         database.call_as(tenant.id, _PLAN_EACH, _TICKETS, **values),
-        database.call_as(tenant.id, _PLAN_EACH, _NOTES, _FEEDBACK, MISSED_OF_TENANT, _OLDEST, **values),
+        database.call_as(tenant.id, _PLAN_EACH, _DECIDED, _NOTES, _FEEDBACK, MISSED_OF_TENANT, _OLDEST, **values),
     )
-    facts = _of_tickets(tickets) + _of_notes(notes, prices) + _of_feedback(votes, minutes)
+    facts = _of_tickets(tickets) + _of_decisions(decided) + _of_notes(notes, prices) + _of_feedback(votes, minutes)
     if missed["missed"]:
         facts += Facts(without_note=Counter({VerdictCode.WEBHOOK_MISSING.value: missed["missed"]}))
     return TenantFacts(facts, oldest["at"])
@@ -262,45 +267,40 @@ async def read_facts(
 def _of_tickets(rows: Sequence[Row]) -> Facts:
     counts: Counter[int] = Counter()
     causes: Counter[str] = Counter()
-    shares: Counter[int] = Counter()
-    buckets: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    hours: defaultdict[str, float] = defaultdict(float)
-    squares: defaultdict[str, float] = defaultdict(float)
     for row in rows:
         rank, tickets = row["rank"], row["tickets"]
         counts[rank] += tickets
-        if rank == _OTHER:
-            # An open job has no cause yet.
-            verdict = VerdictCode.IN_PROGRESS if row["reason"] is None else cause_of(row["reason"]).verdict
+        if rank in (_OPEN, _ENDED):
+            verdict = VerdictCode.IN_PROGRESS if rank == _OPEN else cause_of(row["reason"]).verdict
             causes[verdict.value] += tickets
-        if row["held_out"] is not None:
-            shares[row["share"]] += tickets
-        if row["bucket"] is not None:
-            groups = {
-                "note": rank == _NOTE,
-                "no note": rank == _OTHER,
-                "held out": row["held_out"] is True,
-                "not held out": row["held_out"] is False,
-            }
-            for group in (name for name, holds in groups.items() if holds):
-                buckets[group][row["bucket"]] += tickets
-                hours[group] += row["hours"]
-                squares[group] += row["squares"]
-    noted, without, held_out, not_held_out = (
-        ResolutionTimes(hours[group], squares[group], buckets[group])
-        for group in ("note", "no note", "held out", "not held out")
-    )
     return Facts(
         with_note=counts[_NOTE],
         without_note=causes,
         held_out=counts[_HELD_OUT],
         seen_before=counts[_REPEATED],
-        resolved_with_note=noted,
-        resolved_without_note=without,
-        resolved_held_out=held_out,
-        resolved_not_held_out=not_held_out,
+        resolved_with_note=_times(row for row in rows if row["rank"] == _NOTE),
+        resolved_without_note=_times(row for row in rows if row["rank"] in (_OPEN, _ENDED)),
+    )
+
+
+def _of_decisions(rows: Sequence[Row]) -> Facts:
+    shares: Counter[int] = Counter()
+    for row in rows:
+        shares[row["share"]] += row["tickets"]
+    return Facts(
+        resolved_held_out=_times(row for row in rows if row["held_out"]),
+        resolved_not_held_out=_times(row for row in rows if not row["held_out"]),
         holdout_shares=shares,
     )
+
+
+def _times(rows: Iterable[Row]) -> ResolutionTimes:
+    hours, squares, buckets = 0.0, 0.0, Counter[int]()
+    for row in rows:
+        if row["bucket"] is not None:
+            hours, squares = hours + row["hours"], squares + row["squares"]
+            buckets[row["bucket"]] += row["tickets"]
+    return ResolutionTimes(hours, squares, buckets)
 
 
 def _of_notes(rows: Sequence[Row], prices: ModelPrices) -> Facts:

@@ -149,6 +149,7 @@ async def test_two_viewers_of_one_page_see_what_they_may(jobs: dict[str, UUID], 
         {"ticket": "1" * 21},
         {"since": "yesterday"},
         {"until": "9" * 41},
+        {"reason": "a\0b"},
         {"range": "1y"},
         {"before": "2026-01-01T00:00", "before_id": "1"},
     ],
@@ -175,6 +176,12 @@ async def test_a_reason_for_waiting_leads_to_its_jobs_only(jobs: dict[str, UUID]
     lists = [await visits.html("/", OPERATOR, query=query_of(link)) for link in links]
     assert sorted(shown(html, jobs) for html in lists) == [["GPT-4 & timeout"], ["GPT-4 Rate Limit"], ["later"]]
     assert any("Only jobs with the reason “GPT-4 &amp; timeout”." in html for html in lists)
+
+
+async def test_reason_and_cause_are_combined(jobs: dict[str, UUID], visits: Visits) -> None:
+    lists = [{"reason": "GPT-4 timeout", "cause": cause} for cause in ("model_failing", "worker_lost")]
+    found = [shown(await visits.html("/", query=query), jobs) for query in lists]
+    assert found == [["later", "model"], []]
 
 
 async def test_a_tenant_without_settings_can_be_chosen(visits: Visits) -> None:

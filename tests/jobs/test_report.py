@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from html import unescape
 from typing import Any
 
@@ -194,28 +194,33 @@ def test_tickets_of_different_shares_are_not_compared() -> None:
 
 
 async def test_a_ticket_is_compared_by_its_decision_whatever_became_of_it(store: Store) -> None:
-    async def job(ticket: str, state: str, reason: str | None, hours: float | None = None, **columns: Any) -> None:
+    async def job(ticket: str, state: str, hours: float | None = None, **columns: Any) -> None:
         seconds = None if hours is None else hours * 3600
-        await store.accept(
-            ticket_id=ticket, state=state, reason=reason, accepted_at=BEGIN, resolution_seconds=seconds, **columns
-        )
+        columns = {"accepted_at": BEGIN, "resolution_seconds": seconds} | columns
+        await store.accept(ticket_id=ticket, state=state, **columns)
 
     held, other = {"held_out": True, "holdout": 10}, {"held_out": False, "holdout": 10}
-    await job("1", "skipped", HELD_OUT, 1, **held)
-    await job("1", "completed", None, 1, **held)  # a person requested it
-    await job("2", "skipped", HELD_OUT, 2, **held)
-    await job("3", "failed", "GPT-4 timeout", 3, **other)
-    await job("3", "skipped", "ticket deleted or closed")  # after the closing
-    await job("4", "completed", None, 4, **other)
-    await job("4", "skipped", "already enhanced")  # reopened
-    await job("5", "completed", None, 5)  # before the holdout
-    await job("6", "waiting", None, **{**other, "holdout": 20})
+    await job("1", "skipped", 1, reason=HELD_OUT, **held)
+    await job("1", "completed", 1)  # a person requested it
+    await job("2", "skipped", 2, reason=HELD_OUT, **held)
+    await job("2", "skipped", reason=HELD_OUT)  # reopened
+    await job("3", "failed", 3, reason="GPT-4 timeout", **other)
+    await job("3", "skipped", reason="ticket deleted or closed")  # after the closing
+    await job("4", "completed", 4, **other)
+    await job("4", "completed", refresh="reopened")
+    await job("5", "completed", 5)  # before the holdout
+    await job("6", "failed", 6, reason="GPT-4 timeout", **other)
+    await job("6", "completed")  # reopened
+    await job("7", "waiting", held_out=False, holdout=20)
+    await job("8", "skipped", 8, reason=HELD_OUT, accepted_at=BEGIN - timedelta(seconds=1), **held)
+    await job("8", "skipped", 8, reason=HELD_OUT)  # its decision is not of these days
     found = (await of(store, ACME)).total
-    assert (found.with_note, found.held_out, found.further_notes, found.seen) == (3, 1, 0, 5)
+    assert (found.with_note, found.held_out, found.further_notes, found.seen) == (4, 2, 1, 6)
     assert found.without_note == {"model_failing": 1, "in_progress": 1}
-    assert found.holdout_shares == {10: 4, 20: 1}
-    groups = [found.resolved_held_out, found.resolved_not_held_out, found.resolved_with_note]
-    assert [(group.hours, group.tickets) for group in groups] == [(3, 2), (7, 2), (10, 3)]
+    assert found.holdout_shares == {10: 5, 20: 1}
+    groups = [found.resolved_held_out, found.resolved_not_held_out]
+    groups += [found.resolved_with_note, found.resolved_without_note]
+    assert [(group.hours, group.tickets) for group in groups] == [(3, 2), (13, 3), (10, 3), (3, 1)]
 
 
 async def test_a_number_of_two_tickets_belongs_to_the_one_with_this_id(store: Store) -> None:

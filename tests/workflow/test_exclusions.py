@@ -164,6 +164,8 @@ async def test_a_held_out_ticket_is_read_and_gets_no_paid_answer(
         events = (None, "ticket.reopened", RECOVERED, SEEN_REOPENED)
         job_ids = [await place.job(ticket_id, event=event) for event in events]
         assert [await place.run(job_id) for job_id in job_ids] == [HELD_OUT] * 4
+    # Only the first decision is stored, as of a ticket that gets a note.
+    assert [place.row(job_id)["held_out"] for job_id in job_ids] == [True, None, None, None]
     said = f"Task skipped: job_id={job_ids[0]}, ticket_id={ticket_id}, reason={HELD_OUT[1]}"
     assert sum(said in line for line in lines) == 1
     calls = [call["operation"] for call in place.desks.requests(ticket_id=ticket_id)]
