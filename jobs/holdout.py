@@ -1,4 +1,4 @@
-"""The decision whether a ticket is held out: stored once, for the report's comparison."""
+"""Stores for the report whether a ticket is held out, and finds requests for its note."""
 
 from sqlalchemy import text
 
@@ -7,8 +7,8 @@ from jobs.claims import Claim
 from jobs.refresh import JOBS_OF_TICKET
 from jobs.repository import HELD_OUT
 
-# Only with the ticket's first decision: webhooks of a noted ticket end before another one, so a ticket that began
-# before the report's days would enter it only if it is held out.
+# Only the first decision is stored. Later webhooks of a ticket with a note end before the next decision, those of a
+# held-out ticket do not, so the comparison would get old tickets in one group only.
 _STORE = text(f"""
     UPDATE jobs SET held_out = :held_out, holdout = :share WHERE id = :id AND claim_token = :token
     AND NOT EXISTS (SELECT FROM {JOBS_OF_TICKET} f WHERE f.held_out IS NOT NULL)
@@ -20,7 +20,7 @@ _IS_REQUESTED = text(
 
 
 async def store(database: Database, held: Claim, *, held_out: bool, share: int) -> None:
-    """Store the ticket's first decision, at a share in percent."""
+    """Store the decision and the share (in percent) in the job, unless the ticket has a decision already."""
     values = {"id": held.job_id, "token": held.token, "ticket": held.id_in_desk}
     await database.call_as(held.tenant_id, _STORE, **values, held_out=held_out, share=share)
 

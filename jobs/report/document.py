@@ -327,7 +327,8 @@ def _resolution(facts: Facts) -> Section:
     definition = (
         "From creation to closing, by the desk, of closed tickets only: recent days look faster. This is no "
         "experiment: tickets with and without a note differ in other ways too, so the difference is not the effect of "
-        "notes. A reopened ticket keeps its time until it is closed again."
+        "notes. A reopened ticket keeps its time until it is closed again, but has none if its first note came later "
+        "than the closing."
     )
     return Section("Resolution time", lines, definition)
 
@@ -352,9 +353,9 @@ def _comparison(facts: Facts, tenants: int) -> Section:
         lines.append(Line("Difference of means", f"{difference.hours:+.1f} h", "negative: faster with notes"))
         lines.append(Line("95 % confidence", f"{difference.low:+.1f} h to {difference.high:+.1f} h"))
     definition = (
-        "Closed tickets that passed the exclusions while `report.holdout` was on: those chosen at random to get no "
-        "note and the others, whatever became of them, with or without a note. Welch's interval with the normal "
-        "approximation. An interval with 0 in it does not show an effect."
+        "Closed tickets that passed the exclusions while `report.holdout` was on. A random part of them was chosen to "
+        "get no note. A ticket stays in its group even if its job failed or a person requested its note. Welch's "
+        "interval with the normal approximation. An interval with 0 in it does not show an effect."
     )
     return Section("Comparison with held-out tickets", lines, definition, remarks)
 

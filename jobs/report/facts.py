@@ -183,8 +183,9 @@ class Facts(_Summable):
     resolved_with_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_without_note: ResolutionTimes = field(default_factory=ResolutionTimes)
     resolved_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
+    """Tickets that were chosen to get no note, with one or without: a person may have requested it."""
     resolved_not_held_out: ResolutionTimes = field(default_factory=ResolutionTimes)
-    """Both by the ticket's first decision, whatever became of it."""
+    """Tickets that were chosen for a note, with one or without."""
     holdout_shares: Counter[int] = field(default_factory=Counter)
     """Share in percent -> tickets."""
 
