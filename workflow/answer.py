@@ -149,5 +149,7 @@ class Content(_StoredModel):
     """True if all searches ran to their end and found nothing."""
     is_thin: bool = False
     """True if the ticket says too little for a cause."""
+    is_unchecked: bool = False
+    """True if the claims needed a check (`workflow.claim_check`) and got none."""
     left_out: int = 0
     """The number of sources that the model cited but did not get, or that have expired."""
