@@ -151,5 +151,7 @@ class Content(_StoredModel):
     """True if the ticket says too little for a cause."""
     is_unchecked: bool = False
     """True if the claims needed a check (`workflow.claim_check`) and got none."""
+    removed: int = 0
+    """The number of claims that the check removed: their sources do not support them."""
     left_out: int = 0
     """The number of sources that the model cited but did not get, or that have expired."""
