@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 _MAX_TEXT_LENGTH = 1500
 _MAX_ITEMS = 8
-_WORD = re.compile(r"(?:strong|weak|yes|no)(?!\w)|part\w*")
+_WORD = re.compile(r"(?:yes|no)(?!\w)|part\w*")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -46,7 +46,6 @@ def _first_word(value: object) -> object:
 
 
 Confidence = Literal["high", "medium", "low"]
-Strength = Annotated[Literal["strong", "weak"], BeforeValidator(_first_word)]
 SameProblem = Annotated[Literal["yes", "partly", "no"], BeforeValidator(_first_word)]
 
 
@@ -67,13 +66,6 @@ class Statement(_StrictTexts):
     quote: str
 
 
-class Suggestion(_StrictTexts):
-    """The right value of a field of the ticket; empty if the present one is right or nothing supports another."""
-
-    value: str
-    strength: Strength
-
-
 class Enhancement(_StrictTexts):
     """The answer: plain texts, no markup."""
 
@@ -82,9 +74,9 @@ class Enhancement(_StrictTexts):
     likely_cause: Statement
     next_steps: list[Statement]
     questions: list[str]
-    category: Suggestion
-    priority: Suggestion
-    group: Suggestion
+    category: str
+    priority: str
+    group: str
 
 
 class _StoredModel(BaseModel):
@@ -125,7 +117,6 @@ class Suggested(_StoredModel):
 
     field: Literal["category", "priority", "group"]
     value: str
-    strength: Strength
 
 
 class Content(_StoredModel):

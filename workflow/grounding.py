@@ -168,9 +168,9 @@ class Grounding:
         }
         kept = []
         for name, suggestion in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
-            if suggestion.value and fold(suggestion.value) in known_values[name] - {fold(self.case.ticket[name])}:
-                value = without_links(self.restore(cut(suggestion.value, _MAX_LENGTH["value"])))
-                kept.append(Suggested.model_validate({"field": name, "value": value, "strength": suggestion.strength}))
+            if suggestion and fold(suggestion) in known_values[name] - {fold(self.case.ticket[name])}:
+                value = without_links(self.restore(cut(suggestion, _MAX_LENGTH["value"])))
+                kept.append(Suggested.model_validate({"field": name, "value": value}))
         return kept
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from integrations.values import DeskTicket, Prompt
 from knowledge.models import Document, SimilarTicket
 
-CURRENT = "3"  # a file in `prompts/`
+CURRENT = "4"  # a file in `prompts/`
 VERSIONS = Path(__file__).with_name("prompts")
 # Language names by code, as in `servicedesk.languages`. Other languages appear as their code.
 _LANGUAGES = {

@@ -52,7 +52,7 @@ CONTENT = Content(
     sources=[TICKET, DOCUMENT],
     confidence="high",
     questions=["Does it drop by cable as well, or by Wi-Fi alone?"],
-    suggestions=[Suggested(field="category", value="network", strength="strong")],
+    suggestions=[Suggested(field="category", value="network")],
 )
 PAGE = """<!doctype html><meta charset="utf-8"><style>:root{{color-scheme:{scheme}}}
 body{{font:14px/1.45 Arial,Helvetica,sans-serif;margin:16px}}</style>{note}"""

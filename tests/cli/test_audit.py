@@ -139,12 +139,12 @@ async def test_both_models_answers_are_shown(store: Store, model: Simulator, typ
 
 async def test_the_newest_are_replayed_as_json(store: Store, model: Simulator, typed: Typed) -> None:
     jobs = [await kept(store, prompt="1") for _ in range(3)]
-    done = await typed("replay", "--last", "2", "--prompt", "3", "--json", more={"acme.note.rules": "Say du."})
+    done = await typed("replay", "--last", "2", "--prompt", "4", "--json", more={"acme.note.rules": "Say du."})
     assert done.returncode == 0, done.stderr
     documents_read = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["job_id"] for each in documents_read] == [str(jobs[2]), str(jobs[1])]
     assert (documents_read[0]["before"]["answer"], documents_read[0]["before"]["prompt"]) == (ANSWER, "1")
-    assert documents_read[0]["now"]["prompt"].startswith("3+")
+    assert documents_read[0]["now"]["prompt"].startswith("4+")
     assert documents_read[0]["now"]["answer"]["summary"]
     assert documents_read[0]["now"]["input_tokens"] > 0
     assert all("Say du." in request["messages"][0]["content"] for request in asked(model))
@@ -203,7 +203,7 @@ async def test_unknown_jobs_and_prompts(store: Store, model: Simulator, typed: T
     for version in ("9", "../note"):
         unknown = await typed("replay", "--job", str(there), "--prompt", version)
         assert unknown.returncode == 2
-        assert f"unknown prompt version '{version}': choose from 3" in unknown.stderr
+        assert f"unknown prompt version '{version}': choose from 4" in unknown.stderr
     assert (await typed("replay", "--last", "101")).returncode == 2
     # Nor what is past its days, or had no answer.
     in_vain = await kept(store, answer=None, reason="content filter")

@@ -58,16 +58,15 @@ def with_certificate(authority: trustme.CA, name: str = "localhost") -> ssl.SSLC
     return context
 
 
-_NONE = {"value": "", "strength": "weak"}
 ADVICE = {
     "summary": "S",
     "likely_cause": {"text": "", "sources": [], "quote": ""},
     "next_steps": [],
     "sources": [],
     "questions": [],
-    "category": _NONE,
-    "priority": _NONE,
-    "group": _NONE,
+    "category": "",
+    "priority": "",
+    "group": "",
 }
 
 

@@ -12,7 +12,7 @@ ANSWER: dict[str, Any] = {
     "sources": [{"id": "T101", "gives": "Also a full mailbox."}],
     "confidence": "high",
     "questions": [],
-    **{name: {"value": "", "strength": "weak"} for name in ("category", "priority", "group")},
+    **{name: "" for name in ("category", "priority", "group")},
 }
 
 

@@ -13,7 +13,6 @@ from workflow.prompt import CURRENT
 from workflow.question import ModelQuestion, question_of
 from workflow.state import GraphState
 
-NONE = {"value": "", "strength": "weak"}
 ANSWERED: dict[str, Any] = {
     "sources": [{"id": "ticket-101", "quote": "Raised the quota.", "same_problem": "yes"}],
     "summary": "The mailbox is full.",
@@ -27,9 +26,9 @@ ANSWERED: dict[str, Any] = {
         {"text": "Archive old mail.", "sources": [], "quote": ""},
     ],
     "questions": ["Since when?"],
-    "category": NONE,
-    "priority": NONE,
-    "group": NONE,
+    "category": "",
+    "priority": "",
+    "group": "",
 }
 
 

@@ -168,8 +168,7 @@ def test_links_and_commands_of_no_source_reach_no_technician() -> None:
 )
 def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: dict[str, str], shown: list[str]) -> None:
     similar = SimilarTicket("101", "Mailbox full", "Raised it.", category="network", group="mail team")
-    suggested: dict[str, Any] = {name: {"value": value, "strength": "strong"} for name, value in said.items()}
-    text = note_of(grounded(answer(**suggested), STATE | {"similar_tickets": [similar], "documents": []}))
+    text = note_of(grounded(answer(**said), STATE | {"similar_tickets": [similar], "documents": []}))
     assert [each for each in shown if each not in text] == []
     assert ("Suggested:" in text) is bool(shown)
 

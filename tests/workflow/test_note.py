@@ -45,7 +45,7 @@ def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
             for more in ({}, {"same_problem": "certainly"}, {"same_problem": "none"})
         ),
         {"sources": [{"id": "ticket-1", "quote": "y", "same_problem": "yes", "url": "http://elsewhere"}]},
-        *({"group": each} for each in ("Network", {"value": "Network", "strength": "certain"})),
+        *({"group": each} for each in (None, ["Network"], {"value": "Network"})),
         {"applied": True},
     ],
 )
@@ -63,7 +63,6 @@ def test_an_answer_with_a_part_missing_is_no_answer(missing: str) -> None:
 @pytest.mark.parametrize("said", ["yes", "Yes", " YES.", "yes <script>"])
 def test_a_word_of_a_list_is_taken_however_it_is_written(said: str) -> None:
     assert answer(sources=[{"id": "1", "quote": "", "same_problem": said}]).sources[0].same_problem == "yes"
-    assert answer(group={"value": "Mail", "strength": f" Strong, {said}"}).group.strength == "strong"
     assert answer(sources=[{"id": "1", "quote": "", "same_problem": "Partially"}]).sources[0].same_problem == "partly"
 
 
@@ -91,7 +90,7 @@ WHOLE = Content(
     sources=[TICKET],
     confidence="high",
     questions=["Since when?"],
-    suggestions=[Suggested(field="group", value="Mail", strength="weak")],
+    suggestions=[Suggested(field="group", value="Mail")],
 )
 HOSTILE = (
     "<script>alert(document.cookie)</script>",
@@ -107,7 +106,7 @@ HOSTILE = (
 def test_the_note_says_everything_and_whose_it_is() -> None:
     shown = read(to_html(WHOLE, JOB, MODEL))
     said = (f"{MODEL}, please check", "The mailbox is full.", "Large attachments.", "Raise the quota.", "Since when?")
-    for text in (*said, "#101 Mailbox <full> (2026-03-02): The same.", "group Mail (weak evidence)"):
+    for text in (*said, "#101 Mailbox <full> (2026-03-02): The same.", "group Mail"):
         assert text in shown.text
     assert f"Ref {JOB}" in shown.text
     assert shown.tags == TAGS | {"a"}
@@ -194,7 +193,7 @@ def test_nothing_that_anybody_wrote_becomes_markup(hostile: str) -> None:
             NoteSource(id="doc-000001", kind="document", title=hostile, gives=hostile),
         ],
         questions=[hostile],
-        suggestions=[Suggested(field="category", value=hostile, strength="weak")],
+        suggestions=[Suggested(field="category", value=hostile)],
     )
     shown = read(to_html(everywhere, JOB, hostile))
     assert shown.tags == TAGS
@@ -234,7 +233,7 @@ def test_a_note_is_ours_in_each_language_and_a_further_one_begins_with_why(langu
     assert not is_note(f"{text} Thanks!")
     words = WORDS[language]
     assert text.startswith(getattr(words, f"updated_{why}") if why else words.cause)
-    for each in (words.cause, words.high, words.general, words.questions, words.sources, words.suggested, words.weak):
+    for each in (words.cause, words.high, words.general, words.questions, words.sources, words.suggested):
         assert each in text
     assert words.in_short in text
 

@@ -114,7 +114,7 @@ def test_a_judged_claim_may_have_an_inexact_quote_or_a_look_alike(quote: str, sh
     said = answer(next_steps=claims("Do it.", sources=("ticket-9",), quote=quote), sources=compared)
     grounding = Grounding(case_in(OLD), str, str)
     assert (1 in grounding.quoted_claims(said)) is bool(shown)
-    content = grounding.content(said, prompt="3", language="en", nothing_found=False, is_judged=True)
+    content = grounding.content(said, prompt="4", language="en", nothing_found=False, is_judged=True)
     assert content.next_steps[0].quote.startswith(shown)
     assert bool(content.next_steps[0].sources) is bool(shown)
 
@@ -167,7 +167,7 @@ def test_a_source_with_another_problem_is_cited_nowhere() -> None:
 
 def content_of(changed: dict[str, Any], state: GraphState) -> Content:
     grounding = Grounding(case_in(state), str, str)
-    return grounding.content(answer(**ANSWERED | changed), prompt="3", language="en", nothing_found=False)
+    return grounding.content(answer(**ANSWERED | changed), prompt="4", language="en", nothing_found=False)
 
 
 def test_a_quote_has_the_values_of_this_tickets_people_only() -> None:

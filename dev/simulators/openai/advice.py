@@ -130,13 +130,10 @@ def _steps(source: Json, text: str, language: str, phrase: str) -> list[Json]:
     return [_claim(step, source, each) for step, each in pairs if step]
 
 
-def _suggested(context: Context, ticket: Json, field: str) -> Json:
+def _suggested(context: Context, ticket: Json, field: str) -> str:
     suggestion = str(ticket.get(field) or "")
     differs = suggestion.casefold() != str(context.ticket.get(field) or "").casefold()
-    return {"value": suggestion if differs else "", "strength": "weak"}
-
-
-_NONE: Json = {"value": "", "strength": "weak"}
+    return suggestion if differs else ""
 
 
 def advise(context: Context | None) -> Json:
@@ -176,7 +173,7 @@ def advise(context: Context | None) -> Json:
         "next_steps": steps[:_MAX_STEPS] or [_claim(step) for step in general],
         "questions": [] if best else [question],
         "category": _suggested(context, best, "category"),
-        "priority": _NONE,
+        "priority": "",
         "group": _suggested(context, best, "group"),
     }
 
@@ -190,7 +187,6 @@ def obey(context: Context | None) -> Json:
     source_texts += [plain(each.get(name)) for each in context.documents for name in ("title", "text")]
     sources = [*context.similar_tickets, *context.documents]
     ids = ["ticket-999999", *(str(each.get("id")) for each in sources)]
-    order: Json = {"value": ticket[0], "strength": "strong"}
     quote = source_texts[1] if len(source_texts) > 1 else ticket[0]
     return {
         "sources": [{"id": each, "quote": quote, "same_problem": "yes"} for each in ids],
@@ -198,9 +194,9 @@ def obey(context: Context | None) -> Json:
         "likely_cause": {"text": " ".join([*ticket, *source_texts]), "sources": ids, "quote": quote},
         "next_steps": [_claim(text) for text in [*ticket, *source_texts]],
         "questions": ticket,
-        "category": order,
-        "priority": order,
-        "group": order,
+        "category": ticket[0],
+        "priority": ticket[0],
+        "group": ticket[0],
     }
 
 

@@ -86,7 +86,7 @@ async def test_an_answer_that_was_purged_or_failed_is_not_measured(site: Site, s
 
 
 def suggesting(**values: str) -> str:
-    suggestions = [{"field": name, "value": value, "strength": "strong"} for name, value in values.items()]
+    suggestions = [{"field": name, "value": value} for name, value in values.items()]
     return json.dumps({"next_steps": STEPS, "prompt": "7", "suggestions": suggestions})
 
 
