@@ -12,7 +12,7 @@ ANSWER: dict[str, Any] = {
     "sources": [{"id": "T101", "gives": "Also a full mailbox."}],
     "confidence": "high",
     "questions": [],
-    **{name: "" for name in ("category", "priority", "group")},
+    **dict.fromkeys(("category", "priority", "group"), ""),
 }
 
 
