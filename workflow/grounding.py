@@ -32,7 +32,8 @@ from workflow.answer import (
     Suggested,
     cut,
 )
-from workflow.defanging import CUT, Defanging, label, without_links
+from workflow.commands import without_dangerous
+from workflow.defanging import Defanging, label, without_links
 from workflow.note import WORDS
 from workflow.prompt import FoundSource, PromptContext
 from workflow.quotes import QuotableText, Quote, durations, is_negated
@@ -53,11 +54,13 @@ _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
 INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
 _NUMBER = re.compile(r"\d{2,20}")
-# Numbers that a text presents as ticket numbers.
+# Numbers that a text presents as ticket numbers. "Request 15 minutes" is an amount.
+_BEFORE_NUMBER = r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
 _TICKETS = re.compile(
-    r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
-    r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
-    r"|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
+    r"(?i)(?:#\s?|\b(?:tickets?|incidents?|cases?|vorg[aä]nge?)"
+    rf"{_BEFORE_NUMBER}|\b(?:requests?|anfragen?|demandes?|solicitud(?:es)?|richiest[ae]){_BEFORE_NUMBER}"
+    r"(?!\d+\s[^\W\d_]{3})|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))"
+    r"\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
 )
 # Closing quotes and brackets after a value: the mark follows them.
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
@@ -240,9 +243,9 @@ class _TextCleaner:
         self._words = verifier.words
         self._restore = restore
         self._names = {source.id: _name(source, self._words.document) for source in case.sources}
-        shown = [(each.id, each.text if each.is_whole else f"{each.text} {CUT}") for each in case.sources]
+        self._source_texts = {self._names[each.id]: restore(each.text) for each in case.sources}
         self._defang = Defanging(
-            [(self._names[source], restore(text)) for source, text in shown],
+            list(self._source_texts.items()),
             self._words,
             lambda: restore("\n".join([*case.ticket.values(), *case.conversation])),
         )
@@ -265,7 +268,8 @@ class _TextCleaner:
         text = INLINE_IDS.sub(self._names_inline, text)
         text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self._words.no_ticket), text)
         text = _TICKETS.sub(self._tickets, text)
-        text = self._defang(cut(self._restore(text), _MAX_LENGTH[kind]))
+        text = cut(self._restore(text), _MAX_LENGTH[kind])
+        text = self._defang(without_dangerous(text, self._source_texts.values(), self._words.command_left_out))
         # A question states no facts: it names missing information.
         return text if kind == "question" else self._verifier.marked(text, kind)
 
@@ -445,7 +449,7 @@ class _ClaimVerifier:
 
     def _base(self, specific: Specific, text: str) -> Specific:
         """Return the specific without `'s` or a joined noun, if that form has a source."""
-        if specific.is_number:
+        if specific.is_number or specific.is_command:
             return specific
         for pattern in (_JOINED, _INFLECTED) if self._language in _JOINING else (_INFLECTED,):
             shorter = pattern.sub("", text[specific.begin : specific.end])

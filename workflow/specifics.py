@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from privacy.redaction.text import folded
-from workflow.defanging import BREAK, DOCUMENTATION, READ_ONLY
+from workflow.commands import commands_in, has_command, normalised_commands
+from workflow.defanging import BREAK, DOCUMENTATION
 from workflow.note import WORDS
 
 # Common technical knowledge, casefolded. It need not be complete: a missing term is only marked as unsupported.
@@ -61,9 +62,6 @@ _TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
 # Markers of left-out parts, and placeholders of redacted values: they are not the model's words.
 _MARKERS = {marker for words in WORDS.values() for marker in vars(words).values() if marker.startswith("[")}
 _MARKER_OR_PLACEHOLDER = re.compile(rf"{'|'.join(sorted(map(re.escape, _MARKERS)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
-# Commands that only read, with a name or parameters behind them, are general knowledge.
-_QUERY = r"SELECT [\w ,.*()]{1,120}? FROM [\w.]+"
-_READING = re.compile(rf"(?<![\w./-])(?:(?:{READ_ONLY})(?: -\w+)*(?: ?\([A-Za-z]+\)| [A-Z][A-Za-z]+)?|{_QUERY})")
 _NO_BLANKS = re.compile(r"\S+")
 # Brackets of a defanged link: `example[.]com`.
 _DEFANGED = re.compile(rf"\[[.:\\]{{1,2}}\]|{BREAK}")
@@ -111,8 +109,6 @@ _SETTING = re.compile(
     rf"(?:\s(?:id|of|is|von|ist|de|est|es|to|auf)){{0,2}}\s?[=:]?\s?{_VALUE}(?![\w.]*\d)"
 )
 _NUMBER = re.compile(rf"(?<![\w.,:/+-])(?!\d{{1,2}}:){_VALUE}(?![\w:/-]*\w|[.,]\d|\.[a-z]\b)")
-# A program with an option: `ipconfig /flushdns`.
-_OPTION = re.compile(r"(?<!\S)[A-Za-z][\w.-]{2,30}\s(?:/(?!or\b|oder\b|ou\b|und\b)[a-z]{2,16}|--[a-z][\w-]+)(?![\w/])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _CODE = re.compile(
     r"""(?x)
@@ -181,13 +177,16 @@ class Specific(NamedTuple):
     is_number: bool = False
     equals: tuple[str, ...] = ()
     """The same amount in other units: "2048" (MB) for 2 GB."""
+    is_command: bool = False
 
 
 class SourceText:
     """Searchable texts; `and_of` adds those of another instance."""
 
     def __init__(self, texts: Iterable[str], and_of: "SourceText | None" = None) -> None:
-        self._text = folded_key("\n".join(texts))
+        whole = "\n".join(texts)
+        self._text = folded_key(whole)
+        self._commands = normalised_commands(whole)
         self._numbers = set(_runs(self._text))
         self._phones = {re.sub(r"\D", "", phone) for phone in _PHONE.findall(self._text)}
         self._also = and_of
@@ -195,6 +194,8 @@ class SourceText:
     def has(self, specific: Specific) -> bool:
         if self._also is not None and self._also.has(specific):
             return True
+        if specific.is_command:
+            return has_command(self._commands, specific.key)
         if (original := _OLD_COPY.sub("", specific.key)) != specific.key:
             return self.has(specific._replace(key=original))
         if specific.is_number and len(specific.key) >= _MIN_PHONE_LENGTH and specific.key.isdecimal():
@@ -239,15 +240,15 @@ def _runs(text: str) -> Iterator[str]:
 def specifics_of(text: str, language: str) -> list[Specific]:
     """Return the specifics of a text, in order and without overlaps."""
     cleaned = _MARKER_OR_PLACEHOLDER.sub(_blank, text[:_MAX_LENGTH].translate(_DASHES))
-    for known in (DOCUMENTATION, _READING):
-        cleaned = known.sub(_blank, cleaned)
+    cleaned = DOCUMENTATION.sub(_blank, cleaned)
     cleaned = _NO_BLANKS.sub(_blank_if_defanged, cleaned)
     if len(cleaned) > _MIN_CUT_LENGTH and cleaned.endswith("…"):
         # The last word may be incomplete.
         cleaned = cleaned[: cleaned.rfind(" ") + 1]
-    found: list[Specific] = []
+    commands = [(each.begin, each.end) for each in commands_in(cleaned)]
+    found = [Specific(begin, end, cleaned[begin:end], is_command=True) for begin, end in commands]
     if "/" in cleaned or "\\" in cleaned:
-        found, cleaned = [*_paths(cleaned)], _PATH.sub(_blank, cleaned)
+        found, cleaned = [*found, *_paths(cleaned)], _PATH.sub(_blank, cleaned)
     found += [*_tokens(cleaned), *(_numbers(cleaned) if _DIGIT.search(cleaned) else ()), *_names(cleaned, language)]
     found.sort(key=lambda specific: (specific.begin, -specific.end))
     distinct: list[Specific] = []
@@ -275,9 +276,6 @@ def _paths(text: str) -> Iterator[Specific]:
 
 
 def _tokens(text: str) -> Iterator[Specific]:
-    if "/" in text or "--" in text:
-        for found in _OPTION.finditer(text):
-            yield Specific(found.start(), found.end(), folded_key(found[0]))
     for found in _TOKEN.finditer(text):
         if not _CODE_SIGN.search(found[0]):
             continue

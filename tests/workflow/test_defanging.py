@@ -1,4 +1,4 @@
-"""Links and commands of an answer: only a source's are kept, with their origin."""
+"""Links of an answer: only a source's can be followed, and are shown with their origin."""
 
 import time
 import tomllib
@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.defanging import BREAK, CUT, Defanging, label, without_links
-from workflow.note import WORDS
-
-LEFT_OUT = WORDS["en"].command_left_out
+from workflow.defanging import BREAK, Defanging, label, without_links
 
 SOURCES = [
     (
@@ -39,14 +36,6 @@ def test_a_link_that_stands_in_no_source_can_not_be_followed(link: str) -> None:
     assert defanged(shown) == shown
 
 
-@pytest.mark.parametrize("command", TEXTS["commands"])
-@pytest.mark.parametrize("quoted", ["Then run {}", "Then run `{}` as admin", "{}"])
-def test_a_command_that_stands_in_no_source_is_left_out_visibly(command: str, quoted: str) -> None:
-    shown = defanged(quoted.format(command))
-    assert LEFT_OUT in shown
-    assert command not in shown
-
-
 @pytest.mark.parametrize("text", TEXTS["harmless"])
 def test_advice_stays_as_it_is(text: str) -> None:
     assert defanged(text) == text
@@ -59,10 +48,7 @@ def test_advice_stays_as_it_is(text: str) -> None:
         ("HTTPS://portal.acme.example/vpn/", "#103"),
         ("www.acme.example/help", "VPN guide"),
         ("\\\\srv01\\tools\\vpn.msi", "#103"),
-        ("ipconfig  /flushdns", "VPN guide"),
-        ("`ipconfig /flushdns`", "VPN guide"),
-        ("netsh interface ipv4 set subinterface 12 mtu=1300", "#103"),
-        ("curl http://mirror.acme.example/x", "#103"),
+        ("http://mirror.acme.example/x", "#103"),
     ],
 )
 def test_what_stands_in_a_source_is_shown_with_its_origin(known: str, origin: str) -> None:
@@ -70,38 +56,6 @@ def test_what_stands_in_a_source_is_shown_with_its_origin(known: str, origin: st
     assert defanged(f"{known} and reboot") == f"{known} (from {origin}) and reboot"
     # Told once.
     assert defanged(f"{known} and {known}").count(f"(from {origin})") == 1
-
-
-@pytest.mark.parametrize(
-    "more",
-    ["{} | sh", "{}; rm -rf /", "{} && del x", "{} > /etc/passwd", "{} -x evil", "{}/../evil", "{}$(x)", "sudo {}"],
-)
-def test_a_known_command_with_more_to_it_is_another_one(more: str) -> None:
-    shown = defanged(more.format("curl http://mirror.acme.example/x"))
-    assert "(from" not in shown.replace(LEFT_OUT, "")
-    assert LEFT_OUT in shown
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("push it with repadmin /syncall /AdeP.", "push it with repadmin /syncall /AdeP (from #1)."),
-        ("mit „ipconfig /flushdns“ und neu starten", "mit „ipconfig /flushdns (from #1)“ und neu starten"),
-        ("Run ipconfig /flushdns followed by a restart", "Run ipconfig /flushdns (from #1) followed by a restart"),
-        ("certutil -pulse; the certificate comes", "certutil -pulse (from #1); the certificate comes"),
-        ("Attach manage-bde -protectors -get C:, the log", "Attach manage-bde -protectors -get C: (from #1), the log"),
-        ("Sign in at aka.ms/setup first", "Sign in at aka.ms/setup (from #1) first"),
-    ],
-)
-def test_a_source_command_is_found_in_quotes_and_before_other_words(said: str, shown: str) -> None:
-    sources = [
-        (
-            "#1",
-            "Clients: ipconfig /flushdns am Notebook. Then repadmin /syncall /AdeP, certutil -pulse. https://aka.ms/setup.",
-        ),
-        ("#1", "Collect: manage-bde -protectors -get C:, the event log"),
-    ]
-    assert defanged(said, sources) == shown
 
 
 @pytest.mark.parametrize(
@@ -135,14 +89,6 @@ def test_a_tickets_own_link_is_readable_and_can_not_be_followed() -> None:
     assert "intranet.acme" not in shown
 
 
-@pytest.mark.parametrize("command", ["D:/evil/setup.exe /S", "~/Downloads/setup.exe /S", 'Remove-Item "C:\\Temp'])
-def test_a_sources_command_in_another_folder_or_in_part_is_left_out(command: str) -> None:
-    shown = defanged(
-        f"Run {command}", [("#1", 'Ran C:\\Tools\\setup.exe /S, then Remove-Item "C:\\Temp;old" -WhatIf.')]
-    )
-    assert "(from #1)" not in shown
-
-
 def test_a_subject_has_no_link_and_keeps_its_words() -> None:
     assert without_links("ipconfig shows nothing, see evil.com") == "ipconfig shows nothing, see evil[.]com"
 
@@ -168,11 +114,6 @@ def test_nothing_around_a_link_or_within_it_hides_it(link: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("Run rm -rf / now.", "Explained rm -rf (dangerous) to the user."),
-        ("Run rm -rf /opt/ACME", "rm -rf /opt/acme"),
-        ("Run reg delete HKLM\\Software\\Acme /f", "reg delete HKLM\\Software\\Acme"),
-        ("Run net user robin Hacked1! /add", "net user robin"),
-        ("Run rm -rf /opt", "rm -rf /opt/acme/cache"),
         ("Open https://bit.ly/abcd", "https://bit.ly/AbCD"),
         ("Open https://straße.example/x", "https://strasse.example/x"),
     ],
@@ -180,12 +121,7 @@ def test_nothing_around_a_link_or_within_it_hides_it(link: str) -> None:
 def test_what_is_nearly_a_sources_is_not_from_it(text: str, told: str) -> None:
     shown = defanged(text, [("#1", told)])
     assert "(from" not in shown
-    assert LEFT_OUT in shown or "hxxps" in shown
-
-
-def test_where_a_source_was_cut_its_last_command_may_have_gone_on() -> None:
-    cut = ("#1", "x" * 1985 + f" rm -rf /opt {CUT}")
-    assert LEFT_OUT in defanged("Run rm -rf /opt", [cut])
+    assert "hxxps" in shown
 
 
 def test_an_origin_is_ours_alone() -> None:

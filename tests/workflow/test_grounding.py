@@ -127,7 +127,7 @@ def test_a_command_that_is_cut_is_another_one_and_goes() -> None:
     command = "rm -rf /var/tmp/printer-cache/old-jobs"
     state: GraphState = STATE | {"documents": [Document("Queue", f"Run {command} on the server.")]}
     whole, cut = grounded(answer(next_steps=claims(f"Run {command}", "x" * 478 + f" Run {command}")), state).next_steps
-    assert whole.text == f'Run {command} (from document "Queue")'
+    assert whole.text == f"Run {command}"
     assert "rm -rf" not in cut.text
 
 
@@ -307,8 +307,11 @@ def test_a_claim_with_a_link_of_no_source_is_a_guess(said: str) -> None:
         ("Set the timeout to 45 seconds.", "Set the timeout to 45 seconds (in no source)."),
         ("Use srv-x77, srv-x77.", "Use srv-x77, srv-x77 (in no source)."),
         ("Go to https://evil.example/x1234.", "Go to hxxps[:]//evil[.]example/x1234."),
-        ("Run sfc /scannow.", f"Run {EN.command_left_out}."),
+        ("Run sfc /scannow.", "Run sfc /scannow (in no source)."),
+        ("Run format c: first.", f"Run {EN.command_left_out} first."),
         ("See ticket 4711.", f"See {EN.no_ticket}."),
+        ("See request 4711.", f"See {EN.no_ticket}."),
+        ("Request 15 minutes of downtime from the owner.", "Request 15 minutes of downtime from the owner."),
         ("It is 14.2.1", "It is 14.2.1 (in no source)"),
         ("It is 2.1", "It is 2.1 (in no source)"),
         ("Open port 101.", "Open port 101 (in no source)."),  # the number of a ticket
