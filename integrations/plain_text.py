@@ -1,7 +1,7 @@
-"""Plain text of HTML and mails, without headers, quotes, forms and greetings.
+"""Plain text of HTML and mails, without quotes, mail headers, legal notices and marked signatures.
 
-A line is removed only if its first words are unambiguous; one that names a code or a fault stays. The cost is linear,
-unlike that of the library for it, mail-parser-reply (docs/adr/0026).
+Only text that is certainly not the sender's is removed: a greeting or a closing word removes nothing. The cost is
+linear, unlike that of the library for it, mail-parser-reply (docs/adr/0026).
 """
 
 import html
@@ -35,14 +35,6 @@ _MARKS = re.compile(
 )
 _NAMED = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
 _SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
-_EMPTY_FIELD = re.compile(r"[^\W\d_][^\W\d_]*(?: [^\W\d_]+){0,2}\s*:\s*(?:n/?a|-+)?", re.IGNORECASE)
-# A label of signatures and forms, followed by a number or an address.
-_CONTACT = re.compile(
-    r"(?:tel|telefon|phone|mobile|mobil|cell|fax|direct|durchwahl|office|[mtpfe]|e-?mail|mail|web|www|móvil|téléphone"
-    r"|portable|callback(?: number)?|extension|ext)\b\W{0,3}"
-    r"(?:[+(]?\d[\d\s()/.-]{3,}|\S{1,80}@\S{1,80}|(?:https?:|www\.)\S*)",
-    re.IGNORECASE,
-)
 _TECHNICAL = re.compile(
     r"0x[0-9a-f]{2,}|\b[A-Z]{2,8}[-_]\d{2,}|\b\d\d:\d\d:\d\d\b"
     r"|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
@@ -52,6 +44,8 @@ _MAX_LINE_LENGTH = 400
 _MAX_SIGNATURE_LINES = 10
 _MAX_HEAD_LINES = 12
 _MAX_NOTICE_LINES = 8
+# A shorter line is not wrapped, so a notice does not go on behind it.
+_WRAPPED_LENGTH = 60
 # A text with the first number of words is a message. A text with fewer than the second may only point to a mail below.
 _MANY_WORDS, _SOME_WORDS = 20, 8
 _WORDS_OF_A_NOTICE = 10
@@ -101,10 +95,11 @@ def _own_lines(text: str, *, kept: bool) -> str:
     return text if kept else " ".join(text.splitlines())
 
 
-def unwrapped(text: str) -> str:
-    """Remove headers, greetings, signatures, notices, quotes, pictures, empty fields.
+def unwrapped(text: str, *, is_reply: bool = False) -> str:
+    """Remove mail headers, quotes, legal notices, signatures below `--`, pictures.
 
-    A forwarded mail, or one that a few words point to, stays. If nothing is left, the text is unchanged.
+    The first mail of a ticket may be a forwarded one, so the text below a header stays. In a reply it is history, and
+    removed, unless only a few words above point to it. If nothing is left, the text is unchanged.
     """
     lines = [line for line in (" ".join(_MARKS.sub(" ", each).split()) for each in text.split("\n")) if line]
     own: list[str] = []
@@ -112,7 +107,8 @@ def unwrapped(text: str) -> str:
     while position < len(lines):
         after, is_forward = _past_head(lines, position)
         if after > position:
-            if not is_forward and _is_message(own):
+            is_history = is_reply and not is_forward and not _quoted(lines, after)
+            if is_history and _is_message(own):
                 break
             position, is_below_mark = after, True
             continue
@@ -121,10 +117,9 @@ def unwrapped(text: str) -> str:
             if _is_message(own):
                 position += quoted
             else:
-                lines[position : position + quoted] = [
-                    each.lstrip("> ") for each in lines[position : position + quoted]
-                ]
-        elif own and _is_closing(lines[position]):
+                unquoted = [each.lstrip("> ") for each in lines[position : position + quoted]]
+                lines[position : position + quoted] = unquoted
+        elif own and lines[position] in {"--", "—"}:
             position = _past_signature(lines, position + 1)
         elif (after := _past_notice(lines, position)) > position:
             position = after
@@ -132,7 +127,7 @@ def unwrapped(text: str) -> str:
             line = lines[position]
             banner = next((each for each in _PHRASES["banners"] if _low(line).startswith(each)), "")
             line = line[len(banner) :].strip()
-            if line and not _is_wrapping(line):
+            if line and not _SEPARATOR.fullmatch(line):
                 own.append(line)
             position += 1
         is_below_mark = False
@@ -161,19 +156,21 @@ def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
     if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(low):
         return _past_names(lines, position + 1)[0], is_forward
     after, names = _past_names(lines, position)
-    is_head = len(names) >= 3 and not (
-        names.isdisjoint(_PHRASES["of_sender"]) or names.isdisjoint(_PHRASES["of_subject"])
+    is_head = (
+        len(names) >= 3 and names[0] in _PHRASES["of_sender"] and not set(names).isdisjoint(_PHRASES["of_subject"])
     )
+    # A header that a sender copied as part of the problem has the date elsewhere, or none.
+    is_head = is_head and (position == 0 or names[1] in _PHRASES["of_date"])
     return (after if is_head else position), False
 
 
-def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
-    names: set[str] = set()
+def _past_names(lines: Sequence[str], position: int) -> tuple[int, list[str]]:
+    names: list[str] = []
     last = min(len(lines), position + _MAX_HEAD_LINES)
     while position < last:
         header = _NAMED.match(lines[position])
         if header and header.group(1).lower() in _HEADS:
-            names.add(header.group(1).lower())
+            names.append(header.group(1).lower())
         elif not (names and ("@" in lines[position] or lines[position - 1].endswith(";"))):
             break  # neither a header nor a continued address line
         position += 1
@@ -186,32 +183,14 @@ def _is_wrote(low: str) -> bool:
     return any(low.startswith(begin) and inside in low for begin, inside in _PHRASES["wrote"])
 
 
-def _is_closing(line: str) -> bool:
-    if line in {"--", "—"}:
-        return True
-    low = _low(line)
-    for closing in _PHRASES["closings"]:
-        if low.startswith(closing):
-            rest = line[len(closing) :]
-            names = rest.strip(" ,.!;-").split()
-            # Three capitals may be a manufacturer.
-            if len(closing) <= 3 and not rest.startswith(",") and line[: len(closing)].isupper():
-                continue
-            if len(names) <= 2 and rest[:1] in {"", " ", ",", ".", "!", ";"} and all(map(_may_be_name, names)):
-                return True
-    return False
-
-
 def _past_signature(lines: Sequence[str], position: int) -> int:
-    last = min(len(lines), position + _MAX_SIGNATURE_LINES)
-    while position < last:
-        line = lines[position]
-        is_notice = _past_notice(lines, position) > position
-        is_sentence = (_is_sentence(line) and not _is_wrapping(line)) or _TECHNICAL.search(line)
-        if not is_notice and (is_sentence or _past_head(lines, position)[0] > position):
-            break
-        position = _past_notice(lines, position) if is_notice else position + 1
-    return position
+    """Return the position after a short signature; the same one if a sentence or a fault is in it."""
+    end = position
+    while end < len(lines) and _past_head(lines, end)[0] == end and _past_notice(lines, end) == end:
+        if _is_sentence(lines[end]) or _TECHNICAL.search(lines[end]) or end - position >= _MAX_SIGNATURE_LINES:
+            return position
+        end += 1
+    return end
 
 
 def _is_sentence(line: str) -> bool:
@@ -224,39 +203,14 @@ def _is_sentence(line: str) -> bool:
 
 def _past_notice(lines: Sequence[str], position: int) -> int:
     low = _low(lines[position])
-    is_legal = all(any(word in low for word in _PHRASES[kind]) for kind in ("secret", "legal"))
+    is_legal = all(any(word in low for word in _PHRASES[kind]) for kind in ("secret", "legal", "of_itself"))
     is_legal = is_legal and len(low.split()) >= _WORDS_OF_A_NOTICE
     if not is_legal and not low.startswith(_PHRASES["notices"]):
         return position
     last = min(len(lines), position + _MAX_NOTICE_LINES) - 1
-    while position < last and not lines[position].endswith((".", "!", "?")):
+    while position < last and len(lines[position]) >= _WRAPPED_LENGTH and not lines[position].endswith((".", "!", "?")):
         position += 1
     return position + 1
-
-
-def _is_wrapping(line: str) -> bool:
-    if _SEPARATOR.fullmatch(line):
-        return True
-    if _TECHNICAL.search(line[:_MAX_LINE_LENGTH]):
-        return False
-    low = _low(line)
-    bare = low.strip(" .,!;:-*_")
-    if not bare or any(bare.startswith(begin) and bare.endswith(end) for begin, end in _PHRASES["sent_from"]):
-        return len(bare.split()) <= _SOME_WORDS
-    return bool(_EMPTY_FIELD.fullmatch(line) or _CONTACT.fullmatch(line)) or _is_greeting(line, bare)
-
-
-def _is_greeting(line: str, bare: str) -> bool:
-    for greeting in _PHRASES["greetings"]:
-        if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
-            greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()
-            names = [word for word in greeted if word.lower() not in _PHRASES["greeted"]]
-            return len(names) <= 2 and (not names or line.endswith((",", "!", ":"))) and all(map(_may_be_name, names))
-    return False
-
-
-def _may_be_name(word: str) -> bool:
-    return word[:1].isupper() and not word.isupper() and word.strip(".,").replace("-", "").isalpha()
 
 
 def _low(line: str) -> str:

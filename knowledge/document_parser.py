@@ -19,6 +19,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 
 from integrations.plain_text import INVISIBLE, lines_of
+from knowledge.passages import passages_of
 
 MAX_SECONDS = 60
 _MAX_MEMORY = 1 << 30
@@ -171,16 +172,8 @@ def _sections(lines: Iterable[str]) -> Iterator[Section]:
 def _parts(name: str, sections: Iterable[Section]) -> Iterator[Part]:
     for heading, lines in sections:
         title = f"{name}: {heading}" if heading and heading != name else name
-        part = ""
         # A heading without text is found by itself.
-        for word in (" ".join(lines).strip() or heading).split():
-            for begin in range(0, len(word), _MAX_PART_LENGTH):
-                piece = word[begin : begin + _MAX_PART_LENGTH]
-                if part and len(part) + len(piece) > _MAX_PART_LENGTH:
-                    yield Part(title[:_MAX_TITLE_LENGTH], part)
-                    part = ""
-                part = f"{part} {piece}".strip()
-        if part:
+        for part in passages_of("\n".join(lines).strip() or heading, _MAX_PART_LENGTH):
             yield Part(title[:_MAX_TITLE_LENGTH], part)
 
 

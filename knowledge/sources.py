@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import textwrap
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 from config.tenants import DeskSettings, Tenant, TicketRules, fold, fold_all
@@ -17,6 +17,7 @@ from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPa
 from knowledge import repository, sync_repository
 from knowledge.desk_tasks import SyncThrottle
 from knowledge.language import LANGUAGES
+from knowledge.passages import passages_of
 from knowledge.sync_repository import Collection, DeskLease, ListedItem, PassState
 from privacy import tombstones
 
@@ -301,7 +302,7 @@ class SolutionSource:
         if solution is None or fold(solution.topic) in run.rules.never_topics or _is_expired(solution):
             run.result.removed += await repository.remove_passages(*run.key, solution_id)
         else:
-            bodies = _passages_of(solution)
+            bodies = list(islice(passages_of(solution.text, _PASSAGE_CHARACTERS), _MAX_PASSAGES))
             arguments = (run.tenant_id, solution_id, solution.title, bodies)
             topic, expires_at = fold(solution.topic), solution.expires_at
             await repository.save_passages(
@@ -309,12 +310,6 @@ class SolutionSource:
             )
             run.result.passages += len(bodies)
         await sync_repository.mark_read(*run.key, "p", solution_id)
-
-
-def _passages_of(solution: Solution) -> list[str]:
-    text = " ".join(solution.text.split())
-    parts = textwrap.wrap(text, _PASSAGE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
-    return parts[:_MAX_PASSAGES]
 
 
 def _is_expired(solution: Solution) -> bool:

@@ -176,7 +176,7 @@ class ServiceDeskPlus:
             return ""
         body = checked(answer).body.get("notification")
         text = str(body.get("description") or "") if isinstance(body, dict) else ""
-        return unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH])[:_MAX_MAIL_LENGTH]
+        return unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH], is_reply=True)[:_MAX_MAIL_LENGTH]
 
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}", caller=ticket_id, begun=begun)

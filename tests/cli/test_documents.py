@@ -78,12 +78,12 @@ Renew them.
 OF_MARKDOWN = [
     ("kb", "Before the first heading."),
     ("kb: VPN / Windows", "Port 443."),
-    ("kb: Linux", "Port 8443. ```` not `a fence` ```` # no heading ``` ````"),
+    ("kb: Linux", "Port 8443.\n```` not `a fence`\n````\n# no heading\n```\n````"),
     ("kb: C#", "A language."),
     ("kb: Certificates", "Renew them."),
     ("kb: Last of all", "Last of all"),
 ]
-OF_HTML = [("vpn: VPN", "Use port 443. # no heading"), ("vpn: Certificates", "Renew them.")]
+OF_HTML = [("vpn: VPN", "Use port 443.\n# no heading"), ("vpn: Certificates", "Renew them.")]
 POLISH = "<html><head><meta %s></head><p>Zażółć gęślą</p>".encode("iso-8859-2")
 OF_POLISH = [("a", "Zażółć gęślą")]
 
@@ -92,7 +92,7 @@ OF_POLISH = [("a", "Zażółć gęślą")]
     ("name", "content", "parts"),
     [
         ("kb.md", MARKDOWN, OF_MARKDOWN),
-        ("kb.txt", "# restart\nthe spooler", [("kb", "# restart the spooler")]),
+        ("kb.txt", "# restart\nthe spooler", [("kb", "# restart\nthe spooler")]),
         ("vpn.HTML", HTML, [("vpn", "t"), *OF_HTML]),
         ("a.html", "<h1><p>VPN</p></h1><p>Port 443.</p>", [("a: VPN", "Port 443.")]),
         ("a.html", "<h2 title='a>b'>VPN</h2>Port 443.", [("a: VPN", "Port 443.")]),

@@ -261,7 +261,7 @@ def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() ->
     schema = request["response_format"]["json_schema"]["schema"]
     assert request["response_format"]["json_schema"]["strict"] is True
     assert schema == Enhancement.model_json_schema()
-    assert len(schema["$defs"]) == 3
+    assert len(schema["$defs"]) == 2
     for part in (schema, *schema["$defs"].values()):
         assert part["additionalProperties"] is False
         assert set(part["required"]) == set(part["properties"])

@@ -1,4 +1,4 @@
-"""A ticket's own text: HTML of any quality as lines, without quotes, forms and courtesies."""
+"""A ticket's own text: HTML of any quality as lines, without quotes, mail headers and legal notices."""
 
 import tomllib
 from pathlib import Path
@@ -40,9 +40,22 @@ SAYS = "The scanner on the second floor sends empty files since Monday."
 TEXTS = tomllib.loads(Path(__file__).with_name("mails.toml").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("text", TEXTS["mails"])
-def test_what_is_said_is_left_alone(text: str) -> None:
-    assert unwrapped(lines_of(text)) == SAYS
+@pytest.mark.parametrize("mail", TEXTS["mails"])
+def test_only_the_text_around_a_message_is_removed(mail: dict[str, str]) -> None:
+    assert unwrapped(lines_of(mail["text"])) == lines_of(mail["left"])
+
+
+@pytest.mark.parametrize("mail", TEXTS["replies"])
+def test_the_history_of_a_reply_is_removed(mail: dict[str, str]) -> None:
+    assert unwrapped(lines_of(mail["text"]), is_reply=True) == lines_of(mail["left"])
+
+
+@pytest.mark.parametrize(
+    "closing", ["Thanks,", "Cheers", "Mit freundlichen Grüßen", "Merci", "Un saludo", "Danke!", "BR"]
+)
+def test_a_closing_word_removes_nothing(closing: str) -> None:
+    text = f"Teams has no sound.\n{closing}\nHeadset Jabra 65\nTried two ports\nWorks on my phone"
+    assert unwrapped(text) == unwrapped(text, is_reply=True) == text
 
 
 @pytest.mark.parametrize("line", TEXTS["codes"])
@@ -60,7 +73,7 @@ MORE = "Also, the printer on floor 2 jams every day.\nAnd Teams has no sound in 
 FORM = "Please move the desk of Jo.\nFrom: Building A\nTo: Building B\nDate: 9 May\nThe phone moves too."
 LOG = "09:12:33 ERROR cannot open printer PRN-204"
 DATA = "iVBORw0KGgo" * 30
-IMPACT = "Impact: nobody ships\nBlue screen"
+HEADERS = "These bounce:\nFrom: a@acme.example\nTo: b@acme.example\nSubject: order\nX-Spam: yes\nSince Monday."
 
 
 @pytest.mark.parametrize(
@@ -70,17 +83,20 @@ IMPACT = "Impact: nobody ships\nBlue screen"
         ("Check this.\nFrom: A\nSent: 4 May\nTo: IT\nSubject: x\nScanner SID_37", "Check this.\nScanner SID_37"),
         ("Help?\n---------- Forwarded message ---------\nFrom: A\nOutlook crashes", "Help?\nOutlook crashes"),
         ("Could you look?\nOn 4 May 2026, A wrote:\n> Error 0x0000011b", "Could you look?\nError 0x0000011b"),
-        (f"FYI\n\nFrom: Robin\nTo: IT\nSubject: scanner\n\n{SAYS}\n", f"FYI\n{SAYS}"),
-        # Sentences after thanks, and a log below the signature.
-        (f"My laptop is slow.\nThank you!\nRobin\n{MORE}", f"My laptop is slow.\n{MORE}"),
-        (f"Printing fails.\nThanks,\nRobin\nAcme Ltd\n{LOG}\nnext line", f"Printing fails.\n{LOG}\nnext line"),
+        (f"FYI\n\nFrom: Robin\nSent: 4 May\nSubject: scanner\n\n{SAYS}\n", f"FYI\n{SAYS}"),
+        # Below "--": a signature, or more of the message.
+        ("It fails.\n--\nRobin\nAcme Ltd\n+49 30 000000", "It fails."),
+        (f"It fails.\n--\nRobin\n{MORE}", f"It fails.\nRobin\n{MORE}"),
+        (f"Printing fails.\n--\n{LOG}\nnext line", f"Printing fails.\n{LOG}\nnext line"),
+        # Answers between quoted lines, and a copied header that is the problem.
+        (f"{SAYS}\n> a\n> b\n> c\nYes, it does.\n> d", f"{SAYS}\nYes, it does.\n> d"),
+        (HEADERS, HEADERS),
         # A server's banner.
         ("[EXTERNAL] The scanner at dock 4 stopped", "The scanner at dock 4 stopped"),
-        ("[EXTERNAL]\nHello,\nThe scanner at dock 4 stopped", "The scanner at dock 4 stopped"),
+        ("[EXTERNAL]\nThe scanner at dock 4 stopped", "The scanner at dock 4 stopped"),
         ("[EXTERNAL]", "[EXTERNAL]"),
-        # A form with from and to is no mail; empty fields go.
+        # A form with from and to is no mail.
         (FORM, FORM),
-        ("Location:\nAsset: n/a\nCallback number: 030 1234567\nImpact: nobody ships\nBlue screen", IMPACT),
         # A text that is quoted whole.
         (f"> {SAYS}\n>> and more of it", f"{SAYS}\nand more of it"),
         # Pictures and data.

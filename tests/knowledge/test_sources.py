@@ -126,10 +126,10 @@ async def test_the_last_mails_of_a_closed_ticket_help_where_it_has_no_resolution
     site.change(closed, status="Resolved")
     await site.sync(conversation=True)
     before = "\n\n".join(f"Try number {number}." for number in range(3, 12))
-    assert said(site) == [f"{before}\n\nUnplug the dongle.", ""]
+    assert said(site) == [f"{before}\n\nHello,\nUnplug the dongle.\nKind regards", ""]
     assert len(site.desk.requests(operation="read_notification")) == 10
     (found,) = await PostgresSearch(site.database, 2, least=0).similar_tickets("acme", "0", "Laptop beeps", "", {})
-    assert found.resolution.endswith("Unplug the dongle.")
+    assert found.resolution.endswith("Unplug the dongle.\nKind regards")
 
 
 @pytest.mark.parametrize("code", [403, 404])
