@@ -536,7 +536,11 @@ BEGIN
         INSERT INTO job_events (tenant_id, job_id, attempt, at, what)
         VALUES (p_tenant, p_id, p_attempt, now() - p_took, 'asked');
     END IF;
-    PERFORM tell_event(p_tenant, p_id, p_attempt, 'answered');
+    -- The same attempt commits again after the check of the claims.
+    IF NOT EXISTS (SELECT FROM job_events e WHERE e.tenant_id = p_tenant AND e.job_id = p_id AND e.attempt = p_attempt
+                   AND e.what = 'answered') THEN
+        PERFORM tell_event(p_tenant, p_id, p_attempt, 'answered');
+    END IF;
     RETURN true;
 END $$;
 

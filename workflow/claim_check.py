@@ -1,12 +1,14 @@
 """The check of an answer's claims: a second, smaller request to the model.
 
 A true quote does not make the claim beside it true: the claim may drop a condition, name another owner, or come from a
-ticket with another problem. No rule sees that, so the model judges each claim with a quote by its sources. An
-unsupported claim loses its sources; a contradicted one is removed. If the check fails, fixed rules apply
-(`workflow.grounding`).
+ticket with another problem. No rule sees that, so the model judges each claim by the sources. A claim that cites a
+source and is not supported by it is removed; general knowledge only if a source contradicts it. If the check fails,
+fixed rules apply (`workflow.grounding`), and the note is marked as unchecked.
 """
 
+import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,14 +23,20 @@ from observability import log_events, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Enhancement, Statement
-from workflow.grounding import INLINE_IDS
 from workflow.model_requests import count_paid, exchanges_of, model_span
 from workflow.prompt import VERSIONS, PromptContext
 from workflow.question import ModelQuestion
+from workflow.quotes import is_negated
 from workflow.state import Attempt
 
-VERSION = "check-1"
+VERSION = "check-2"
 OTHER_CLAIMS = "verdicts of other claims"
+NO_TIME = "no time left"
+# The note is posted within the attempt's time too.
+_SECONDS_FOR_NOTE = 30.0
+_MIN_WORDS = 4
+_WORD = re.compile(r"\w+")
+_NO_CLAIM = Statement(text="", sources=[], quote="")
 _VERDICTS = ("supported", "contradicted", "unsupported")
 
 
@@ -56,43 +64,48 @@ class ClaimVerdicts(BaseModel):
     verdicts: list[ClaimVerdict]
 
     def of(self, claims: Iterable[int]) -> dict[int, str] | None:
-        """Return the verdict of each claim, which the request numbers from 1; None if they are of other claims."""
+        """Return the verdict of each claim, which the request numbers from 1; None if there is none of them.
+
+        A missing one is `unsupported`.
+        """
         given = {each.number: each.verdict for each in self.verdicts}
         numbers = dict(enumerate(claims, 1))
-        if given.keys() != numbers.keys() or len(given) != len(self.verdicts):
+        if given.keys().isdisjoint(numbers):
             return None
-        return {claim: given[number] for number, claim in numbers.items()}
+        return {claim: given.get(number, "unsupported") for number, claim in numbers.items()}
 
 
 class CheckedAnswer(NamedTuple):
-    """An answer without claims that its sources do not support, and figures of the check for the log."""
+    """An answer without claims that its sources do not support, their number, and figures of the check for the log."""
 
     answer: Enhancement
-    figures: Mapping[str, int] = {}
+    removed: int
+    figures: Mapping[str, int]
 
 
 async def check_claims(
-    attempt: Attempt, question: ModelQuestion, answer: Enhancement, exchanges: list[ModelExchange]
+    attempt: Attempt,
+    question: ModelQuestion,
+    answer: Enhancement,
+    claims: Mapping[int, Statement],
+    exchanges: list[ModelExchange],
 ) -> CheckedAnswer | None:
-    """Check the claims of an answer; return None if that failed. The audit records are added to `exchanges`."""
-    claims = question.grounding.quoted_claims(answer)
-    if not claims:
-        return CheckedAnswer(answer)
+    """Check the claims of an answer; return None if that failed. The audit records are added to `exchanges`.
+
+    The check has what is left of the attempt's time.
+    """
+    seconds = attempt.limit.seconds_left() - _SECONDS_FOR_NOTE
+    if seconds <= 0:
+        log_event(log_events.CLAIMS_NOT_CHECKED, reason=NO_TIME)
+        return None
     check = replace(question, prompt=prompt_of(question.grounding.case, claims), version=VERSION)
     results: list[ModelAnswer[ClaimVerdicts] | Unanswered] = []
     try:
-        with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check") as record_answer:
-            result = await attempt.model.complete(
-                check.prompt,
-                ClaimVerdicts,
-                partial(count_paid, attempt),
-                unusable=None,
-                on_unusable=_refuse_repair,
-                on_unanswered=results.append,
-                streamed=False,
-            )
-            results.append(result)
-            record_answer(result)
+        async with asyncio.timeout(seconds):
+            result = await _request_verdicts(attempt, check, results)
+    except TimeoutError:
+        log_event(log_events.CLAIMS_NOT_CHECKED, reason=NO_TIME)
+        return None
     except (DeferredError, ExternalError) as failure:
         log_event(log_events.CLAIMS_NOT_CHECKED, reason=failure.reason)
         return None
@@ -108,11 +121,51 @@ async def check_claims(
     counts = Counter(verdicts.values())
     figures = {f"claims_{verdict}": counts[verdict] for verdict in ("supported", "unsupported", "contradicted")}
     figures |= {"check_input_tokens": result.usage.input_tokens, "check_output_tokens": result.usage.output_tokens}
-    return CheckedAnswer(apply(verdicts, answer), figures)
+    removed = sum(is_removed(claims[number], verdict) for number, verdict in verdicts.items())
+    return CheckedAnswer(apply(verdicts, answer), removed, figures)
+
+
+async def _request_verdicts(
+    attempt: Attempt, check: ModelQuestion, results: list[ModelAnswer[ClaimVerdicts] | Unanswered]
+) -> ModelAnswer[ClaimVerdicts]:
+    with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check") as record_answer:
+        result = await attempt.model.complete(
+            check.prompt,
+            ClaimVerdicts,
+            partial(count_paid, attempt),
+            unusable=None,
+            on_unusable=_refuse_repair,
+            on_unanswered=results.append,
+            is_check=True,
+        )
+        results.append(result)
+        record_answer(result)
+    return result
+
+
+def repeat_their_quotes(claims: Iterable[Statement]) -> bool:
+    """Return True if each claim repeats its quote nearly word for word, so that no check is needed."""
+    return all(claim.sources and _repeats(claim.text, claim.quote) for claim in claims)
+
+
+def _repeats(text: str, quote: str) -> bool:
+    words, quoted = _WORD.findall(text.casefold()), _WORD.findall(quote.casefold())
+    # At most one word differs, and it is no number.
+    differing = Counter(words) - Counter(quoted)
+    lacking = Counter(quoted) - Counter(words)
+    return (
+        len(words) >= _MIN_WORDS
+        and (differing + lacking).total() <= 1
+        and not any(map(str.isdigit, "".join(differing + lacking)))
+        and is_negated(text) == is_negated(quote)
+    )
 
 
 def prompt_of(case: PromptContext, claims: Mapping[int, Statement]) -> Prompt:
     cited = {source for claim in claims.values() for source in claim.sources}
+    if not all(claim.sources for claim in claims.values()):
+        # Any source may contradict general knowledge.
+        cited = {source.id for source in case.sources}
     document = {
         "ticket": case.ticket,
         "conversation": list(case.conversation),
@@ -130,17 +183,15 @@ def _instructions() -> str:
     return (VERSIONS / f"{VERSION}.txt").read_text(encoding="utf-8")
 
 
+def is_removed(claim: Statement, verdict: str) -> bool:
+    return verdict == "contradicted" or (verdict == "unsupported" and bool(claim.sources))
+
+
 def apply(verdicts: Mapping[int, str], answer: Enhancement) -> Enhancement:
     """Return the answer after verdicts by number: 0 is the cause, the steps follow."""
 
     def checked(number: int, claim: Statement) -> Statement:
-        match verdicts.get(number):
-            case "contradicted":
-                return Statement(text="", sources=[], quote="")
-            case "unsupported":
-                return claim.model_copy(update={"text": INLINE_IDS.sub("", claim.text), "sources": [], "quote": ""})
-            case _:
-                return claim
+        return _NO_CLAIM if is_removed(claim, verdicts.get(number, "supported")) else claim
 
     changed = {
         "likely_cause": checked(0, answer.likely_cause),

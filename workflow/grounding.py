@@ -131,22 +131,22 @@ class Grounding:
             left_out=len(cited_ids - found.keys()),
         )
 
-    def quoted_claims(self, answer: Enhancement) -> dict[int, Statement]:
-        """Return the claims with a quote, by number: 0 is the cause, the steps follow.
+    def claims_to_check(self, answer: Enhancement) -> dict[int, Statement]:
+        """Return the claims by number: 0 is the cause, the steps follow. Empty if there is no source.
 
-        Their sources are ids of the case, beginning with the quoted one.
+        Their sources are ids of the case, beginning with the quoted one; none for general knowledge.
         """
         found = {source.id: source for source in self.case.sources}
         answer = _normalize_citations(answer, found)
         evidence = _Evidence(self.case, answer.sources, is_judged=True)
-        quoted = {}
-        for number, claim in enumerate([answer.likely_cause, *answer.next_steps]):
+        claims = {}
+        for number, claim in enumerate([answer.likely_cause, *answer.next_steps] if found else []):
             cited = [source for source in dict.fromkeys(claim.sources) if source in found]
             source, quote = evidence.quote_of(claim, cited, is_cause=number == 0)
-            if source:
-                sources = [source, *(each for each in cited if each != source and each in evidence.sources)]
-                quoted[number] = claim.model_copy(update={"sources": sources, "quote": quote})
-        return quoted
+            sources = list(dict.fromkeys([source, *cited])) if source else cited
+            if claim.text:
+                claims[number] = claim.model_copy(update={"sources": sources, "quote": quote or claim.quote})
+        return claims
 
     def _noted(self, source: FoundSource) -> NoteSource:
         # The original, not the redacted text of the model.

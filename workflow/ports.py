@@ -95,15 +95,16 @@ class Model(Protocol):
         unusable: str | None,
         on_unusable: Callable[[str], Awaitable[None]],
         on_unanswered: Callable[[Unanswered], None],
-        streamed: bool = True,
+        is_check: bool = False,
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type.
 
         `on_paid` is called for each paid call. `on_unusable` is awaited with the text of an answer to repair; passed as
         `unusable` to a later call, only its repair is requested. `on_unanswered` is called for each endpoint that got
-        the question without a usable answer, before this raises or tries another one. `streamed=False` suits a short
-        answer: it arrives at once and takes less CPU. Raises ModelTimeoutError,
-        ModelUnavailableError or ModelRefusedError; DeferredError as `check` does.
+        the question without a usable answer, before this raises or tries another one. `is_check` is for a short
+        second request: its answer arrives in one piece, within the time of a whole answer, and its failures do not
+        count for the breaker. Raises ModelTimeoutError, ModelUnavailableError or ModelRefusedError; DeferredError as
+        `check` does.
         """
 
 

@@ -73,6 +73,10 @@ class AttemptLimit:
             self._end += loop.time() - began
             self._move(min(self._end, self._deadline))
 
+    def seconds_left(self) -> float:
+        now = asyncio.get_running_loop().time()
+        return min(self._end, self._deadline) - now
+
     def _move(self, when: float) -> None:
         with suppress(RuntimeError):  # the deadline has passed
             self._timeout.reschedule(when)

@@ -67,12 +67,12 @@ async def run_case(case: EvaluationCase, arm: str, model: ModelClient, judge: Mo
 
     try:
         run.answer = (await model.complete(question.prompt, Enhancement, paid)).content
-        answer, quoted = run.answer, question.grounding.quoted_claims(run.answer)
+        answer, quoted = run.answer, question.grounding.claims_to_check(run.answer)
         verdicts: dict[int, str] | None = None
         if quoted:
             prompt = prompt_of(question.grounding.case, quoted)
             with suppress(ExternalError, DeferredError):  # as in production, fixed rules apply then
-                run.check = (await model.complete(prompt, ClaimVerdicts, paid, streamed=False)).content
+                run.check = (await model.complete(prompt, ClaimVerdicts, paid, is_check=True)).content
                 verdicts = run.check.of(quoted)
         run.seconds = time.monotonic() - began
         nothing_found, is_judged = case.state(arm)["nothing_found"], verdicts is not None or not quoted

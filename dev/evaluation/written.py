@@ -12,7 +12,7 @@ from typing import Any
 from dev.evaluation.cases import EvaluationCase, cases, question_about, rows
 from integrations.values import Prompt
 from workflow.answer import Enhancement, NoteText
-from workflow.claim_check import apply, prompt_of
+from workflow.claim_check import apply, is_removed, prompt_of
 from workflow.defanging import BREAK
 from workflow.grounding import Grounding
 from workflow.note import WORDS
@@ -42,7 +42,7 @@ def check_requests(half: str) -> Iterator[tuple[str, Prompt]]:
     """Yield the id of each answer with claims to check, and the request."""
     for written, case in _answers(half):
         grounding, answer = _answer(written, case)
-        claims = grounding.quoted_claims(answer)
+        claims = grounding.claims_to_check(answer)
         if claims:
             yield written["id"], prompt_of(grounding.case, claims)
 
@@ -98,7 +98,8 @@ def _statements(
 ) -> Iterator[tuple[dict[str, Any], bool, NoteText]]:
     """Yield each statement of an answer, whether it is right, and its text in the note; empty if it was removed."""
     grounding, answer = _answer(written, case)
-    removed = {number for number, verdict in verdicts.items() if verdict == "contradicted"}
+    given = [answer.likely_cause, *answer.next_steps]
+    removed = {number for number, verdict in verdicts.items() if is_removed(given[number], verdict)}
     kept = {number: verdict for number, verdict in verdicts.items() if number not in removed}
     content = grounding.content(
         apply(kept, answer), prompt="", language=case.language, nothing_found=False, is_judged=bool(verdicts)

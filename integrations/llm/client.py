@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -181,7 +181,7 @@ class ModelClient:
         unusable: str | None = None,
         on_unusable: Callable[[str], Awaitable[None]] = _ignore,
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
-        streamed: bool = True,
+        is_check: bool = False,
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type, see `workflow.ports.Model`."""
         call = _ModelCall(on_paid)
@@ -190,7 +190,7 @@ class ModelClient:
             for is_repair in (False, True) if unusable is None else (True,):
                 if is_repair:
                     messages += repair_messages(unusable or "")
-                completion = await self._complete(messages, answer_type, call, streamed=streamed)
+                completion = await self._complete(messages, answer_type, call, is_check=is_check)
                 call.pay(completion.usage)
                 content = _usable(completion, answer_type)
                 if content is not None:
@@ -232,7 +232,7 @@ class ModelClient:
                 await self.close()
 
     async def _complete(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall, *, streamed: bool
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], call: _ModelCall, *, is_check: bool
     ) -> Completion:
         """Make one paid call; refusals before it are unpaid and drop a part each."""
         with self._hold.watch():
@@ -240,10 +240,10 @@ class ModelClient:
                 raise ModelDeniedError("no key", HoldReason.KEY_REFUSED)
             known = refused = self._wire.refused()
             for _ in range(_MAX_REFUSALS):
-                streamed = streamed or self._only_streams
+                streamed = self._only_streams or not is_check
                 request = self._wire.request(messages, answer_type, refused if streamed else refused | _STREAMING)
                 try:
-                    with self._breaker.watch():
+                    with nullcontext() if is_check else self._breaker.watch():
                         completion = await self._call(request, call)
                 except (openai.BadRequestError, openai.NotFoundError) as refusal:
                     part = refused_part(refusal, request)
@@ -278,13 +278,13 @@ class ModelClient:
     async def _read(self, request: dict[str, Any], completion: Completion, call: _ModelCall) -> None:
         was_sent, call.sent = call.sent, True
         began = asyncio.get_running_loop().time()
-        silence = asyncio.timeout(self._idle)
+        silence = asyncio.timeout(self._idle if request.get("stream") else None)
 
         def on_content() -> None:
             now = asyncio.get_running_loop().time()
             if not completion.first_seconds:
                 completion.first_seconds = now - began
-            if now + self._idle - (silence.when() or 0.0) > _IDLE_PRECISION_SECONDS:
+            if (ends := silence.when()) is not None and now + self._idle - ends > _IDLE_PRECISION_SECONDS:
                 silence.reschedule(now + self._idle)
 
         try:

@@ -177,7 +177,7 @@ class TenantModel:
         unusable: str | None,
         on_unusable: Callable[[str], Awaitable[None]],
         on_unanswered: Callable[[Unanswered], None] = lambda _: None,
-        streamed: bool = True,
+        is_check: bool = False,
     ) -> ModelAnswer[Structured]:
         """Return the first model's answer, or the fallback's if that one is held or down.
 
@@ -206,7 +206,7 @@ class TenantModel:
                     unusable=unusable,
                     on_unusable=keep,
                     on_unanswered=on_unanswered,
-                    streamed=streamed,
+                    is_check=is_check,
                 )
             finally:
                 await self._models.close_unused()

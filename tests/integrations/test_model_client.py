@@ -33,7 +33,7 @@ from integrations.errors import (
 from integrations.http import EgressConfig
 from integrations.llm.client import ModelOptions, Refusal, RequestFormat, refused_part, repair_messages, strip_fence
 from integrations.llm.streaming import Completion
-from integrations.resilience import HoldReason
+from integrations.resilience import Breaker, HoldReason
 from integrations.values import Usage
 from tests.integrations.canned import with_certificate
 from tests.kit.clock import Clock
@@ -51,21 +51,34 @@ async def test_an_answer_in_one_piece_from_a_server_that_only_streams(model: Sim
     model.order(kind="status", code=400, message="This model only supports stream mode.", times=1)
     async with opened(model.url) as gpt4:
         for _ in range(2):
-            answer = await gpt4.complete(PROMPT, Enhancement, streamed=False)
+            answer = await gpt4.complete(PROMPT, Enhancement, is_check=True)
             assert answer.content.likely_cause.sources == ["ticket-101"]
     assert ["stream" in request["payload"] for request in model.requests()] == [False, True, True]
 
 
-@pytest.mark.parametrize("streamed", [True, False])
-async def test_a_timeout_without_content_costs_the_prompt(streamed: bool, model: Simulator) -> None:
+@pytest.mark.parametrize("is_check", [True, False])
+async def test_a_timeout_without_content_costs_the_prompt(is_check: bool, model: Simulator) -> None:
     model.order(kind="silence", times=1)
     paid: list[Usage] = []
-    async with opened(model.url, idle=0.5) as gpt4:
+    async with opened(model.url, idle=5 if is_check else 0.5, total=0.5 if is_check else 5) as gpt4:
         with pytest.raises(ModelTimeoutError):
-            await gpt4.complete(PROMPT, Enhancement, paid.append, streamed=streamed)
+            await gpt4.complete(PROMPT, Enhancement, paid.append, is_check=is_check)
     (usage,) = paid
     assert (usage.estimated, usage.output_tokens) == (True, 0)
     assert usage.input_tokens > 100
+
+
+async def test_a_failed_check_does_not_count_for_the_breaker(model: Simulator) -> None:
+    breaker = Breaker("model", "model unavailable", most_failures=1)
+    model.order(kind="status", code=503, times=2)
+    async with opened(model.url, breaker=breaker) as gpt4:
+        with pytest.raises(ModelUnavailableError):
+            await gpt4.complete(PROMPT, Enhancement, is_check=True)
+        breaker.check()
+        with pytest.raises(ModelUnavailableError):
+            await gpt4.complete(PROMPT, Enhancement)
+        with pytest.raises(DeferredError):
+            breaker.check()
 
 
 @pytest.mark.parametrize("fenced", [False, True])

@@ -22,15 +22,16 @@ from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.simulators import Simulator
 from tests.workflow.answers import answer, claims
 from workflow.answer import Content, Enhancement
-from workflow.claim_check import OTHER_CLAIMS, VERSION, ClaimVerdicts
+from workflow.claim_check import NO_TIME, OTHER_CLAIMS, VERSION, ClaimVerdicts
 from workflow.nodes.call_gpt4 import call_gpt4
-from workflow.state import GraphState
+from workflow.nodes.resume import resume
+from workflow.state import AttemptLimit, GraphState
 from workflow.stored_answers import StoredAnswers
 
 QUOTED = claims("Raise the quota.", sources=("ticket-101",), quote="Raised the quota.")
-# Without a quote, so not checked.
+# General knowledge.
 UNQUOTED = claims("Ask the user.")
-CAUSE, STEP = 1, 2
+CAUSE, STEP, GENERAL = 1, 2, 3
 Check = Callable[[], list[dict[str, Any]]]
 
 
@@ -39,8 +40,10 @@ class ScriptedModel:
 
     provider, name, base_url = "openai", "gpt-6-luna", "https://models.example"
 
-    def __init__(self, verdicts: Check, steps: list[dict[str, Any]] = QUOTED + UNQUOTED) -> None:
-        self._verdicts, self._steps = verdicts, steps
+    def __init__(
+        self, verdicts: Check, steps: list[dict[str, Any]] = QUOTED + UNQUOTED, *, cause: str = "The archive is full."
+    ) -> None:
+        self._verdicts, self._steps, self._cause = verdicts, steps, cause
         self.checked: list[dict[str, Any]] = []
         self.answers = 0
         self.checking = asyncio.Event()
@@ -54,7 +57,8 @@ class ScriptedModel:
         on_unanswered: Callable[[Unanswered], None],
         **_: Any,
     ) -> ModelAnswer[Any]:
-        content: Enhancement | ClaimVerdicts = answer(next_steps=self._steps)
+        stated = {"text": self._cause, "sources": ["ticket-101"], "quote": "Archived the mail of last year."}
+        content: Enhancement | ClaimVerdicts = answer(next_steps=self._steps, likely_cause=stated)
         if answer_type is ClaimVerdicts:
             self.checked.append(json.loads(prompt.user))
             self.checking.set()
@@ -76,7 +80,7 @@ def forever() -> list[dict[str, Any]]:
 
 
 def on(**verdicts: str) -> Check:
-    numbers = {"cause": CAUSE, "step": STEP}
+    numbers = {"cause": CAUSE, "step": STEP, "general": GENERAL}
     return lambda: [{"number": numbers[name], "reason": "", "verdict": said} for name, said in verdicts.items()]
 
 
@@ -119,9 +123,14 @@ def job(waiting: UUID, store: Store, redis: Redis) -> Job:
     [
         (on(cause="supported", step="supported"), ["ticket-101"], [["ticket-101"], []]),
         (on(cause="unsupported", step="Supported."), [], [["ticket-101"], []]),
-        (on(cause="supported", step="unsupported"), ["ticket-101"], [[], []]),
+        (on(cause="supported", step="unsupported", general="unsupported"), ["ticket-101"], [[]]),
         (on(cause="supported", step="contradicted"), ["ticket-101"], [[]]),
-        (on(cause="contradicted", step="not at all"), [], [[], []]),
+        (on(cause="contradicted", step="not at all"), [], [[]]),
+        (on(cause="supported", step="supported", general="contradicted"), ["ticket-101"], [["ticket-101"]]),
+        # A missing number counts as unsupported, and others do not count.
+        (on(step="supported"), [], [["ticket-101"], []]),
+        (lambda: on(cause="supported")() + [{"number": 9, "reason": "", "verdict": "supported"}], ["ticket-101"], [[]]),
+        (lambda: 200 * on(cause="supported", step="supported")(), ["ticket-101"], [["ticket-101"], []]),
     ],
 )
 async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
@@ -130,18 +139,21 @@ async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
     model = ScriptedModel(verdicts)
     content = await job.content(model)
     assert (content.likely_cause.sources, [step.sources for step in content.next_steps]) == (cause, steps)
-    assert content.next_steps[-1].text == "Ask the user."
+    assert content.removed == 3 - len(content.next_steps) - bool(content.likely_cause.text)
+    assert not content.is_unchecked
     (checked,) = model.checked
     assert [(claim["number"], claim["quote"]) for claim in checked["claims"]] == [
         (CAUSE, "Archived the mail of last year."),
         (STEP, "Raised the quota."),
+        (GENERAL, ""),
     ]
-    assert [source["id"] for source in checked["sources"]] == ["ticket-101"]
+    # Any source may contradict general knowledge.
+    assert len(checked["sources"]) == 2
     assert len(re.findall(r"claims_\w+: \d", log.getvalue())) == 3
     assert [prompt for prompt, _ in job.records()][-1] == VERSION
-    if cause == []:
+    assert bool(content.likely_cause.text) is bool(cause)
+    if not cause:
         assert content.confidence != "high"
-    assert bool(content.likely_cause.text) is ("contradicted" not in str([each["verdict"] for each in verdicts()][:1]))
 
 
 @pytest.mark.parametrize(
@@ -152,29 +164,38 @@ async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
         (KeyError("number"), "unexpected failure"),
     ],
 )
-async def test_a_failed_check_leaves_the_answer_as_it_is(
+async def test_an_answer_with_a_failed_check_is_unchecked(
     failure: Exception, reason: str, job: Job, log: io.StringIO
 ) -> None:
     content = await job.content(ScriptedModel(failing(failure)))
-    assert content.confidence == "high"
+    assert (content.is_unchecked, content.confidence) == (True, "medium")
     assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
     assert f"Claims not checked: reason={reason}" in log.getvalue()
     assert job.records()[1:] == [(VERSION, False)]
 
 
-@pytest.mark.parametrize(
-    "verdicts", [on(), on(cause="supported"), lambda: 2 * on(cause="supported", step="supported")()]
-)
+@pytest.mark.parametrize("verdicts", [on(), lambda: [{"number": 9, "reason": "", "verdict": "supported"}]])
 async def test_verdicts_of_other_claims_are_no_check(verdicts: Check, job: Job, log: io.StringIO) -> None:
     content = await job.content(ScriptedModel(verdicts))
     assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
+    assert content.is_unchecked
     assert f"Claims not checked: reason={OTHER_CLAIMS}" in log.getvalue()
 
 
-async def test_an_unsupported_claim_names_no_source(job: Job) -> None:
-    said = claims("Raise the quota [ticket-101].", sources=("ticket-101",), quote="Raised the quota.")
-    content = await job.content(ScriptedModel(on(cause="supported", step="unsupported"), said))
-    assert content.next_steps[0].text == "Raise the quota."
+async def test_without_time_left_there_is_no_check(job: Job, log: io.StringIO) -> None:
+    model = ScriptedModel(on(cause="supported", step="supported"))
+    runtime = await job.runtime(model)
+    runtime.context.limit = AttemptLimit(20, 20)
+    content = (await call_gpt4(STATE, runtime))["content"]
+    assert (content.is_unchecked, model.checked) == (True, [])
+    assert f"Claims not checked: reason={NO_TIME}" in log.getvalue()
+
+
+async def test_claims_that_repeat_their_quotes_need_no_check(job: Job) -> None:
+    said = claims("Archived the mail of last year", sources=("ticket-101",), quote="Archived the mail of last year.")
+    model = ScriptedModel(on(), said, cause="Archived the mail of last year.")
+    content = await job.content(model)
+    assert (content.is_unchecked, model.checked) == (False, [])
 
 
 async def test_a_stop_during_the_check_costs_no_second_answer(job: Job) -> None:
@@ -185,7 +206,8 @@ async def test_a_stop_during_the_check_costs_no_second_answer(job: Job) -> None:
     with pytest.raises(asyncio.CancelledError):
         await under_way
     job.store.table.change(job.id, state="waiting", claim_token=None, lease_owner=None, lease_until=None)
-    content = await job.content(None)
+    content = (await resume({}, await job.runtime(None)))["content"]
+    assert content.is_unchecked
     assert [step.sources for step in content.next_steps] == [["ticket-101"], []]
     assert (model.answers, sorted(answered for _, answered in job.records())) == (1, [False, True])
 

@@ -113,7 +113,6 @@ def test_a_judged_claim_may_have_an_inexact_quote_or_a_look_alike(quote: str, sh
     compared = [{"id": "ticket-9", "quote": "", "same_problem": same}]
     said = answer(next_steps=claims("Do it.", sources=("ticket-9",), quote=quote), sources=compared)
     grounding = Grounding(case_in(OLD), str, str)
-    assert (1 in grounding.quoted_claims(said)) is bool(shown)
     content = grounding.content(said, prompt="4", language="en", nothing_found=False, is_judged=True)
     assert content.next_steps[0].quote.startswith(shown)
     assert bool(content.next_steps[0].sources) is bool(shown)

@@ -42,7 +42,7 @@ async def test_the_spans_of_an_attempt_have_what_trace_viewers_read(
     assert (gpt4["operation.name"], gpt4["provider.name"], gpt4["request.model"]) == ("chat", "openai", "gpt-6-luna")
     assert min(gpt4["usage.input_tokens"], gpt4["usage.output_tokens"], gpt4["response.time_to_first_chunk"]) > 0
     assert (gpt4["request.stream"], "request.stream" in check) == (True, False)
-    assert (gpt4["prompt.version"], check["prompt.version"]) == ("4", "check-1")
+    assert (gpt4["prompt.version"], check["prompt.version"]) == ("4", "check-2")
 
     assert named["Context"]["gen_ai.operation.name"] == "retrieval"
     (source,) = json.loads(named["Context"]["gen_ai.retrieval.documents"])

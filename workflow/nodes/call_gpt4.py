@@ -1,4 +1,4 @@
-"""The step that requests GPT-4's answer, and commits it after the check of its claims and grounding."""
+"""The step that requests GPT-4's answer, commits it, and checks its claims."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,11 +9,11 @@ from langgraph.runtime import Runtime
 from integrations.errors import ModelRefusedError
 from integrations.values import UNPAID, ModelAnswer, Unanswered
 from jobs import claims
-from observability import log_events, tracing
+from observability import log_events, metrics, tracing
 from observability.logging import log_event
 from privacy.audit import ModelExchange
 from workflow.answer import Content, Enhancement, printable
-from workflow.claim_check import CheckedAnswer, check_claims
+from workflow.claim_check import CheckedAnswer, check_claims, repeat_their_quotes
 from workflow.lease import retry_until_available
 from workflow.model_requests import (
     count_paid,
@@ -27,6 +27,8 @@ from workflow.model_requests import (
 from workflow.question import ModelQuestion, question_of
 from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind, UnusableAnswer
+
+_CONFIDENCES = ("low", "medium", "high")
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
@@ -64,20 +66,30 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         raise
     took = time.monotonic() - requested_at
     exchanges = exchanges_of(attempt, question, [*unanswered, answer], unusable)
-    checked: CheckedAnswer | None = None
-    if attempt.check_claims:
-        try:
-            checked = await check_claims(attempt, question, answer.content, exchanges)
-        except BaseException:
-            # The answer is paid for: the next attempt uses it, unchecked.
-            content = _content(question, state, answer.content)
-            await _keep_for_next_attempt(attempt, content, answer.model, exchanges)
-            raise
-    content = _content(question, state, checked.answer if checked else answer.content, is_judged=checked is not None)
+    claims_to_check = question.grounding.claims_to_check(answer.content)
+    is_judged = not claims_to_check or repeat_their_quotes(claims_to_check.values())
+    content = _content(question, state, answer.content, is_judged=is_judged)
+    # Committed before the check: an attempt that stops during the check does not pay for the answer again.
     await commit(attempt, content, answer.model, exchanges, took)
     if repaired:
         # Dropped only after the commit: an attempt that stops while Redis is slow must not lose a paid answer.
         await answers.drop(job_id, StoredKind.UNUSABLE)
+    checked: CheckedAnswer | None = None
+    if attempt.check_claims and not is_judged:
+        exchanges = []
+        try:
+            checked = await check_claims(attempt, question, answer.content, claims_to_check, exchanges)
+        except BaseException:
+            await defer_records(attempt, exchanges)
+            raise
+        if checked is None:
+            await write_records(attempt, exchanges)
+        else:
+            content = _content(question, state, checked.answer, is_judged=True)
+            content = content.model_copy(update={"removed": checked.removed})
+            await commit(attempt, content, answer.model, exchanges, None)
+    if content.is_unchecked:
+        metrics.UNCHECKED_ANSWERS.labels(attempt.claim.tenant_id).inc()
     log_event(
         log_events.GPT4_ANSWERED,
         status=answer.status,
@@ -95,9 +107,15 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     return {"content": content, "model": answer.model}
 
 
-def _content(question: ModelQuestion, state: GraphState, answer: Enhancement, *, is_judged: bool = False) -> Content:
+def _content(question: ModelQuestion, state: GraphState, answer: Enhancement, *, is_judged: bool) -> Content:
     content = question.content(answer, nothing_found=state.get("nothing_found", False), is_judged=is_judged)
-    return content.model_copy(update={"subject": printable(state["ticket"].subject)})
+    changed: dict[str, object] = {"subject": printable(state["ticket"].subject)}
+    if not is_judged:
+        changed |= {
+            "is_unchecked": True,
+            "confidence": min(content.confidence or "low", "medium", key=_CONFIDENCES.index),
+        }
+    return content.model_copy(update=changed)
 
 
 async def _request_answer(
