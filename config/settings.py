@@ -314,7 +314,7 @@ class WorkerSettings(PriceSettings, FeedbackSettings, ModelAddressSettings):
     openai_max_output_tokens: int | None = Field(None, ge=500)
     """Limit of an answer, with the model's thinking. Default: 2,000 tokens, and 10,000 if the model thinks."""
     openai_claim_check: bool = True
-    """Check each answer with a second, smaller request: claims that their sources do not support lose them."""
+    """Check each answer with a second, smaller request: claims that their sources do not support are removed."""
     openai_fallback_model: str | None = None
     """Model to use while `OPENAI_MODEL` is down; not for tenants with their own address or key."""
     openai_fallback_api_key: ModelKey | None = None

@@ -20,11 +20,14 @@ _TEXTS = json.loads(Path(__file__).with_name("note_words.json").read_text(encodi
 WORDS: Mapping[str, SimpleNamespace] = {language: SimpleNamespace(**words) for language, words in _TEXTS.items()}
 """The fixed words of a note, by language (ISO 639-1); `{}` is a placeholder."""
 _MAX_MODEL_LENGTH = 80
-# Starts of notes in all languages; notes of earlier releases began with a title.
-_NOTE_STARTS = tuple(
-    getattr(words, start)
-    for words in WORDS.values()
-    for start in ("cause", "guessed_cause", "no_cause", "updated_asked", "updated_reopened", "old_start")
+_STARTS = (
+    *("questions", "nothing_left", "cause", "guessed_cause", "no_cause", "updated_asked", "updated_reopened"),
+    "old_start",
+)
+# Starts of notes in all languages, and of earlier releases.
+_NOTE_STARTS = (
+    *(getattr(words, start) for words in WORDS.values() for start in _STARTS),
+    "Updated because it was asked for.",
 )
 _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<(?:p|ol)>)")
@@ -65,19 +68,46 @@ def to_html(
     `reopened`.
     """
     words = WORDS.get(content.language, WORDS["en"])
-    sources = {source.id: source for source in content.sources}
+    known = {source.id: source for source in content.sources}
 
     def cited(claim: NoteText) -> list[NoteSource]:
-        return [sources[each] for each in claim.sources if each in sources]
+        return [known[each] for each in claim.sources if each in known]
 
+    claims = [content.likely_cause, *content.next_steps]
+    # In the order of their numbers.
+    cited_sources = list({source.id: source for claim in claims for source in cited(claim)}.values())
+    sources = cited_sources or content.sources
+    numbers = {source.id: number for number, source in enumerate(sources, 1)}
     cause = content.likely_cause
+
+    def said(claim: NoteText) -> str:
+        """Return the text of a claim; without a check, one that only quotes is worded as a quotation."""
+        if not (content.is_unchecked and claim.quote and _bare(claim.text) == _bare(claim.quote)):
+            return claim.text
+        source = cited(claim)[0]
+        name = f"#{source.number}" if source.kind == "ticket" else f"[{numbers[source.id]}]"
+        return str(words.says.format(name, claim.quote))
+
+    def quotes(source: NoteSource) -> list[str]:
+        """Return the source's words behind the claims, unless a claim repeats them."""
+        quoted = [claim for claim in claims if claim.sources[:1] == [source.id] and claim.quote]
+        return list(dict.fromkeys(claim.quote for claim in quoted if _bare(claim.text) != _bare(claim.quote)))
+
+    def is_marker(claim: NoteText) -> bool:
+        return claim.text.startswith("[") and claim.text.endswith("]")
+
     return _NOTE.render(
         content=content,
         words=words,
         cited=cited,
-        is_cited=any(map(cited, (cause, *content.next_steps))),
-        is_marker=lambda claim: claim.text.startswith("[") and claim.text.endswith("]"),
-        is_verbatim=lambda claim: _bare(claim.text) == _bare(claim.quote),
+        said=said,
+        quotes=quotes,
+        numbers=lambda claim: "".join(f" [{numbers[source.id]}]" for source in cited(claim)),
+        sources=sources,
+        is_cited=bool(cited_sources),
+        is_nothing_left=bool(content.removed) and not cause.text and not content.next_steps,
+        steps=[step for step in content.next_steps if cited(step) or is_marker(step)],
+        advice=[step.text for step in content.next_steps if not (cited(step) or is_marker(step))],
         is_sure=content.confidence == "high" and cause.quote,
         author=cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",

@@ -172,11 +172,11 @@ def test_a_dry_runs_note_is_plain_text_after_the_events() -> None:
     first, *lines = note.splitlines()
     assert first == "Cause not known yet"
     assert lines == [
-        *("- One general, no source", "- Two general, no source", "Found for this ticket", "- #7: The same."),
+        *("General advice, no source: ", "- One", "- Two", "Found for this ticket: ", "#7: The same."),
         *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Written by gpt, please check - Ref {JOB_ID}"),
     ]
     asked = to_text(answer, job.id, job.model or "", "asked")
-    assert asked.startswith("Updated because it was asked for.\nCause not known yet\n")
+    assert asked.startswith("Updated on request.\nCause not known yet\n")
     shown = f"{for_people(FAILED)}\n\nNote that was not posted (dry run):\n\n{note}"
     assert for_people(FAILED, None, note) == shown
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}

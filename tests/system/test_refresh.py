@@ -37,7 +37,7 @@ def test_a_person_asks_for_a_note_and_is_told_when_not(system: System, world: Wo
     job_id = re.search(r"job (\S+)\.", done.stdout)[1]  # type: ignore[index]
     assert f"Refresh asked for: job_id={job_id}, ticket_id={ticket_id}" in done.stderr
     wait_for(lambda: len(begins(world, ticket_id)) == 2)
-    assert begins(world, ticket_id)[1].startswith("Updated because it was asked for.")
+    assert begins(world, ticket_id)[1].startswith("Updated on request.")
     wait_for(lambda: world.jobs(ticket_id)[-1]["state"] == "completed")
     for word in ("Job queued", "Task started", "Task completed"):
         assert any(f"{word}: job_id={job_id}" in process.log_path.read_text("utf-8") for process in system.processes)

@@ -129,7 +129,7 @@ def job(waiting: UUID, store: Store, redis: Redis) -> Job:
         (on(cause="supported", step="supported", general="contradicted"), ["ticket-101"], [["ticket-101"]]),
         # A missing number counts as unsupported, and others do not count.
         (on(step="supported"), [], [["ticket-101"], []]),
-        (lambda: on(cause="supported")() + [{"number": 9, "reason": "", "verdict": "supported"}], ["ticket-101"], [[]]),
+        (lambda: [*on(cause="supported")(), {"number": 9, "reason": "", "verdict": "supported"}], ["ticket-101"], [[]]),
         (lambda: 200 * on(cause="supported", step="supported")(), ["ticket-101"], [["ticket-101"], []]),
     ],
 )

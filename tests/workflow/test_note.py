@@ -73,7 +73,7 @@ def test_what_the_next_release_may_have_kept_is_read_without_what_is_new() -> No
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 MODEL = "gpt-6-luna-2026-08-01"
-TAGS = {"div", "b", "i", "p", "ol", "ul", "li"}
+TAGS = {"div", "b", "i", "p", "ol", "li"}
 TICKET = NoteSource(
     id="ticket-101",
     kind="ticket",
@@ -106,22 +106,27 @@ HOSTILE = (
 def test_the_note_says_everything_and_whose_it_is() -> None:
     shown = read(to_html(WHOLE, JOB, MODEL))
     said = (f"{MODEL}, please check", "The mailbox is full.", "Large attachments.", "Raise the quota.", "Since when?")
-    for text in (*said, "#101 Mailbox <full> (2026-03-02): The same.", "group Mail"):
+    for text in (*said, '#101 Mailbox <full> (2026-03-02): "Attachments of 2 GB.": The same.', "group Mail"):
         assert text in shown.text
     assert f"Ref {JOB}" in shown.text
     assert shown.tags == TAGS | {"a"}
     assert {value for name, value in shown.attributes} == {"https://d/x?a=1&b=2"}
 
 
-def test_the_cause_stands_first_and_each_step_has_its_origin() -> None:
+def test_the_cause_is_first_and_each_source_is_named_once() -> None:
     text = read(to_html(WHOLE, JOB, MODEL)).text
-    order = ['Likely cause: Large attachments. (high confidence, #101: "Attachments of 2 GB.")']
-    order += ["Ask a colleague. general, no source", "Raise the quota. #101", "Ask first", "Sources#101", "Suggested:"]
+    order = ["Likely cause: Large attachments. [1] (high confidence)", "Raise the quota. [1]"]
+    order += ["Also worth trying: Ask a colleague.", "Ask the requester: Since when?"]
+    order += ['[1] #101 Mailbox <full> (2026-03-02): "Attachments of 2 GB."', "Suggested: group Mail"]
     order += ["In short: The mailbox is full.", f"{MODEL}, please check", "Ref "]
     assert sorted(order, key=text.index) == order
+    assert text.count("Attachments of 2 GB.") == text.count("general") + 1 == 1
     guess = WHOLE.model_copy(update={"likely_cause": NoteText(text="Bad."), "confidence": "low"})
     text = read(to_html(guess, JOB, MODEL)).text
-    assert "Possible cause: Bad. (general, no source)Low confidence: check each step before acting." in text
+    # Without a sourced cause, the question is the next thing to do.
+    assert text.startswith(
+        "Ask the requester: Since when?Possible cause: Bad.Low confidence: check each step before acting."
+    )
     thin = read(to_html(guess.model_copy(update={"is_thin": True}), JOB, MODEL)).text
     assert "Low confidence: the ticket has too little information." in thin
 
@@ -129,7 +134,51 @@ def test_the_cause_stands_first_and_each_step_has_its_origin() -> None:
 def test_a_quote_that_repeats_the_step_is_left_out() -> None:
     step = NoteText(text="Raise the quota.", sources=["ticket-101"], quote="raise the quota")
     text = read(to_html(WHOLE.model_copy(update={"next_steps": [step]}), JOB, MODEL)).text
-    assert "Raise the quota. #101Ask first" in text
+    assert text.count("aise the quota") == 1
+    assert "Raise the quota. [1]Ask the requester" in text
+
+
+def test_sources_have_the_numbers_of_their_first_citation() -> None:
+    document = NoteSource(id="doc-1", kind="document", title="VPN guide")
+    unused = NoteSource(id="ticket-9", kind="ticket", number="9")
+    steps = [
+        NoteText(
+            text="Reinstall the client.", sources=["doc-1", "ticket-101"], quote="remove it, and install it again"
+        ),
+        NoteText(text="Restart.", sources=["doc-1"], quote="Restart it."),
+    ]
+    changed = {"next_steps": steps, "sources": [document, unused, TICKET]}
+    text = read(to_html(WHOLE.model_copy(update=changed), JOB, MODEL)).text
+    assert "Reinstall the client. [2] [1]Restart. [2]" in text
+    assert '[2] document "VPN guide": "remove it, and install it again"; "Restart it."' in text
+    assert "#9" not in text
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_an_unchecked_note_says_so_and_words_a_quotation_as_one(language: str) -> None:
+    cause = NoteText(text="Attachments of 2 GB", sources=["ticket-101"], quote="Attachments of 2 GB.")
+    changed = {"is_unchecked": True, "confidence": "medium", "likely_cause": cause, "language": language}
+    text = read(to_html(WHOLE.model_copy(update=changed), JOB, MODEL)).text
+    words = WORDS[language]
+    assert words.unchecked in text
+    assert f"{words.cause}{words.colon}{words.says.format('#101', 'Attachments of 2 GB.')} [1]" in text
+    assert words.high not in text
+    assert words.unchecked not in read(to_html(WHOLE, JOB, MODEL)).text
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_a_note_without_a_supported_claim_says_so_and_lists_the_sources(language: str) -> None:
+    left = Content(removed=3, sources=[TICKET], confidence="low", language=language)
+    text = plain_text(to_html(left, JOB, MODEL))
+    assert text.startswith(WORDS[language].nothing_left)
+    assert "#101 Mailbox <full>" in text
+    assert is_note_of(JOB, text)
+
+
+def test_general_advice_alone_has_a_heading_and_no_mark_on_each_line() -> None:
+    steps = [NoteText(text="Restart it."), NoteText(text="Try another port.")]
+    text = read(to_html(Content(next_steps=steps), JOB, MODEL)).text
+    assert "General advice, no source: Restart it.Try another port." in text
 
 
 def test_an_answer_of_an_earlier_release_is_still_shown() -> None:
@@ -142,16 +191,21 @@ def test_an_answer_of_an_earlier_release_is_still_shown() -> None:
     }
     text = read(to_html(Content.model_validate(kept), JOB, MODEL)).text
     for shown in (
-        "Likely cause: Large attachments. (#101)",
-        "Raise the quota. #101",
-        "Wait. general, no source",
-        "#101: The same.",
+        "Likely cause: Large attachments. [1]",
+        "Raise the quota. [1]",
+        "Also worth trying: Wait.",
+        "[1] #101: The same.",
     ):
         assert shown in text
     assert "In short: The mailbox is full." in text
     assert "high confidence" not in text  # needs a verified quote
-    old = f"Enhancement (written by {MODEL}; please check before acting on it) In short: Full. {marker(JOB)}"
-    assert is_note_of(JOB, old)
+    for start in (
+        "Enhancement (written by x)",
+        "Updated because it was asked for.",
+        "Likely cause: Full.",
+        "Mögliche Ursache",
+    ):
+        assert is_note_of(JOB, f"{start} In short: Full. {marker(JOB)}")
 
 
 def test_a_link_for_feedback_is_the_last_line_before_whose_note_it_is() -> None:
@@ -196,7 +250,7 @@ def test_nothing_that_anybody_wrote_becomes_markup(hostile: str) -> None:
         suggestions=[Suggested(field="category", value=hostile)],
     )
     shown = read(to_html(everywhere, JOB, hostile))
-    assert shown.tags == TAGS
+    assert shown.tags <= TAGS | {"br", "ul"}
     assert shown.attributes == []
     assert shown.text.count(hostile) >= 11
 
@@ -233,7 +287,7 @@ def test_a_note_is_ours_in_each_language_and_a_further_one_begins_with_why(langu
     assert not is_note(f"{text} Thanks!")
     words = WORDS[language]
     assert text.startswith(getattr(words, f"updated_{why}") if why else words.cause)
-    for each in (words.cause, words.high, words.general, words.questions, words.sources, words.suggested):
+    for each in (words.cause, words.high, words.also, words.questions, words.suggested):
         assert each in text
     assert words.in_short in text
 

@@ -15,8 +15,8 @@ from tests.kit.desk import new_ticket
 from tests.kit.runner import run_job
 from tests.workflow.place import WorkSite, tenant
 
-FIRST = "Cause not known yet"
-ASKED = "Updated because it was asked for."
+FIRST = "Ask the requester"
+ASKED = "Updated on request."
 REOPENED = "Updated because the ticket was reopened."
 ALREADY = ("skipped", "already enhanced")
 LATELY = ("skipped", "refreshed within the hour")
