@@ -60,6 +60,7 @@ PROCESSES: dict[str, tuple[Counter | Gauge | Histogram, ...]] = {
         metrics.IN_FLIGHT,
         metrics.CONCURRENCY,
         metrics.GPT4_TOKENS,
+        metrics.UNCHECKED_ANSWERS,
         metrics.GPT4_COST,
         metrics.GENAI_SECONDS,
         metrics.GENAI_FIRST_CHUNK_SECONDS,

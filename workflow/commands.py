@@ -89,7 +89,7 @@ _PROGRAMS = rf"""
     | (?:docker\s+(?:run|exec|restart)|kubectl\s+(?:apply|exec|run|get|rollout)|git\s+clone|npx)\s+\S
     | scp\s+\S+\s+\S+@[^\s`]+ | ssh\s+\S+@\S
     | (?:echo|cat|tee)\s[^\n]{{0,80}}>>?\s*[/~]
-    | %comspec% | \$\((?=[a-z])[^)\n]{{1,80}}\)
+    | (?-i:SELECT\s[^\n]{{1,120}}?\sFROM\s\S) | %comspec% | \$\((?=[a-z])[^)\n]{{1,80}}\)
     | (?-i:(?:Get|Test|Measure|Resolve|Find|Show|Set|Add|New|Stop|Start|Restart|Suspend|Resume|Invoke|Unlock|Enable
         |Rename|Install|Grant|Repair|Update|Import|Export|Connect|Move|Copy|Register)-(?:[A-Z][a-z]*){{1,6}}(?<!-[A-Z]))
         (?=\s+(?:-[A-Za-z]|["'$]|[\w.@\\:-]*[\d\\@:"][\w.@\\:-]*|(?-i:[A-Z][\w.*-]+)(?:\s+-|\s*[`|.,;)]|\s*$)

@@ -13,6 +13,7 @@ from dev.evaluation.cases import EvaluationCase, cases, question_about, rows
 from integrations.values import Prompt
 from workflow.answer import Enhancement, NoteText
 from workflow.claim_check import apply, is_removed, prompt_of
+from workflow.commands import commands_in
 from workflow.defanging import BREAK
 from workflow.grounding import Grounding
 from workflow.note import WORDS
@@ -51,9 +52,14 @@ def measured(half: str, verdicts: Mapping[str, Mapping[int, str]] | None = None)
     """Return the figures of a half, after the check of the claims if there are `verdicts` by answer."""
     figures = WrittenFigures()
     for written, case in _answers(half):
-        origin = WORDS[case.language].origin.format("[^()]*")
+        words = WORDS[case.language]
+        origin, mark = words.origin.format("[^()]*"), re.escape(words.no_source) + "[^()]*"
         for statement, is_right, shown in _statements(written, case, (verdicts or {}).get(written["id"], {})):
-            is_unchanged = re.sub(rf" \({origin}\)", "", shown.text).replace(BREAK, "") == statement["text"]
+            text = re.sub(rf" \({origin}\)", "", shown.text).replace(BREAK, "")
+            if not statement["sources"] and any(commands_in(statement["text"])):
+                # A command of general knowledge is marked, and stays.
+                text = re.sub(rf" \({mark}\)", "", text)
+            is_unchanged = text == statement["text"]
             described = f"{written['id']}: {statement['text']} -> {shown.text} [{shown.quote}]"
             if is_right:
                 figures.right += 1

@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "960aa952102f81539fac8d4020e90ce4273442d2593cc0f72366bd212991cc14"
+FUNCTIONS = "849c20290326282376c4f8e23cd66772276d51ce350e4ad9569dce69de728460"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the
