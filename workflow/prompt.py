@@ -14,6 +14,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,13 @@ class PromptContext:
     ticket: dict[str, str]
     conversation: Sequence[str]
     sources: Sequence[FoundSource]
+    today: str = ""
+    """ISO 8601."""
 
     def as_document(self) -> dict[str, Any]:
         sources = [source.as_json() for source in self.sources]
-        return {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
+        case = {"ticket": self.ticket, "conversation": list(self.conversation), "sources": sources}
+        return {"today": self.today, **case}
 
     def as_json(self) -> str:
         return json.dumps(self.as_document(), ensure_ascii=False)
@@ -116,6 +120,8 @@ def case_of(
         "priority": mask(ticket.priority[:_MAX_KIND_LENGTH]),
         "category": mask(ticket.category[:_MAX_KIND_LENGTH]),
         "group": mask(ticket.group[:_MAX_KIND_LENGTH]),
+        "site": mask(ticket.site[:_MAX_KIND_LENGTH]),
+        "created": ticket.created_at.date().isoformat() if ticket.created_at else "",
     }
     messages = [_begin(each, _MAX_MESSAGE_LENGTH, mask)[0] for each in conversation]
     # Most sources have the same few categories and groups.
@@ -123,7 +129,8 @@ def case_of(
     mask_kind = cache(lambda kind: masked(kind[:_MAX_KIND_LENGTH]))
     results: list[SimilarTicket | Document] = [*similar_tickets, *documents]
     sources = {source.id: source for source in (_source(each, masked, mask_kind) for each in results)}
-    case = PromptContext(ticket_fields, messages, list(sources.values()))
+    today = datetime.now(UTC).date().isoformat()
+    case = PromptContext(ticket_fields, messages, list(sources.values()), today)
     return case if _size(case.as_document()) <= budget else _within(case, budget)
 
 
@@ -161,7 +168,7 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
 def _within(case: PromptContext, budget: int) -> PromptContext:
     parts = {name: _FOR_DESCRIPTION if name == "description" else _FOR_FIELD for name in case.ticket}
     ticket = {name: _begin_of(value, budget // parts[name]) for name, value in case.ticket.items()}
-    remaining = budget - _size(PromptContext(ticket, [], []).as_document())
+    remaining = budget - _size(replace(case, ticket=ticket, conversation=[], sources=[]).as_document())
     messages: list[str] = []
     message_budget = min(remaining, budget // _FOR_CONVERSATION)
     for message in reversed(case.conversation):
@@ -178,7 +185,8 @@ def _within(case: PromptContext, budget: int) -> PromptContext:
             continue
         kept[source.id] = replace(source, text=text, is_whole=source.is_whole and text == source.text)
         remaining -= frame + _size(text)
-    return PromptContext(ticket, messages, [kept[source.id] for source in case.sources if source.id in kept])
+    sources = [kept[source.id] for source in case.sources if source.id in kept]
+    return replace(case, ticket=ticket, conversation=messages, sources=sources)
 
 
 def _size(value: object) -> int:
