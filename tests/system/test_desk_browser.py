@@ -59,7 +59,7 @@ def test_a_notes_source_opens_its_ticket(
     with chromium.new_context(base_url=url) as context:
         page = context.new_page()
         page.goto(f"/desks/{tenant}/tickets/{tickets[tenant]}")
-        source = opened(page, "li a >> nth=-1")
+        source = opened(page, "a:text-matches('^#') >> nth=-1")
         assert source.url.startswith(f"{url}/desks/{tenant}/tickets/1")
         assert "VPN" in source.title()
 
