@@ -60,14 +60,11 @@ def question_of(
         terms=[*ticket.terms, *(term for each in similar for term in (each.category, each.group))],
     )
     is_redacted = tenant_settings.masking != "none"
-    case = case_of(
-        ticket,
-        state.get("conversation", ()),
-        similar,
-        state["documents"],
-        redaction.redact if is_redacted else _unredacted,
-        tenant_settings.prompt_bytes,
-    )
+    texts = (ticket, state.get("conversation", ()), similar, state["documents"])
+    if is_redacted:
+        # A value found in one text is hidden in all.
+        case_of(*texts, redaction.read, tenant_settings.prompt_bytes)
+    case = case_of(*texts, redaction.redact if is_redacted else _unredacted, tenant_settings.prompt_bytes)
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
     language = _requested_language(tenant_settings.language, ticket.subject, ticket.description)
     instructions = _instructions(tenant_settings.rules, version)

@@ -1,7 +1,6 @@
 """Redaction of one model conversation, and restoration of its answer."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 
 from privacy.redaction.accounts import accounts, cards
 from privacy.redaction.desk import DeskPeople
@@ -13,15 +12,15 @@ from privacy.redaction.people import Person
 from privacy.redaction.phones import phones
 from privacy.redaction.placeholders import Identities, Placeholders, key_of, looked
 from privacy.redaction.recognizers import Detection, patterns, recognize, settled, table
+from privacy.redaction.repeats import Repeats
 from privacy.redaction.secrets import codes, is_composed, secrets, shaped
 from privacy.redaction.text import Folded, folded, reading
 
 _MAILS = table("mails")
 # Beyond so many values, each spelling of a telephone number counts as another number: comparing them is slow.
 _MAX_COMPARED = 500
-_REPEATED = frozenset(["ID", "SECRET", "LOGIN"])
 _BEFORE, _BEHIND, _SHORTENED, _FILE = patterns("logins", "before behind shortened file")
-_MIN_REPEATED_LENGTH, _MAX_REPEATED = 5, 50
+_MAX_NAMES_WITH_LOGINS = 50
 
 
 class Redaction:
@@ -45,6 +44,8 @@ class Redaction:
         self._finder = Finder([*people, *others], network=network, terms=terms) if others else self._own
         self._placeholders = Placeholders(known or {})
         self._identities = Identities()
+        self._finds: dict[tuple[str, bool], list[Detection]] = {}
+        self._repeats = Repeats()
         self._of_others = set(self._finder.desk.keys).difference(self._own.desk.keys)
         for key in self._finder.desk.keys:
             self._identities.add(key, is_settled=True)
@@ -52,13 +53,27 @@ class Redaction:
             if placeholder.startswith("[PERSON_"):
                 self._identities.add(key_of("PERSON", value))
 
+    def read(self, text: str, *, own: bool = True) -> str:
+        """Find the values of a text, and return it unchanged. `redact` hides them in other texts too.
+
+        All texts of a conversation are read before the first is redacted.
+        """
+        self._read(folded(text), own=own)
+        return text
+
+    def _read(self, whole: Folded, *, own: bool) -> list[Detection]:
+        if (finds := self._finds.get((whole.text, own))) is None:
+            finds = self._finds[whole.text, own] = (self._own if own else self._finder).finds(whole.text)
+            self._repeats.add(whole.text, finds)
+        return finds
+
     def redact(self, text: str, *, own: bool = True) -> str:
         """Return the text with placeholders.
 
         `own=False` is a text of another ticket or a document: its secrets become "[SECRET]", and are never restored.
         """
         whole = folded(text)
-        finds = (self._own if own else self._finder).finds(whole.text)
+        finds = settled([*self._read(whole, own=own), *self._repeats.finds(whole.text)], whole.text)
         return _replaced(whole, ((find, self._placeholder(find, whole, own=own)) for find in finds))
 
     def _placeholder(self, find: Detection, whole: Folded, *, own: bool) -> str:
@@ -125,7 +140,7 @@ class Finder:
             found += addresses(read)
         found += logins(read, [each.begin for each in (*found, *further) if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
-        found += derived(read, [text[each.begin : each.end] for each in names[:_MAX_REPEATED]])
+        found += derived(read, [text[each.begin : each.end] for each in names[:_MAX_NAMES_WITH_LOGINS]])
         found += [*further, *far_ids(read), *names]
         found = settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
         joined = list(_joined(found, text))
@@ -147,13 +162,6 @@ def _joined(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
 
 
 def _repeated(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
-    values = dict.fromkeys((text[find.begin : find.end], find.kind) for find in finds if find.kind in _REPEATED)
-    for value, kind in islice(values, _MAX_REPEATED):
-        if len(value) < _MIN_REPEATED_LENGTH or (kind != "LOGIN" and not any(map(str.isdigit, value))):
-            continue
-        at = text.find(value)
-        while at >= 0:
-            end = at + len(value)
-            if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
-                yield Detection(at, end, kind)
-            at = text.find(value, end)
+    repeats = Repeats()
+    repeats.add(text, finds)
+    return repeats.finds(text)

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 
 from privacy.redaction.lexicon import first_names, is_known, products, terms, words
 from privacy.redaction.network import is_host
-from privacy.redaction.people import spelled_words
+from privacy.redaction.people import spelled, spelled_words
 from privacy.redaction.recognizers import Detection, patterns, recognize, table
 from privacy.redaction.text import ReadText
 
@@ -26,7 +26,7 @@ _PIN, _SHORT_LABEL, _ADJECTIVE, _JOINED = patterns("secrets", "pin short_label a
 _PHRASE, _TOKEN, _RANDOM, _SURE = patterns("secrets", "phrase token random sure")
 _SHAPED, _CODED, _NO_SHAPE, _OF_ITEM, _HOST, _OF_KEY = patterns("secrets", "shaped coded no_shape of_item host of_key")
 _OF_PHRASE, _OF_USER, _OF_BOTH, _OF_PHONE = patterns("secrets", "of_phrase of_user of_both of_phone")
-_OF_PAIR, _WAS = patterns("secrets", "of_pair was")
+_OF_PAIR, _WAS, _TECHNICAL, _ON_HOST = patterns("secrets", "of_pair was technical on_host")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 _ANYWHERE, _REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 10**9, 400, 120, 90  # distances in characters to an access word
@@ -211,7 +211,7 @@ def codes(read: ReadText) -> Iterator[Detection]:
     end, digit = 0, re.compile(r"\d")
     for start in read.starts(filter(_BEGINS_CODE, read.places)):
         word = _CODE_WORD.match(read.text, start) if digit.search(read.text, max(0, start - 60), start + 300) else None
-        if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start):
+        if not word or _NO_CODE_WORD.search(read.low, max(0, start - 20), start) or _is_product_of_code(word[0]):
             continue
         reach = _REACH_OF_DIGITS * (1 + word[0].endswith("s"))
         no_number = None if _PIN.search(word[0]) else _YEAR if reach > _REACH_OF_DIGITS else _NO_SINGLE
@@ -222,6 +222,11 @@ def codes(read: ReadText) -> Iterator[Detection]:
                 yield Detection(*found.span(), "SECRET")
         if before := _CODE_BEFORE.search(read.text, max(0, start - 60), start):
             yield Detection(*before.span("value"), "SECRET")
+
+
+def _is_product_of_code(word: str) -> bool:
+    """Return True for a product with a code word as its end: "AudioCodes"."""
+    return not (word.isupper() or word[1:].islower()) and word[0].isupper() and spelled(word) in products()[0]
 
 
 def shaped(read: ReadText) -> Iterator[Detection]:
@@ -238,8 +243,15 @@ def shaped(read: ReadText) -> Iterator[Detection]:
         is_name = _HOST.fullmatch(value) and is_host(read, value, begin)
         is_item = (_OF_HASH if _SHAPED.fullmatch(value) else _OF_ITEM).search(read.low, max(0, begin - 30), begin)
         is_far = gap > reach or _OF_USER.search(read.low, max(0, begin - 16), begin)
-        if not (is_far or is_name or is_item):
+        if not (is_far or is_name or is_item or _is_technical(read, value, begin)):
             yield Detection(begin, end, "SECRET")
+
+
+def _is_technical(read: ReadText, value: str, begin: int) -> bool:
+    """Return True for the form of a host or model: "esb-prod-2", "x@gpu-node-17", "M428fdw", "nginx on hopper01"."""
+    found = _TECHNICAL.fullmatch(value.rpartition("@")[2])
+    is_host = found and (not found["short"] or found["short"] not in words())
+    return bool(is_host or (value.islower() and _ON_HOST.search(read.low, max(0, begin - 24), begin)))
 
 
 @lru_cache(20_000)

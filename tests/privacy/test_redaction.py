@@ -67,6 +67,41 @@ def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
     assert masked == "Employee no. [ID_1] is locked. Password is [SECRET_2] I typed [SECRET_2] and [ID_1]."
 
 
+@pytest.mark.parametrize(
+    ("texts", "masked"),
+    [
+        (
+            ["My employee number is 448213", "448213 still does not work"],
+            ["My employee number is [ID_1]", "[ID_1] still does not work"],
+        ),
+        (
+            ["Mhlangabezi has called again", "It fails.\n\nRegards\nRutendo Mhlangabezi", "is mhlangabezi's pc on?"],
+            ["[PERSON_1] has called again", "It fails.\n\nRegards\n[PERSON_1]", "is [PERSON_1]'s pc on?"],
+        ),
+        (
+            ["sommerwind is refused", "Password: sommerwind. I typed sommerwind twice"],
+            ["[SECRET_1] is refused", "Password: [SECRET_1]. I typed [SECRET_1] twice"],
+        ),
+        (["ssh nmenon2@gpu-node-17", "nmenon2 asks"], ["ssh [LOGIN_1]@gpu-node-17", "[LOGIN_1] asks"]),
+        # A word, a product or a short number is no evidence in another text.
+        (
+            ["The sage server in room 1234", "It fails.\n\nRegards\nHilary Sage, PIN 1234"],
+            ["The sage server in room 1234", "It fails.\n\nRegards\n[PERSON_1], PIN [SECRET_2]"],
+        ),
+    ],
+)
+def test_a_value_found_in_one_text_is_hidden_in_all(texts: list[str], masked: list[str]) -> None:
+    redaction = Redaction()
+    assert [redaction.read(text) for text in texts] == texts
+    assert [redaction.redact(text) for text in texts] == masked
+
+
+def test_a_secret_of_another_text_is_hidden_in_the_ticket_too() -> None:
+    redaction = Redaction()
+    redaction.read("Password: sommerwind", own=False)
+    assert redaction.redact("sommerwind is refused") == "[SECRET_1] is refused"
+
+
 def test_existing_placeholders_are_restored_unchanged() -> None:
     """A writer must not get another person's name inserted."""
     redaction = Redaction([ANNA])
@@ -118,6 +153,9 @@ def test_unseen_and_wide_characters_hide_nothing(text: str) -> None:
         *("WLAN bricht ab, Roaming geht nicht", "accounts exam01-exam20 have no password yet"),
         *("license daemon key: 0x3A7C, feature version 24", "Course code TR-118 is full"),
         *("config vpn ipsec phase1-interface\nset psk", "Is the password safe? Nobody knows"),
+        *("GitLab Runner rnr-nord-4: fatal: Authentication failed", "the password is not sent to esb-prod-2"),
+        *("HP LaserJet M428fdw asks for the admin password", "access: SBC is AudioCodes Mediant 1000"),
+        "FATAL: password authentication failed for user\n/apps/booking/database.yml:14, nginx on hopper01",
     ],
 )
 def test_a_text_without_personal_data_stays_letter_for_letter(text: str) -> None:
