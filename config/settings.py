@@ -315,6 +315,9 @@ class WorkerSettings(PriceSettings, FeedbackSettings, ModelAddressSettings):
     """Limit of an answer, with the model's thinking. Default: 2,000 tokens, and 10,000 if the model thinks."""
     openai_claim_check: bool = True
     """Check each answer with a second, smaller request: claims that their sources do not support are removed."""
+    openai_check_model: str | None = None
+    """Model of that second request, at the same server, instead of `OPENAI_MODEL`; not for tenants with their own
+    address or key."""
     openai_fallback_model: str | None = None
     """Model to use while `OPENAI_MODEL` is down; not for tenants with their own address or key."""
     openai_fallback_api_key: ModelKey | None = None

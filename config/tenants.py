@@ -199,6 +199,9 @@ class OpenAISection(TenantSection):
     """Address of the tenant's model, instead of `OPENAI_BASE_URL`; needs the tenant's own key."""
     model: str = ""
     """The tenant's model, instead of `OPENAI_MODEL`."""
+    check_model: str = ""
+    """Model of the second request that checks the claims of an answer, at the same server, instead of the tenant's
+    model. Without a right to it, the notes say that they were not checked."""
     daily_tokens: Annotated[int, Field(ge=1, le=999_999_999_999)] | None = None
     """Maximum tokens per day (UTC) for the tenant's jobs; beyond it, jobs wait for the next day."""
     daily_dollars: Annotated[float, Field(gt=0, lt=1_000_000)] | None = None
@@ -289,7 +292,7 @@ FIELDS = dict(_fields())
 REMOVED = {
     path.replace("prompt_bytes", "prompt_tokens").replace(".", "_").upper(): path
     for path in FIELDS
-    if not path.startswith("report.")  # newer than the file
+    if not path.startswith(("report.", "openai.check_model"))  # newer than the file
 }
 """Variables (without suffix) of releases before `tenants.toml` -> path of their replacement."""
 TENANT_SETTINGS: dict[str, str] = {

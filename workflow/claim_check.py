@@ -128,7 +128,8 @@ async def check_claims(
 async def _request_verdicts(
     attempt: Attempt, check: ModelQuestion, results: list[ModelAnswer[ClaimVerdicts] | Unanswered]
 ) -> ModelAnswer[ClaimVerdicts]:
-    with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check") as record_answer:
+    model = attempt.model.check_name
+    with model_span(attempt, check, tracing.CLAIM_CHECK, "claim_check", model) as record_answer:
         result = await attempt.model.complete(
             check.prompt,
             ClaimVerdicts,

@@ -128,11 +128,11 @@ def source_entries(question: ModelQuestion) -> list[dict[str, str]]:
 
 @contextmanager
 def model_span(
-    attempt: Attempt, question: ModelQuestion, name: str, step: str
+    attempt: Attempt, question: ModelQuestion, name: str, step: str, model: str
 ) -> Iterator[Callable[[ModelAnswer[Any]], None]]:
-    """Record a request as a span and in the metrics; the result is called with the answer."""
-    attributes = _request_attributes(attempt.model, question.version)
-    model, provider = attempt.model.name, attempt.model.provider
+    """Record a request to this model as a span and in the metrics; the result is called with the answer."""
+    attributes = _request_attributes(attempt.model, model, question.version)
+    provider = attempt.model.provider
     if attempt.capture_messages:
         attributes |= _messages(question.prompt)
     with (
@@ -162,12 +162,12 @@ def count_paid(attempt: Attempt, usage: Usage) -> None:
     attempt.unrecorded = replace(usage, model=model, cost=dollars).plus(attempt.unrecorded)
 
 
-def _request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:
+def _request_attributes(model: Model, name: str, prompt_version: str) -> dict[str, AttributeValue]:
     address = urlsplit(model.base_url)
     return {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": model.provider,
-        "gen_ai.request.model": model.name,
+        "gen_ai.request.model": name,
         "gen_ai.output.type": "json",
         "server.address": address.hostname or "",
         "server.port": address.port or (443 if address.scheme == "https" else 80),

@@ -80,6 +80,10 @@ class Model(Protocol):
         """The requested name; an answer may name another. Raises DeferredError if none."""
 
     @property
+    def check_name(self) -> str:
+        """The requested name of a check. Raises DeferredError if none."""
+
+    @property
     def base_url(self) -> str:
         """The model's address. Raises DeferredError if none."""
 

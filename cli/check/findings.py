@@ -71,6 +71,8 @@ CHECKS: dict[str, str] = {
     "model name": "It has the model.",
     "model answers": "The model returns the requested structured answer.",
     "model first token": "Its answer begins within `OPENAI_TIMEOUT_SECONDS`.",
+    "model of checks": "The model of `OPENAI_CHECK_MODEL` or `openai.check_model` returns the requested answer. A "
+    "warning if not: the notes then say that they were not checked.",
     "embeddings answer": "The embedder of a tenant with embeddings answers.",
     "webhook address": "The receiver answers at `--url`.",
     "webhook certificate": "Its certificate is trusted. A warning for `http://`, which is not encrypted.",

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from cli.check.findings import Finding, Findings
+from cli.check.findings import Finding, Findings, State
 from config.settings import EmbeddingSettings, WorkerSettings
 from config.tenant_directory import TenantDirectory
 from integrations.errors import DeferredError, ExternalError, ModelTimeoutError, ModelUnavailableError
@@ -32,6 +32,10 @@ class _Word(BaseModel):
 
 class _UnusableAnswerError(Exception):
     """The answer has the wrong form; its repair would be a second paid call."""
+
+
+async def _stop(_unusable: str) -> None:
+    raise _UnusableAnswerError
 
 
 class _NoBook:
@@ -67,15 +71,29 @@ class ModelCheck:
             return rows.not_checked(f"same model as {self._checked[endpoint]}, checked above")
         self._checked[endpoint] = tenant_id
         await self._call(rows, endpoint)
+        if not any(row.state is State.FAILED for row in rows.all):
+            await self._call_for_checks(rows, tenant_id)
         return rows.all
 
-    async def _call(self, rows: Findings, endpoint: Endpoint) -> None:
-        async def stop(_unusable: str) -> None:
-            raise _UnusableAnswerError
+    async def _call_for_checks(self, rows: Findings, tenant_id: str) -> None:
+        endpoint = self._models.check(tenant_id)
+        if endpoint in self._checked:
+            rows.ok("called above", "model of checks")
+            return
+        self._checked[endpoint] = tenant_id
+        try:
+            await self._models.client(endpoint).complete(_PROMPT, _Word, on_unusable=_stop, is_check=True)
+        except (_UnusableAnswerError, DeferredError, ExternalError) as failure:
+            seen = getattr(failure, "reason", "not the requested JSON")
+            remedy = f"allow the model {endpoint.name} for this key, or set another OPENAI_CHECK_MODEL or check_model"
+            rows.warning("model of checks", seen, remedy)
+        else:
+            rows.ok(f"{endpoint.name} answers", "model of checks")
 
+    async def _call(self, rows: Findings, endpoint: Endpoint) -> None:
         try:
             client = self._models.client(endpoint)
-            answer = await client.complete(_PROMPT, _Word, on_unusable=stop)
+            answer = await client.complete(_PROMPT, _Word, on_unusable=_stop)
             missing = client.left_out_parts
         except _UnusableAnswerError:
             rows.ok("it answers", "model address")

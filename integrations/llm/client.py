@@ -141,7 +141,7 @@ class ModelClient:
         egress: EgressConfig = STRAIGHT,
         options: ModelOptions = ModelOptions(),
     ) -> None:
-        self.name = model
+        self.name = self.check_name = model
         self.base_url = base_url
         self._host = urlsplit(base_url).hostname or ""
         self._has_key = bool(api_key)

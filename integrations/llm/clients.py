@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import Tenant
+from config.tenants import ModelSettings, Tenant
 from integrations.errors import MODEL_UNAVAILABLE, DeferredError, ExternalError, TemporaryError
 from integrations.http import EgressConfig
 from integrations.llm.client import ModelClient, ModelOptions
@@ -76,6 +76,16 @@ class Models:
         server = f"model of {tenant.id}" if own.api_key else f"{server} at {urlsplit(base_url).hostname}"
         return Endpoint(base_url, key, name, server)
 
+    def check(self, tenant_id: str) -> Endpoint:
+        """Return the model that checks the claims of an answer. Raises DeferredError if there is none."""
+        return self._check(self._tenants.get(tenant_id), self.first(tenant_id))
+
+    def _check(self, tenant: Tenant | None, first: Endpoint) -> Endpoint:
+        own = tenant.model if tenant else ModelSettings()
+        is_of_process = not (own.api_key or own.base_url)
+        name = own.check_model or (self._settings.openai_check_model if is_of_process else "") or first.name
+        return first if name == first.name else replace(first, name=name, server=f"check {first.server}")
+
     def fallback(self, tenant_id: str) -> Endpoint | None:
         """Return the fallback; None if the tenant's texts must not be sent there."""
         tenant, process = self._tenants.get(tenant_id), self._settings
@@ -117,7 +127,10 @@ class Models:
         # The number of clients is compared too: an endpoint chosen before a change may get its client after it.
         if tenants is self._cleaned_for[0] and len(self.clients) == self._cleaned_for[1]:
             return
-        used = {*map(self._first, tenants), *(self.fallback(tenant.id) for tenant in tenants)}
+        used = {self.fallback(tenant.id) for tenant in tenants}
+        for tenant in tenants:
+            if first := self._first(tenant):
+                used |= {first, self._check(tenant, first)}
         unused = {endpoint: self.clients.pop(endpoint) for endpoint in self.clients.keys() - used}
         # After a change of the key, the new endpoint has the same server name, and uses the metric.
         for server in {endpoint.server for endpoint in unused} - {endpoint.server for endpoint in self.clients}:
@@ -150,6 +163,10 @@ class TenantModel:
     @property
     def name(self) -> str:
         return self._models.first(self._tenant_id).name
+
+    @property
+    def check_name(self) -> str:
+        return self._models.check(self._tenant_id).name
 
     @property
     def base_url(self) -> str:
@@ -211,7 +228,7 @@ class TenantModel:
             finally:
                 await self._models.close_unused()
 
-        first = self._models.first(self._tenant_id)
+        first = (self._models.check if is_check else self._models.first)(self._tenant_id)
         try:
             return await complete_at(first)
         except (DeferredError, TemporaryError) as failure:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import socket
 import ssl
 from contextlib import AbstractContextManager
@@ -58,7 +59,7 @@ def probed(settings: dict[str, str], url: str) -> dict[str, Finding]:
     return {row.name: row for row in asyncio.run(webhook_rows(tenant, url, None))}
 
 
-def of_model(base_url: str, **settings: str) -> tuple[str, str]:
+def rows_of_model(base_url: str, **settings: str) -> list[Finding]:
     async def look() -> list[Finding]:
         worker = WorkerSettings(**SERVERS, openai_api_key="k", openai_base_url=base_url, **settings)  # type: ignore[arg-type]  # pydantic parses
         model = ModelCheck(TenantDirectory(lambda: dict(ACME)), worker)
@@ -67,8 +68,29 @@ def of_model(base_url: str, **settings: str) -> tuple[str, str]:
         finally:
             await model.close()
 
-    row = failed(asyncio.run(look()))
+    return asyncio.run(look())
+
+
+def of_model(base_url: str, **settings: str) -> tuple[str, str]:
+    row = failed(rows_of_model(base_url, **settings))
     return row.name, row.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("gpt-6-luna", State.OK), ("checker", State.OK), ("forbidden", State.WARNING)]
+)
+def test_the_model_of_checks_is_asked_too(name: str, state: State) -> None:
+    async def answer(request: Request) -> Response:
+        asked = json.loads(await request.body())["model"]
+        if asked == "forbidden":
+            return refusal("You are not allowed to use this model.")
+        choice = {"message": {"role": "assistant", "content": '{"word": "ready"}'}, "finish_reason": "stop"}
+        return JSONResponse({"id": "c", "model": asked, "choices": [choice], "usage": {}})
+
+    with serve_in_thread(Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])])) as url:
+        rows = rows_of_model(url, openai_check_model=name)
+    states = {row.name: row.state for row in rows}
+    assert (states["model name"], states["model of checks"]) == (State.OK, state)
 
 
 @pytest.mark.parametrize("address", SEEN)

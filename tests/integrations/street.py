@@ -113,7 +113,11 @@ class Town:
 
 
 async def asked(
-    model: TenantModel, paid: list[Usage] | None = None, in_vain: list[Unanswered] | None = None
+    model: TenantModel,
+    paid: list[Usage] | None = None,
+    in_vain: list[Unanswered] | None = None,
+    *,
+    is_check: bool = False,
 ) -> ModelAnswer[Enhancement]:
     async def ignore(_: str) -> None:
         pass
@@ -121,7 +125,13 @@ async def asked(
     heard: list[Usage] = [] if paid is None else paid
     unanswered: list[Unanswered] = [] if in_vain is None else in_vain
     return await model.complete(
-        PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore, on_unanswered=unanswered.append
+        PROMPT,
+        Enhancement,
+        heard.append,
+        unusable=None,
+        on_unusable=ignore,
+        on_unanswered=unanswered.append,
+        is_check=is_check,
     )
 
 

@@ -68,6 +68,38 @@ async def test_settings_select_the_model_of_a_tenant(own: Any, came: Any, street
             assert (await its_town.ask()).model == "spare in fallback"
 
 
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ({}, "checker"),
+        ({"acme.openai.check_model": "own"}, "own"),
+        (OWN, "gpt-6-luna"),
+        (OWN | {"acme.openai.check_model": "own"}, "own"),
+    ],
+)
+async def test_a_check_may_have_a_model_of_its_own(own: Any, name: str, street: Street) -> None:
+    async with town(street, {"openai_check_model": "checker"}, **own) as its_town:
+        model = its_town.models.of("acme")
+        paid: list[Usage] = []
+        await asked(model, paid, is_check=True)
+        await asked(model, paid)
+    key = "of-acme" if own.keys() & OWN.keys() else "of-process"
+    assert (model.check_name, [each.model for each in paid]) == (name, [name, "gpt-6-luna"])
+    assert street.came == [("process", key, name), ("process", key, "gpt-6-luna")]
+
+
+async def test_without_a_right_to_its_model_a_check_is_held_and_no_answer(street: Street) -> None:
+    street.says["process"] = 401
+    async with town(street, **{"acme.openai.check_model": "own"}) as its_town:
+        model = its_town.models.of("acme")
+        for _ in range(2):
+            with pytest.raises(DeferredError):
+                await asked(model, is_check=True)
+        street.says.clear()
+        assert (await its_town.ask()).model == "gpt-6-luna in process"
+    assert [name for *_, name in street.came] == ["own", "gpt-6-luna"]
+
+
 async def test_a_changed_key_counts_for_the_next_call_and_keeps_running_calls(street: Street) -> None:
     async with town(street, **OWN | {BASE_URL: at(street, "acme")}) as its_town:
         street.says["acme"] = "wait"

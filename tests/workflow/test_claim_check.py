@@ -38,7 +38,7 @@ Check = Callable[[], list[dict[str, Any]]]
 class ScriptedModel:
     """A model that gives one answer, and then `verdicts` on its claims."""
 
-    provider, name, base_url = "openai", "gpt-6-luna", "https://models.example"
+    provider, name, check_name, base_url = "openai", "gpt-6-luna", "gpt-6-luna", "https://models.example"
 
     def __init__(
         self, verdicts: Check, steps: list[dict[str, Any]] = QUOTED + UNQUOTED, *, cause: str = "The archive is full."

@@ -57,7 +57,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
     unanswered: list[Unanswered] = []
     try:
-        with model_span(attempt, question, tracing.GPT4, "gpt4") as record_answer:
+        with model_span(attempt, question, tracing.GPT4, "gpt4", attempt.model.name) as record_answer:
             answer, repaired = await _request_answer(attempt, question, unusable, unanswered.append)
             record_answer(answer)
     except BaseException as stopped:
