@@ -95,6 +95,9 @@ def for_people(
     ticket += [labels[name].format(number) for name, number in other_ids.items()]
     ticket += [f"event {job.event}"] if job.event else []
     webhook_remark = f", {remark}: the desk still used the old secret" if remark == SIGNED_BY_PREVIOUS else ""
+    answered = "yes, erased since" if job.model else "no"
+    if job.answered:
+        answered = f"yes, by {job.model}{', claims not checked' if job.is_unchecked else ''}"
     note_text = f"not confirmed: posting started {past(job.note_attempted_at)}" if job.note_attempted_at else "no"
     note_text = f"in the ticket, as {job.note_id}" if job.note_id else note_text
     ended = "no"
@@ -107,7 +110,7 @@ def for_people(
         ("accepted", f"{past(job.accepted_at)}{webhook_remark}"),
         ("queued", past(job.published_at) if job.published_at else "no"),
         ("started", f"{past(job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
-        ("answered", f"yes, by {job.model}" if job.answered else "yes, erased since" if job.model else "no"),
+        ("answered", answered),
         ("note", f"{note_text}, a further one: {job.refresh}" if job.refresh else note_text),
         ("ended", ended),
         ("reason", job.reason or "none"),

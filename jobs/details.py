@@ -99,6 +99,7 @@ class Details:
     lease_until: datetime | None
     answered: bool
     model: str | None
+    is_unchecked: bool  # whether the claims of its answer were not checked
     note_attempted_at: datetime | None
     note_id: str | None
     refresh: str | None  # the reason of a further note; None for a first one

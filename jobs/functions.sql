@@ -523,6 +523,7 @@ CREATE OR REPLACE FUNCTION keep_answer(
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     UPDATE jobs j SET enhancement = p_answer, model = left(p_model, 200),
+        is_unchecked = coalesce((p_answer ->> 'is_unchecked')::boolean, false),
         input_tokens = j.input_tokens + CASE WHEN j.enhancement = p_answer THEN 0 ELSE p_input_tokens END,
         output_tokens = j.output_tokens + CASE WHEN j.enhancement = p_answer THEN 0 ELSE p_output_tokens END,
         dollars = CASE WHEN j.enhancement = p_answer OR p_dollars IS NULL THEN j.dollars

@@ -58,6 +58,7 @@ class Job(Base):
     input_tokens: Mapped[int]  # this and the next two: of all paid calls for the job
     output_tokens: Mapped[int]
     dollars: Mapped[float | None]  # null if no cost is known
+    is_unchecked: Mapped[bool]  # whether the claims of its answer were not checked
     resolution_seconds: Mapped[float | None]  # from the ticket's creation to its last closing, by the desk's clock
     held_out: Mapped[bool | None]  # null if not decided: excluded before, or without a holdout
     holdout: Mapped[int | None] = mapped_column(SmallInteger)  # the share in percent, of the decision

@@ -199,7 +199,9 @@ GENAI_TOKENS = Histogram(
     buckets=_GENAI_TOKENS,
 )
 FALLBACK_ANSWERS = Counter("ai_agents_gpt4_fallback_answers", "Answers of the fallback model.", ["tenant_id"])
-UNCHECKED_ANSWERS = Counter("ai_agents_unchecked_answers", "Answers whose claims were not checked.", ["tenant_id"])
+UNCHECKED_ANSWERS = Counter(
+    "ai_agents_unchecked_answers", "Answers whose check failed or had no time left.", ["tenant_id"]
+)
 SPENDING_USED = CallbackGauge(
     "ai_agents_spending_used_ratio",
     "Used part of a tenant's daily spending limit, as this process knows it; from 1 on its jobs wait.",

@@ -236,10 +236,10 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
     if _lacks_context(facts):
         text = "has its enhancement with less detail: related content was not found in time"
         return _verdict(facts, VerdictCode.CONTEXT_FAILING, text, _SLOW_QUERIES)
-    if facts.desk.note or job.finished_at is None:
-        return _verdict(facts, VerdictCode.DELIVERED, _DELIVERED_TEXT)
-    text = f"has its enhancement: the note was added to the ticket at {clock(job.finished_at, facts.read_at)}"
-    return _verdict(facts, VerdictCode.DELIVERED, text)
+    text = _DELIVERED_TEXT
+    if not facts.desk.note and job.finished_at is not None:
+        text = f"has its enhancement: the note was added to the ticket at {clock(job.finished_at, facts.read_at)}"
+    return _verdict(facts, VerdictCode.DELIVERED, f"{text}{', its claims not checked' if job.is_unchecked else ''}")
 
 
 def _lacks_context(facts: Facts) -> bool:

@@ -98,7 +98,7 @@ def figures(facts: Facts, *, is_sum: bool = False) -> dict[str, Any]:
             "seen_before": facts.seen_before,
         },
         "tickets_without_note": dict(sorted(facts.without_note.items())),
-        "notes": {"all": facts.notes, "further": facts.further_notes},
+        "notes": {"all": facts.notes, "further": facts.further_notes, "unchecked": facts.unchecked},
         "seconds_to_note": {
             "notes": facts.seconds_to_note.total(),
             "p50": percentile(facts.seconds_to_note, 0.5),
@@ -225,6 +225,10 @@ def _tickets(report: Report) -> Section:
         *(Line(f"Without: {_words(code)}", counted(tickets), code.means) for code, tickets in causes),
         Line("Further notes", counted(facts.further_notes), "of tickets that had one"),
     ]
+    if facts.unchecked:
+        lines.append(
+            Line("Unchecked notes", counted(facts.unchecked), "their claims were not compared with the sources")
+        )
     if facts.held_out:
         lines.append(Line("Held out", counted(facts.held_out), "without a note, for comparison; not in the coverage"))
     if facts.seen_before:

@@ -61,12 +61,12 @@ _DECIDED = text(f"""
 """)  # noqa: S608
 # `seconds` is null for a job without a note, and for a further note.
 _NOTES = text(f"""
-    SELECT j.model, j.dollars IS NOT NULL AS is_priced, j.state = 'completed' AS has_note,
+    SELECT j.model, j.dollars IS NOT NULL AS is_priced, j.state = 'completed' AS has_note, j.is_unchecked,
            CASE WHEN j.state = 'completed' AND j.refresh IS NULL
                 THEN extract(epoch FROM j.finished_at - j.accepted_at)::integer END AS seconds,
            count(*) AS jobs, sum(CASE WHEN j.input_tokens + j.output_tokens > 0 THEN 1 ELSE 0 END) AS paid,
            sum(j.input_tokens) AS input_tokens, sum(j.output_tokens) AS output_tokens, sum(j.dollars) AS dollars
-    FROM jobs j WHERE {_IN_RANGE} GROUP BY 1, 2, 3, 4
+    FROM jobs j WHERE {_IN_RANGE} GROUP BY 1, 2, 3, 4, 5
 """)  # noqa: S608
 _FEEDBACK = text(f"""
     SELECT f.vote, f.reason, {", ".join(f"f.{name}_matched AS {name}" for name in TRIAGE_FIELDS)},
@@ -169,6 +169,8 @@ class Facts(_Summable):
     seen_before: int = 0
     """Tickets with repeated webhooks only, which an earlier job handled."""
     notes: int = 0
+    unchecked: int = 0
+    """Notes whose claims were not checked."""
     seconds_to_note: Counter[int] = field(default_factory=Counter)
     votes: Counter[str] = field(default_factory=Counter)
     vote_reasons: Counter[str] = field(default_factory=Counter)
@@ -305,11 +307,12 @@ def _times(rows: Iterable[Row]) -> ResolutionTimes:
 
 
 def _of_notes(rows: Sequence[Row], prices: ModelPrices) -> Facts:
-    notes, seconds = 0, Counter[int]()
+    notes, unchecked, seconds = 0, 0, Counter[int]()
     models: dict[str, ModelUse] = {}
     for row in rows:
         if row["has_note"]:
             notes += row["jobs"]
+            unchecked += row["jobs"] * row["is_unchecked"]
         if row["seconds"] is not None:
             seconds[row["seconds"]] += row["jobs"]
         tokens = (row["input_tokens"], row["output_tokens"])
@@ -319,7 +322,7 @@ def _of_notes(rows: Sequence[Row], prices: ModelPrices) -> Facts:
             dollars = cost(prices, row["model"] or "", *tokens, row["dollars"])
             use = ModelUse(paid, *tokens, dollars or 0.0, paid if dollars is None else 0)
             models[model] = models.get(model, ModelUse()) + use
-    return Facts(notes=notes, seconds_to_note=seconds, models=models)
+    return Facts(notes=notes, unchecked=unchecked, seconds_to_note=seconds, models=models)
 
 
 def _of_feedback(rows: Sequence[Row], minutes: float) -> Facts:

@@ -122,6 +122,8 @@ def test_a_story_tells_each_step() -> None:
         "lease     host:1, until 2026-03-01 09:30:00 UTC",
     ]
     assert "answered  yes, by gpt-6-luna" in for_people(replace(ended, answered=True))
+    unchecked = replace(ended, answered=True, is_unchecked=True)
+    assert "answered  yes, by gpt-6-luna, claims not checked" in for_people(unchecked)
     assert "note      in the ticket, as 7" in for_people(replace(ended, note_id="7"))
     assert "a further one: asked" in for_people(replace(ended, refresh="asked"))
     of_cloud = replace(ended, desk_id="123640000000240013", display_id="124")

@@ -93,7 +93,7 @@ async def test_the_view_of_jobs_has_no_content_and_only_the_tenants_rows(store: 
             rows = (await session.execute(text("SELECT * FROM job_rows"))).mappings().all()
             assert [row["tenant_id"] for row in rows] == expected
             hidden = {"enhancement", "requester", "event", "traceparent", "claim_token", "lease_owner", "lease_until"}
-            hidden |= {"note_id", "resolution_seconds", "held_out", "holdout"}
+            hidden |= {"note_id", "resolution_seconds", "held_out", "holdout", "is_unchecked"}
             assert all(row.keys() - {"answered"} == {*Job.__table__.c.keys()} - hidden for row in rows)
     async with store.database.across_tenants() as session:
         assert (await session.scalars(text("SELECT tenant_id FROM job_rows"))).all() == []

@@ -25,7 +25,7 @@ FIGURES: dict[str, Any] = {
     # 1 to 4; 5 failed, 6 is left out, 7 is open, 10 is missed. 8 is held out, 9 was seen before.
     "tickets": {"seen": 8, "with_note": 4, "coverage": 0.5, "held_out": 1, "seen_before": 1},
     "tickets_without_note": {"in_progress": 1, "left_out": 1, "model_failing": 1, "webhook_missing": 1},
-    "notes": {"all": 5, "further": 1},
+    "notes": {"all": 5, "further": 1, "unchecked": 1},
     "seconds_to_note": {"notes": 4, "p50": 20, "p95": 1000},
     "votes": {"all": 2, "useful": 1, "useful_share": 0.5},
     "vote_reasons": {"other": 1},
@@ -79,7 +79,9 @@ async def fill(store: Store) -> None:
 
     gpt: dict[str, Any] = {"model": "gpt-4.1-2025-04-14"}
     noted: dict[str, Any] = {"held_out": False, "holdout": 10}
-    first = await job("1", "completed", BEGIN, seconds=10, hours=10, tokens=(1000, 100), **noted, **gpt)
+    first = await job(
+        "1", "completed", BEGIN, seconds=10, hours=10, tokens=(1000, 100), is_unchecked=True, **noted, **gpt
+    )
     # A webhook names the visible number, a refresh the desk's.
     for state, reason in (("failed", "ServiceDesk Plus timeout"), ("skipped", "already enhanced")):
         await job("102", state, BEGIN, reason=reason)

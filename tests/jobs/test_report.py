@@ -72,6 +72,7 @@ async def test_a_page_has_the_same_figures_escaped_and_without_scripts(store: St
         ("With a note", "4 (50 %)"),
         ("Without: webhook missing", "1"),
         ("Further notes", "1"),
+        ("Unchecked notes", "1"),
         ("Held out", "1"),
         ("Seen before", "1"),
         ("Half of the notes", "20s"),

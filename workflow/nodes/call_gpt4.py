@@ -88,7 +88,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             content = _content(question, state, checked.answer, is_judged=True)
             content = content.model_copy(update={"removed": checked.removed})
             await commit(attempt, content, answer.model, exchanges, None)
-    if content.is_unchecked:
+    if content.is_unchecked and attempt.check_claims:
         metrics.UNCHECKED_ANSWERS.labels(attempt.claim.tenant_id).inc()
     log_event(
         log_events.GPT4_ANSWERED,

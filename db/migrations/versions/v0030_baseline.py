@@ -12,7 +12,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "849c20290326282376c4f8e23cd66772276d51ce350e4ad9569dce69de728460"
+FUNCTIONS = "d4c9608a24d99e9d171226601df1f3987e98f0a4b2593ce7203d4317e170e1cd"
 """The digest of all `db.migrate.FUNCTIONS`. From 0.3.0 on a change of these files takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

@@ -35,6 +35,8 @@ CREATE TABLE jobs (
     input_tokens integer NOT NULL DEFAULT 0,
     output_tokens integer NOT NULL DEFAULT 0,
     dollars double precision,
+    -- Whether the note's claims were posted, or are to be, without a check.
+    is_unchecked boolean NOT NULL DEFAULT false,
     -- From the ticket's creation to its last closing, by the desk's clock.
     resolution_seconds double precision,
     -- Decided once the ticket was read: whether it is held out, and the share in percent. Null while `report.holdout` is 0.

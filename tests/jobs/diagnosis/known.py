@@ -53,6 +53,7 @@ def job(state: str, reason: str | None = None, **more: Any) -> Details:
         lease_owner="host:1" if state == "running" else None,
         lease_until=NOW + timedelta(seconds=40) if state == "running" else None,
         answered=False,
+        is_unchecked=False,
         note_attempted_at=ago(1) if state == "completed" else None,
         note_id="7" if state == "completed" else None,
     )

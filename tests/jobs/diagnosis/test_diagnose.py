@@ -91,6 +91,7 @@ FILTERED = "OpenAI API: 400 Bad Request (code content_filter)"
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
     (facts(job("completed"), desk=DeskProbe(failure="unknown")), "delivered", "was added to the ticket at 09:29 UTC"),
+    (facts(job("completed", is_unchecked=True), desk=THERE), "delivered", "its claims not checked"),
     (facts(job("completed"), desk=NOT_THERE), "note_removed", "was removed from the ticket"),
     (facts(job("completed"), desk=DeskProbe(asked=True, ticket="gone")), "ticket_gone", "no longer in the desk"),
     (facts(job("completed"), events=LATE), "context_failing", "with less detail"),
