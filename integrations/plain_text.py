@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)\b([^<>]*)>|<[/!?][^<>]*>")
+# The address in `Jo <p.jo@acme.example>` is not a paragraph.
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(?=[\s/>])([^<>]*)>|<[/!?a-zA-Z][^<>]*>")
 _BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section article blockquote body"
 _BREAKS = frozenset(_BLOCKS.split())
 # Mail programs mark quotes by these: other blockquotes are only indented.

@@ -150,15 +150,17 @@ def query_terms(subject: str, text: str, languages: Sequence[str]) -> QueryTerms
 
 
 def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tuple[float, int]]:
+    """Return the weighted count of each term, and the position of its word."""
     counts: dict[int, tuple[float, int]] = {}
-    numbers: dict[str, int] = {}
-    for part, weight in ((subject, _SUBJECT), (text, 1.0)):
-        for word in _words(part):
-            number = numbers.setdefault(word, len(numbers))
-            for term in map(_number, _stems(word, languages)):
-                if term in counts or len(counts) < _MAX:
-                    count, number = counts.get(term, (0.0, number))
-                    counts[term] = (count + weight, number)
+    words = [(word, weight) for part, weight in ((subject, _SUBJECT), (text, 1.0)) for word in _words(part)]
+    for position, (word, weight) in enumerate(words):
+        terms = [_number(stem) for stem in _stems(word, languages)]
+        # A word that shares a stem with an earlier one is a form of it.
+        of_word = next((counts[term][1] for term in terms if term in counts), position)
+        for term in terms:
+            if term in counts or len(counts) < _MAX:
+                count, number = counts.get(term, (0.0, of_word))
+                counts[term] = (count + weight, number)
     return counts
 
 
@@ -182,16 +184,18 @@ def _words(text: str) -> Iterator[str]:
             )
 
 
-def _stems(word: str, languages: Sequence[str]) -> set[str]:
+def _stems(word: str, languages: Sequence[str]) -> list[str]:
+    """Return the different stems, in the order of the languages: the same in each process."""
     if len(word) == 1:
-        return {word.casefold()} if word in _LETTERS or word.isdecimal() else set()
+        return [word.casefold()] if word in _LETTERS or word.isdecimal() else []
     low = word.casefold()
     if not low.isalpha() or (len(word) == 2 and word.isupper()):
-        return {low}  # IT, US and AD are not "it", "us" and "ad"
+        return [low]  # IT, US and AD are not "it", "us" and "ad"
     # In an uncertain language, stop words of the likeliest one are skipped.
     if low in _STOP_WORDS.get(languages[0], ()):
-        return set()
-    return {_stem(low, language) for language in languages if low not in _STOP_WORDS.get(language, ())}
+        return []
+    stems = (_stem(low, language) for language in languages if low not in _STOP_WORDS.get(language, ()))
+    return list(dict.fromkeys(stems))
 
 
 def _stem(word: str, language: str) -> str:

@@ -28,6 +28,7 @@ from integrations.plain_text import lines_of, unwrapped
         ("press <!-- to begin a comment", "press <!-- to begin a comment"),
         ("Install:<blockquote style='margin: 0 0 0 40px'>AutoCAD<br>SAP</blockquote>", "Install:\nAutoCAD\nSAP"),
         ("a < b and c > d", "a < b and c > d"),
+        ("From: Jo <p.jo@acme.example>\nSent: Monday", "From: Jo\nSent: Monday"),
         ("soft\u00adhyphen zero\u200bwidth \u202eright to left", "softhyphen zerowidth right to left"),
         ("مرحبا<br>الطابعة لا تعمل", "مرحبا\nالطابعة لا تعمل"),
     ],

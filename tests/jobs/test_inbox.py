@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
 from cli.pilot.free_ports import free_port
+from db.session import split
 from jobs.inbox import Inbox
 from jobs.queue import QueueUnavailableError, open_redis
 from jobs.repository import Event
@@ -96,7 +97,8 @@ async def test_an_event_that_postgres_would_refuse_is_removed(other: dict[str, o
 
 async def test_all_of_many_events_are_found_in_the_end(inbox: Inbox) -> None:
     kept = [replace(EVENT, job_id=uuid7(), dedupe_keys=(str(number),)) for number in range(600)]
-    await asyncio.gather(*map(inbox.put, kept))
+    for at_once in split(kept, 100):
+        await asyncio.gather(*map(inbox.put, at_once))
     found: set[UUID] = set()
     while some := await inbox.some(100):
         found |= {event.job_id for event in some}

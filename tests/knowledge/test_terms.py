@@ -1,5 +1,9 @@
 """Terms: stemmed words, literal codes, their weights, and the measures made of them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -226,3 +230,15 @@ def test_the_sentences_say_the_same_in_each_of_our_languages() -> None:
     assert set(texts) == {"en", "de", "fr", "es", "it", "nl", "pt"}
     assert {len(each) for each in texts.values()} == {24}
     assert all("\n" in text for each in texts.values() for text in each)
+
+
+def test_two_processes_count_the_same_terms() -> None:
+    """The order of a set of strings depends on `PYTHONHASHSEED`, which differs between processes."""
+    program = """
+from knowledge.terms import query_terms
+text = "The printers in the offices stopped printing installations after updating drivers, nothing prints"
+print(query_terms("Printing stops", text, ["en", "de", "fr", "es", "it", "nl"]))
+"""
+    seeds = ({**os.environ, "PYTHONHASHSEED": seed} for seed in "1234")
+    counted = {subprocess.check_output([sys.executable, "-c", program], env=seed, text=True) for seed in seeds}
+    assert len(counted) == 1, counted
