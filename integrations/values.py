@@ -29,7 +29,8 @@ class DeskTicket:
 
     `requester`: the mail address, for `privacy.tombstones`, never for a prompt, a line or a span. `display_id`: the
     number that people see, if it is not the id. Times are by the desk's clock. `people`: the requester first.
-    `conversation`: mails were sent; None if unknown. `terms`: names of categories, groups, services and assets.
+    `conversation`: mails were sent; None if unknown. `assets`: names of assets and configuration items. `terms`: names
+    of categories, groups, services and assets.
     """
 
     ticket_id: str
@@ -44,6 +45,10 @@ class DeskTicket:
     group: str = ""
     site: str = ""
     template: str = ""
+    subcategory: str = ""
+    item: str = ""
+    service: str = ""
+    assets: str = ""
     created_at: datetime | None = None
     changed_at: datetime | None = None
     closed: bool = False

@@ -40,7 +40,7 @@ class Ticket(Indexed, Base):
     display_id: Mapped[str | None]
     """The displayed number, if known and different from the desk's `ticket_id`."""
     kinds: Mapped[dict[str, Any] | None]
-    """Its known category, group, site and template, normalised as in rules; empty for none."""
+    """Its known category, group, site, template and priority, normalised as in rules; empty for none."""
     created_at: Mapped[datetime | None]
     conversation: Mapped[str]
     people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
@@ -76,7 +76,8 @@ def people_kept(kept: Iterable[list[Any]]) -> tuple[Person, ...]:
 class SimilarTicket:
     """A resolved, similar ticket.
 
-    `strength`: the probability that it is about the same. `category` and `group` are in small letters, if known.
+    `strength`: the probability that it is about the same. `category`, `group` and `priority` are in small letters, if
+    known.
     """
 
     ticket_id: str
@@ -87,6 +88,7 @@ class SimilarTicket:
     strength: float = field(default=0.0, compare=False)
     category: str = field(default="", compare=False)
     group: str = field(default="", compare=False)
+    priority: str = field(default="", compare=False)
     people: tuple[Person, ...] = field(default=(), compare=False, repr=False)
     problem: str = field(default="", compare=False)
     """The beginning of its description."""

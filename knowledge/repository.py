@@ -210,9 +210,9 @@ async def save_ticket(
 
     `ticket` has `ticket_id`, `subject`, `description`, `resolution` and `status`, and optionally `display_id`, if the
     displayed number differs, and `conversation`, if the tenant has it copied. `requester`: a mail address, stored only
-    as a keyed hash; the tickets of a forgotten requester are not copied. `kinds`: category, group, site and template,
-    normalised as in `config.tenants.fold`; None if unknown. `created_at`: by the desk's clock. `people`: persons named
-    by the desk. `languages`: possible languages of the tenant's texts.
+    as a keyed hash; the tickets of a forgotten requester are not copied. `kinds`: category, group, site, template and
+    priority, normalised as in `config.tenants.fold`; None if unknown. `created_at`: by the desk's clock. `people`:
+    persons named by the desk. `languages`: possible languages of the tenant's texts.
     """
     display_id = ticket.get("display_id") or None
     columns = {"conversation": "", **ticket}

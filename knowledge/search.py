@@ -191,7 +191,8 @@ _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f
 _TICKETS = """
     SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
         coalesce(t.display_id, '') AS display_id, t.created_at, coalesce(t.kinds ->> 'category', '') AS category,
-        coalesce(t.kinds ->> 'group', '') AS "group", t.people, left(t.description, 1500) AS problem, {strength}
+        coalesce(t.kinds ->> 'group', '') AS "group", coalesce(t.kinds ->> 'priority', '') AS priority, t.people,
+        left(t.description, 1500) AS problem, {strength}
     FROM {found} JOIN tickets t ON t.search_id = f.document
     WHERE t.ticket_id <> :ticket_id
     AND (SELECT coalesce(bool_and(coalesce(NOT k.names ? (t.kinds ->> k.kind), false)), true)

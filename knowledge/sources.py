@@ -245,7 +245,7 @@ class TicketSource:
                 run.tenant_id,
                 columns,
                 ticket.requester,
-                kinds=fold_all(ticket.kinds),
+                kinds=fold_all({**ticket.kinds, "priority": ticket.priority}),
                 created_at=ticket.created_at,
                 people=ticket.people,
                 languages=run.languages,

@@ -34,6 +34,9 @@ _LANGUAGES = {
     "nl": "Dutch",
     "pt": "Portuguese",
 }
+_KINDS = ("priority", "category", "subcategory", "item", "service", "group", "site", "assets")
+# The model may suggest a value for these: an empty one tells it that the ticket has none.
+_ALWAYS = ("priority", "category", "group")
 _HOUSE = "The desk itself asks for this as well, as far as it does not contradict the above:"
 
 Mask = Callable[..., str]
@@ -46,8 +49,8 @@ _MAX_NAME_LENGTH = 300
 _MAX_KIND_LENGTH = 100
 # The longest personal value: an IBAN with blanks, a token, an address.
 _MAX_VALUE_LENGTH = 200
-# A half, a quarter, and a sixteenth for each other field of the ticket; the sources get the rest.
-_FOR_DESCRIPTION, _FOR_CONVERSATION, _FOR_FIELD = 2, 4, 16
+# A half, a quarter, a sixteenth, and a thirty-second for each other field of the ticket; the sources get the rest.
+_FOR_DESCRIPTION, _FOR_CONVERSATION, _FOR_SUBJECT, _FOR_FIELD = 2, 4, 16, 32
 _COMMA_BYTES = 2
 
 
@@ -63,6 +66,7 @@ class FoundSource:
     """False if the model gets only the beginning of the text."""
     category: str = ""
     group: str = ""
+    priority: str = ""
     problem: str = ""
     """The beginning of an earlier ticket's description."""
 
@@ -76,7 +80,7 @@ class FoundSource:
             return {"id": self.id, "kind": "document", "title": self.title, "text": self.text}
         created = self.found.created_at.date().isoformat() if self.found.created_at else ""
         fields = {"id": self.id, "kind": "ticket", "ticket_id": self.found.shown, "subject": self.title}
-        fields |= {"created": created, "category": self.category, "group": self.group}
+        fields |= {"created": created, "category": self.category, "group": self.group, "priority": self.priority}
         fields |= {"problem": self.problem, "resolution": self.text}
         return {name: value for name, value in fields.items() if value}
 
@@ -113,15 +117,13 @@ def case_of(
     The caller needs the same `mask` to restore the answer. Texts are redacted before they are cut, because a cut number
     would not be detected.
     """
+    kinds = {name: mask(getattr(ticket, name)[:_MAX_KIND_LENGTH]) for name in _KINDS}
     ticket_fields = {
         "id": ticket.shown,
         "subject": _begin(ticket.subject, _MAX_NAME_LENGTH, mask)[0],
         "description": _begin(ticket.description, _MAX_DESCRIPTION_LENGTH, mask)[0],
-        "priority": mask(ticket.priority[:_MAX_KIND_LENGTH]),
-        "category": mask(ticket.category[:_MAX_KIND_LENGTH]),
-        "group": mask(ticket.group[:_MAX_KIND_LENGTH]),
-        "site": mask(ticket.site[:_MAX_KIND_LENGTH]),
         "created": ticket.created_at.date().isoformat() if ticket.created_at else "",
+        **{name: value for name, value in kinds.items() if value or name in _ALWAYS},
     }
     messages = [_begin(each, _MAX_MESSAGE_LENGTH, mask)[0] for each in conversation]
     # Most sources have the same few categories and groups.
@@ -144,9 +146,9 @@ def _source(found: SimilarTicket | Document, mask: Mask, mask_kind: Callable[[st
     text, is_whole = _begin(text, _MAX_PASSAGE_LENGTH, mask)
     if isinstance(found, Document):
         return FoundSource(source_id(found), found, title, text, is_whole)
-    kinds = (mask_kind(found.category), mask_kind(found.group))
+    category, group, priority = map(mask_kind, (found.category, found.group, found.priority))
     problem = _begin(found.problem, _MAX_PROBLEM_LENGTH, mask)[0]
-    return FoundSource(source_id(found), found, title, text, is_whole, *kinds, problem)
+    return FoundSource(source_id(found), found, title, text, is_whole, category, group, priority, problem)
 
 
 def source_id(found: SimilarTicket | Document) -> str:
@@ -166,8 +168,8 @@ def _begin(text: str, most: int, mask: Mask) -> tuple[str, bool]:
 
 
 def _within(case: PromptContext, budget: int) -> PromptContext:
-    parts = {name: _FOR_DESCRIPTION if name == "description" else _FOR_FIELD for name in case.ticket}
-    ticket = {name: _begin_of(value, budget // parts[name]) for name, value in case.ticket.items()}
+    parts = {"description": _FOR_DESCRIPTION, "subject": _FOR_SUBJECT}
+    ticket = {name: _begin_of(value, budget // parts.get(name, _FOR_FIELD)) for name, value in case.ticket.items()}
     remaining = budget - _size(replace(case, ticket=ticket, conversation=[], sources=[]).as_document())
     messages: list[str] = []
     message_budget = min(remaining, budget // _FOR_CONVERSATION)

@@ -248,6 +248,10 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         group=_name(body.get("group")),
         site=_name(body.get("site")),
         template=_name(body.get("template")),
+        subcategory=_name(body.get("subcategory")),
+        item=_name(body.get("item")),
+        service=_name(body.get("service_category")),
+        assets=", ".join(_names_of(body, "assets", "configuration_items")),
         created_at=moment_of(body.get("created_time")),
         changed_at=moment_of(body.get("last_updated_time")),
         closed=is_closed(body, closed_statuses),
@@ -350,6 +354,10 @@ def _person(body: dict[str, Any]) -> Person:
 
 
 def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
-    objects = [each for name in _NAMED_OBJECTS for each in _objects(ticket.get(name))]
+    return _names_of(ticket, *_NAMED_OBJECTS)
+
+
+def _names_of(ticket: dict[str, Any], *keys: str) -> tuple[str, ...]:
+    objects = [each for key in keys for each in _objects(ticket.get(key))]
     names = (str(each.get("name") or "").strip()[:_MAX_PERSONAL_VALUE_LENGTH] for each in objects)
     return tuple(dict.fromkeys(filter(None, names)))[:_MAX_TERMS]

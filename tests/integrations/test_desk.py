@@ -314,6 +314,15 @@ def test_whether_mails_were_sent_is_what_the_desk_tells(told: dict[str, object],
     assert ticket_of({"id": "1", **told}).conversation is is_read
 
 
+def test_a_ticket_names_what_it_is_about() -> None:
+    named = {key: {"id": "1", "name": key} for key in ("subcategory", "item", "service_category")}
+    lists = {"assets": [{"name": "NB-1"}, {"name": "NB-2"}], "configuration_items": [{"name": "srv-ex1"}]}
+    ticket = ticket_of({"id": "1", **named, **lists})
+    assert (ticket.subcategory, ticket.item, ticket.service) == ("subcategory", "item", "service_category")
+    assert ticket.assets == "NB-1, NB-2, srv-ex1"
+    assert {*ticket.terms} == {*named, "NB-1", "NB-2", "srv-ex1"}
+
+
 @pytest.mark.parametrize("odd", [None, "Robin", [], 7, {}, {"name": None}, {"name": 7, "phone": 49, "email_id": []}])
 def test_people_are_named_whatever_a_desk_has_in_their_place(odd: object) -> None:
     ticket = ticket_of({"id": "1", "requester": {"name": "Zoë Adeyemi", "mobile": "0171"}, "technician": odd})

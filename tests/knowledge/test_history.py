@@ -38,6 +38,7 @@ async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Da
         assert rows == [{"solved": 108}]
         (row,) = table.run("SELECT min(created_at) < now() - interval '299 days' AS old FROM tickets")
         assert row["old"]
+        assert table.run("SELECT 1 FROM tickets WHERE NOT kinds ? 'priority'") == []
         site.desk.forget()
         assert await site.sync() == SyncResult(0, 0, 0)
         assert (site.reads(), len(site.desk.requests(operation="list_tickets"))) == ([], 2)

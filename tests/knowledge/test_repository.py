@@ -59,6 +59,13 @@ async def test_a_resolved_ticket_about_the_same_is_found_and_the_ticket_itself_i
     assert await search.similar_tickets("acme", "1", *about, {}) == []
 
 
+async def test_a_found_ticket_has_its_kinds_and_priority(database: Database) -> None:
+    kinds = {"category": "network", "group": "field", "priority": "high"}
+    await repository.save_ticket(database, "acme", ticket("1"), kinds=kinds)
+    (found,) = await PostgresSearch(database, 2).similar_tickets("acme", "0", *VPN[:2], {})
+    assert (found.category, found.group, found.priority) == ("network", "field", "high")
+
+
 async def test_a_ticket_is_found_and_removed_by_its_display_number(store: Store) -> None:
     database = store.database
     await save(database, "4711")

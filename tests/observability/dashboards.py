@@ -34,6 +34,7 @@ from tests.system.collector import collecting
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "observability" / "grafana"
 CONFIG = ROOT / "observability" / "prometheus" / "prometheus.yaml"
+ALERTS = CONFIG.with_name("alerts.yaml")
 PAGES: dict[str, dict[str, Any]] = {
     path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((FOLDER / "dashboards").glob("*.json"))
 }
@@ -114,7 +115,7 @@ def watching(system: System, folder: Path, every: str = "1s") -> Iterator[Promet
     program = shutil.which("prometheus")
     assert program is not None
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(CONFIG.with_name("alerts.yaml"), folder)
+    shutil.copy(ALERTS, folder)
     config, port = folder / "prometheus.yaml", free_port()
     config.write_text(yaml.safe_dump(_configured(system, every)), encoding="utf-8")
     options = ["--web.listen-address", f"127.0.0.1:{port}", "--log.level", "warn"]
@@ -133,6 +134,11 @@ def watching(system: System, folder: Path, every: str = "1s") -> Iterator[Promet
             yield prometheus
     finally:
         process.stop(5)
+
+
+def alert_names() -> list[str]:
+    groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    return [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
 
 
 def _configured(system: System, every: str) -> dict[str, Any]:
