@@ -140,7 +140,7 @@ def test_a_desks_history_is_copied_whole_by_a_process_that_is_killed_twice(
     assert process.returncode == 0, complained
     assert printed.splitlines()[1].split()[:4] == ["acme", str(TICKETS), "0", "0"]
     rows = table.run("SELECT subject, description, resolution, kinds FROM tickets ORDER BY ticket_id::bigint")
-    kinds = {"site": "", "template": "default request"}
+    kinds = {"site": "", "priority": "", "template": "default request"}
     assert rows == [
         {
             "subject": past.subject,
