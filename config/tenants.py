@@ -107,11 +107,12 @@ class ServiceDeskSection(TenantSection):
     """Maximum calls per minute to the desk, from all processes together; unset, 60 on premises and 30 on cloud. Syncs
     use at most a third, and none while jobs wait."""
     failure_note: bool = False
-    """`true`: if GPT-4 fails for a ticket, post a short note with the context found."""
+    """`true`: if the model fails for a ticket, post a short note that names it, with links to what was found."""
     history_days: Annotated[int, Field(ge=1, le=9999)] = 365
     """Age in days up to which tickets are copied for context."""
     conversation: bool = False
-    """`true`: copy the last ten mails of each closed ticket too; each takes one call to the desk."""
+    """`true`: copy the last nine mails, notes and work logs of a closed ticket too, if its resolution has fewer than
+    five words; up to twelve calls to the desk for each such ticket."""
     embeddings: EmbeddingKind = "none"
     """Search by meaning, across languages, in addition to words. `local`: a small model inside the processes.
     `endpoint`: texts are sent to `EMBEDDINGS_BASE_URL`. `none`: words only."""

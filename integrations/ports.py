@@ -31,6 +31,9 @@ class DeskClient(Protocol):
     def link_to(self, ticket_id: str) -> str:
         """Return the browser URL of a ticket; empty if unknown."""
 
+    def link_to_solution(self, solution_id: str) -> str:
+        """Return the browser URL of a solution; empty if unknown."""
+
     async def authenticate(self) -> None:
         """Fetch a token if the desk needs one, without a call of the desk itself."""
 
@@ -43,12 +46,6 @@ class DeskClient(Protocol):
     async def list_solutions(self, start: int = 1) -> ListPage[ListedSolution]:
         """Return a page of approved solutions from the `start`-th on."""
 
-    async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
-        """Return ids and times of a ticket's mails, oldest first."""
-
-    async def read_mail(self, ticket_id: str, mail_id: str) -> str:
-        """Return the text of a mail; empty if it was deleted."""
-
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return a ticket, also a closed one. Raises TicketNotFoundError."""
 
@@ -57,6 +54,14 @@ class DeskClient(Protocol):
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]:
         """Return the mails and notes, oldest first, unless `is_ours`."""
+
+    async def read_history(
+        self, ticket: DeskTicket, is_ours: Callable[[str], bool], wait_turn: Callable[[], Awaitable[None]]
+    ) -> Sequence[str]:
+        """Return the last mails, notes and work logs of a closed ticket, oldest first, unless `is_ours`.
+
+        `wait_turn` is awaited before each call.
+        """
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return a solution; None if it was deleted."""

@@ -30,7 +30,7 @@ def distance(dimensions: int) -> str:
 
 
 _TEXTS = {
-    "t": "t.ticket_id AS name, t.subject, t.description, coalesce(nullif(t.resolution, ''), t.conversation) AS helped,"
+    "t": "t.ticket_id AS name, t.subject, t.description, coalesce(nullif(t.conversation, ''), t.resolution) AS helped,"
     " t.people FROM tickets t",
     "p": "t.source_id AS name, t.title AS subject, t.body AS description, '' AS helped, '[]'::jsonb AS people"
     " FROM passages t",

@@ -43,6 +43,7 @@ class Ticket(Indexed, Base):
     """Its known category, group, site, template and priority, normalised as in rules; empty for none."""
     created_at: Mapped[datetime | None]
     conversation: Mapped[str]
+    """Mails, notes, work logs and the short resolution of a closed ticket; empty if the resolution says enough."""
     people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
     """The people that the desk names: the fields of each `Person`."""
     resolution_seen_at: Mapped[datetime | None] = mapped_column(init=False)
@@ -107,3 +108,5 @@ class Document:
     text: str
     strength: float = field(default=0.0, compare=False)
     expires_at: datetime | None = field(default=None, compare=False)
+    solution_id: str = field(default="", compare=False)
+    """The desk's id; empty for a document that was added from a file."""

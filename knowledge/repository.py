@@ -33,7 +33,7 @@ def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> di
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    helped = ticket["resolution"] or ticket["conversation"]
+    helped = ticket["conversation"] or ticket["resolution"]
     text = f"{ticket['description']}\n{helped}" if helped else ""
     return indexed(ticket["subject"] if text else "", text, languages)
 

@@ -189,7 +189,7 @@ _MAX_CANDIDATES = 100
 _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
 # A copy without a value for a forbidden kind is excluded: its value may be a forbidden one.
 _TICKETS = """
-    SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
+    SELECT t.ticket_id, t.subject, coalesce(nullif(t.conversation, ''), t.resolution) AS resolution,
         coalesce(t.display_id, '') AS display_id, t.created_at, coalesce(t.kinds ->> 'category', '') AS category,
         coalesce(t.kinds ->> 'group', '') AS "group", coalesce(t.kinds ->> 'priority', '') AS priority, t.people,
         left(t.description, 1500) AS problem, {strength}
@@ -200,7 +200,8 @@ _TICKETS = """
     ORDER BY f.score DESC, t.ticket_id LIMIT :most
 """
 _DOCUMENTS = """
-    SELECT p.title, p.body AS text, p.expires_at, {strength}
+    SELECT p.title, p.body AS text, p.expires_at,
+        CASE WHEN starts_with(p.source_id, 'file:') THEN '' ELSE p.source_id END AS solution_id, {strength}
     FROM {found} JOIN passages p ON p.search_id = f.document
     WHERE (p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[])))
     AND (p.expires_at IS NULL OR p.expires_at > now())

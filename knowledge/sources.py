@@ -3,11 +3,11 @@
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 from config.tenants import DeskSettings, Tenant, TicketRules, fold, fold_all
 from db.session import Database
@@ -28,12 +28,20 @@ _COPIED = ("subject", "description", "resolution", "status", "display_id")
 _OVERLAP = timedelta(minutes=15)
 _STEP = timedelta(milliseconds=1)
 _MAX_PAGES_OF_CHANGES = 10
-_MAX_MAILS = 10
+# A shorter one ("done, thanks") helps nobody.
+_WORDS_OF_A_RESOLUTION = 5
 _PASSAGE_CHARACTERS = 1500
 _MAX_PASSAGES = 20
 
-OnTicketRead = Callable[[Tenant, DeskTicket, float], Awaitable[None]]
-"""Called for each ticket that was copied: current settings, ticket, and age of its state in seconds, at most."""
+
+class TicketFollowUp(Protocol):
+    """What a sync needs from the code that posts notes."""
+
+    def is_own_note(self, text: str) -> bool:
+        """Return True for the plain text of a note of this system, which is not copied."""
+
+    async def on_read(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
+        """Process a ticket that was copied: current settings, ticket, and age of its state in seconds, at most."""
 
 
 def is_item_failure(failure: ExternalError) -> bool:
@@ -70,7 +78,7 @@ class SyncRun:
     settings: DeskSettings
     throttle: SyncThrottle
     lease: DeskLease
-    on_read: OnTicketRead
+    follow_up: TicketFollowUp
     tenant_id: str = field(init=False)
     oldest: datetime = field(init=False)
     """Tickets created earlier are not copied."""
@@ -237,7 +245,7 @@ class TicketSource:
         if run.rules.forbids(ticket.kinds):
             run.result.removed += await repository.remove_ticket(*run.key, ticket_id)
         else:
-            conversation = await self._conversation(ticket_id) if run.settings.conversation and ticket.closed else ""
+            conversation = await self._conversation(ticket)
             columns = {name: getattr(ticket, name) for name in _COPIED}
             columns |= {"ticket_id": ticket_id, "conversation": conversation}
             saved = await repository.save_ticket(
@@ -252,23 +260,21 @@ class TicketSource:
             )
             run.result.tickets += saved
             if saved:
-                await run.on_read(run.tenant(), ticket, time.monotonic() - requested_at)
+                await run.follow_up.on_read(run.tenant(), ticket, time.monotonic() - requested_at)
             else:
                 # The ticket was forgotten, so its list values are deleted too.
                 await sync_repository.remove(*run.key, "t", [ticket_id])
         created_at, changed_at = ticket.created_at, ticket.changed_at
         await sync_repository.mark_read(*run.key, "t", ticket_id, created_at=created_at, changed_at=changed_at)
 
-    async def _conversation(self, ticket_id: str) -> str:
-        desk, texts = self._run.desk, []
-        try:
-            await self._run.wait_turn()
-            for mail_id, _sent in (await desk.list_mails(ticket_id))[-_MAX_MAILS:]:
-                await self._run.wait_turn()
-                texts.append(await desk.read_mail(ticket_id, mail_id))
-        except (DeskRefusedError, TicketGoneError):
-            pass
-        return "\n\n".join(filter(None, texts))
+    async def _conversation(self, ticket: DeskTicket) -> str:
+        """Return what was said about a closed ticket whose resolution says too little, and this resolution."""
+        run = self._run
+        is_wanted = run.settings.conversation and ticket.closed
+        if not is_wanted or len(ticket.resolution.split()) >= _WORDS_OF_A_RESOLUTION:
+            return ""
+        texts = await run.desk.read_history(ticket, run.follow_up.is_own_note, run.wait_turn)
+        return "\n\n".join([*texts, ticket.resolution] if ticket.resolution else texts) if texts else ""
 
 
 class SolutionSource:

@@ -17,11 +17,11 @@ from knowledge import repository, sync_repository
 from knowledge.desk_tasks import DeskTasks, SyncThrottle, SyncThrottles, call_seconds
 from knowledge.sources import (
     UNSEEN_HOURS,
-    OnTicketRead,
     RecordedPage,
     SolutionSource,
     SyncResult,
     SyncRun,
+    TicketFollowUp,
     TicketSource,
     is_item_failure,
 )
@@ -59,14 +59,14 @@ class DeskSync(DeskTasks):
         tenants: TenantDirectory,
         database: Database,
         desks: Desks,
-        on_read: OnTicketRead,
+        follow_up: TicketFollowUp,
         throttles: SyncThrottles | None = None,
         **limits: Any,
     ) -> None:
         super().__init__(tenants, **limits)
         self._database = database
         self._desks = desks
-        self._on_read = on_read
+        self._follow_up = follow_up
         self._throttles = throttles or SyncThrottles()
 
     async def run_round(self, seconds: float) -> None:
@@ -105,7 +105,7 @@ class DeskSync(DeskTasks):
             desk,
             seconds=seconds,
             throttle=self._throttles.of(tenant_id, desk),
-            on_read=self._on_read,
+            follow_up=self._follow_up,
         )
 
 
@@ -117,7 +117,7 @@ async def sync_tenant(
     *,
     seconds: float,
     throttle: SyncThrottle,
-    on_read: OnTicketRead,
+    follow_up: TicketFollowUp,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> SyncResult:
     """Copy new and changed items, and continue with the history, for about `seconds`.
@@ -130,7 +130,7 @@ async def sync_tenant(
     async with sync_repository.desk_lease(
         database, tenant_id, _LEASE_SECONDS + _CALLS_LEASED * call_seconds(settings)
     ) as lease:
-        run = SyncRun(database, desk, tenant, settings, throttle, lease, on_read)
+        run = SyncRun(database, desk, tenant, settings, throttle, lease, follow_up)
         # Uses stored kinds, so that it works while the desk is down.
         run.result.removed += await repository.remove_forbidden(database, tenant_id, run.rules.forbidden)
         run.result.removed += await repository.remove_expired(database, tenant_id)

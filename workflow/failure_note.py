@@ -1,14 +1,16 @@
-"""The optional note after a final failure of GPT-4: the finds without advice.
+"""The optional note after a final failure of the model: the finds without advice.
 
-Its text has no marker of an enhancement, so a later manual retry still adds its note, and readers can distinguish the
-two (docs/adr/0007). A ticket gets one, tracked by the rows.
+It has no marker of an enhancement, so a later manual retry still adds its note, and readers can distinguish the two
+(docs/adr/0007). A ticket gets one, tracked by the rows.
 """
 
 import asyncio
-import html
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
 
 from opentelemetry.trace import SpanKind
 
@@ -29,9 +31,13 @@ from observability import log_events, tracing
 from observability.logging import log_event
 from privacy import tombstones
 from privacy.tombstones import FORGOTTEN
-from workflow.defanging import without_links
+from workflow.answer import Content
 from workflow.exclusions import NoNoteWantedError, refuse_forgotten, refuse_held_out, refuse_ticket
 from workflow.nodes.gather_context import find_documents, find_tickets
+from workflow.note import to_html
+from workflow.note_sources import link_in, note_source
+from workflow.prompt import source_id
+from workflow.question import requested_language
 from workflow.state import Attempt
 
 FAILURES_OF_GPT4 = (ModelRefusedError, ModelTimeoutError, ModelUnavailableError)
@@ -76,21 +82,24 @@ async def _leave(attempt: Attempt) -> None:
     await refuse_ticket(attempt, ticket)
     await refuse_forgotten(attempt, ticket)
     await refuse_held_out(attempt)
-    try:
-        tickets, documents = await find_tickets(attempt, ticket), await find_documents(attempt, ticket)
-    except (ExternalError, *DATABASE_FAILURES):
-        tickets, documents = (), ()
+    found: list[SimilarTicket | Document] = []
+    is_searched = False
+    with suppress(ExternalError, *DATABASE_FAILURES):
+        found = [*await find_tickets(attempt, ticket), *await find_documents(attempt, ticket)]
+        is_searched = True
     if not await claims.may_leave_failure_note(attempt.database, claim):
         raise NoNoteWantedError("job was retried, or the ticket has one, or an enhancement")
     numbers = {claim.ticket_id, ticket.ticket_id, ticket.shown}
-    numbers.update(number for each in tickets for number in (each.ticket_id, each.shown))
+    numbers.update(
+        number for each in found if isinstance(each, SimilarTicket) for number in (each.ticket_id, each.shown)
+    )
 
     async def about_to_post() -> None:
         if await tombstones.forgotten_among(attempt.database, claim.tenant_id, numbers):
             raise NoNoteWantedError(FORGOTTEN)
 
     try:
-        note = failure_note(tickets, documents, claim.job_id)
+        note = _note(attempt, ticket, found, nothing_found=is_searched and not found)
         await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
     except (DeferredError, NoNoteWantedError):
         # The note was not sent, so no webhook can be its echo.
@@ -108,11 +117,12 @@ async def _read(attempt: Attempt) -> DeskTicket:
     return ticket
 
 
-def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
-    parts = ["<b>No enhancement</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
-    items = [f"#{ticket.shown}: {without_links(ticket.subject)}" for ticket in tickets]
-    items += list(dict.fromkeys(without_links(document.title) for document in documents))
-    listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)
-    parts.append(f"<ul>{listed}</ul>" if items else "<p>Nothing that resembles it.</p>")
-    parts.append(f"<p>Context of {job_id}</p>")
-    return "<div>" + "".join(parts) + "</div>"
+def _note(
+    attempt: Attempt, ticket: DeskTicket, found: Sequence[SimilarTicket | Document], *, nothing_found: bool
+) -> str:
+    language = requested_language(attempt.tenant_settings().note.language, ticket.subject, ticket.description) or "en"
+    link_of = partial(link_in, attempt.desk)
+    sources = {source_id(each): note_source(source_id(each), each, link_of) for each in found}
+    content = Content(language=language, sources=[*sources.values()], nothing_found=nothing_found)
+    model = f"{attempt.model.name} ({urlsplit(attempt.model.base_url).hostname})"
+    return to_html(content, attempt.claim.job_id, model, failed=True)

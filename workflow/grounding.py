@@ -26,7 +26,6 @@ from workflow.answer import (
     Confidence,
     Content,
     Enhancement,
-    NoteSource,
     NoteText,
     Statement,
     Suggested,
@@ -35,11 +34,12 @@ from workflow.answer import (
 from workflow.commands import without_dangerous
 from workflow.defanging import Defanging, label, without_links
 from workflow.note import WORDS
+from workflow.note_sources import LinkOf, note_source
 from workflow.prompt import FoundSource, PromptContext
 from workflow.quotes import QuotableText, Quote, durations, is_negated
 from workflow.specifics import KNOWN_LINKS, SourceText, Specific, folded_key, specifics_of
 
-_MAX_LENGTH = {"summary": 400, "cause": 400, "step": 500, "question": 200, "title": 120, "value": 80}
+_MAX_LENGTH = {"summary": 400, "cause": 400, "step": 500, "question": 200, "value": 80}
 _MAX_STEPS = 5
 _MAX_QUESTIONS = 3
 # A shorter ticket needs no summary; one with fewer words has too little information for a cause.
@@ -86,8 +86,7 @@ class Grounding:
     case: PromptContext
     restore: Callable[[str], str]
     """Replaces placeholders by their values."""
-    link_to: Callable[[str], str]
-    """Returns the browser URL of a ticket id; empty if unknown."""
+    link_of: LinkOf
     rules: str = ""
     """The tenant's rules, which the model got as well."""
 
@@ -122,7 +121,7 @@ class Grounding:
             summary=clean(answer.summary, "summary") if len(ticket_text) >= _MIN_SUMMARIZED_LENGTH else "",
             likely_cause=cause,
             next_steps=steps,
-            sources=[self._noted(source) for source in shown],
+            sources=[note_source(source.id, source.found, self.link_of) for source in shown],
             confidence=confidence,
             questions=questions[:_MAX_QUESTIONS],
             suggestions=self._suggestions(answer),
@@ -147,21 +146,6 @@ class Grounding:
             if claim.text:
                 claims[number] = claim.model_copy(update={"sources": sources, "quote": quote or claim.quote})
         return claims
-
-    def _noted(self, source: FoundSource) -> NoteSource:
-        # The original, not the redacted text of the model.
-        found, title = source.found, cut(without_links(source.as_found[0]), _MAX_LENGTH["title"])
-        if isinstance(found, Document):
-            name = title or source.id
-            return NoteSource(id=source.id, kind="document", title=name, expires_at=found.expires_at)
-        return NoteSource(
-            id=source.id,
-            kind="ticket",
-            number=found.shown,
-            title=title,
-            day=found.created_at.date() if found.created_at else None,
-            link=self.link_to(found.ticket_id),
-        )
 
     def _suggestions(self, answer: Enhancement) -> list[Suggested]:
         known_values = {

@@ -29,7 +29,9 @@ _NOTE_STARTS = (
     *(getattr(words, start) for words in WORDS.values() for start in _STARTS),
     "Updated because it was asked for.",
 )
-_MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_FAILURE_STARTS = tuple(words.failed.partition("{}")[0] for words in WORDS.values())
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_MARKED, _FAILURE_MARKED = re.compile(f"Ref {_ID}"), re.compile(f"Job {_ID}")
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<(?:p|ol)>)")
 _TAGS = re.compile("<[^>]*>")
 _NOTE = Environment(
@@ -49,6 +51,11 @@ def is_note(text: str) -> bool:
     return text.startswith(_NOTE_STARTS) and _MARKED.search(text) is not None
 
 
+def is_own_note(text: str) -> bool:
+    """Return True for the plain text of any note of this system: an enhancement, or a failure note."""
+    return is_note(text) or (text.startswith(_FAILURE_STARTS) and _FAILURE_MARKED.search(text) is not None)
+
+
 def is_note_of(job_id: object, text: str) -> bool:
     """Return True if the whole plain text is this job's note, not a quotation of it."""
     return text.startswith(_NOTE_STARTS) and text.endswith(marker(job_id))
@@ -61,11 +68,12 @@ def to_html(
     *,
     feedback_link: str = "",
     updated_because: str = "",
+    failed: bool = False,
 ) -> str:
     """Return the note as HTML, with the name of the `model` that answered.
 
     `feedback_link` leads to the feedback page. `updated_because` is the reason for a further note: `asked` or
-    `reopened`.
+    `reopened`. `failed`: the `model` gave no usable answer, so the note has only the sources.
     """
     words = WORDS.get(content.language, WORDS["en"])
     known = {source.id: source for source in content.sources}
@@ -96,6 +104,10 @@ def to_html(
     def is_marker(claim: NoteText) -> bool:
         return claim.text.startswith("[") and claim.text.endswith("]")
 
+    def label(source: NoteSource) -> str:
+        return f'"{source.title}"' if source.kind == "document" else f"#{source.number}"
+
+    author = cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name
     return _NOTE.render(
         content=content,
         words=words,
@@ -109,10 +121,12 @@ def to_html(
         steps=[step for step in content.next_steps if cited(step) or is_marker(step)],
         advice=[step.text for step in content.next_steps if not (cited(step) or is_marker(step))],
         is_sure=content.confidence == "high" and cause.quote,
-        author=cut(printable(" ".join(model.split())), _MAX_MODEL_LENGTH).strip() or words.no_name,
+        author=author,
+        failed=author if failed else "",
+        label=label,
         updated=getattr(words, f"updated_{updated_because}") if updated_because else "",
         feedback_link=feedback_link,
-        marker=marker(job_id),
+        marker=f"Job {job_id}" if failed else marker(job_id),
     )
 
 

@@ -15,6 +15,7 @@ from knowledge.language import languages_of_tenant
 from knowledge.terms import taken_up
 from observability import log_events, metrics
 from observability.logging import log_event
+from workflow.note import is_own_note
 
 # After this time, a ticket with a skipped job is no longer new.
 _SKIP_WINDOW = timedelta(days=1)
@@ -23,12 +24,15 @@ _SKIP_REASONS = (TicketNotFoundError("").reason, TicketClosedError().reason)
 
 @dataclass(frozen=True, slots=True)
 class NoteFollowUp:
-    """Callback of a sync (`knowledge.sources.OnTicketRead`)."""
+    """See `knowledge.sources.TicketFollowUp`."""
 
     database: Database
     job_deadline_seconds: int
 
-    async def __call__(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
+    def is_own_note(self, text: str) -> bool:
+        return is_own_note(text)
+
+    async def on_read(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
         """Measure a closed ticket and its note; make a job if it was reopened.
 
         `seconds_ago` is the greatest age of the ticket's state. Raises one of DATABASE_FAILURES.

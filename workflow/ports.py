@@ -26,6 +26,9 @@ class Desk(Protocol):
     def link_to(self, ticket_id: str) -> str:
         """Return the browser URL of a ticket id; empty if unknown."""
 
+    def link_to_solution(self, solution_id: str) -> str:
+        """Return the browser URL of a solution; empty if unknown."""
+
     async def id_of(self, number: str) -> str:
         """Return the desk's id for the ticket number of a webhook, often the same."""
 

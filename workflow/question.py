@@ -14,6 +14,7 @@ from workflow.answer import Content, Enhancement
 from workflow.defanging import without_links
 from workflow.grounding import Grounding
 from workflow.note import WORDS
+from workflow.note_sources import link_in
 from workflow.prompt import CURRENT, Instructions, case_of
 from workflow.state import Attempt, GraphState
 
@@ -66,19 +67,20 @@ def question_of(
         case_of(*texts, redaction.read, tenant_settings.prompt_bytes)
     case = case_of(*texts, redaction.redact if is_redacted else _unredacted, tenant_settings.prompt_bytes)
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
-    language = _requested_language(tenant_settings.language, ticket.subject, ticket.description)
+    language = requested_language(tenant_settings.language, ticket.subject, ticket.description)
     instructions = _instructions(tenant_settings.rules, version)
     return ModelQuestion(
         instructions.prompt(case, language),
         instructions.version,
         language,
         redaction.placeholders,
-        Grounding(case, restore, attempt.desk.link_to, tenant_settings.rules),
+        Grounding(case, restore, partial(link_in, attempt.desk), tenant_settings.rules),
         tenant_settings.masking,
     )
 
 
-def _requested_language(of_tenant: str, subject: str, description: str) -> str:
+def requested_language(of_tenant: str, subject: str, description: str) -> str:
+    """Return the language of a note; empty if the ticket's is not certain."""
     languages = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
     return languages[0] if len(languages) == 1 else ""
 
@@ -96,7 +98,7 @@ def prompt_again(record: AuditRecord, note: NoteSettings, version: str | None) -
     if version is None:
         return Prompt(record.system, record.sent), record.prompt
     ticket = json.loads(record.sent)["ticket"]
-    language = _requested_language(note.language, ticket["subject"], ticket["description"])
+    language = requested_language(note.language, ticket["subject"], ticket["description"])
     instructions = Instructions(note.rules, version)
     return instructions.prompt(record.sent, language), instructions.version
 

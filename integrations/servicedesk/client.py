@@ -1,4 +1,4 @@
-"""Client of ServiceDesk Plus, API v3: tickets, solutions, notes and mails.
+"""Client of ServiceDesk Plus, API v3: tickets, solutions, notes, mails and work logs.
 
 Bodies are form-encoded, `input_data=<JSON>`; ids are strings. Fields and criteria of lists are those of public clients
 of both editions (docs/dev/outside.md).
@@ -7,8 +7,11 @@ of both editions (docs/dev/outside.md).
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -22,6 +25,7 @@ from integrations.errors import (
     DeskUnavailableError,
     ExternalError,
     TicketClosedError,
+    TicketGoneError,
     TicketNotFoundError,
 )
 from integrations.http import proxy_remedy
@@ -36,7 +40,6 @@ from integrations.values import DeskTicket, ListedSolution, ListedTicket, ListPa
 
 NOTE_KEYS = ("note", "request_note")
 """Key of a note in a body: on premises, and in the cloud. Builds differ."""
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _MAX_ROWS = 100
 # Cloud ids have 18 digits (docs/dev/outside.md). No desk has so many tickets that a number reaches this length.
 _MIN_CLOUD_ID_LENGTH = 12
@@ -48,10 +51,12 @@ _FIELDS = ["subject", "status", "group", "template", "created_time", "site", "ca
 _MAX_PAGES_OF_MAILS, _MAX_PAGES_OF_NOTES = 5, 20
 _ALWAYS_READ = 3
 _DESK_CLOCK_SECONDS = 900.0
-_MAX_TEXT_LENGTH, _MAX_MAIL_LENGTH = 50_000, 5_000
+_MAX_TEXT_LENGTH, _MAX_MESSAGE_LENGTH = 50_000, 5_000
 # Limits of a conversation: a job does not wait for a slow desk.
 _MAX_MAILS, _MAX_NOTES = 5, 3
 _CONVERSATION_SECONDS = 8.0
+# Together with the resolution within the limit of a copy's text.
+_MAX_HISTORY = 9
 
 
 class ServiceDeskPlus:
@@ -78,6 +83,13 @@ class ServiceDeskPlus:
             return ""
         query = {"woMode": "viewWO", "woID": ticket_id} | ({"PORTALID": desk.portal_id} if desk.portal_id else {})
         return f"{desk.url}/WorkOrder.do?{urlencode(query)}"
+
+    def link_to_solution(self, solution_id: str) -> str:
+        """Return the browser URL; empty in the cloud and for a portal, whose pages no public source names."""
+        if self._desk.edition == "cloud" or self._desk.portal_id or urlsplit(self._desk.url).path.strip("/"):
+            return ""
+        query = {"submitaction": "viewsolution", "fromListView": "true", "solutionID": solution_id}
+        return f"{self._desk.url}/AddSolution.do?{urlencode(query)}"
 
     async def authenticate(self) -> None:
         await self._calls.credentials()
@@ -142,14 +154,14 @@ class ServiceDeskPlus:
         solutions = [parsing.listed_solution_of(item) for item in parsing.items_of(listed, "solutions")]
         return ListPage(list({each.solution_id: each for each in solutions}.values()), parsing.has_more(listed))
 
-    async def list_mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
-        """Return ids and times (or `LONG_AGO`) of up to 500 mails, oldest first."""
+    async def _listed_mails(self, ticket_id: str) -> list[tuple[str, float]]:
+        """Return ids and Unix times (0 if unknown) of up to 500 mails, oldest first."""
         items, _ = await self._of_ticket(ticket_id, "conversations", most_pages=_MAX_PAGES_OF_MAILS, begun=False)
         mails = (item for item in items if str(item.get("type")).upper() != "NOTES")
         sent = [
             (str(mail["id"]), parsing.moment_of(mail.get("sent_time") or mail.get("created_time"))) for mail in mails
         ]
-        return sorted(((mail_id, at or LONG_AGO) for mail_id, at in sent), key=lambda mail: mail[1])
+        return sorted(((mail_id, at.timestamp() if at else 0.0) for mail_id, at in sent), key=itemgetter(1))
 
     async def _of_ticket(
         self, ticket_id: str, *names: str, most_pages: int, begun: bool = True
@@ -168,7 +180,7 @@ class ServiceDeskPlus:
                 break  # the same page again
         return list(items.values()), False
 
-    async def read_mail(self, ticket_id: str, mail_id: str) -> str:
+    async def _read_mail(self, ticket_id: str, mail_id: str) -> str:
         """Return the text of a mail; empty for a deleted one and for other items."""
         path = f"/requests/{ticket_id}/notifications/{mail_id}"
         answer = await self._calls.make("GET", path, caller=ticket_id, begun=False)
@@ -176,7 +188,7 @@ class ServiceDeskPlus:
             return ""
         body = checked(answer).body.get("notification")
         text = str(body.get("description") or "") if isinstance(body, dict) else ""
-        return unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH], is_reply=True)[:_MAX_MAIL_LENGTH]
+        return unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH], is_reply=True)[:_MAX_MESSAGE_LENGTH]
 
     async def read_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}", caller=ticket_id, begun=begun)
@@ -291,7 +303,7 @@ class ServiceDeskPlus:
         except (ExternalError, DeferredError):
             if not messages:
                 raise
-        return [text for _, text in sorted(messages, key=lambda message: message[0]) if text.strip()]
+        return [text for _, text in sorted(messages, key=itemgetter(0)) if text.strip()]
 
     async def _conversation(
         self, ticket: DeskTicket, is_ours: Callable[[str], bool]
@@ -300,13 +312,46 @@ class ServiceDeskPlus:
         if has_mails is None:
             has_mails = ticket.changed_at is not None and ticket.changed_at != ticket.created_at
         if has_mails:
-            for mail_id, sent in reversed((await self.list_mails(ticket.ticket_id))[-_MAX_MAILS:]):
-                yield sent.timestamp() if sent.year > 1 else 0.0, await self.read_mail(ticket.ticket_id, mail_id)
+            for mail_id, sent in reversed((await self._listed_mails(ticket.ticket_id))[-_MAX_MAILS:]):
+                yield sent, await self._read_mail(ticket.ticket_id, mail_id)
         if ticket.has_notes:
             for note in (await self._listed_notes(ticket.ticket_id))[:_MAX_NOTES]:
-                text = str(note.get("description") or "") or await self._note_text(ticket.ticket_id, str(note["id"]))
-                if not is_ours(plain_text(text)):
-                    yield _written_at(note), unwrapped(lines_of(text)[:_MAX_TEXT_LENGTH])
+                yield _written_at(note), await self._read_note(ticket.ticket_id, note, is_ours)
+
+    async def _read_note(self, ticket_id: str, note: dict[str, Any], is_ours: Callable[[str], bool]) -> str:
+        """Return the text of a listed note; empty if it is ours, or was deleted."""
+        text = str(note.get("description") or "") or await self._note_text(ticket_id, str(note["id"]))
+        return "" if is_ours(plain_text(text)) else _message(text)
+
+    async def read_history(
+        self, ticket: DeskTicket, is_ours: Callable[[str], bool], wait_turn: Callable[[], Awaitable[None]]
+    ) -> list[str]:
+        """Return the last mails, notes and work logs of a closed ticket, oldest first, without those refused."""
+        ticket_id = ticket.ticket_id
+        entries: list[tuple[float, str | Callable[[], Awaitable[str]]]] = []
+        if ticket.conversation is not False:
+            with _unless_refused():
+                await wait_turn()
+                mails = await self._listed_mails(ticket_id)
+                entries += [(sent, partial(self._read_mail, ticket_id, mail_id)) for mail_id, sent in mails]
+        if ticket.has_notes:
+            with _unless_refused():
+                await wait_turn()
+                notes = await self._listed_notes(ticket_id)
+                entries += [(_written_at(note), partial(self._read_note, ticket_id, note, is_ours)) for note in notes]
+        with _unless_refused():
+            await wait_turn()
+            logs, _ = await self._of_ticket(ticket_id, "worklogs", most_pages=1)
+            entries += [(_logged_at(log), _message(str(log.get("description") or ""))) for log in logs]
+        texts = []
+        for _, entry in sorted(entries, key=itemgetter(0))[-_MAX_HISTORY:]:
+            if isinstance(entry, str):
+                texts.append(entry)
+                continue
+            with _unless_refused():
+                await wait_turn()
+                texts.append(await entry())
+        return [text for text in texts if text]
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return a solution; None if it was deleted."""
@@ -323,6 +368,27 @@ def _written_at(note: dict[str, Any]) -> float:
     """
     moment = parsing.moment_of(note.get("added_time") or note.get("created_time"))
     return math.inf if moment is None else moment.timestamp()
+
+
+def _logged_at(log: dict[str, Any]) -> float:
+    moment = parsing.moment_of(log.get("recorded_time") or log.get("start_time"))
+    return 0.0 if moment is None else moment.timestamp()
+
+
+def _message(html: str) -> str:
+    return unwrapped(lines_of(html)[:_MAX_TEXT_LENGTH])[:_MAX_MESSAGE_LENGTH]
+
+
+@contextmanager
+def _unless_refused() -> Iterator[None]:
+    """Leave the block if the desk refuses a call, lacks the item or its answer is not the API's."""
+    try:
+        yield
+    except (DeskRefusedError, TicketGoneError):
+        pass
+    except DeskUnavailableError as failure:
+        if not failure.unusable:
+            raise
 
 
 CLOUD_PROBE_SECONDS = 300.0

@@ -17,10 +17,12 @@ from integrations.errors import (
     TicketTrashedError,
 )
 from integrations.servicedesk.parsing import ticket_of
+from knowledge.models import Document
 from tests.integrations.street import desks_of
 from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, TENANT_OF, Edition, has, line_of, new_ticket, opened, settings
 from tests.kit.simulators import Simulator
+from workflow.note_sources import link_in
 
 
 @EDITIONS
@@ -256,6 +258,22 @@ ODD = "1/../../x?y&z=2"
 async def test_a_ticket_has_the_page_that_people_open(url: str, more: Any, ticket_id: str, page: str) -> None:
     async with opened(settings("", url=url, **more)) as desk:
         assert desk.link_to(ticket_id) == page
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "page"),
+    [
+        ("https://d:1", {}, "https://d:1/AddSolution.do?submitaction=viewsolution&fromListView=true&solutionID=12"),
+        ("https://desk", {"portal_id": "2"}, ""),
+        ("https://desk/app/it", {}, ""),
+        ("https://sdp", {"edition": "cloud"}, ""),
+    ],
+)
+async def test_a_solution_has_the_page_that_people_open(url: str, more: Any, page: str) -> None:
+    async with opened(settings("", url=url, **more)) as desk:
+        assert desk.link_to_solution("12") == page
+        assert link_in(desk, Document("VPN", "text", solution_id="12")) == page
+        assert link_in(desk, Document("VPN", "text")) == ""
 
 
 READS = ("list_conversations", "read_notification", "list_notes", "read_note")

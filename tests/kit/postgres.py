@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -173,8 +174,8 @@ class _NoDesk:
 
 def attempt_at(claim: Claim, database: Database, **parts: object) -> Attempt:
     """Return an attempt for the nodes, with only the parts that a test needs."""
-    nothing: Any = None
-    given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **parts}
+    model = SimpleNamespace(name="gpt-6-luna", base_url="https://model.example/v1")
+    given: dict[str, Any] = {"desk": _NoDesk(), "model": model, "answers": None, **parts}
     given.setdefault("tenant_settings", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,

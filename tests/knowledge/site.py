@@ -42,7 +42,7 @@ async def synced(
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
     note = NoteSettings(if_reopened=reopened)
     tenant = Tenant(tenant_id, rules=rules or TicketRules(), note=note, recovers=recovers)
-    more: dict[str, Any] = {"throttle": SyncThrottle(FAST), "on_read": NoteFollowUp(database, 1800)}
+    more: dict[str, Any] = {"throttle": SyncThrottle(FAST), "follow_up": NoteFollowUp(database, 1800)}
     return await sync_tenant(database, desk, lambda: tenant, of_tenant, seconds=seconds, monotonic=monotonic, **more)
 
 

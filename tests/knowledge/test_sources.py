@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from config.tenants import TicketRules
 from db.session import Database
@@ -16,7 +17,9 @@ from privacy.erasure import ErasureScope
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import CLOUD, simulator_of
-from tests.knowledge.site import Site, site_of
+from tests.knowledge.site import Site, resolve, site_of
+from workflow.answer import Content
+from workflow.note import to_html
 
 
 def add(site: Site, title: str, description: str = "Ask the help desk.", topic: str = "General") -> str:
@@ -109,37 +112,54 @@ def said(site: Site) -> list[str]:
     return [row["conversation"] for row in rows]
 
 
-def send(site: Site, ticket_id: str, *texts: str) -> None:
+def send(site: Site, ticket_id: str, *texts: str, place: str = "mails") -> None:
     for text in texts:
-        site.desk.change("POST", f"/tickets/acme/{ticket_id}/mails", text=text)
+        site.desk.change("POST", f"/tickets/acme/{ticket_id}/{place}", text=text)
 
 
-async def test_the_last_mails_of_a_closed_ticket_help_where_it_has_no_resolution(site: Site) -> None:
+async def test_what_was_said_about_a_closed_ticket_helps_where_its_resolution_does_not(site: Site) -> None:
     closed, still_open = site.new_tickets(2)
     for ticket_id in (closed, still_open):
-        mails = [f"<div>Try number {number}.</div>" for number in range(12)]
-        send(site, ticket_id, *mails, "<p>Hello,</p><p>Unplug the dongle.</p><p>Kind regards</p>")
+        send(site, ticket_id, *(f"<div>Try number {number}.</div>" for number in range(12)))
+        await site.client.add_note(ticket_id, "<p>The dongle beeps.</p>")
+        await site.client.add_note(ticket_id, to_html(Content(summary="s"), uuid7(), "gpt-6-luna"))
+        await site.client.add_note(ticket_id, to_html(Content(), uuid7(), "gpt-6-luna", failed=True))
+        send(site, ticket_id, "<p>Unplugged it.</p>", place="worklogs")
+        send(site, ticket_id, "<p>Hello,</p><p>Thank you.</p><p>Kind regards</p>")
+    resolve(site, closed, "<p>Done, thanks.</p>")
     site.change(closed, subject="The laptop beeps", status="Closed")
     assert (await site.sync()).tickets == 2
     assert said(site) == ["", ""]
     site.hours_pass(21)
     site.change(closed, status="Resolved")
     await site.sync(conversation=True)
-    before = "\n\n".join(f"Try number {number}." for number in range(3, 12))
-    assert said(site) == [f"{before}\n\nHello,\nUnplug the dongle.\nKind regards", ""]
-    assert len(site.desk.requests(operation="read_notification")) == 10
+    texts = [*(f"Try number {number}." for number in range(8, 12)), "The dongle beeps.", "Unplugged it."]
+    assert said(site) == ["\n\n".join([*texts, "Hello,\nThank you.\nKind regards", "Done, thanks."]), ""]
+    assert len(site.desk.requests(operation="read_notification")) == 5
     (found,) = await PostgresSearch(site.database, 2, least=0).similar_tickets("acme", "0", "Laptop beeps", "", {})
-    assert found.resolution.endswith("Unplug the dongle.\nKind regards")
+    assert found.resolution == said(site)[0]
+
+
+async def test_a_resolution_that_says_enough_needs_no_conversation(site: Site) -> None:
+    ticket_id = site.new_ticket()
+    send(site, ticket_id, "Unplug it.")
+    resolve(site, ticket_id, "<p>Replaced the cable in room 4.</p>")
+    site.change(ticket_id, status="Closed")
+    await site.sync(conversation=True)
+    assert said(site) == [""]
+    assert site.desk.requests(operation="list_conversations") == []
 
 
 @pytest.mark.parametrize("code", [403, 404])
-async def test_a_desk_that_gives_none_has_its_tickets_copied_without(code: int, site: Site) -> None:
+async def test_what_a_desk_refuses_is_left_out(code: int, site: Site) -> None:
     ticket_id = site.new_ticket()
     send(site, ticket_id, "Unplug it.")
+    send(site, ticket_id, "Replaced the fuse.", place="worklogs")
     site.change(ticket_id, status="Closed")
-    site.desk.order(kind="status", code=code, operation="list_conversations")
+    for operation in ("list_conversations", "list_notes"):
+        site.desk.order(kind="status", code=code, operation=operation)
     assert (await site.sync(conversation=True)).tickets == 1
-    assert said(site) == [""]
+    assert said(site) == ["Replaced the fuse."]
 
 
 @pytest.fixture
@@ -152,7 +172,7 @@ async def cloud(database: Database, table: Table) -> AsyncIterator[Site]:
 async def test_in_the_cloud_notes_are_listed_among_mails_and_are_none(cloud: Site) -> None:
     ticket_id = new_ticket(cloud.desk, "cloud")
     cloud.desk.change("POST", f"/tickets/globex/{ticket_id}/mails", text="Unplug it.")
-    await cloud.client.add_note(ticket_id, "our own note")
+    await cloud.client.add_note(ticket_id, to_html(Content(summary="s"), uuid7(), "gpt-6-luna"))
     assert len(notes_of(cloud.desk, ticket_id, "cloud")) == 1
     cloud.desk.change("PATCH", f"/tickets/globex/{ticket_id}", status="Closed")
     await cloud.sync(tenant_id="globex", conversation=True)

@@ -84,6 +84,27 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
     assert refused in log.getvalue()
 
 
+async def test_a_failure_note_names_the_model_and_what_was_found_in_the_tickets_language(jobs: FailedJobs) -> None:
+    database = jobs.store.database
+    words: dict[str, Any] = {"subject": "Der Scanner zieht das Papier schief ein", "description": "Seit heute."}
+    ticket_id = new_ticket(jobs.desks, **words)
+    earlier = words | {"ticket_id": "4711", "resolution": "Die Walze wurde gereinigt.", "status": "Closed"}
+    await repository.save_ticket(database, "acme", earlier)
+    await repository.save_passages(database, "acme", "12", "Scanner: Papier schief", ["Die Walze reinigen."])
+    job_id = await jobs.store.accept(ticket_id=ticket_id)
+    await jobs.leave(await jobs.fail(job_id), PostgresSearch(database, 2, least=0))
+    (note,) = jobs.notes(ticket_id)
+    assert note == (
+        "<div><b>Keine Hinweise: gpt-6-luna (model.example) hat keine brauchbare Antwort gegeben.</b>"
+        f"<p><b>Zu diesem Ticket gefunden: </b><br>#4711 {words['subject']}<br>"
+        f"Dokument &#34;Scanner: Papier schief&#34;</p><p>Job {job_id}</p></div>"
+    )
+    nothing = new_ticket(jobs.desks, subject="Fax", description="Fax")
+    await jobs.leave(await jobs.fail(await jobs.store.accept(ticket_id=nothing)))
+    (note,) = jobs.notes(nothing)
+    assert "<p>No similar ticket or document was found.</p>" in note
+
+
 async def test_a_ticket_gets_one_failure_note_and_its_echo_is_recognized(jobs: FailedJobs, log: io.StringIO) -> None:
     """A desk may fire on our note: the loop would not end if each failed job left one."""
     ticket_id = new_ticket(jobs.desks)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from integrations.plain_text import plain_text
 from tests.workflow.answers import ANSWERED, answer, claims, grounded, read
 from workflow.answer import Content, Enhancement, NoteSource, NoteText, Suggested
-from workflow.note import WORDS, is_note, is_note_of, marker, to_html
+from workflow.note import WORDS, is_note, is_note_of, is_own_note, marker, to_html
 
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
@@ -139,7 +139,7 @@ def test_a_quote_that_repeats_the_step_is_left_out() -> None:
 
 
 def test_sources_have_the_numbers_of_their_first_citation() -> None:
-    document = NoteSource(id="doc-1", kind="document", title="VPN guide")
+    document = NoteSource(id="doc-1", kind="document", title="VPN guide", link="https://d/12")
     unused = NoteSource(id="ticket-9", kind="ticket", number="9")
     steps = [
         NoteText(
@@ -148,10 +148,21 @@ def test_sources_have_the_numbers_of_their_first_citation() -> None:
         NoteText(text="Restart.", sources=["doc-1"], quote="Restart it."),
     ]
     changed = {"next_steps": steps, "sources": [document, unused, TICKET]}
-    text = read(to_html(WHOLE.model_copy(update=changed), JOB, MODEL)).text
+    shown = read(to_html(WHOLE.model_copy(update=changed), JOB, MODEL))
+    text = shown.text
+    assert {value for name, value in shown.attributes} == {"https://d/12", "https://d/x?a=1&b=2"}
     assert "Reinstall the client. [2] [1]Restart. [2]" in text
     assert '[2] document "VPN guide": "remove it, and install it again"; "Restart it."' in text
     assert "#9" not in text
+
+
+@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_note_in_any_language_is_known_as_our_own(language: str, *, failed: bool) -> None:
+    content = Content(language=language, sources=[TICKET])
+    text = plain_text(to_html(content, JOB, MODEL, failed=failed))
+    assert (is_own_note(text), is_note(text)) == (True, not failed)
+    assert not is_own_note(f"> {text}")
 
 
 @pytest.mark.parametrize("language", WORDS)

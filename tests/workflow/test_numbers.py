@@ -215,7 +215,7 @@ async def test_a_failure_note_is_posted_by_id(ticket: Known, log: io.StringIO) -
     job_id = await ticket.job(ticket.number)
     await ticket.run(job_id)
     (note,) = ticket.notes()
-    assert f"#77: {SUBJECT}" in note
+    assert f">#77</a> {SUBJECT}" in note
     assert f"Failure note posted: ticket_id={ticket.number} |" in log.getvalue()
 
 

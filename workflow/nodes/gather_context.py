@@ -28,7 +28,7 @@ from workflow.exclusions import (
 )
 from workflow.lease import retry_until_available
 from workflow.model_requests import trace_sources
-from workflow.note import is_note
+from workflow.note import is_own_note
 from workflow.state import Attempt, GraphState
 from workflow.stored_answers import StoredKind
 
@@ -144,7 +144,7 @@ async def find_documents(attempt: Attempt, ticket: DeskTicket) -> Sequence[Docum
 
 async def _read_conversation(attempt: Attempt, ticket: DeskTicket) -> Sequence[str]:
     with suppress(DeferredError, TicketGoneError):
-        return await attempt.desk.read_conversation(ticket, is_note)
+        return await attempt.desk.read_conversation(ticket, is_own_note)
     return ()
 
 

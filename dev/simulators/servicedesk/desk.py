@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dev.simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
 from dev.simulators.servicedesk.history import past_articles, past_tickets
-from dev.simulators.servicedesk.records import DeskUser, Mail, Note, Resolution, StoredSolution, StoredTicket
+from dev.simulators.servicedesk.records import DeskUser, Mail, Note, Resolution, StoredSolution, StoredTicket, WorkLog
 from dev.simulators.servicedesk.settings import DeskOptions
 from dev.simulators.servicedesk.shapes import IN_PROGRESS_BY_STATUS
 
@@ -149,6 +149,11 @@ class SimulatedDesk:
         mail = Mail(self.new_id(), text, self.touch(ticket), self.technician)
         ticket.mails[mail.id] = mail
         return mail
+
+    def log_work(self, ticket: StoredTicket, text: str) -> WorkLog:
+        log = WorkLog(self.new_id(), text, self.touch(ticket), self.technician)
+        ticket.work_logs.append(log)
+        return log
 
     def trash(self, ticket: StoredTicket, *, trashed: bool = True) -> None:
         ticket.is_trashed = trashed

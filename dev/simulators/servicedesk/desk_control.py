@@ -60,8 +60,8 @@ class TicketState(TicketFields):
     merged_into: str | None = None
 
 
-class NewMail(_Order):
-    """`POST /_sim/tickets/{tenant}/{id}/mails`. The text is HTML."""
+class NewText(_Order):
+    """`POST /_sim/tickets/{tenant}/{id}/mails` or `/worklogs`. The text is HTML."""
 
     text: str
 
@@ -91,6 +91,7 @@ class DeskControl:
             Route(ticket, self._destroy, methods=["DELETE"]),
             Route(f"{ticket}/notes", self._remove_notes, methods=["DELETE"]),
             Route(f"{ticket}/mails", self._send, methods=["POST"]),
+            Route(f"{ticket}/worklogs", self._log_work, methods=["POST"]),
             Route(solutions, self._add_solution, methods=["POST"]),
             Route(f"{solutions}/{{solution_id}}", self._change_solution, methods=["PATCH", "DELETE"]),
             Route("/_sim/webhooks", self._deliveries),
@@ -131,8 +132,13 @@ class DeskControl:
 
     async def _send(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
-        mail = desk.send(ticket, NewMail.model_validate(await read_object(request)).text)
+        mail = desk.send(ticket, NewText.model_validate(await read_object(request)).text)
         return JSONResponse({"id": mail.id}, status_code=201)
+
+    async def _log_work(self, request: Request) -> Response:
+        desk, ticket = self._ticket(request)
+        log = desk.log_work(ticket, NewText.model_validate(await read_object(request)).text)
+        return JSONResponse({"id": log.id}, status_code=201)
 
     async def _remove_notes(self, request: Request) -> Response:
         _, ticket = self._ticket(request)

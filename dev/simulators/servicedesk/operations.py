@@ -1,4 +1,4 @@
-"""The operations of a desk's API: tickets, notes, conversations, solutions.
+"""The operations of a desk's API: tickets, notes, conversations, work logs, solutions.
 
 Bodies are form-encoded, `input_data=<JSON text>`; on GET it is in the query string (vendor's API pages). Tickets are
 created at `/_sim/tickets` or on the pages.
@@ -11,6 +11,9 @@ Conversations are not on the vendor's pages. On premises: rushikeshsakharleoffic
 (`skills/sdp-onprem/SKILL.md`) and nestyy1337/sdp-request-client (`src/client.rs`); in the cloud:
 nasir-dipto/unified-support-dashboard (`apps/api/src/services/helpdesk.service.ts`), where notes are listed too, and are
 not mails.
+
+Work logs: the vendor's attributes, https://www.manageengine.com/products/service-desk/sdpod-v3-api/requests/
+(`request_worklog.html`).
 
 Names of the solutions' filters: https://help.servicedeskplus.com/v3-solutions-api-changes
 """
@@ -245,6 +248,21 @@ def _cloud_row(item_id: str, kind: str, at: int) -> Document:
     return {"id": item_id, "type": kind, "created_time": moment(at), "show_to_requester": False}
 
 
+def list_work_logs(desk: SimulatedDesk, call: DeskCall) -> Response:
+    ticket = desk.find(call.ticket_id)
+    rows, reply = select(ticket.work_logs, call.list_info(), {})
+    documents = [
+        {
+            "id": log.id,
+            "description": log.text,
+            "owner": person(log.owner, desk.settings.edition),
+            "recorded_time": moment(log.recorded_ms),
+        }
+        for log in rows
+    ]
+    return success_list({"list_info": reply, "worklogs": documents})
+
+
 def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Response:
     """Handle `GET /solutions`; the filter `ApprovedSolutions` omits drafts."""
     info = call.list_info()
@@ -278,6 +296,7 @@ _ROUTES: tuple[tuple[str, str, Callable[[SimulatedDesk, DeskCall], Response]], .
     ("GET", "requests/{ticket}/notes/{item}", read_note),
     ("GET", "requests/{ticket}/conversations", list_conversations),
     ("GET", "requests/{ticket}/notifications/{item}", read_notification),
+    ("GET", "requests/{ticket}/worklogs", list_work_logs),
     ("POST", "requests/{ticket}/resolutions", write_resolution),
     ("GET", "solutions", list_solutions),
     ("GET", "solutions/{item}", read_solution),

@@ -37,6 +37,16 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkLog:
+    """A technician's record of work; `text` is HTML."""
+
+    id: str
+    text: str
+    recorded_ms: int
+    owner: DeskUser
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """A ticket's resolution; `content` is HTML."""
 
@@ -86,3 +96,4 @@ class StoredTicket:
     merged_into: str | None = None
     notes: dict[str, Note] = field(default_factory=dict)
     mails: dict[str, Mail] = field(default_factory=dict)
+    work_logs: list[WorkLog] = field(default_factory=list)

@@ -168,10 +168,10 @@ async def test_the_resolution_time_of_a_closed_ticket_is_stored_in_its_jobs(site
     assert {row["id"]: row["resolution_seconds"] for row in found} == dict.fromkeys(ours, lasted)
     # An unchanged one is not written again.
     versions = store.table.run("SELECT xmin::text AS x FROM jobs ORDER BY id")
-    await NoteFollowUp(store.database, 1800)(Tenant("acme"), ticket, 0)
+    await NoteFollowUp(store.database, 1800).on_read(Tenant("acme"), ticket, 0)
     assert store.table.run("SELECT xmin::text AS x FROM jobs ORDER BY id") == versions
     later = replace(ticket, closed_at=ticket.closed_at + timedelta(hours=1))
-    await NoteFollowUp(store.database, 1800)(Tenant("acme"), later, 0)
+    await NoteFollowUp(store.database, 1800).on_read(Tenant("acme"), later, 0)
     assert store.table.job(ours[0])["resolution_seconds"] == lasted + 3600
 
 
@@ -193,7 +193,7 @@ async def test_a_resolution_time_that_is_unknown_or_negative_is_not_stored(
 ) -> None:
     ticket = DeskTicket("124", "S", "", "", "", "Closed", "", closed=True, created_at=created_at, closed_at=closed_at)
     job_id = await store.accept(ticket_id="124", state="failed")
-    await NoteFollowUp(store.database, 1800)(Tenant("acme"), ticket, 0)
+    await NoteFollowUp(store.database, 1800).on_read(Tenant("acme"), ticket, 0)
     assert store.table.job(job_id)["resolution_seconds"] == seconds
 
 
@@ -290,9 +290,9 @@ async def test_data_read_before_the_note_does_not_reopen_it(site: Site, store: S
     site.change(ticket_id, status="Closed")
     closed = await site.client.read_ticket(ticket_id)
     job_id = await store.accept(ticket_id=ticket_id, state="completed", finished_at="now()")
-    await NoteFollowUp(store.database, 1800)(Tenant("acme"), closed, 60)
+    await NoteFollowUp(store.database, 1800).on_read(Tenant("acme"), closed, 60)
     assert store.table.job(job_id)["seen_closed_at"] is None
-    await NoteFollowUp(store.database, 1800)(Tenant("acme"), closed, 0)
+    await NoteFollowUp(store.database, 1800).on_read(Tenant("acme"), closed, 0)
     assert store.table.job(job_id)["seen_closed_at"] is not None
 
 
@@ -300,7 +300,7 @@ async def test_a_number_of_people_that_is_another_tickets_id_is_not_taken_for_it
     shown_as_7 = DeskTicket("124", "VPN is down", "", "", "", "Closed", "", closed=True, display_id="7")
     done: dict[str, Any] = {"state": "completed", "finished_at": "now() - interval '1 minute'"}
     ours, other = [await store.accept(ticket_id=number, **done) for number in ("124", "7")]
-    await NoteFollowUp(store.database, 1800)(Tenant("acme"), shown_as_7, 0)
+    await NoteFollowUp(store.database, 1800).on_read(Tenant("acme"), shown_as_7, 0)
     assert store.table.job(ours)["seen_closed_at"] is not None
     assert store.table.job(other)["seen_closed_at"] is None
 
