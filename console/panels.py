@@ -19,7 +19,7 @@ from console.queries import MAX_PER_REASON, EndCause, TenantFigures, figures_of
 from console.templating import StateWord, Tone
 from db.session import DATABASE_FAILURES, Database, is_away
 from jobs import missed_webhooks, rejections, statistics
-from jobs.diagnosis.causes import cause_of, known_cause
+from jobs.diagnosis.causes import JobCause, cause_of, known_cause
 from jobs.diagnosis.verdict_codes import VerdictCode
 from jobs.missed_webhooks import MissedCount
 from jobs.rejections import RefusedTenant
@@ -108,8 +108,8 @@ async def queue_view(database: Database, redis: Redis, tenant_id: str | None) ->
     warnings = _warnings(queue, failure, work, missing) if sees_all else _warnings(queue, failure, None, "")
     waits = (open_jobs and (open_jobs["waiting"] or open_jobs["later"])) or (own and own.waiting)
     reasons = None if all_reasons is None else _reasons_of_all(all_reasons, missing)
-    if own is not None:
-        reasons = _reasons_of_tenant(own, missing)
+    if own is not None and tenant_id is not None:
+        reasons = _reasons_of_tenant(tenant_id, own, missing)
     word, hint = None, ""
     if queue is not None:
         reading = statistics.reading_of(queue.waiting)
@@ -165,29 +165,38 @@ def _warnings(
     return [(word, text) for holds, word, text in warnings if holds]
 
 
-def _reasons_of_tenant(figures: TenantFigures, missing: str) -> list[dict[str, str]]:
+def _reasons_of_tenant(tenant_id: str, figures: TenantFigures, missing: str) -> list[dict[str, str]]:
     cut = sum(figures.reasons.values()) >= MAX_COUNTED
-    return _waiting_reasons(figures.reasons, figures.reasons if cut else (), missing)
+    reasons = {(tenant_id, reason): count for reason, count in figures.reasons.items()}
+    return _waiting_reasons(reasons, figures.reasons if cut else (), missing)
 
 
 def _reasons_of_all(reasons: Mapping[tuple[str, str], int], missing: str) -> list[dict[str, str]]:
-    by_reason: Counter[str] = Counter()
-    for (_, reason), count in reasons.items():
-        by_reason[reason] += count
     cut = {reason for (_, reason), count in reasons.items() if count >= MAX_PER_REASON}
-    return _waiting_reasons(by_reason, cut, missing)
+    return _waiting_reasons(reasons, cut, missing)
 
 
-def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], missing: str) -> list[dict[str, str]]:
+def _waiting_reasons(
+    reasons: Mapping[tuple[str, str], int], cut: Collection[str], missing: str
+) -> list[dict[str, str]]:
+    tenants: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (tenant_id, reason), count in reasons.items():
+        tenants[reason][tenant_id] += count
     rows = []
-    for reason, count in _most_first(reasons):
+    for reason, count in _most_first({reason: counts.total() for reason, counts in tenants.items()}):
         cause = known_cause(reason)
-        # An action with a placeholder is for one job; this row is for many.
-        step = "" if cause is None or "{" in cause.action else cause.action
+        step = _step_of(cause, [tenant_id for tenant_id, _ in _most_first(tenants[reason])]) if cause else ""
         step = step or f"none: continues by itself{f' once {missing}' if missing else ''}"
         jobs = _at_least(count, is_cut=reason in cut)
         rows.append({"reason": reason, "cause": cause_of(reason).verdict.value, "jobs": jobs, "step": step})
     return rows
+
+
+def _step_of(cause: JobCause, tenant_ids: Sequence[str]) -> str:
+    """Return the operator's step for jobs of these tenants, with the values of the first."""
+    first, *others = tenant_ids
+    step = cause.action_for(first)
+    return f"{step}; the same for {', '.join(others)}" if others and step != cause.action else step
 
 
 class TenantHealth(NamedTuple):
@@ -329,7 +338,7 @@ def tenant_panel(
     if refused is not None and is_tenant_user:
         panel["figures"] = replace(figures, last_refused={**refused, "reason": reason_for_tenant(refused["reason"])})
     return panel | {
-        "reasons": _reasons_of_tenant(figures, missing),
+        "reasons": _reasons_of_tenant(tenant.id, figures, missing),
         "rate": percent(rate),
         "missed": missed_word(figures.missed, figures.read_at),
     }

@@ -7,6 +7,7 @@ covers all of them.
 import re
 from dataclasses import dataclass
 
+from config.tenants import setting_suffix
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.llm.spending import SPENDING_LIMIT
 from integrations.rate_limit import REASON as RATE_LIMIT
@@ -84,6 +85,10 @@ class JobCause:
     text: str  # follows `Ticket 124 of acme`
     action: str = ""  # the operator's next step, empty for none
     retried: bool = True  # by hand, after the fix
+
+    def action_for(self, tenant_id: str | None, ticket_id: str | None = None, job_id: object = "") -> str:
+        suffix = setting_suffix(tenant_id) if tenant_id else "<TENANT>"
+        return self.action.format(tenant=tenant_id, ticket=ticket_id, job=job_id, suffix=suffix)
 
 
 def _model(text: str, action: str = _STATUS_PAGE) -> JobCause:

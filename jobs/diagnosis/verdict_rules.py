@@ -274,12 +274,7 @@ def _diagnose_cause(facts: Facts, cause: JobCause) -> Diagnosis:
 
 
 def _action_of(facts: Facts, cause: JobCause) -> str:
-    return cause.action.format(
-        tenant=facts.tenant_id,
-        ticket=facts.ticket_id,
-        job=facts.job.id if facts.job else "",
-        suffix=setting_suffix(facts.tenant_id) if facts.tenant_id else "<TENANT>",
-    )
+    return cause.action_for(facts.tenant_id, facts.ticket_id, facts.job.id if facts.job else "")
 
 
 def _text_of(facts: Facts, cause: JobCause) -> str:

@@ -14,6 +14,8 @@ from console.panels import in_time, settings_word, summarize
 from console.queries import MAX_PER_REASON
 from console.templating import StateWord
 from db.session import Database
+from integrations.llm.spending import SPENDING_LIMIT
+from integrations.resilience import DeskHoldReason
 from jobs import rejections
 from jobs.missed_webhooks import MissedCount
 from jobs.queue import QUEUE, open_redis
@@ -114,6 +116,18 @@ async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, r
     assert "normal</span>" in html
     assert "<td>none: continues by itself</td>" in html
     assert "no worker takes" not in html
+
+
+async def test_a_hold_that_a_person_ends_is_shown_with_its_step(store: Store, visits: Visits) -> None:
+    later = "now() + interval '1 minute'"
+    for tenant_id in ("acme", "acme", "globex"):
+        await store.accept(tenant_id=tenant_id, reason=SPENDING_LIMIT, due_at=later)
+    await store.accept(reason=DeskHoldReason.CREDENTIALS_REFUSED, due_at=later)
+    step = "wait until midnight UTC, or raise acme.openai.daily_tokens in tenants.toml"
+    html = await visits.html("/")
+    assert f"<td>{step}; the same for globex</td>" in html
+    assert "ask the client for a new key: SERVICEDESK_API_KEY_ACME on premises" in html
+    assert f"<td>{step}</td>" in await visits.html("/tenants/acme", OF_ACME)
 
 
 async def test_webhooks_that_were_refused_or_never_came_are_told(store: Store, visits: Visits) -> None:
