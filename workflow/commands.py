@@ -104,10 +104,11 @@ _CHANGING_CALL = r"(?:\)|\$_)\.(?:Delete|Remove\w*|Kill)\("
 _DANGER = re.compile(rf"(?ix)(?<![a-z0-9.-])(?:{_DANGEROUS})|{_CHANGING_CALL}")
 _COMMAND = re.compile(rf"(?ix)(?<![a-z0-9.-])(?:{_DANGEROUS}|{_PROGRAMS})|{_CHANGING_CALL}")
 # Words that continue a command: options, paths, values, operators, names with capitals inside.
-_CONTINUES = re.compile(r"[-/\\$%@\"'{<>|&=~*]|.*[\d\\/=:*$%@|_]|.*\w[.-]\w|\S*[a-z][A-Z]|[A-Z]{2}")
+_CONTINUES = re.compile(r"[-/\\$%@\"'{<>|&=~*]|.*[\d\\/=:*$%@|_]|.*\w(?:[.-]|\[\.\])\w|\S*[a-z][A-Z]|[A-Z]{2}")
 _OPERATOR = re.compile(r"(?:\|\|?|&&?|>>?|2>&1|<|;|where|set|from|sudo|\{)$", re.IGNORECASE)
 _ENDS = re.compile(r"[,.;:!?)\]»”’…]+$")
 _TOKEN = re.compile(r"\S+")
+_DRIVE = re.compile(r"[A-Za-z]:")
 _FOLDER_BEFORE = re.compile(r"(?:[^\s\"'`(]*[\\/])?$")
 _UNIX_PATH = re.compile(r"(?<!\S)[~.]?/[\w.-]+/\S|^-r\w*\s")
 # Line continuations of bash, cmd and PowerShell.
@@ -162,6 +163,7 @@ def _continued(text: str, end: int) -> int:
             break
         word = _ENDS.sub("", token[0])
         continues = after_operator or (word and not token[0].startswith("(") and _CONTINUES.match(word))
+        continues = continues or _DRIVE.fullmatch(token[0])
         if not (continues or _OPERATOR.match(token[0])):
             break
         after_operator = _OPERATOR.match(token[0]) is not None

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 from privacy.redaction.text import folded
 from workflow.answer import cut
+from workflow.commands import commands_in
 from workflow.note import WORDS
 
 _END = r"[^\s<>\"'`\u3000-\u3020]"
@@ -106,21 +107,25 @@ class Defanging:
         return cut(self.links(_CLAIMED.sub("", text[:_MAX_LENGTH])), _MAX_LENGTH)
 
     def links(self, text: str) -> str:
-        normalised, out, at = folded(text), "", 0
+        normalised, changes = folded(text), list[tuple[int, int, str]]()
+        commands = [(each.begin, each.end) for each in commands_in(normalised.text)] if self._links else []
         for begin, end, link in _links_in(normalised.text):
             source = self._source_of(_lookup_key(link))
-            out += normalised.original(at, begin)
-            shown = normalised.original(begin, end)
             if source is not None:
-                out += shown + self._origin(source)
-            elif DOCUMENTATION.fullmatch(shown):
-                out += shown
+                # Behind a whole command, which can be copied.
+                place = max([end, *(last for first, last in commands if first <= begin < last)])
+                changes.append((place, place, self._origin(source)))
+            elif DOCUMENTATION.fullmatch(normalised.original(begin, end)):
+                continue
             elif _lookup_key(link) in self._ticket_links:
                 # Redaction of all hosts restores them defanged.
-                out += link if "[.]" in link else _SEPARATORS.sub(BREAK, link)
+                changes.append((begin, end, link if "[.]" in link else _SEPARATORS.sub(BREAK, link)))
             else:
-                out += _defanged(link)
-            at = end
+                changes.append((begin, end, _defanged(link)))
+        out, at = "", 0
+        for begin, end, new in sorted(changes):
+            out += normalised.original(at, begin) + new
+            at = max(at, end)
         return out + normalised.original(at, len(normalised.text))
 
     @cached_property

