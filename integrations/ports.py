@@ -55,10 +55,8 @@ class DeskClient(Protocol):
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]:
         """Return the mails and notes, oldest first, unless `is_ours`."""
 
-    async def read_history(
-        self, ticket: DeskTicket, is_ours: Callable[[str], bool], wait_turn: Callable[[], Awaitable[None]]
-    ) -> Sequence[str]:
-        """Return the last mails, notes and work logs of a closed ticket, oldest first, unless `is_ours`.
+    async def read_history(self, ticket: DeskTicket, wait_turn: Callable[[], Awaitable[None]]) -> Sequence[str]:
+        """Return the last mails, notes and work logs of a closed ticket, oldest first.
 
         `wait_turn` is awaited before each call.
         """

@@ -29,8 +29,8 @@ class DeskTicket:
 
     `requester`: the mail address, for `privacy.tombstones`, never for a prompt, a line or a span. `display_id`: the
     number that people see, if it is not the id. Times are by the desk's clock. `people`: the requester first.
-    `conversation`: mails were sent; None if unknown. `assets`: names of assets and configuration items. `terms`: names
-    of categories, groups, services and assets.
+    `conversation`: mails were sent; None if unknown. `closing_comment` may be the desk's own words. `assets`: names of
+    assets and configuration items. `terms`: names of categories, groups, services and assets.
     """
 
     ticket_id: str
@@ -49,6 +49,7 @@ class DeskTicket:
     item: str = ""
     service: str = ""
     assets: str = ""
+    closing_comment: str = ""
     created_at: datetime | None = None
     changed_at: datetime | None = None
     closed: bool = False
@@ -57,6 +58,11 @@ class DeskTicket:
     conversation: bool | None = None
     has_notes: bool = False
     terms: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def outcome(self) -> str:
+        """The resolution and the closing comment, without repetition."""
+        return "\n".join(dict.fromkeys(filter(None, (self.resolution, self.closing_comment))))
 
     @property
     def kinds(self) -> dict[str, str]:

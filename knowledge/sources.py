@@ -23,7 +23,7 @@ from privacy import tombstones
 
 # Items with incomplete list values, and refused ones, are read again once a day.
 UNSEEN_HOURS = 20
-_COPIED = ("subject", "description", "resolution", "status", "display_id")
+_COPIED = ("subject", "description", "status", "display_id")
 # Changes are queried from a quarter of an hour earlier: a desk may show a change after a later one.
 _OVERLAP = timedelta(minutes=15)
 _STEP = timedelta(milliseconds=1)
@@ -37,8 +37,8 @@ _MAX_PASSAGES = 20
 class TicketFollowUp(Protocol):
     """What a sync needs from the code that posts notes."""
 
-    def is_own_note(self, text: str) -> bool:
-        """Return True for the plain text of a note of this system, which is not copied."""
+    def without_own_notes(self, text: str) -> str:
+        """Return what people wrote in a text: the notes of this system in it are not copied."""
 
     async def on_read(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
         """Process a ticket that was copied: current settings, ticket, and age of its state in seconds, at most."""
@@ -247,7 +247,7 @@ class TicketSource:
         else:
             conversation = await self._conversation(ticket)
             columns = {name: getattr(ticket, name) for name in _COPIED}
-            columns |= {"ticket_id": ticket_id, "conversation": conversation}
+            columns |= {"ticket_id": ticket_id, "resolution": ticket.outcome, "conversation": conversation}
             saved = await repository.save_ticket(
                 run.database,
                 run.tenant_id,
@@ -268,13 +268,17 @@ class TicketSource:
         await sync_repository.mark_read(*run.key, "t", ticket_id, created_at=created_at, changed_at=changed_at)
 
     async def _conversation(self, ticket: DeskTicket) -> str:
-        """Return what was said about a closed ticket whose resolution says too little, and this resolution."""
+        """Return a closed ticket's resolution that says too little, and what was said about it, newest first.
+
+        A prompt has the beginning of a long text.
+        """
         run = self._run
         is_wanted = run.settings.conversation and ticket.closed
         if not is_wanted or len(ticket.resolution.split()) >= _WORDS_OF_A_RESOLUTION:
             return ""
-        texts = await run.desk.read_history(ticket, run.follow_up.is_own_note, run.wait_turn)
-        return "\n\n".join([*texts, ticket.resolution] if ticket.resolution else texts) if texts else ""
+        texts = map(run.follow_up.without_own_notes, await run.desk.read_history(ticket, run.wait_turn))
+        said = [text for text in texts if text]
+        return "\n\n".join([*filter(None, [ticket.outcome]), *reversed(said)]) if said else ""
 
 
 class SolutionSource:

@@ -68,7 +68,8 @@ _MAX_LABEL_LENGTH = 60
 _TRAILING = ".,;:!?)]}»”’“"
 # An origin that a model claims, in any language.
 _ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words in WORDS.values()}))
-_CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
+_DOCUMENT = "|".join(sorted({re.escape(words.document) for words in WORDS.values()}))
+_CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|{_DOCUMENT})[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
 # A hair space keeps a link of the ticket readable, and no program makes it clickable.

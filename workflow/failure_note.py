@@ -26,6 +26,7 @@ from integrations.errors import (
 from integrations.values import DeskTicket
 from jobs import claims
 from jobs.claims import Claim
+from knowledge.language import languages_of_tenant
 from knowledge.models import Document, SimilarTicket
 from observability import log_events, tracing
 from observability.logging import log_event
@@ -120,7 +121,9 @@ async def _read(attempt: Attempt) -> DeskTicket:
 def _note(
     attempt: Attempt, ticket: DeskTicket, found: Sequence[SimilarTicket | Document], *, nothing_found: bool
 ) -> str:
-    language = requested_language(attempt.tenant_settings().note.language, ticket.subject, ticket.description) or "en"
+    tenant = attempt.tenant_settings()
+    among = languages_of_tenant(tenant)
+    language = requested_language(tenant.note.language, ticket.subject, ticket.description, among) or "en"
     link_of = partial(link_in, attempt.desk)
     sources = {source_id(each): note_source(source_id(each), each, link_of) for each in found}
     content = Content(language=language, sources=[*sources.values()], nothing_found=nothing_found)

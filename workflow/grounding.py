@@ -101,6 +101,8 @@ class Grounding:
         verifier = _ClaimVerifier(self.case, self.restore, self.rules, language, evidence.sources)
         clean = _TextCleaner(self.case, self.restore, verifier, evidence)
         cause = clean.claim(answer.likely_cause, "cause")
+        if cause.text == verifier.words.claim_left_out:
+            cause = NoteText(text="")
         all_steps = [step for each in answer.next_steps if (step := clean.claim(each, "step")).text]
         # Equal steps, such as markers of left-out claims, occur once.
         steps = list({(step.text, *step.sources): step for step in all_steps}.values())[:_MAX_STEPS]
@@ -179,6 +181,8 @@ def without_expired(content: Content, now: datetime) -> Content:
         return NoteText(text=claim.text, sources=sources, quote=claim.quote if sources == claim.sources else "")
 
     cause, steps = updated(content.likely_cause), [updated(step) for step in content.next_steps]
+    if cause.text == left_out:
+        cause = NoteText(text="")
     any_source = any(claim.sources for claim in (cause, *steps))
     changed: dict[str, Any] = {
         "likely_cause": cause,

@@ -30,8 +30,10 @@ _NOTE_STARTS = (
     "Updated because it was asked for.",
 )
 _FAILURE_STARTS = tuple(words.failed.partition("{}")[0] for words in WORDS.values())
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-_MARKED, _FAILURE_MARKED = re.compile(f"Ref {_ID}"), re.compile(f"Job {_ID}")
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_MARKED, _FAILURE_MARKED = re.compile(f"Ref {_ID}$"), re.compile(f"Job {_ID}$")
+_ANY_START = "|".join(map(re.escape, sorted({*_NOTE_STARTS, *_FAILURE_STARTS}, key=len, reverse=True)))
+_WITHIN = re.compile(rf"(?s)(?:{_ANY_START}).*?(?:Ref|Job) {_ID}")
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<(?:p|ol)>)")
 _TAGS = re.compile("<[^>]*>")
 _NOTE = Environment(
@@ -56,6 +58,11 @@ def is_own_note(text: str) -> bool:
     return is_note(text) or (text.startswith(_FAILURE_STARTS) and _FAILURE_MARKED.search(text) is not None)
 
 
+def without_own_notes(text: str) -> str:
+    """Return a text without the notes of this system that it contains, such as a copied or completed one."""
+    return _WITHIN.sub("", text).strip()
+
+
 def is_note_of(job_id: object, text: str) -> bool:
     """Return True if the whole plain text is this job's note, not a quotation of it."""
     return text.startswith(_NOTE_STARTS) and text.endswith(marker(job_id))
@@ -76,21 +83,23 @@ def to_html(
     `reopened`. `failed`: the `model` gave no usable answer, so the note has only the sources.
     """
     words = WORDS.get(content.language, WORDS["en"])
-    known = {source.id: source for source in content.sources}
+    # Passages of one document are one source.
+    first: dict[tuple[str, ...], NoteSource] = {}
+    known = {each.id: first.setdefault((each.kind, each.number, each.title), each) for each in content.sources}
 
     def cited(claim: NoteText) -> list[NoteSource]:
-        return [known[each] for each in claim.sources if each in known]
+        return list({known[each].id: known[each] for each in claim.sources if each in known}.values())
 
     claims = [content.likely_cause, *content.next_steps]
     # In the order of their numbers.
     cited_sources = list({source.id: source for claim in claims for source in cited(claim)}.values())
-    sources = cited_sources or content.sources
+    sources = cited_sources or list(first.values())
     numbers = {source.id: number for number, source in enumerate(sources, 1)}
     cause = content.likely_cause
 
     def said(claim: NoteText) -> str:
         """Return the text of a claim; without a check, one that only quotes is worded as a quotation."""
-        if not (content.is_unchecked and claim.quote and _bare(claim.text) == _bare(claim.quote)):
+        if not (content.is_unchecked and claim.quote and _bare(claim.text) in _bare(claim.quote)):
             return claim.text
         source = cited(claim)[0]
         name = f"#{source.number}" if source.kind == "ticket" else f"[{numbers[source.id]}]"
@@ -98,11 +107,11 @@ def to_html(
 
     def quotes(source: NoteSource) -> list[str]:
         """Return the source's words behind the claims, unless a claim repeats them."""
-        quoted = [claim for claim in claims if claim.sources[:1] == [source.id] and claim.quote]
+        quoted = [claim for claim in claims if claim.quote and cited(claim)[:1] == [source]]
         return list(dict.fromkeys(claim.quote for claim in quoted if _bare(claim.text) != _bare(claim.quote)))
 
     def is_marker(claim: NoteText) -> bool:
-        return claim.text.startswith("[") and claim.text.endswith("]")
+        return claim.text.strip(" .") in (words.claim_left_out, words.command_left_out)
 
     def label(source: NoteSource) -> str:
         return f'"{source.title}"' if source.kind == "document" else f"#{source.number}"
@@ -117,7 +126,7 @@ def to_html(
         numbers=lambda claim: "".join(f" [{numbers[source.id]}]" for source in cited(claim)),
         sources=sources,
         is_cited=bool(cited_sources),
-        is_nothing_left=bool(content.removed) and not cause.text and not content.next_steps,
+        is_nothing_left=bool(content.removed and sources) and not cause.text and not content.next_steps,
         steps=[step for step in content.next_steps if cited(step) or is_marker(step)],
         advice=[step.text for step in content.next_steps if not (cited(step) or is_marker(step))],
         is_sure=content.confidence == "high" and cause.quote,

@@ -15,7 +15,7 @@ from knowledge.language import languages_of_tenant
 from knowledge.terms import taken_up
 from observability import log_events, metrics
 from observability.logging import log_event
-from workflow.note import is_own_note
+from workflow.note import without_own_notes
 
 # After this time, a ticket with a skipped job is no longer new.
 _SKIP_WINDOW = timedelta(days=1)
@@ -29,8 +29,8 @@ class NoteFollowUp:
     database: Database
     job_deadline_seconds: int
 
-    def is_own_note(self, text: str) -> bool:
-        return is_own_note(text)
+    def without_own_notes(self, text: str) -> str:
+        return without_own_notes(text)
 
     async def on_read(self, tenant: Tenant, ticket: DeskTicket, seconds_ago: float) -> None:
         """Measure a closed ticket and its note; make a job if it was reopened.
@@ -56,10 +56,10 @@ class NoteFollowUp:
             await feedback.record_triage(self.database, tenant.id, note.job_id, matched)
 
     async def _measure_uptake(self, tenant: Tenant, ticket: DeskTicket, note: LastNote) -> None:
-        if not ticket.resolution or not note.is_unmeasured:
+        if not ticket.outcome or not note.is_unmeasured:
             return
         text = f"{ticket.subject}\n{ticket.description}"
-        ratio = taken_up(note.steps, ticket.resolution, text, languages_of_tenant(tenant))
+        ratio = taken_up(note.steps, ticket.outcome, text, languages_of_tenant(tenant))
         if ratio is None:
             return
         version = await feedback.record_taken_up(self.database, tenant.id, note.job_id, ratio)

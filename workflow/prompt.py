@@ -117,7 +117,7 @@ def case_of(
     The caller needs the same `mask` to restore the answer. Texts are redacted before they are cut, because a cut number
     would not be detected.
     """
-    kinds = {name: mask(getattr(ticket, name)[:_MAX_KIND_LENGTH]) for name in _KINDS}
+    kinds = {name: _begin(getattr(ticket, name), _MAX_NAME_LENGTH, mask)[0] for name in _KINDS}
     ticket_fields = {
         "id": ticket.shown,
         "subject": _begin(ticket.subject, _MAX_NAME_LENGTH, mask)[0],
@@ -233,4 +233,4 @@ class Instructions:
             f"Write in {_LANGUAGES.get(language, language)}." if language else "Write in the language of the ticket."
         )
         house = f"\n\n{_HOUSE}\n{self._house_rules}" if self._house_rules else ""
-        return Prompt(f"{self._text} {in_language}{house}\n", sent)
+        return Prompt(f"{self._text}\n\n{in_language}{house}\n", sent)

@@ -1,13 +1,13 @@
 """The redacted question to GPT-4, its restored answer, and its replay."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from config.tenants import MASKINGS, NoteSettings
 from integrations.values import Prompt
-from knowledge.language import languages_of
+from knowledge.language import LANGUAGES, languages_of, languages_of_tenant
 from privacy.models import AuditRecord
 from privacy.redaction.redaction import Redaction
 from workflow.answer import Content, Enhancement
@@ -19,6 +19,8 @@ from workflow.prompt import CURRENT, Instructions, case_of
 from workflow.state import Attempt, GraphState
 
 _instructions = lru_cache(1000)(Instructions)
+# "WLAN weg" counts as Dutch.
+_MIN_LENGTH = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class ModelQuestion:
 
     def content(self, answer: Enhancement, *, nothing_found: bool, is_judged: bool = False) -> Content:
         """Return the answer's content to show, with fixed words in its language."""
-        text = " ".join([answer.summary, answer.likely_cause.text, *(step.text for step in answer.next_steps)])
+        steps = [step.text for step in answer.next_steps]
+        text = " ".join([answer.summary, answer.likely_cause.text, *steps, *answer.questions])
         languages = languages_of(text, tuple(WORDS))
         language = languages[0] if len(languages) == 1 else self.language or "en"
         return self.grounding.content(
@@ -52,7 +55,8 @@ def question_of(
 
     `placeholders` are those of an answer to repair; `version` is that of the prompt (`workflow.prompt`).
     """
-    tenant_settings, ticket, similar = attempt.tenant_settings().note, state["ticket"], state["similar_tickets"]
+    tenant, ticket, similar = attempt.tenant_settings(), state["ticket"], state["similar_tickets"]
+    tenant_settings = tenant.note
     redaction = Redaction(
         ticket.people,
         others=[person for each in similar for person in each.people],
@@ -67,7 +71,8 @@ def question_of(
         case_of(*texts, redaction.read, tenant_settings.prompt_bytes)
     case = case_of(*texts, redaction.redact if is_redacted else _unredacted, tenant_settings.prompt_bytes)
     restore = partial(redaction.restore, clean=without_links) if is_redacted else str
-    language = requested_language(tenant_settings.language, ticket.subject, ticket.description)
+    among = languages_of_tenant(tenant)
+    language = requested_language(tenant_settings.language, ticket.subject, ticket.description, among)
     instructions = _instructions(tenant_settings.rules, version)
     return ModelQuestion(
         instructions.prompt(case, language),
@@ -79,9 +84,12 @@ def question_of(
     )
 
 
-def requested_language(of_tenant: str, subject: str, description: str) -> str:
+def requested_language(of_tenant: str, subject: str, description: str, among: Sequence[str] = tuple(LANGUAGES)) -> str:
     """Return the language of a note; empty if the ticket's is not certain."""
-    languages = [of_tenant] if of_tenant != "ticket" else languages_of(f"{subject}\n{description}")
+    if of_tenant != "ticket":
+        return of_tenant
+    text = f"{subject}\n{description}"
+    languages = languages_of(text, among) if len(text) >= _MIN_LENGTH else among
     return languages[0] if len(languages) == 1 else ""
 
 

@@ -318,14 +318,14 @@ class ServiceDeskPlus:
             for note in (await self._listed_notes(ticket.ticket_id))[:_MAX_NOTES]:
                 yield _written_at(note), await self._read_note(ticket.ticket_id, note, is_ours)
 
-    async def _read_note(self, ticket_id: str, note: dict[str, Any], is_ours: Callable[[str], bool]) -> str:
+    async def _read_note(
+        self, ticket_id: str, note: dict[str, Any], is_ours: Callable[[str], bool] = lambda _: False
+    ) -> str:
         """Return the text of a listed note; empty if it is ours, or was deleted."""
         text = str(note.get("description") or "") or await self._note_text(ticket_id, str(note["id"]))
         return "" if is_ours(plain_text(text)) else _message(text)
 
-    async def read_history(
-        self, ticket: DeskTicket, is_ours: Callable[[str], bool], wait_turn: Callable[[], Awaitable[None]]
-    ) -> list[str]:
+    async def read_history(self, ticket: DeskTicket, wait_turn: Callable[[], Awaitable[None]]) -> list[str]:
         """Return the last mails, notes and work logs of a closed ticket, oldest first, without those refused."""
         ticket_id = ticket.ticket_id
         entries: list[tuple[float, str | Callable[[], Awaitable[str]]]] = []
@@ -338,7 +338,7 @@ class ServiceDeskPlus:
             with _unless_refused():
                 await wait_turn()
                 notes = await self._listed_notes(ticket_id)
-                entries += [(_written_at(note), partial(self._read_note, ticket_id, note, is_ours)) for note in notes]
+                entries += [(_written_at(note), partial(self._read_note, ticket_id, note)) for note in notes]
         with _unless_refused():
             await wait_turn()
             logs, _ = await self._of_ticket(ticket_id, "worklogs", most_pages=1)

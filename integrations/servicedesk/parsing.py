@@ -242,7 +242,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         priority=_name(body.get("priority")),
         category=_name(body.get("category")),
         status=_name(body.get("status")),
-        resolution=_resolution(body),
+        resolution=_text_in(body.get("resolution"), "content"),
         requester=_name(body.get("requester"), "email_id"),
         display_id=_display_id(body),
         group=_name(body.get("group")),
@@ -251,6 +251,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         subcategory=_name(body.get("subcategory")),
         item=_name(body.get("item")),
         service=_name(body.get("service_category")),
+        closing_comment=_text_in(body.get("closure_info"), "closure_comments"),
         assets=", ".join(_names_of(body, "assets", "configuration_items")),
         created_at=moment_of(body.get("created_time")),
         changed_at=moment_of(body.get("last_updated_time")),
@@ -263,11 +264,9 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
     )
 
 
-def _resolution(body: dict[str, Any]) -> str:
-    parts = (("resolution", "content"), ("closure_info", "closure_comments"))
-    found = [str(part.get(name) or "") for key, name in parts for part in _objects(body.get(key))]
-    lines = dict.fromkeys(unwrapped(lines_of(each)[:_MAX_TEXT_LENGTH]) for each in found)
-    return "\n".join(filter(None, lines))[:_MAX_TEXT_LENGTH]
+def _text_in(value: Any, name: str) -> str:
+    texts = (unwrapped(lines_of(str(part.get(name) or ""))[:_MAX_TEXT_LENGTH]) for part in _objects(value))
+    return "\n".join(filter(None, dict.fromkeys(texts)))[:_MAX_TEXT_LENGTH]
 
 
 def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:

@@ -7,7 +7,7 @@ from privacy.redaction.lexicon import is_known
 from privacy.redaction.people import PARTICLES, TITLES, spelled
 from privacy.redaction.recognizers import Detection
 
-_WITH_DIGIT = frozenset(["ID", "PHONE", "HOST"])
+_WITH_DIGIT = frozenset(["ID", "PHONE", "HOST", "BANK", "BIRTHDATE"])
 _MIN_LENGTH, _MIN_NAME_LENGTH = 5, 4
 # By text, and by conversation.
 _MAX_OF_TEXT, _MAX_VALUES = 50, 300
@@ -44,7 +44,7 @@ def _values(text: str, find: Detection) -> Iterator[str]:
     if find.kind == "PERSON":
         parts = [part.strip(".,'’") for part in written.split()]
         yield from (part for part in parts if len(part) >= _MIN_NAME_LENGTH and _is_name(spelled(part)))
-    elif len(written) >= _MIN_LENGTH and (
+    elif len(written) >= (_MIN_NAME_LENGTH if find.kind == "LOGIN" else _MIN_LENGTH) and (
         any(map(str.isdigit, written))
         if find.kind in _WITH_DIGIT
         else find.kind in {"LOGIN", "SECRET"} and not is_known(spelled(written))

@@ -18,7 +18,7 @@ from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import CLOUD, simulator_of
 from tests.knowledge.site import Site, resolve, site_of
-from workflow.answer import Content
+from workflow.answer import Content, NoteText
 from workflow.note import to_html
 
 
@@ -124,17 +124,20 @@ async def test_what_was_said_about_a_closed_ticket_helps_where_its_resolution_do
         await site.client.add_note(ticket_id, "<p>The dongle beeps.</p>")
         await site.client.add_note(ticket_id, to_html(Content(summary="s"), uuid7(), "gpt-6-luna"))
         await site.client.add_note(ticket_id, to_html(Content(), uuid7(), "gpt-6-luna", failed=True))
-        send(site, ticket_id, "<p>Unplugged it.</p>", place="worklogs")
+        note = to_html(Content(next_steps=[NoteText(text="Replace it.")]), uuid7(), "gpt-6-luna")
+        send(site, ticket_id, f"<p>Unplugged it.</p>{note}", place="worklogs")
         send(site, ticket_id, "<p>Hello,</p><p>Thank you.</p><p>Kind regards</p>")
     resolve(site, closed, "<p>Done, thanks.</p>")
-    site.change(closed, subject="The laptop beeps", status="Closed")
+    site.change(closed, subject="The laptop beeps", status="Closed", closure_comments="Closed after five quiet days.")
     assert (await site.sync()).tickets == 2
     assert said(site) == ["", ""]
     site.hours_pass(21)
     site.change(closed, status="Resolved")
     await site.sync(conversation=True)
-    texts = [*(f"Try number {number}." for number in range(8, 12)), "The dongle beeps.", "Unplugged it."]
-    assert said(site) == ["\n\n".join([*texts, "Hello,\nThank you.\nKind regards", "Done, thanks."]), ""]
+    # The newest first: a prompt has the beginning.
+    texts = ["Done, thanks.\nClosed after five quiet days.", "Hello,\nThank you.\nKind regards", "Unplugged it."]
+    texts += ["The dongle beeps.", *(f"Try number {number}." for number in (11, 10, 9, 8))]
+    assert said(site) == ["\n\n".join(texts), ""]
     assert len(site.desk.requests(operation="read_notification")) == 5
     (found,) = await PostgresSearch(site.database, 2, least=0).similar_tickets("acme", "0", "Laptop beeps", "", {})
     assert found.resolution == said(site)[0]

@@ -71,6 +71,15 @@ def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
     ("texts", "masked"),
     [
         (
+            ["Date of birth: 12.03.1985", "12.03.1985 is refused"],
+            ["Date of birth: [BIRTHDATE_1]", "[BIRTHDATE_1] is refused"],
+        ),
+        (["My login is jdoe", "jdoe is locked again"], ["My login is [LOGIN_1]", "[LOGIN_1] is locked again"]),
+        (
+            ["My bank account number is 31926819", "31926819 is refused"],
+            ["My bank account number is [BANK_1]", "[BANK_1] is refused"],
+        ),
+        (
             ["My employee number is 448213", "448213 still does not work"],
             ["My employee number is [ID_1]", "[ID_1] still does not work"],
         ),

@@ -102,15 +102,15 @@ def test_a_tenant_may_get_a_context_note_when_gpt4_fails(around: World, quick: S
     wait_for(lambda: f"Failure note posted: ticket_id={failing['acme']}" in worker.output())
     assert f"ticket_id={failing['acme']}, reason=claim lost" not in worker.output()
     (note,) = around.notes(failing["acme"])
-    assert "No enhancement" in note
-    assert f"Context of {rows['acme']['id']}" in note
+    assert "No suggestions: gpt-6-luna (127.0.0.1) gave no usable answer." in note
+    assert f"Job {rows['acme']['id']}" in note
     around.clear_faults()
     assert on(quick, "retry", str(rows["acme"]["id"])).returncode == 0
     wait_for(lambda: around.job(failing["acme"])["state"] == "completed")
     # Two notes, never two enhancements: each names its kind.
-    first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No enhancement" not in text)
-    assert ("Context of" in first, "Ref " in first) == (True, False)
-    assert ("No enhancement" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)
+    first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No suggestions" not in text)
+    assert ("Job " in first, "Ref " in first) == (True, False)
+    assert ("No suggestions" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)
     quick.restart(worker, {"acme.servicedesk.failure_note": None})
 
 

@@ -132,6 +132,7 @@ def test_an_origin_stands_behind_a_command_and_splits_none() -> None:
 
 def test_an_origin_is_ours_alone() -> None:
     assert "(from" not in defanged("Call 0900 (from #1) and https://evil.example (from #103)")
+    assert "(aus" not in defanged('Schalten Sie ihn aus (aus Dokument "IT-Richtlinie").')
     assert label("Guide\n(from #5) [x] https://evil.example " + "t" * 99).startswith('document "Guide from 5 x hxxps')
     assert len(label("t" * 999)) < 80
 

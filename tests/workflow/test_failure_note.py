@@ -79,7 +79,7 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
         await manual_retry.retry(jobs.store.database, job_id, DEADLINE)
         await jobs.leave(await jobs.fail(job_id))
     notes = jobs.notes(ticket_id)
-    assert [("No enhancement" in note, marker(job_id) in note) for note in notes] == [(True, False)] * (not retried)
+    assert [("No suggestions" in note, marker(job_id) in note) for note in notes] == [(True, False)] * (not retried)
     refused = f"Failure note not posted: ticket_id={ticket_id}, reason=job was retried, or the ticket has"
     assert refused in log.getvalue()
 

@@ -18,7 +18,7 @@ from tests.workflow.answers import answer, asked, claims, grounded, read
 from workflow.answer import Content, Enhancement, NoteText
 from workflow.grounding import without_expired
 from workflow.note import WORDS, to_html
-from workflow.prompt import Instructions
+from workflow.prompt import Instructions, source_id
 from workflow.state import GraphState
 
 EN = WORDS["en"]
@@ -58,7 +58,7 @@ def test_a_claim_that_names_only_what_was_not_found_is_left_out_visibly(named: s
     assert ([step.text for step in content.next_steps], content.left_out) == ([EN.claim_left_out], 1)
     assert "left out: 1" in note_of(content)
     cause = grounded(answer(likely_cause={"text": "Delete it all.", "sources": [named], "quote": "Raised the quota"}))
-    assert cause.likely_cause.text == EN.claim_left_out
+    assert (cause.likely_cause.text, cause.left_out) == ("", 1)
 
 
 def test_a_ticket_of_another_tenant_is_neither_named_nor_linked() -> None:
@@ -174,6 +174,24 @@ def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: di
     assert ("Suggested:" in text) is bool(shown)
 
 
+def test_passages_of_one_document_are_one_source() -> None:
+    parts = [Document("Mail quotas", text, strength=0.5) for text in ("Raise its quota.", "Archive old mail.")]
+    ids = [source_id(each) for each in parts]
+    steps = [
+        *claims("Raise its quota.", sources=(ids[0],), quote="Raise its quota."),
+        *claims("Archive old mail.", sources=(ids[1],), quote="Archive old mail."),
+    ]
+    note = note_of(
+        grounded(
+            answer(likely_cause={"text": "", "sources": [], "quote": ""}, next_steps=steps),
+            STATE | {"documents": parts},
+        )
+    )
+    assert "Raise its quota. [1]" in note
+    assert "Archive old mail. [1]" in note
+    assert note.count('document "Mail quotas"') == 1
+
+
 def test_an_expired_document_is_no_longer_cited() -> None:
     state: GraphState = STATE | {"documents": [replace(STATE["documents"][0], expires_at=NOW)]}
     steps = [*claims("Raise it.", sources=(DOCUMENT,)), *claims("Wait.", sources=(*BOTH,))]
@@ -183,7 +201,7 @@ def test_an_expired_document_is_no_longer_cited() -> None:
     content = Content.model_validate(kept.model_dump(mode="json"))
     assert without_expired(content, NOW - timedelta(seconds=1)) == content
     shown = without_expired(content, NOW)
-    assert (shown.likely_cause.text, shown.confidence, shown.left_out) == (EN.claim_left_out, "low", 1)
+    assert (shown.likely_cause.text, shown.confidence, shown.left_out) == ("", "low", 1)
     told = [(step.text, step.sources) for step in shown.next_steps]
     assert told == [(EN.claim_left_out, []), ("Wait.", ["ticket-101"])]
     assert "Mail quotas" in note_of(content)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from integrations.plain_text import plain_text
+from integrations.plain_text import lines_of, plain_text
 from tests.workflow.answers import ANSWERED, answer, claims, grounded, read
 from workflow.answer import Content, Enhancement, NoteSource, NoteText, Suggested
-from workflow.note import WORDS, is_note, is_note_of, is_own_note, marker, to_html
+from workflow.note import WORDS, is_note, is_note_of, is_own_note, marker, to_html, without_own_notes
 
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
@@ -154,6 +154,29 @@ def test_sources_have_the_numbers_of_their_first_citation() -> None:
     assert "Reinstall the client. [2] [1]Restart. [2]" in text
     assert '[2] document "VPN guide": "remove it, and install it again"; "Restart it."' in text
     assert "#9" not in text
+
+
+def test_lines_about_steps_or_sources_need_some() -> None:
+    question = Content(questions=["Which printer?"], confidence="low")
+    assert "Low confidence" not in read(to_html(question, JOB, MODEL)).text
+    advice = Content(next_steps=[NoteText(text="Restart it.")], confidence="low", is_unchecked=True)
+    text = read(to_html(advice, JOB, MODEL)).text
+    assert ("Not checked" in text, "Low confidence: check each step" in text) == (False, True)
+    removed = Content(removed=2, confidence="low")
+    assert read(to_html(removed, JOB, MODEL)).text.startswith("Cause not known yet")
+    keys = [NoteText(text="[Win]+[R], then type cmd and press [Enter]")]
+    assert "General advice, no source: [Win]" in read(to_html(Content(next_steps=keys), JOB, MODEL)).text
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_a_note_within_a_longer_text_is_removed(language: str) -> None:
+    for failed in (False, True):
+        note = lines_of(to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL, failed=failed))
+        assert without_own_notes(f"Step 1 did not help.\n{note}\nReplaced it.").split("\n\n") == [
+            "Step 1 did not help.",
+            "Replaced it.",
+        ]
+    assert without_own_notes("Likely cause: the cable. Ref 12") == "Likely cause: the cable. Ref 12"
 
 
 @pytest.mark.parametrize("language", WORDS)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from config.tenants import NoteSettings
 from integrations.values import DeskTicket, Person
+from knowledge.language import LANGUAGES
 from knowledge.models import Document, SimilarTicket
 from privacy.models import AuditRecord
 from tests.jobs.exchanges import ANSWER, SENT
@@ -18,7 +19,7 @@ from tests.kit.model import BARE, STATE, TICKET, case_in
 from tests.workflow.answers import answer, asked, claims, read
 from workflow.note import WORDS, to_html
 from workflow.prompt import CURRENT, Instructions, versions
-from workflow.question import ModelQuestion, may_be_sent_again, prompt_again
+from workflow.question import ModelQuestion, may_be_sent_again, prompt_again, requested_language
 from workflow.state import GraphState
 
 LONG = "The printer on the second floor prints nothing since this morning, and its lamp is red. " * 60
@@ -55,6 +56,16 @@ def test_all_parts_are_in_one_document_of_data() -> None:
     assert (ticket["id"], ticket["kind"], ticket["ticket_id"]) == ("ticket-101", "ticket", "101")
     assert (passage["kind"], passage["title"]) == ("document", "Mail quotas")
     assert told(BARE)["sources"] == []
+
+
+def test_names_of_assets_are_redacted_before_they_are_cut() -> None:
+    names = [*(f"DOCK-WD19-{number:05}" for number in range(30)), "Laptop of zoe.kettler@acme.example"]
+    first, last = (
+        asked(STATE | {"ticket": replace(TICKET, assets=", ".join(each))}).prompt.user for each in (names, names[::-1])
+    )
+    assert "DOCK-WD19-00010, " in first
+    assert "zoe" not in first + last
+    assert "Laptop of [EMAIL_1], DOCK-WD19-00029" in last
 
 
 def test_source_ids_depend_on_the_source() -> None:
@@ -275,7 +286,23 @@ def test_the_notes_words_have_the_language_of_the_answer() -> None:
     german, english = (answer(likely_cause=claims(text)[0], next_steps=[], sources=[]) for text in said)
     assert question.content(german, nothing_found=False).language == "de"
     assert question.content(english, nothing_found=False).language == "en"
+    only_asks = answer(
+        likely_cause={"text": "", "sources": [], "quote": ""},
+        next_steps=[],
+        summary="",
+        questions=["Welche Meldung zeigt der Client an?"],
+    )
+    assert question.content(only_asks, nothing_found=False).language == "de"
     assert question.language == "de"
+
+
+@pytest.mark.parametrize(
+    ("subject", "of_desk", "language"),
+    [("WLAN weg", (), ""), ("WLAN weg", ("de",), "de"), ("The printer on the second floor is on fire", (), "en")],
+)
+def test_a_short_ticket_leaves_the_language_to_the_model(subject: str, of_desk: tuple[str, ...], language: str) -> None:
+    assert requested_language("ticket", subject, "", of_desk or LANGUAGES) == language
+    assert requested_language("fr", subject, "", of_desk or LANGUAGES) == "fr"
 
 
 def record(**changed: Any) -> AuditRecord:
