@@ -46,7 +46,7 @@ def create_app() -> FastAPI:
         log_event(log_events.SECRETS_NOT_NEEDED, names=", ".join(names[:_MAX_NAMED]) + more)
     port = settings.api_probe_port
     try:
-        listener = None if port is None else health.listen(port)
+        listener = None if port is None else health.listen(port, settings.metrics_host)
         for_feedback = feedback.listen(settings)
     except SettingsError as refused:
         abort_start(refused.problems)

@@ -40,6 +40,7 @@ from observability.logging import log_event
 Message = tuple[str, str]
 """Heading and text."""
 _MAX_READ = 200
+_LOCAL = {"127.0.0.1", "localhost"}
 
 
 class PageTexts(BaseModel):
@@ -280,7 +281,10 @@ _SECONDS = 3.0
 
 
 def listen(settings: ApiSettings) -> socket.socket | None:
-    return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, "FEEDBACK_PORT")
+    if FeedbackLinks.of(settings) is None:
+        return None
+    is_local = urlsplit(settings.feedback_url or "").hostname in _LOCAL
+    return health.listen(settings.feedback_port, "127.0.0.1" if is_local else "", "FEEDBACK_PORT")
 
 
 @contextlib.asynccontextmanager

@@ -99,10 +99,12 @@ async def _set_queue_figures(state: ApiState) -> None:
     metrics.JOBS_HELD.set(held)
 
 
-def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
-    """Bind a setting's port on all addresses, IPv6 too. Raises SettingsError."""
-    both = socket.has_dualstack_ipv6()
+def listen(port: int, host: str, setting: str = "API_PROBE_PORT") -> socket.socket:
+    """Bind a setting's port on one address; without a host on all, IPv6 too. Raises SettingsError."""
+    both = not host and socket.has_dualstack_ipv6()
     try:
+        if host:
+            return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
     except OSError as failure:
         problem = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"

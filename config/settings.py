@@ -182,11 +182,18 @@ class FeedbackPageSettings(FeedbackSettings):
         return key
 
 
-class MetricsSettings(LogSettings):
+class ProbeSettings(LogSettings):
+    """Settings of processes with a port for metrics and probes."""
+
+    metrics_host: str = ""
+    """Address that `METRICS_PORT` and `API_PROBE_PORT` listen on; unset, all."""
+
+
+class MetricsSettings(ProbeSettings):
     """Settings of processes with a port for metrics only."""
 
     metrics_port: int | None = Field(None, ge=1, le=65535)
-    """Port of `/metrics` and `/ready`, on all addresses; the API uses `API_PROBE_PORT`."""
+    """Port of `/metrics` and `/ready`; the API uses `API_PROBE_PORT`."""
 
 
 class ProxySettings(LogSettings):
@@ -245,14 +252,14 @@ class ForgetSettings(StoreSettings):
     """Settings of `ai-agents forget`."""
 
 
-class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
+class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings, ProbeSettings):
     """Settings of `ai-agents api`."""
 
     webhook_timeout_seconds: float = Field(10, gt=0)
     """Seconds allowed for the headers of a request, and again for its body."""
     api_probe_port: int | None = Field(None, ge=1, le=65535)
-    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses. Unset, the first three are on
-    the webhook's port."""
+    """Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`. Unset, the first three are on the webhook's
+    port."""
 
 
 class DeskClientSettings(ProxySettings, StoreSettings):

@@ -149,7 +149,7 @@ async def _main(
         stack.callback(Tracing("ai-agents-console").close)
         for close in (database.close, redis.aclose, probes.close):
             stack.push_async_callback(close)
-        stack.callback(metrics_server.serve("console", settings.metrics_port, readiness))
+        stack.callback(metrics_server.serve("console", settings.metrics_port, readiness, settings.metrics_host))
         # No store is checked: pages report an unavailable one, and are needed most then.
         readiness.check_with(loop, {})
         await stack.enter_async_context(

@@ -110,8 +110,8 @@ def render(process: str) -> bytes:
     return generate_latest(_registry(process))
 
 
-def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
-    """Serve the metrics at `port` of all addresses; return a function to stop it.
+def serve(process: str, port: int | None, ready: Ready, host: str = "") -> Callable[[], None]:
+    """Serve the metrics at `port` of an address, by default of all; return a function to stop it.
 
     `/ready` answers 200 if `ready` returns True, else 503, also if it raises; each request calls it in a thread.
     Without a port nothing is served. Raises PortError.
@@ -119,7 +119,7 @@ def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
     if port is None:
         return lambda: None
     try:
-        server = make_server("", port, _app(process, ready), server_class=_Server, handler_class=_Handler)
+        server = make_server(host, port, _app(process, ready), server_class=_Server, handler_class=_Handler)
     except OSError as failure:
         problem = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
         raise PortError(f"METRICS_PORT is wrong: the port {problem}") from failure
@@ -156,13 +156,15 @@ def _readiness(ready: Ready) -> tuple[bool, Mapping[str, str]]:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Server for IPv4 and IPv6 where available; no traceback for a lost scraper."""
+    """Server for IPv4 and IPv6 where available, unless it has an address; no traceback for a lost scraper."""
 
     daemon_threads = True
 
-    def __init__(self, *args: Any) -> None:
-        self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-        super().__init__(*args)
+    def __init__(self, address: tuple[str, int], *args: Any) -> None:
+        host = address[0]
+        has_v6 = ":" in host or (not host and socket.has_dualstack_ipv6())
+        self.address_family = socket.AF_INET6 if has_v6 else socket.AF_INET
+        super().__init__(address, *args)
 
     def server_bind(self) -> None:
         """Accept IPv4 too: the default depends on the machine."""

@@ -66,7 +66,7 @@ class Resources:
         try:
             # First, so that probes reach a process that waits for its database.
             readiness = Readiness()
-            metrics_server.serve("worker", settings.metrics_port, readiness)
+            metrics_server.serve("worker", settings.metrics_port, readiness, settings.metrics_host)
             metrics.CONCURRENCY.set(settings.worker_concurrency)
             for tenant in tenants.all():
                 metrics.expect_outcomes(tenant.id)

@@ -97,7 +97,7 @@ class ProductPrograms:
         self, name: str, ready: Callable[[Process], bool], *arguments: str, metrics_port: int | None = None
     ) -> Process:
         # Settings of the system may have a METRICS_PORT; an empty one disables it.
-        ports = {} if metrics_port is None else {"METRICS_PORT": str(metrics_port)}
+        ports = {"METRICS_HOST": "127.0.0.1"} | ({} if metrics_port is None else {"METRICS_PORT": str(metrics_port)})
         return self.python(name, ready, ports | machine_environment() | self.settings, "cli.main", *arguments)
 
     def python(

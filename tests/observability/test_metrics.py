@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -205,6 +205,18 @@ def get(port: int, path: str = "/metrics", host: str = "127.0.0.1") -> httpx2.Re
 def test_a_port_is_reached_over_ipv6_too(port: int) -> None:
     """Some clusters' pods have IPv6 only."""
     assert get(port, host="[::1]").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_with_a_host_is_reached_at_that_address_only(host: str) -> None:
+    port = free_port()
+    end = metrics_server.serve("worker", port, broken, host)
+    try:
+        for shown, is_reached in (("127.0.0.1", host == "127.0.0.1"), ("[::1]", host == "::1")):
+            with nullcontext() if is_reached else pytest.raises(httpx2.ConnectError):
+                assert get(port, host=shown).status_code == 200
+    finally:
+        end()
 
 
 def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> None:

@@ -115,7 +115,7 @@ def run() -> int:
     settings, tenants = start_process(HousekeepingSettings, needs="desk")
     try:
         readiness = Readiness()
-        metrics_server.serve("housekeeping", settings.metrics_port, readiness)
+        metrics_server.serve("housekeeping", settings.metrics_port, readiness, settings.metrics_host)
         asyncio.run(_main(settings, tenants, readiness))
     except (metrics_server.PortError, DatabaseUnfitError) as unfit:
         abort_start([str(unfit)])

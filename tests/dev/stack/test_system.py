@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def await_state(folder: Path, process: "subprocess.Popen[str]") -> State:
     raise AssertionError(process.communicate()[1])
 
 
+def listening_addresses(pids: Iterable[int]) -> set[str]:
+    """Return the addresses of listening sockets, from the tables of Linux (proc_pid_net(5))."""
+    held = {str(fd.readlink()) for pid in pids for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    listening = [row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in held]
+    return {socket.inet_ntoa(bytes.fromhex(each)[::-1]) if len(each) == 8 else each for each in listening}
+
+
 def test_up_names_the_option_for_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -64,6 +73,7 @@ def test_up_restarts_processes_until_it_is_told_to_end_and_is_alone_in_its_folde
         assert second.returncode == 1
         assert f"process {first.pid}" in refusal
         assert all(is_alive(pid) for pid in state["pids"].values())
+        assert listening_addresses(state["pids"].values()) == {"127.0.0.1"}
         os.kill(state["pids"]["console"], signal.SIGKILL)
         wait_for(lambda: (now := read_state(tmp_path)) and now["pids"]["console"] != state["pids"]["console"])
         state = await_state(tmp_path, first)
