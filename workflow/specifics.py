@@ -195,7 +195,11 @@ class SourceText:
         if self._also is not None and self._also.has(specific):
             return True
         if specific.is_command:
-            return has_command(self._commands, specific.key)
+            # The word before an option may be prose: "push using --force-with-lease".
+            option = specific.key.partition(" ")[2]
+            return has_command(self._commands, specific.key) or (
+                option.startswith("--") and has_command(self._commands, option)
+            )
         if (original := _OLD_COPY.sub("", specific.key)) != specific.key:
             return self.has(specific._replace(key=original))
         if specific.is_number and len(specific.key) >= _MIN_PHONE_LENGTH and specific.key.isdecimal():
