@@ -29,7 +29,12 @@ TICKET = NoteSource(
     day=date(2026, 3, 2),
     link="https://desk.acme.example/WorkOrder.do?woMode=viewWO&woID=103",
 )
-DOCUMENT = NoteSource(id="doc-000001", kind="document", title="Working from home: VPN")
+DOCUMENT = NoteSource(
+    id="doc-000001",
+    kind="document",
+    title="Working from home: VPN",
+    link="https://desk.acme.example/AddSolution.do?submitaction=viewsolution&fromListView=true&solutionID=12",
+)
 CONTENT = Content(
     likely_cause=NoteText(
         text="Her router breaks up large packets since the client's update.",
