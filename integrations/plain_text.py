@@ -35,12 +35,16 @@ _MARKS = re.compile(
     r"|\bdata:\w{1,20}/[\w.+-]{1,40};base64,[A-Za-z0-9+/=]*|(?<![\w/+])[A-Za-z0-9+/]{120,}={0,2}"
 )
 _NAMED = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
+_NAME_WORDS = frozenset(["von", "van", "de", "der", "da", "del", "di", "via"])
 _SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
 _TECHNICAL = re.compile(
     r"0x[0-9a-f]{2,}|\b[A-Z]{2,8}[-_]\d{2,}|\b\d\d:\d\d:\d\d\b"
     r"|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
     re.IGNORECASE,
 )
+# Who writes of himself writes no notice.
+_FIRST_PERSON = re.compile(r"\b(?:i|my|ich|mein\w*|mir|je|mon|ma|yo|mi|io|mio|mia|ik|mijn)\b")
+_DOTTED = re.compile(r"\d\.\d")
 _MAX_LINE_LENGTH = 400
 _MAX_SIGNATURE_LINES = 10
 _MAX_HEAD_LINES = 12
@@ -115,12 +119,12 @@ def unwrapped(text: str, *, is_reply: bool = False) -> str:
             continue
         quoted = _quoted(lines, position)
         if quoted >= (1 if is_below_mark or quoted == len(lines) else _QUOTED_LINES):
-            if _is_message(own):
+            if _is_message(own) and not own[-1].endswith(":"):
                 position += quoted
             else:
                 unquoted = [each.lstrip("> ") for each in lines[position : position + quoted]]
                 lines[position : position + quoted] = unquoted
-        elif own and lines[position] in {"--", "—"}:
+        elif own and lines[position] == "--":
             position = _past_signature(lines, position + 1)
         elif (after := _past_notice(lines, position)) > position:
             position = after
@@ -154,7 +158,7 @@ def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
     """Return the position after a mail header or mark here; True for a forward."""
     low = _low(lines[position])
     is_forward = low.startswith(_PHRASES["forward_marks"])
-    if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(low):
+    if is_forward or low.startswith(_PHRASES["reply_marks"]) or _is_wrote(lines[position], low):
         return _past_names(lines, position + 1)[0], is_forward
     after, names = _past_names(lines, position)
     is_head = (
@@ -178,10 +182,15 @@ def _past_names(lines: Sequence[str], position: int) -> tuple[int, list[str]]:
     return position, names
 
 
-def _is_wrote(low: str) -> bool:
+def _is_wrote(line: str, low: str) -> bool:
+    """Return True for "On 4 May 2026 Jo wrote:" and "Am 4.5. schrieb Jo Doe:", a date or an address and a name."""
     if not low.endswith(":") or not any(character.isdigit() or character == "@" for character in low):
         return False
-    return any(low.startswith(begin) and inside in low for begin, inside in _PHRASES["wrote"])
+    for begin, inside in _PHRASES["wrote"]:
+        if low.startswith(begin) and inside in low:
+            behind = line[low.rindex(inside) + len(inside) : -1].split()
+            return "@" in low or all(not word[0].islower() or word in _NAME_WORDS for word in behind)
+    return False
 
 
 def _past_signature(lines: Sequence[str], position: int) -> int:
@@ -206,6 +215,7 @@ def _past_notice(lines: Sequence[str], position: int) -> int:
     low = _low(lines[position])
     is_legal = all(any(word in low for word in _PHRASES[kind]) for kind in ("secret", "legal", "of_itself"))
     is_legal = is_legal and len(low.split()) >= _WORDS_OF_A_NOTICE
+    is_legal = is_legal and not (_FIRST_PERSON.search(low) or _TECHNICAL.search(low) or _DOTTED.search(low))
     if not is_legal and not low.startswith(_PHRASES["notices"]):
         return position
     last = min(len(lines), position + _MAX_NOTICE_LINES) - 1

@@ -1,9 +1,12 @@
 """Splitting of a text into passages, which keep its lines."""
 
+import re
 from collections.abc import Iterator
 
 # A long line without an end of a sentence goes on in the next one.
 _WRAPPED_LENGTH = 60
+# A line of commands does not go on.
+_COMMAND = re.compile(r"(?:^|\s)(?:sudo\b|--?[a-z]|/[a-z?]\b|[/~][\w.-]+/|[A-Za-z]:\\)")
 _SENTENCE_ENDS = (".", ":", ";", "!", "?")
 
 
@@ -12,7 +15,10 @@ def passages_of(text: str, most: int) -> Iterator[str]:
     part, separator, before = "", "", ""
     for line in text.split("\n"):
         is_wrapped = (
-            len(before) >= _WRAPPED_LENGTH and not before.endswith(_SENTENCE_ENDS) and line.lstrip()[:1].islower()
+            len(before) >= _WRAPPED_LENGTH
+            and not before.endswith(_SENTENCE_ENDS)
+            and line.lstrip()[:1].islower()
+            and not _COMMAND.search(before)
         )
         separator = " " if is_wrapped else separator
         for word in line.split():

@@ -34,16 +34,16 @@ OTHER_CLAIMS = "verdicts of other claims"
 NO_TIME = "no time left"
 # The note is posted within the attempt's time too.
 _SECONDS_FOR_NOTE = 30.0
-_MIN_WORDS = 4
+_MIN_WORDS, _SHORT_WORD_LENGTH = 4, 3
 _WORD = re.compile(r"\w+")
 _NO_CLAIM = Statement(text="", sources=[], quote="")
-_VERDICTS = ("supported", "contradicted", "unsupported")
+_VERDICTS = ("supported", "unsupported", "contradicted")
 
 
 def _verdict(value: object) -> object:
     """Return a verdict; one of other words, as from a server without a schema, is `unsupported`."""
-    word = value.strip(" .").casefold() if isinstance(value, str) else ""
-    return word if word in _VERDICTS else "unsupported"
+    words = _WORD.findall(value.casefold()) if isinstance(value, str) else []
+    return words[0] if words and words[0] in _VERDICTS else "unsupported"
 
 
 class ClaimVerdict(BaseModel):
@@ -66,10 +66,13 @@ class ClaimVerdicts(BaseModel):
     def of(self, claims: Iterable[int]) -> dict[int, str] | None:
         """Return the verdict of each claim, which the request numbers from 1; None if there is none of them.
 
-        A missing one is `unsupported`.
+        A missing one is `unsupported`; of several for a claim, the worst counts.
         """
-        given = {each.number: each.verdict for each in self.verdicts}
+        by_severity = sorted(self.verdicts, key=lambda each: _VERDICTS.index(each.verdict))
+        given = {each.number: each.verdict for each in by_severity}
         numbers = dict(enumerate(claims, 1))
+        if 0 in given and len(numbers) not in given:
+            given = {number + 1: verdict for number, verdict in given.items()}
         if given.keys().isdisjoint(numbers):
             return None
         return {claim: given.get(number, "unsupported") for number, claim in numbers.items()}
@@ -151,13 +154,13 @@ def repeat_their_quotes(claims: Iterable[Statement]) -> bool:
 
 def _repeats(text: str, quote: str) -> bool:
     words, quoted = _WORD.findall(text.casefold()), _WORD.findall(quote.casefold())
-    # At most one word differs, and it is no number.
-    differing = Counter(words) - Counter(quoted)
-    lacking = Counter(quoted) - Counter(words)
+    # At most one short word differs, such as an article; the others have the same order.
+    other = list(((Counter(words) - Counter(quoted)) + (Counter(quoted) - Counter(words))).elements())
     return (
         len(words) >= _MIN_WORDS
-        and (differing + lacking).total() <= 1
-        and not any(map(str.isdigit, "".join(differing + lacking)))
+        and len(other) <= 1
+        and all(len(word) <= _SHORT_WORD_LENGTH and word.isalpha() for word in other)
+        and [word for word in words if word not in other] == [word for word in quoted if word not in other]
         and is_negated(text) == is_negated(quote)
     )
 

@@ -19,17 +19,19 @@ _NEXT = r"(?:\s+\S+){0,2}?\s+"
 _DANGEROUS = rf"""
       (?:rm|del|erase|rd|rmdir|ri|unlink)(?:\.exe)?\s+(?:{_OPTION}|{_PLACE}|[a-z]:\S*|["']|\S+\s+{_OPTION}
         |\S*[*%$\\]\S*)
-    | (?-i:del|erase|rd|rmdir)\s+\S*[.]\S*[^\s.,;:!?)] | (?<![.])\bformat(?:\.com)?\s+(?:/\w+\s+)*[a-z]:(?!\w)
-    | (?-i:Remove|Clear|Uninstall|Disable|Format|Reset|Unregister|Revoke)-[A-Z][A-Za-z]{{2,40}}(?=\s+(?!is\b
-        |ist\b)["'$@*\w-]|\s*[`|(]|\s*$)
+    | (?-i:del|DEL|erase|rd|rmdir)\s+\S*[.]\S*[^\s.,;:!?)] | (?<![.])\bformat(?:\.com)?\s+(?:/\w+\s+)*[a-z]:(?!\w)
+    | (?-i:Remove|Clear|Uninstall|Disable|Format|Reset|Unregister|Revoke)-(?!Table\b|List\b)
+        [A-Z][A-Za-z]{{1,40}}(?=\s+(?!is\b|ist\b)["'$@*\w-]|\s*[`|(]|\s*$)
     | (?:remove|clear|disable)-(?:item|content|disk|aduser|mailbox|adaccount|volume)\s+\S
     | (?-i:Add|Set)-MpPreference\b | set-(?:mppreference|executionpolicy)\s+\S
     | (?-i:Set-NetFirewall\w+)\s+\S[^\n]*False | Stop-(?:Computer|VM)\b
-    | (?:stop|set)-service\s+\S*(?:defend|sense|firewall|mpssvc|sophos|crowd|falcon|symantec|mcafee)\S*
+    | (?:stop|set)-service\s+(?:-\w+\s+)?\S*(?:defend|sense|firewall|mpssvc|sophos|crowd|falcon|symantec|mcafee)\S*
     | diskpart\s+/\w | (?-i:clean\s+all)\b | cipher\s+/w | sdelete\S*\s+\S
     | shred\s+\S | wipefs\s+\S | mkfs(?:\.\w+)?\s+\S | dd\s+(?:if|of)=\S+ | mkswap\s+\S | fdisk\s+/\w
     | (?:lv|vg|pv)remove\s+\S | zfs\s+destroy | zpool\s+destroy | vssadmin\s+(?:delete|resize) | wbadmin\s+delete
-    | wmic\s+shadowcopy\s+delete | bcdedit\s+/(?:set|delete) | fsutil\s+usn\s+delete | wevtutil\s+(?:cl|clear-log)\b
+    | wmic\s+\w+\s+(?:where\s+[^\n]{{1,60}}?)?\bdelete\b | auditpol\s+/clear | sgdisk\s+(?:--zap|-[zZ])
+    | Suspend-BitLocker\b | robocopy\s[^\n]{{1,120}}?/(?:mir|purge)\b | \|\s*(?:del|rm|rd|ri)\b
+    | bcdedit\s+/(?:set|delete) | fsutil\s+usn\s+delete | wevtutil\s+(?:cl|clear-log)\b
     | wmic\s+product\b[^\n]{{0,80}}\buninstall | fltmc\s+unload | reg(?:\.exe)?\s+(?:add|delete|unload)\s+\S
     | schtasks\s+/(?:delete|create)
     | sc(?:\.exe)?\s+(?:delete\s+\w|(?:stop|config)\s+\S*(?:defend|sense|mpssvc|wscsvc)\S*)
@@ -44,18 +46,19 @@ _DANGEROUS = rf"""
     | (?:user|group)del\s+\S | deluser\s+\S | dscl\s+\S+\s+-delete
     | diskutil\s+(?:erase\w*|partitionDisk|secureErase|apfs\s+delete\w+)
     | (?:drop|truncate)\s+(?:table|database|schema|view|index|user|column|tablespace)\s+(?!the\b)\S | truncate\s+-s
-    | (?-i:TRUNCATE\s+\w) | delete\s+from\s+(?!the\b|your\b|all\b|his\b|her\b)[\w."\[\]]+\s*(?:where\b|;|$)
+    | (?-i:TRUNCATE\s+\w) | delete\s+from\s+(?!the\b|your\b|all\b|his\b|her\b)[\w."\[\]]+\s*(?:where\b|;)
     | (?-i:DELETE\s+FROM\s+\S) | flushall\b | flushdb\b
     | git\s+(?:push\s+(?:\S+\s+)*?(?:--force\S*|-f\b|--delete)|reset\s+--hard|clean\s+-\w*f\w*|branch\s+-D
         |filter-branch)
     | kubectl\s+(?:\S+\s+){{0,4}}?(?:delete|drain)\s+\S | helm\s+(?:uninstall|delete)\s+\S | terraform\s+destroy
     | (?:docker|podman)\s+(?:\w+\s+)?(?:rm|rmi|prune)\b
     | (?:aws|az|gcloud|gsutil)\s+[^\n]{{0,60}}?(?:\bdelete\S*|\brm\b|\brb\b)
-    | (?:pip3?|npm|gem|choco|winget|apt(?:-get)?|dnf|yum|brew|snap)\s+(?:remove|purge|uninstall|autoremove)\s+\S
+    | (?:pip3?|npm|gem|choco|winget|apt(?:-get)?|dnf|yum|brew|snap)\s+(?:remove|erase|purge|uninstall|autoremove)\s+\S
+    | docker(?:-|\s+)compose\s+down\b | git\s+checkout\s+--\s
     | msiexec(?:\.exe)?\s+/(?:x|uninstall)\b | find\s+\S+[^\n]{{0,120}}?(?:-delete\b|-exec\s+rm\b) | crontab\s+-r\b
     | chmod\s+(?:-R\s+)?(?:0?777|[07]+\s+/(?!\w))
     | wmic\s+process\s+call\s+create | (?:ba|z)?sh\s+-c\b | erase\s+(?:startup-config|nvram:?|flash:?) | write\s+erase\b
-    | delete\s+(?:/\w+\s+)*flash:\S* | (?:no\s+)?vtp\s+mode\s+\S+ | factory-?reset\s+\S | systemreset\s+-\w
+    | delete\s+(?:/\w+\s+)*flash:\S* | (?:no\s+)?vtp\s+mode\s+\S+ | (?-i:factory-?reset)\s+\S | systemreset\s+-\w
     | [>]\s*/dev/sd\w
     | [a-z0-9_./'"-]{{1,60}}\s{{0,3}}\|\s{{0,3}}(?:sudo\s+)?(?:(?:ba|z|k|da)?sh|iex|python3?|perl|cmd|powershell)\b
     | (?:powershell|pwsh)(?:\.exe)?\s+[^\n]{{0,80}}?-(?:e|ec|enc\w*|w(?:indowstyle)?\s+hidden)\b
@@ -111,13 +114,22 @@ _TOKEN = re.compile(r"\S+")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _FOLDER_BEFORE = re.compile(r"(?:[^\s\"'`(]*[\\/])?$")
 _UNIX_PATH = re.compile(r"(?<!\S)[~.]?/[\w.-]+/\S|^-r\w*\s")
-# Line continuations of bash, cmd and PowerShell.
-_CONTINUATION = re.compile(r"(?:\s\\|\s?\^|\s`)[ \t]*\n\s*")
+# Line continuations of bash, cmd and PowerShell: a sign, or an operator that needs more.
+_CONTINUATION = re.compile(r"(?:\s\\|\s?\^|\s`)[ \t]*\n\s*|(?<=[|&{,])[ \t]*\n\s*")
 _QUOTES = re.compile(r"[\"'“”„‘’«»`]")
 _PROGRAM_ENDING = re.compile(r"\.(?:exe|com)(?=\s|$)", re.IGNORECASE)
 _RIGHTS = re.compile(r"^(?:sudo|doas)\s+(?!-)", re.IGNORECASE)
 # A command at the end of a cut source may continue.
-_AFTER = r"(?=[.,;:!?)\]}]*(?:\s|$)|[|&>])(?!\s*\.\.\.$)"
+# A condition or `-WhatIf` behind it makes it another one.
+_AFTER = r"(?=[.,;:!?)\]}]*(?:\s|$)|[|&>;→]|-(?-i:[A-ZÄÖÜ]))(?!\s*\.\.\.$)(?!\s+(?i:where|-whatif)\b)"
+# "el estado del C:", but not "Run del C:": in Spanish and Italian an article.
+_DEL = re.compile(r"del\s+(?![^\n]{0,60}\s?/[a-z]\b)", re.IGNORECASE)
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)[\"'”»]?\s+$")
+_RUNS = {
+    *("run", "then", "execute", "type", "enter", "use", "with", "and", "command"),
+    *("führen", "sie", "dann", "mit", "befehl", "und", "ejecute", "ejecutar", "comando", "escriba", "luego"),
+    *("esegua", "eseguire", "digiti", "poi", "exécutez", "lancez", "tapez", "puis", "commande", "voer", "uit"),
+}
 _MAX_TOKENS = 40
 
 
@@ -133,6 +145,9 @@ def commands_in(text: str) -> Iterator[Command]:
     """Yield the commands of a folded text, in order and without overlaps."""
     at = 0
     while found := _COMMAND.search(text, at):
+        if _is_article(text, found.start()):
+            at = found.start() + len("del")
+            continue
         begin, end = found.start(), _core_end(found)
         begin = _FOLDER_BEFORE.search(text, max(at, begin - 200), begin).start()  # type: ignore[union-attr]  # may be empty
         line = text.rfind("\n", 0, begin) + 1
@@ -142,6 +157,11 @@ def commands_in(text: str) -> Iterator[Command]:
         begin, end = (open_at + 1, close_at) if close_at >= 0 else (begin, _continued(text, end))
         yield Command(begin, end, _DANGER.search(text, begin, end) is not None)
         at = max(end, found.end())
+
+
+def _is_article(text: str, begin: int) -> bool:
+    before = _WORD_BEFORE.search(text, max(0, begin - 40), begin) if _DEL.match(text, begin) else None
+    return before is not None and before[1].casefold() not in _RUNS
 
 
 def _core_end(found: re.Match[str]) -> int:
@@ -190,9 +210,9 @@ def without_dangerous(text: str, sources: Iterable[str], left_out: str) -> str:
 
 
 def normalised_commands(text: str) -> str:
-    """Return a text in the form that `has_command` needs: one line, without quotes."""
-    text = _CONTINUATION.sub(" ", folded(text).text)
-    return " ".join(_PROGRAM_ENDING.sub("", _QUOTES.sub("", text)).split())
+    """Return a text in the form that `has_command` needs: without quotes, a continued line as one."""
+    text = _PROGRAM_ENDING.sub("", _QUOTES.sub("", _CONTINUATION.sub(" ", folded(text).text)))
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))
 
 
 def has_command(normalised: str, command: str) -> bool:
@@ -201,7 +221,7 @@ def has_command(normalised: str, command: str) -> bool:
     if not wanted:
         return False
     program, blank, rest = wanted.partition(" ")
-    begin = r"(?<![\w./\\-])" if program[0].isalnum() else ""
+    begin = r"(?<![\w./-])" if program[0].isalnum() else ""
     pattern = f"{begin}(?i:{re.escape(program)}){re.escape(blank + rest)}{_AFTER}"
     # Paths of Unix differ by case.
     return re.search(pattern, normalised, 0 if _UNIX_PATH.search(rest) else re.IGNORECASE) is not None

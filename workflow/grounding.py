@@ -56,10 +56,15 @@ _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
 _NUMBER = re.compile(r"\d{2,20}")
 # Numbers that a text presents as ticket numbers. "Request 15 minutes" is an amount.
 _BEFORE_NUMBER = r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
+_AMOUNT = (
+    r"\d{1,5}\s?(?:%|(?:[kmgt]b|[kmgt]o|ms|h|s|min\w*|sec\w*|sek\w*|hours?|days?|weeks?|stunden?|tagen?|wochen?|heures?"
+    r"|jours?|horas?|d[ií]as?|ore|giorni|uur|uren|dagen)\b)"
+)
 _TICKETS = re.compile(
-    r"(?i)(?:#\s?|\b(?:tickets?|incidents?|cases?|vorg[aä]nge?)"
+    r"(?i)(?:(?<!\bport )(?<!\bevent )#\s?|\b(?:tickets?|incidents?|cases?|vorg[aä]nge?)"
     rf"{_BEFORE_NUMBER}|\b(?:requests?|anfragen?|demandes?|solicitud(?:es)?|richiest[ae]){_BEFORE_NUMBER}"
     r"(?!\d+\s[^\W\d_]{3})|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))"
+    rf"(?!{_AMOUNT})"
     r"\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
 )
 # Closing quotes and brackets after a value: the mark follows them.
@@ -147,7 +152,7 @@ class Grounding:
             source, quote = evidence.quote_of(claim, cited, is_cause=number == 0)
             sources = list(dict.fromkeys([source, *cited])) if source else cited
             if claim.text:
-                claims[number] = claim.model_copy(update={"sources": sources, "quote": quote or claim.quote})
+                claims[number] = claim.model_copy(update={"sources": sources, "quote": quote})
         return claims
 
     def _suggestions(self, answer: Enhancement) -> list[Suggested]:

@@ -59,6 +59,25 @@ def test_a_closing_word_removes_nothing(closing: str) -> None:
     assert unwrapped(text) == unwrapped(text, is_reply=True) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hallo,\nich habe diese E-Mail mit vertraulichen Daten versehentlich an den falschen Empfänger geschickt.\nJo",
+        "Hi,\nthis mailbox: the label Confidential blocks this mail to any external recipient, error 5.7.708.\nThanks",
+        "It fails.\nExternal email: bounces with 550 5.7.1\nSince Monday.",
+        "Hola,\nAntes de imprimir la impresora muestra el error 49.4C02 y se reinicia.\nAna",
+        "If you have received this before, sorry. Laptop LT-99 has a blue screen.\nRobin",
+        "I did the following and it still fails every single time since last Monday, also on another dock:\n"
+        "> restarted the PC\n> reinstalled Teams\n> cleared the cache\nWhat next?",
+        "Teams has no sound.\n—\nHeadset Jabra 65\nRoom 7",
+        "I restarted the service three times today and it stops again after about ten minutes every time.\n"
+        "On 4 May at 09:12 the agent wrote this to agent.log:\nProcess terminated unexpectedly",
+    ],
+)
+def test_what_a_requester_writes_is_no_notice_and_no_history(text: str) -> None:
+    assert unwrapped(text, is_reply=True).replace("> ", "") == text.replace("> ", "")
+
+
 @pytest.mark.parametrize("line", TEXTS["codes"])
 def test_codes_names_and_short_lines_survive(line: str) -> None:
     assert line in unwrapped(f"Hello,\nIt fails like this:\n{line}\nRegards,\nRobin").split("\n")

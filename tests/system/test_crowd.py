@@ -32,8 +32,9 @@ SENT = {
 
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
-    """Start a system without workers, afresh because its memory is measured."""
-    with System(tmp_path_factory.mktemp("crowd"), workers=0, housekeeping=False) as running:
+    """Start a system without workers, afresh because its memory is measured; with ports as in a container."""
+    ports = {"METRICS_HOST": ""}
+    with System(tmp_path_factory.mktemp("crowd"), workers=0, housekeeping=False, settings=ports) as running:
         yield from opened(running)
 
 

@@ -131,6 +131,9 @@ def job(waiting: UUID, store: Store, redis: Redis) -> Job:
         (on(step="supported"), [], [["ticket-101"], []]),
         (lambda: [*on(cause="supported")(), {"number": 9, "reason": "", "verdict": "supported"}], ["ticket-101"], [[]]),
         (lambda: 200 * on(cause="supported", step="supported")(), ["ticket-101"], [["ticket-101"], []]),
+        # Of two, the worse counts.
+        (lambda: [*on(step="contradicted")(), *on(cause="supported", step="supported")()], ["ticket-101"], [[]]),
+        (on(cause="**Supported**", step="Supported, mostly"), ["ticket-101"], [["ticket-101"], []]),
     ],
 )
 async def test_a_claim_keeps_its_source_only_if_the_check_supports_it(
@@ -196,6 +199,24 @@ async def test_claims_that_repeat_their_quotes_need_no_check(job: Job) -> None:
     model = ScriptedModel(on(), said, cause="Archived the mail of last year.")
     content = await job.content(model)
     assert (content.is_unchecked, model.checked) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("Mail flow was moved from EX02 to EX01.", "Mail flow was moved from EX01 to EX02."),
+        ("Clearing the Teams cache helped.", "Clearing the Teams cache rarely helped."),
+        ("Do not reinstall the client, restart it.", "Do not restart the client, reinstall it."),
+        ("Replace the toner cartridge now.", "Replace the toner cartridge now."),
+    ],
+)
+async def test_claims_with_other_words_or_an_invented_quote_are_checked(text: str, quote: str, job: Job) -> None:
+    ticket = STATE["similar_tickets"][0]
+    known = quote if text != quote else "Resumed the queue."
+    state: GraphState = STATE | {"similar_tickets": [replace(ticket, resolution=known)]}
+    model = ScriptedModel(on(), claims(text, sources=("ticket-101",), quote=quote), cause="")
+    await job.content(model, state)
+    assert model.checked
 
 
 async def test_a_stop_during_the_check_costs_no_second_answer(job: Job) -> None:

@@ -70,6 +70,9 @@ def test_the_sentence_around_a_command_that_is_left_out_stays() -> None:
         "Delete the profile, format the date, and drop the table of contents.",
         "The net user count is 50. Remove the old one; disable the firewall only with permission.",
         "Set-CASMailbox is the cmdlet for it. Check if SSH works since the change at 10:30.",
+        'Abra la opción "Dispositivos" del "Centro de redes". El certificado del servidor.acme.example ha caducado.',
+        'Apra la scheda "Rete" del "Pannello di controllo". Compruebe el estado del C: en el equipo.',
+        "Führen Sie einen Factory-Reset durch. Sign the user out and delete from Intune.",
         "Open regedit and go to HKLM\\Software\\Acme. Das System (Windows 11) neu starten.",
     ],
 )

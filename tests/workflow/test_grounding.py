@@ -335,7 +335,14 @@ def test_a_claim_with_a_link_of_no_source_is_a_guess(said: str) -> None:
         ("Run format c: first.", f"Run {EN.command_left_out} first."),
         ("See ticket 4711.", f"See {EN.no_ticket}."),
         ("See request 4711.", f"See {EN.no_ticket}."),
-        ("Request 15 minutes of downtime from the owner.", "Request 15 minutes of downtime from the owner."),
+        *(
+            (amount, amount)
+            for amount in (
+                "Request 15 minutes of downtime from the owner.",
+                "Request 24 h of downtime.",
+                "In case 15 minutes are not enough, wait longer.",
+            )
+        ),
         ("It is 14.2.1", "It is 14.2.1 (in no source)"),
         ("It is 2.1", "It is 2.1 (in no source)"),
         ("Open port 101.", "Open port 101 (in no source)."),  # the number of a ticket
