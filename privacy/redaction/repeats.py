@@ -8,9 +8,10 @@ from privacy.redaction.people import PARTICLES, TITLES, spelled
 from privacy.redaction.recognizers import Detection
 
 _WITH_DIGIT = frozenset(["ID", "PHONE", "HOST", "BANK", "BIRTHDATE"])
+_WITH_BLANKS = frozenset(["ID", "PHONE", "BANK"])
 _MIN_LENGTH, _MIN_NAME_LENGTH = 5, 4
 # By text, and by conversation.
-_MAX_OF_TEXT, _MAX_VALUES = 50, 300
+_MAX_OF_TEXT, _MAX_VALUES = 100, 300
 
 
 class Repeats:
@@ -22,21 +23,29 @@ class Repeats:
 
     def add(self, text: str, finds: Iterable[Detection]) -> None:
         """Add the values of a folded text."""
-        values = dict.fromkeys((value.lower(), find.kind) for find in finds for value in _values(text, find))
+        values = dict.fromkeys((_key(value, find.kind), find.kind) for find in finds for value in _values(text, find))
         for value, kind in list(values)[:_MAX_OF_TEXT]:
             if len(self._kinds) < _MAX_VALUES and self._kinds.setdefault(value, kind) == kind:
                 self._form = None
 
     def finds(self, text: str) -> Iterator[Detection]:
-        """Find the values in a folded text, whole words in any case."""
+        """Find the values in a folded text, whole words in any case, numbers also with other blanks."""
         if not self._kinds:
             return
         if self._form is None:
-            values = "|".join(map(re.escape, sorted(self._kinds, key=len, reverse=True)))
+            values = "|".join(map(self._pattern, sorted(self._kinds, key=len, reverse=True)))
             self._form = re.compile(rf"(?<![^\W_])(?:{values})(?![^\W_])", re.IGNORECASE)
         for found in self._form.finditer(text):
-            if kind := self._kinds.get(found[0].lower()):
+            kind = self._kinds.get(found[0].lower()) or self._kinds.get(found[0].lower().replace(" ", ""))
+            if kind:
                 yield Detection(*found.span(), kind)
+
+    def _pattern(self, value: str) -> str:
+        return " ?".join(map(re.escape, value)) if self._kinds[value] in _WITH_BLANKS else re.escape(value)
+
+
+def _key(value: str, kind: str) -> str:
+    return value.lower().replace(" ", "") if kind in _WITH_BLANKS else value.lower()
 
 
 def _values(text: str, find: Detection) -> Iterator[str]:

@@ -74,6 +74,10 @@ def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
             ["Date of birth: 12.03.1985", "12.03.1985 is refused"],
             ["Date of birth: [BIRTHDATE_1]", "[BIRTHDATE_1] is refused"],
         ),
+        (
+            ["employee number 448 213", "448213 fails, 44 82 13 too"],
+            ["employee number [ID_1]", "[ID_1] fails, [ID_1] too"],
+        ),
         (["My login is jdoe", "jdoe is locked again"], ["My login is [LOGIN_1]", "[LOGIN_1] is locked again"]),
         (
             ["My bank account number is 31926819", "31926819 is refused"],
