@@ -106,6 +106,8 @@ class NoteSource(_StoredModel):
     """The ticket's creation date, if known."""
     link: str = ""
     """The ticket's browser URL; empty if unknown."""
+    quote: str = ""
+    """Its most important words, if they are in it letter for letter."""
     gives: str = ""
     """The model's description of the source; in answers of earlier releases only."""
     expires_at: datetime | None = None

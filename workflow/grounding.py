@@ -115,6 +115,7 @@ class Grounding:
         # Without a cited source, the note lists those that were found.
         others = evidence.sources.keys() - evidence.other_problems
         shown = [source for each, source in evidence.sources.items() if each in (cited or others)]
+        quotes = {each.id: each.quote for each in answer.sources}
         claims = [answer.likely_cause, *answer.next_steps]
         cited_ids = {each.id for each in answer.sources}.union(*(each.sources for each in claims))
         questions = [clean(question, "question") for question in answer.questions if question]
@@ -129,7 +130,10 @@ class Grounding:
             summary=clean(answer.summary, "summary") if len(ticket_text) >= _MIN_SUMMARIZED_LENGTH else "",
             likely_cause=cause,
             next_steps=steps,
-            sources=[note_source(source.id, source.found, self.link_of) for source in shown],
+            sources=[
+                note_source(each.id, each.found, self.link_of, clean.quotation(evidence.exact(each.id, quotes)))
+                for each in shown
+            ],
             confidence=confidence,
             questions=questions[:_MAX_QUESTIONS],
             suggestions=self._suggestions(answer),
@@ -282,9 +286,10 @@ class _TextCleaner:
         for name in {self._names[each] for each in sources}:
             # The source is named behind the claim.
             text = text.replace(f" ({self._words.origin.format(name)})", "")
-        return NoteText(
-            text=text, sources=sources, quote=without_links(self._restore(self._evidence.hide_others(quote)))
-        )
+        return NoteText(text=text, sources=sources, quote=self.quotation(quote))
+
+    def quotation(self, quote: str) -> str:
+        return without_links(self._restore(self._evidence.hide_others(quote)))
 
     def _tickets(self, found: re.Match[str]) -> str:
         is_known = self._numbers.issuperset(_NUMBER.findall(found[0]))
@@ -340,6 +345,11 @@ class _Evidence:
             and sources[0] in self.same_problems
             and self._find(claim.quote, sources[0], has_problem=True) is not None
         )
+
+    def exact(self, source: str, quotes: Mapping[str, str]) -> str:
+        """Return the sentence of a source's quote; empty if the source does not have its words."""
+        found = self._find(quotes.get(source, ""), source, has_problem=False)
+        return found.text if found else ""
 
     def _meets_rules(self, claim: Statement, quote: Quote, sources: Iterable[str]) -> bool:
         return (not quote.negated or is_negated(claim.text)) and self._has_durations(claim, sources)

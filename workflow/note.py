@@ -106,8 +106,10 @@ def to_html(
         return str(words.says.format(name, claim.quote))
 
     def quotes(source: NoteSource) -> list[str]:
-        """Return the source's words behind the claims, unless a claim repeats them."""
+        """Return the source's words behind the claims, unless a claim repeats them; else its most important ones."""
         quoted = [claim for claim in claims if claim.quote and cited(claim)[:1] == [source]]
+        if not quoted and source.quote:
+            return [source.quote]
         return list(dict.fromkeys(claim.quote for claim in quoted if _bare(claim.text) != _bare(claim.quote)))
 
     def is_marker(claim: NoteText) -> bool:

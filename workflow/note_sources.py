@@ -19,11 +19,13 @@ def link_in(desk: Desk, found: SimilarTicket | Document) -> str:
     return desk.link_to_solution(found.solution_id) if found.solution_id else ""
 
 
-def note_source(source_id: str, found: SimilarTicket | Document, link_of: LinkOf) -> NoteSource:
+def note_source(source_id: str, found: SimilarTicket | Document, link_of: LinkOf, quote: str = "") -> NoteSource:
     link = link_of(found)
     if isinstance(found, Document):
         title = _title(found.title) or source_id
-        return NoteSource(id=source_id, kind="document", title=title, link=link, expires_at=found.expires_at)
+        return NoteSource(
+            id=source_id, kind="document", title=title, link=link, quote=quote, expires_at=found.expires_at
+        )
     return NoteSource(
         id=source_id,
         kind="ticket",
@@ -31,6 +33,7 @@ def note_source(source_id: str, found: SimilarTicket | Document, link_of: LinkOf
         title=_title(found.subject),
         day=found.created_at.date() if found.created_at else None,
         link=link,
+        quote=quote,
     )
 
 

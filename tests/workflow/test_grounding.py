@@ -174,6 +174,20 @@ def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: di
     assert ("Suggested:" in text) is bool(shown)
 
 
+@pytest.mark.parametrize(
+    ("quote", "shown"), [("Choose the mailbox", ': "Choose the mailbox."'), ("Call the vendor", "")]
+)
+def test_a_source_that_no_claim_quotes_has_its_most_important_words(quote: str, shown: str) -> None:
+    steps = claims("Raise it.", sources=("ticket-101", DOCUMENT), quote="Raised the quota.")
+    judged = [{"id": DOCUMENT, "quote": quote, "same_problem": "yes"}]
+    note = note_of(
+        grounded(answer(likely_cause={"text": "", "sources": [], "quote": ""}, next_steps=steps, sources=judged))
+    )
+    assert f'[2] document "Mail quotas"{shown}' in note
+    assert quote in note or not shown
+    assert "Call the vendor" not in note
+
+
 def test_passages_of_one_document_are_one_source() -> None:
     parts = [Document("Mail quotas", text, strength=0.5) for text in ("Raise its quota.", "Archive old mail.")]
     ids = [source_id(each) for each in parts]
